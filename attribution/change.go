@@ -1,0 +1,76 @@
+package attribution
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+)
+
+// Change says what a new conclusion does to a row.
+type Change uint8
+
+// What Advance answers.
+const (
+	Same    Change = iota // nothing is written
+	Updated               // the row is written, no event
+	Moved                 // the row is written, and the state changed: an event
+)
+
+// Advance gives the row that follows before (nil: there was none) when c is
+// concluded at the wall clock now, and what that means (docs/attribution.md,
+// "State row"). last_change_ts moves only with the state.
+func Advance(before *Row, c *Conclusion, now float64) (Row, Change) {
+	after := Row{
+		State: c.State, Value: c.Value, Confidence: c.Confidence, Count: c.Count,
+		LastChangeTS: c.LastTS, LastObservationTS: c.LastTS, UpdatedAt: now,
+	}
+	if before == nil || before.State != c.State {
+		return after, Moved
+	}
+	after.LastChangeTS = before.LastChangeTS
+	if before.Confidence == c.Confidence && before.Count == c.Count &&
+		before.LastObservationTS == c.LastTS && bytes.Equal(before.Value, c.Value) {
+		after.UpdatedAt = before.UpdatedAt
+		return after, Same
+	}
+	return after, Updated
+}
+
+// Cause is the input record that an event is sent for. What an event is for is
+// part of its id, so that a consumer that sees it twice can tell.
+type Cause struct {
+	Topic byte // which of the input topics: 'o' observations, 'i' identity events, 't' ticks
+	Arrival
+}
+
+// EventID is a UUIDv8 over the cause, the identity and the primitive (empty
+// for a suspicion).
+func EventID(c Cause, identity, primitive []byte) UUID {
+	var buf [256]byte
+	in := append(buf[:0], "handprint.event.v1\x00"...)
+	in = append(in, c.Topic)
+	in = binary.BigEndian.AppendUint64(in, uint64(c.Time))
+	in = binary.BigEndian.AppendUint32(in, uint32(c.Partition))
+	in = binary.BigEndian.AppendUint64(in, uint64(c.Offset))
+	in = binary.AppendUvarint(in, uint64(len(identity)))
+	in = append(in, identity...)
+	in = append(in, primitive...)
+	sum := sha256.Sum256(in)
+	u := UUID(sum[:16])
+	u[6] = u[6]&0x0f | 0x80
+	u[8] = u[8]&0x3f | 0x80
+	return u
+}
+
+// Sweep is the decision about one identity: flagged are its primitives in
+// multi_actor state, sent is the set of the last suspicion (nil: none, or
+// forgotten), both sorted. It returns whether a suspicion is to be sent, and
+// what is remembered from then on (docs/attribution.md, "The multi-actor
+// sweep").
+func Sweep(flagged, sent []string, t *Thresholds) (send bool, remember []string) {
+	if len(flagged) < t.MultiActorPrimitives {
+		return false, nil
+	}
+	return !slices.Equal(flagged, sent), flagged
+}

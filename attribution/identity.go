@@ -1,0 +1,25 @@
+package attribution
+
+// EventType is the kind of an identity event.
+type EventType uint8
+
+// The identity events (docs/attribution.md, "Identities").
+const (
+	Formed EventType = iota + 1
+	Linked
+	Merged
+	Unmerged
+)
+
+// IdentityEvent is what a clusterer says about who is who.
+type IdentityEvent struct {
+	Type EventType
+	// Identity is identity_uuid of Formed and Linked, winner_uuid of Merged
+	// and Unmerged.
+	Identity string
+	// Loser is loser_uuid of Merged and Unmerged, empty otherwise.
+	Loser string
+	// Attackers are the listed attackers, each once, in the order of the
+	// event. (The events call them observation_uuid.)
+	Attackers []string
+}

@@ -1,0 +1,83 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// UnreachableError says that no broker of a cluster answered.
+type UnreachableError struct {
+	Brokers []string // the seeds that were tried, as host:port
+	Cause   error    // why the last try failed
+}
+
+// Error returns one line that names the brokers and the cause.
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("cannot reach any broker of %s: %v", strings.Join(e.Brokers, ","), e.Cause)
+}
+
+// Unwrap returns the cause.
+func (e *UnreachableError) Unwrap() error { return e.Cause }
+
+// Reach asks the cluster for its brokers and returns nil as soon as one
+// answers. If none does within timeout, or if all refuse (connection, TLS or
+// credentials), the error is an [*UnreachableError]. If ctx ends first, its
+// error is returned.
+func Reach(ctx context.Context, cl *kgo.Client, timeout time.Duration) error {
+	seeds, _ := cl.OptValue(kgo.SeedBrokers).([]string)
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := cl.Ping(limited)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case limited.Err() != nil:
+		err = fmt.Errorf("no answer within %s", timeout)
+	default:
+		err = dialCause(err)
+	}
+	return &UnreachableError{Brokers: seeds, Cause: err}
+}
+
+// dialCause shortens the client's dial error to what the operating system or
+// the resolver said.
+func dialCause(err error) error {
+	if dns := (*net.DNSError)(nil); errors.As(err, &dns) {
+		return dns
+	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		return op
+	}
+	return err
+}
+
+// TransactionVersion returns the cluster's finalized transaction version. Below
+// 2 (Kafka before 4.0) a late end of a transaction can hit the one that follows
+// it (KIP-890); a caller that relies on exactly-once should say so loudly.
+func TransactionVersion(ctx context.Context, cl *kgo.Client) (int16, error) {
+	all, err := kadm.NewClient(cl).ApiVersions(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("asking the brokers for their versions: %w", err)
+	}
+	var version int16
+	for _, b := range all {
+		if b.Err != nil {
+			continue
+		}
+		for _, f := range b.Raw().FinalizedFeatures {
+			if f.Name == "transaction.version" {
+				version = max(version, f.MaxVersionLevel)
+			}
+		}
+	}
+	return version, nil
+}

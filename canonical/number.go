@@ -1,0 +1,257 @@
+package canonical
+
+import (
+	"math"
+	"strconv"
+)
+
+// Integers up to maxExact are doubles, and so are the powers of ten in pow10:
+// one product or quotient of two such numbers is rounded once, hence correctly.
+const maxExact = 1 << 53
+
+var pow10 = [...]float64{
+	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+}
+
+// Plain notation is for magnitudes in [minPlain, maxPlain), and for 0.
+const (
+	minPlain = 1e-6
+	maxPlain = 1e16
+)
+
+// mantissaLimit keeps one more decimal digit from overflowing a uint64.
+const mantissaLimit = 1e18
+
+// longNumber is the length from which a number goes to parseLong:
+// strconv.ParseFloat reads no exponent beyond five digits, which shows only in
+// texts that can shift the point nearly as far.
+const longNumber = 4096
+
+// scanNumber reads the number that starts at src[i], a '-' or a digit. It
+// returns the value, the index behind it, and whether its text is canonical
+// already. After an error, end is where the text went wrong.
+func scanNumber(src []byte, i int) (f float64, end int, canonical bool, err error) {
+	start := i
+	negative := src[i] == '-'
+	if negative {
+		i++
+	}
+	if i == len(src) {
+		return 0, i, false, errEnd
+	}
+	var mantissa uint64
+	exp := 0
+	exact := true // mantissa holds every digit
+	switch c := src[i]; {
+	case c == '0':
+		i++
+	case '1' <= c && c <= '9':
+		for ; i < len(src) && isDigit(src[i]); i++ {
+			if mantissa < mantissaLimit {
+				mantissa = mantissa*10 + uint64(src[i]-'0')
+			} else {
+				exact = false
+			}
+		}
+	default:
+		return 0, i, false, errNumber
+	}
+	canonical = true
+	if i < len(src) && src[i] == '.' {
+		i++
+		first := i
+		for ; i < len(src) && isDigit(src[i]); i++ {
+			if mantissa < mantissaLimit {
+				mantissa = mantissa*10 + uint64(src[i]-'0')
+				exp--
+			} else {
+				exact = false
+			}
+		}
+		if i == first {
+			return 0, i, false, missingDigit(src, i)
+		}
+		canonical = src[i-1] != '0'
+	}
+	if i < len(src) && src[i]|0x20 == 'e' {
+		i++
+		var e int
+		e, i, err = scanExponent(src, i)
+		if err != nil {
+			return 0, i, false, err
+		}
+		exp += e
+		canonical = false
+	}
+	switch {
+	case mantissa == 0 && exact:
+		return 0, i, canonical && !negative, nil
+	case exact && mantissa <= maxExact && -22 <= exp && exp <= 22:
+		f = float64(mantissa)
+		if exp < 0 {
+			f /= pow10[-exp]
+		} else {
+			f *= pow10[exp]
+		}
+		if negative {
+			f = -f
+		}
+		// Up to 15 digits a decimal is the shortest of its double.
+		return f, i, canonical && mantissa < 1e15 && (f >= minPlain || -f >= minPlain), nil
+	}
+	if f, err = parse(src[start:i]); err != nil {
+		return 0, start, false, err
+	}
+	return f, i, false, nil
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func missingDigit(src []byte, i int) error {
+	if i == len(src) {
+		return errEnd
+	}
+	return errNumber
+}
+
+// scanExponent reads what follows the letter e. Its value saturates far beyond
+// what the longest mantissa can make up for.
+func scanExponent(src []byte, i int) (e, end int, err error) {
+	negative := false
+	if i < len(src) && (src[i] == '+' || src[i] == '-') {
+		negative = src[i] == '-'
+		i++
+	}
+	first := i
+	for ; i < len(src) && isDigit(src[i]); i++ {
+		if e < 1<<40 {
+			e = e*10 + int(src[i]-'0')
+		}
+	}
+	if i == first {
+		return 0, i, missingDigit(src, i)
+	}
+	if negative {
+		e = -e
+	}
+	return e, i, nil
+}
+
+// parse is the slow and general way: text keeps to JSON's grammar.
+func parse(text []byte) (float64, error) {
+	if len(text) >= longNumber {
+		return parseLong(text)
+	}
+	f, err := strconv.ParseFloat(string(text), 64)
+	if err != nil {
+		return 0, ErrNotFinite // out of range: the grammar has been seen to
+	}
+	if f == 0 {
+		return 0, nil // never -0
+	}
+	return f, nil
+}
+
+// parseLong rewrites a number as 0.ddd times a power of ten before it is
+// parsed, so that zeros and exponent, be they ever so long, cancel out.
+func parseLong(text []byte) (float64, error) {
+	short := make([]byte, 0, len(text)+8)
+	if text[0] == '-' {
+		short = append(short, '-')
+		text = text[1:]
+	}
+	short = append(short, '0', '.')
+	point := 0 // the power of ten that 0.ddd is to be multiplied by
+	significant, fraction := false, false
+	for i, c := range text {
+		if c == '.' {
+			fraction = true
+			continue
+		}
+		if !isDigit(c) {
+			e, _, err := scanExponent(text, i+1)
+			if err != nil {
+				return 0, err
+			}
+			point += e
+			break
+		}
+		significant = significant || c != '0'
+		if significant {
+			short = append(short, c)
+		}
+		switch {
+		case significant && !fraction:
+			point++
+		case !significant && fraction:
+			point--
+		}
+	}
+	// The least double is about 0.5e-323, the greatest 0.2e309.
+	switch {
+	case !significant || point < -400:
+		return 0, nil
+	case point > 400:
+		return 0, ErrNotFinite
+	}
+	short = append(short, 'e')
+	short = strconv.AppendInt(short, int64(point), 10)
+	f, err := strconv.ParseFloat(string(short), 64)
+	if err != nil {
+		return 0, ErrNotFinite
+	}
+	if f == 0 {
+		return 0, nil
+	}
+	return f, nil
+}
+
+// AppendFloat appends the canonical text of f, at most 24 bytes. NaN and the
+// infinities, which JSON cannot say, are written as null.
+func AppendFloat(dst []byte, f float64) []byte {
+	magnitude := math.Abs(f)
+	switch {
+	case magnitude < maxPlain && f == math.Trunc(f):
+		return strconv.AppendInt(dst, int64(f), 10)
+	case minPlain <= magnitude && magnitude < maxPlain:
+		return strconv.AppendFloat(dst, f, 'f', -1, 64)
+	case magnitude <= math.MaxFloat64:
+		return appendExponent(dst, f)
+	}
+	return append(dst, "null"...)
+}
+
+// appendExponent drops from strconv's exponent the plus sign and the leading
+// zero that JSON needs neither of.
+func appendExponent(dst []byte, f float64) []byte {
+	start := len(dst)
+	dst = strconv.AppendFloat(dst, f, 'e', -1, 64)
+	e := start
+	for dst[e] != 'e' {
+		e++
+	}
+	digits := e + 2
+	if dst[digits] == '0' {
+		digits++
+	}
+	to := e + 1
+	if dst[to] == '-' {
+		to++
+	}
+	n := copy(dst[to:], dst[digits:])
+	return dst[:to+n]
+}
+
+// Number returns the value of v, the canonical text of a number, and true; or
+// 0 and false if v is anything else.
+func Number(v []byte) (float64, bool) {
+	if len(v) == 0 || v[0] != '-' && !isDigit(v[0]) {
+		return 0, false
+	}
+	f, end, _, err := scanNumber(v, 0)
+	if err != nil || end != len(v) {
+		return 0, false
+	}
+	return f, true
+}

@@ -1,0 +1,357 @@
+package engine
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"handprint/attribution"
+)
+
+// What tasks tell each other. A command is its version (1), its type (a byte)
+// and its fields, in the order in which they stand below.
+type commandType uint8
+
+const (
+	cmdTick commandType = iota + 1
+	cmdObserve
+	cmdLink
+	cmdMerge
+	cmdUnmerge
+	cmdDetach
+	cmdAttach
+	cmdDone
+	cmdSettle
+	cmdSettled
+	cmdClaim
+)
+
+const commandVersion = 1
+
+func appendCommand(dst []byte, t commandType) []byte {
+	return append(dst[:0], commandVersion, byte(t))
+}
+
+// tick makes the task sweep.
+type tick struct {
+	Time float64 // wall clock of the timer, Unix seconds
+}
+
+// TickCommand is the record that a timer writes into a task's own partition of
+// the commands: whoever owns the task when it is read sweeps, at time now
+// (Unix seconds).
+func TickCommand(now float64) []byte {
+	return appendFloat(appendCommand(nil, cmdTick), now)
+}
+
+func (r *reader) tick() tick { return tick{Time: r.float()} }
+
+// observe carries an observation on: to the home of its attacker (no
+// identity), or from there to the home of the identity that it is linked to.
+type observe struct {
+	Attacker  []byte
+	Identity  []byte // empty: to the attacker's home
+	Version   uint64 // of the link, if there is an identity
+	Primitive []byte
+	Entry     attribution.Entry
+}
+
+func appendObserve(dst []byte, o *observe) []byte {
+	dst = appendCommand(dst, cmdObserve)
+	dst = appendBytes(dst, o.Attacker)
+	dst = appendBytes(dst, o.Identity)
+	dst = binary.AppendUvarint(dst, o.Version)
+	return appendObserved(dst, o.Primitive, &o.Entry)
+}
+
+func (r *reader) observe() (o observe) {
+	o.Attacker, o.Identity, o.Version = r.bytes(), r.bytes(), r.uvarint()
+	o.Primitive, o.Entry = r.observed()
+	return o
+}
+
+// An observation that is carried or held back: primitive, value, evidence,
+// ts, confidence (double, negative for none), arrival. It has one arrival: a
+// series has not seen it yet.
+func appendObserved(dst, primitive []byte, e *attribution.Entry) []byte {
+	dst = appendBytes(dst, primitive)
+	dst = appendBytes(dst, e.Value)
+	dst = appendFixed64(dst, e.Evidence)
+	dst = appendFloat(dst, e.TS)
+	dst = appendFloat(dst, e.Confidence)
+	return appendArrival(dst, e.Place, attribution.Arrival{})
+}
+
+func (r *reader) observed() (primitive []byte, e attribution.Entry) {
+	primitive = r.bytes()
+	e.Value, e.Evidence, e.TS, e.Confidence = r.bytes(), r.fixed64(), r.float(), r.float()
+	e.Place = r.arrival(attribution.Arrival{})
+	e.Latest = e.Place
+	if len(e.Value) == 0 && r.err == nil {
+		r.fail(errShort)
+	}
+	return primitive, e
+}
+
+// linkTo tells the home of attackers that they belong to an identity now. Each
+// of them answers with a done, sooner or later.
+type linkTo struct {
+	By        origin
+	Identity  []byte
+	Claim     bool // only if nothing is known of the attacker yet
+	Attackers [][]byte
+}
+
+func appendLinkTo(dst []byte, l *linkTo) []byte {
+	dst = appendCommand(dst, cmdLink)
+	dst = appendOrigin(dst, l.By)
+	dst = appendBytes(dst, l.Identity)
+	dst = appendBool(dst, l.Claim)
+	dst = binary.AppendUvarint(dst, uint64(len(l.Attackers)))
+	for _, a := range l.Attackers {
+		dst = appendBytes(dst, a)
+	}
+	return dst
+}
+
+func (r *reader) linkTo() (l linkTo) {
+	l.By, l.Identity, l.Claim = r.origin(), r.bytes(), r.byte() == 1
+	for range r.count(1) {
+		l.Attackers = append(l.Attackers, r.bytes())
+	}
+	return l
+}
+
+// merge tells the home of a loser to send all of its attackers to the winner.
+// A task that does not get through with it in one step tells itself to go on.
+type merge struct {
+	By            origin
+	Loser, Winner []byte
+	From          []byte // key of the member to go on with; empty: the beginning
+	Sent          uint64 // attackers told so far
+}
+
+func appendMerge(dst []byte, m *merge) []byte {
+	dst = appendCommand(dst, cmdMerge)
+	dst = appendOrigin(dst, m.By)
+	dst = appendBytes(dst, m.Loser)
+	dst = appendBytes(dst, m.Winner)
+	dst = appendBytes(dst, m.From)
+	return binary.AppendUvarint(dst, m.Sent)
+}
+
+func (r *reader) merge() merge {
+	return merge{By: r.origin(), Loser: r.bytes(), Winner: r.bytes(), From: r.bytes(), Sent: r.uvarint()}
+}
+
+// unmerge tells the home of a loser that it is itself again.
+type unmerge struct {
+	By    origin
+	Loser []byte
+}
+
+func appendUnmerge(dst []byte, u *unmerge) []byte {
+	return appendBytes(appendOrigin(appendCommand(dst, cmdUnmerge), u.By), u.Loser)
+}
+
+func (r *reader) unmerge() unmerge { return unmerge{By: r.origin(), Loser: r.bytes()} }
+
+// detach tells the home of an identity that an attacker has left it, and where
+// its contributions are to go. It continues like merge.
+type detach struct {
+	By       origin
+	Attacker []byte
+	Old, New []byte
+	From     []byte // key of the row to go on with; empty: the beginning
+}
+
+func appendDetach(dst []byte, d *detach) []byte {
+	dst = appendCommand(dst, cmdDetach)
+	dst = appendOrigin(dst, d.By)
+	dst = appendBytes(dst, d.Attacker)
+	dst = appendBytes(dst, d.Old)
+	dst = appendBytes(dst, d.New)
+	return appendBytes(dst, d.From)
+}
+
+func (r *reader) detach() detach {
+	return detach{By: r.origin(), Attacker: r.bytes(), Old: r.bytes(), New: r.bytes(), From: r.bytes()}
+}
+
+// attach brings contributions of an attacker, or the word that there are no
+// more, to the identity it belongs to now.
+type attach struct {
+	By       origin
+	Attacker []byte
+	Old, New []byte // Old is empty if the attacker was nobody's
+	Last     bool
+	Parts    []byte // see appendPart; the rest of the command
+}
+
+func appendAttach(dst []byte, a *attach) []byte {
+	dst = appendCommand(dst, cmdAttach)
+	dst = appendOrigin(dst, a.By)
+	dst = appendBytes(dst, a.Attacker)
+	dst = appendBytes(dst, a.Old)
+	dst = appendBytes(dst, a.New)
+	dst = appendBool(dst, a.Last)
+	return append(dst, a.Parts...)
+}
+
+func (r *reader) attach() attach {
+	a := attach{By: r.origin(), Attacker: r.bytes(), Old: r.bytes(), New: r.bytes(), Last: r.byte() == 1}
+	a.Parts, r.b = r.b, nil
+	return a
+}
+
+// The parts of an attach: what one record of the store becomes under the new
+// identity. A large value and a gone value come before the contribution that
+// they belong to.
+type partType uint8
+
+const (
+	partContribution partType = iota + 1 // primitive, record
+	partLarge                            // primitive, digest, value
+	partGone                             // primitive, value, ts (8 bytes)
+)
+
+func appendPart(dst []byte, t partType, primitive, name, record []byte) []byte {
+	dst = append(dst, byte(t))
+	dst = appendBytes(dst, primitive)
+	dst = appendBytes(dst, name)
+	return appendBytes(dst, record)
+}
+
+func (r *reader) part() (t partType, primitive, name, record []byte) {
+	return partType(r.byte()), r.bytes(), r.bytes(), r.bytes()
+}
+
+// done tells the coordinator that something it waits for is over: an attacker
+// has arrived where it belongs, a loser is itself again, or (Told) all members
+// of a loser have been told to move. The dones of these may come before that
+// one.
+type done struct {
+	Version uint64
+	Touched []int32 // tasks with rows that wait for the end of the event
+	Told    bool
+	Members uint64 // if Told: how many members there are
+}
+
+func appendDone(dst []byte, d *done) []byte {
+	dst = binary.AppendUvarint(appendCommand(dst, cmdDone), d.Version)
+	dst = binary.AppendUvarint(dst, uint64(len(d.Touched)))
+	for _, p := range d.Touched {
+		dst = binary.AppendUvarint(dst, uint64(p))
+	}
+	dst = appendBool(dst, d.Told)
+	return binary.AppendUvarint(dst, d.Members)
+}
+
+func (r *reader) done() (d done) {
+	d.Version = r.uvarint()
+	for range r.count(1) {
+		d.Touched = append(d.Touched, int32(r.uvarint()))
+	}
+	d.Told, d.Members = r.byte() == 1, r.uvarint()
+	return d
+}
+
+// settle tells a task that an identity event is over: its rows are compared
+// with what was sent before. It continues like merge.
+type settle struct {
+	By       origin
+	Identity []byte // to go on with; empty: the beginning
+	// About is what the event said, for the history: the winner (or the
+	// identity), and the loser.
+	Winner, Loser []byte
+}
+
+func appendSettle(dst []byte, s *settle) []byte {
+	dst = appendOrigin(appendCommand(dst, cmdSettle), s.By)
+	dst = appendBytes(dst, s.Identity)
+	dst = appendBytes(dst, s.Winner)
+	return appendBytes(dst, s.Loser)
+}
+
+func (r *reader) settle() settle {
+	return settle{By: r.origin(), Identity: r.bytes(), Winner: r.bytes(), Loser: r.bytes()}
+}
+
+// settled answers settle when all rows of the task are compared.
+type settled struct{ Version uint64 }
+
+func appendSettled(dst []byte, s *settled) []byte {
+	return binary.AppendUvarint(appendCommand(dst, cmdSettled), s.Version)
+}
+
+func (r *reader) settled() settled { return settled{Version: r.uvarint()} }
+
+// claim asks the coordinator whose an attacker is that was never seen before
+// and whose stub is merged into something.
+type claim struct{ Attacker []byte }
+
+func appendClaim(dst []byte, c *claim) []byte {
+	return appendBytes(appendCommand(dst, cmdClaim), c.Attacker)
+}
+
+func (r *reader) claim() claim { return claim{Attacker: r.bytes()} }
+
+func appendBool(dst []byte, b bool) []byte {
+	if b {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}
+
+// command takes a record of the commands topic. One that a newer version
+// wrote stops the task, for it carries what would else be lost; one that
+// nobody's version wrote ends as a dead letter.
+func (e *Engine) command() error {
+	in := reader{b: e.now.Value}
+	if v := in.byte(); v > commandVersion {
+		return fmt.Errorf("command at partition %d offset %d has version %d: an instance of a newer version is in the group, upgrade this one", e.now.Partition, e.now.Offset, v)
+	}
+	kind := commandType(in.byte())
+	var act func() error
+	switch kind {
+	case cmdTick:
+		c := in.tick()
+		act = func() error { return e.sweep(c) }
+	case cmdObserve:
+		c := in.observe()
+		act = func() error { return e.observed(&c) }
+	case cmdLink:
+		c := in.linkTo()
+		act = func() error { return e.link(&c) }
+	case cmdMerge:
+		c := in.merge()
+		act = func() error { return e.merge(&c) }
+	case cmdUnmerge:
+		c := in.unmerge()
+		act = func() error { return e.unmerge(&c) }
+	case cmdDetach:
+		c := in.detach()
+		act = func() error { return e.detach(&c) }
+	case cmdAttach:
+		c := in.attach()
+		act = func() error { return e.attach(&c) }
+	case cmdDone:
+		c := in.done()
+		act = func() error { return e.done(&c) }
+	case cmdSettle:
+		c := in.settle()
+		act = func() error { return e.settle(&c) }
+	case cmdSettled:
+		c := in.settled()
+		act = func() error { return e.settled(&c) }
+	case cmdClaim:
+		c := in.claim()
+		act = func() error { return e.claim(&c) }
+	default:
+		in.fail(fmt.Errorf("no command of version %d has type %d", commandVersion, kind))
+	}
+	if err := in.end("command"); err != nil {
+		e.deadLetter(StageCommand, err.Error())
+		return nil
+	}
+	return act()
+}

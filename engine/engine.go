@@ -1,0 +1,170 @@
+package engine
+
+import (
+	"fmt"
+
+	"handprint/attribution"
+	"handprint/schemas"
+)
+
+// Source is the input topic that a record is from.
+type Source uint8
+
+// The sources of a task.
+const (
+	Observations Source = iota + 1
+	Commands
+	IdentityEvents
+)
+
+// Record is one input record.
+type Record struct {
+	Source    Source
+	Partition int32
+	Offset    int64
+	Time      int64 // the record's timestamp, Unix milliseconds
+	Key       []byte
+	Value     []byte
+	Type      string // the `type` header of an identity event, empty if absent
+}
+
+func (r *Record) arrival() attribution.Arrival {
+	return attribution.Arrival{Time: r.Time, Partition: r.Partition, Offset: r.Offset}
+}
+
+// Store is the task's own part of the store: what it reads it has written.
+type Store interface {
+	// Get returns the value of key, nil if there is none. The slice is valid
+	// until the next call.
+	Get(key []byte) ([]byte, error)
+	Put(key, value []byte)
+	Delete(key []byte)
+	// Scan calls yield for each key that begins with prefix, in order, from
+	// `from` on (nil: from the first), as they are when it is called.
+	Scan(prefix, from []byte, yield func(key, value []byte) bool) error
+}
+
+// Outbox takes what a record causes. Slices belong to the engine: an Outbox
+// copies what it keeps.
+type Outbox interface {
+	// StateChanged and Suspected send an event, keyed by its identity.
+	StateChanged(identity, event []byte)
+	Suspected(identity, event []byte)
+	// StateRow writes a row to the compacted topic; a nil row is a tombstone.
+	StateRow(key, row []byte)
+	// DeadLetter sends the record in hand to the dead letters.
+	DeadLetter(stage, reason string)
+	// Send gives a command to a task, this one included.
+	Send(partition int32, key, command []byte)
+	// Now is the wall clock, Unix seconds.
+	Now() float64
+}
+
+// Config is what all tasks of an application share. It must be the same in
+// every instance.
+type Config struct {
+	Thresholds  attribution.Thresholds
+	Registry    *attribution.Registry
+	RecordLimit int  // bytes of a record's value; 0: the default, 256 KiB
+	Strict      bool // a value outside the registry's list or minimum is a bad record
+	HistoryKept int  // identity events remembered per identity; 0: the default
+	Partitions  int32
+	Counters    *Counters // may be shared by all tasks; nil: not counted
+}
+
+// The stages that dead letters name.
+const (
+	StageObservation   = "observation"
+	StageIdentityEvent = "identity-event"
+	StageCommand       = "command"
+)
+
+const defaultHistory = 100
+
+// Engine is one task. It is for one goroutine.
+type Engine struct {
+	cfg    Config
+	task   int32
+	store  Store
+	out    Outbox
+	now    *Record // in hand
+	merger *attribution.Merger
+
+	decoder schemas.ObservationDecoder
+	obs     attribution.Observation
+
+	// unsettled are the identities whose rows wait for the end of an identity
+	// event. It mirrors the store, so that the common case costs no read.
+	unsettled map[string]unsettled
+
+	row     row
+	contrib attribution.Series
+	keys    keyBuffers
+	buf     buffers
+}
+
+// New returns task number task. The store must be the one that Process will be
+// given: what a task keeps in memory is read from it.
+func New(cfg Config, task int32, store Store) (*Engine, error) {
+	if cfg.Partitions < 1 || task < 0 || task >= cfg.Partitions {
+		return nil, fmt.Errorf("task %d of %d partitions", task, cfg.Partitions)
+	}
+	if err := cfg.Thresholds.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Registry == nil {
+		cfg.Registry = attribution.DefaultRegistry()
+	}
+	if cfg.HistoryKept == 0 {
+		cfg.HistoryKept = defaultHistory
+	}
+	if cfg.Counters == nil {
+		cfg.Counters = new(Counters)
+	}
+	e := &Engine{cfg: cfg, task: task}
+	e.merger = attribution.NewMerger(&e.cfg.Thresholds)
+	e.decoder.MaxBytes = cfg.RecordLimit
+	return e, e.Reload(store)
+}
+
+// Reload forgets what the task keeps in memory and reads it from the store
+// again: after a transaction that did not commit, or a record that was undone.
+func (e *Engine) Reload(store Store) error {
+	e.store = store
+	return e.loadUnsettled()
+}
+
+// Process takes one record. A record that cannot be used becomes a dead
+// letter; an error is a fault of the store or of this package, and the task
+// must not go on.
+func (e *Engine) Process(r *Record, store Store, out Outbox) error {
+	e.now, e.store, e.out = r, store, out
+	var err error
+	switch r.Source {
+	case Observations:
+		err = e.observation()
+	case Commands:
+		err = e.command()
+	case IdentityEvents:
+		err = e.identityEvent()
+	default:
+		err = fmt.Errorf("record of an unknown source %d", r.Source)
+	}
+	if err != nil {
+		return fmt.Errorf("task %d: %w", e.task, err)
+	}
+	return nil
+}
+
+func (e *Engine) deadLetter(stage, reason string) {
+	e.cfg.Counters.DeadLetters.Add(1)
+	e.out.DeadLetter(stage, reason)
+}
+
+func (e *Engine) attackerHome(attacker []byte) int32 {
+	return attribution.AttackerPartition(attacker, e.cfg.Partitions)
+}
+
+func (e *Engine) identityHome(identity []byte) int32 {
+	return attribution.IdentityPartition(identity, e.cfg.Partitions)
+}

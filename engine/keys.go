@@ -1,0 +1,134 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"handprint/attribution"
+)
+
+// A key is a kind, one byte, and then:
+//
+//	'a' link          attacker
+//	'i' identity      identity
+//	'm' member        identity, attacker
+//	'r' row           identity, primitive
+//	'c' contribution  identity, primitive, attacker
+//	'g' gone value    identity, primitive, attacker, the value
+//	'b' large value   identity, primitive, attacker, its digest
+//	'q' waiting       identity, attacker, number (8 bytes, big endian)
+//	'u' unsettled     identity
+//	'd' dirty row     identity, primitive
+//	'f' flagged       identity
+//	's' suspect       identity
+//	'y' history       identity, version (8 bytes, big endian)
+//	'p' pointer       identity           (task 0)
+//	'e' queued event  version            (task 0)
+//	'v' coordinator                      (task 0)
+//
+// An id is 1 and its 16 bytes if it is a UUID in lower case with hyphens, else
+// 2, its bytes with 0 written as 0 255, and 0 1. A primitive is its bytes and 0.
+// So no key is the prefix of another of its kind, and what is read together
+// lies together.
+const (
+	kindLink         = 'a'
+	kindIdentity     = 'i'
+	kindMember       = 'm'
+	kindRow          = 'r'
+	kindContribution = 'c'
+	kindGone         = 'g'
+	kindLarge        = 'b'
+	kindWaiting      = 'q'
+	kindUnsettled    = 'u'
+	kindDirty        = 'd'
+	kindFlagged      = 'f'
+	kindSuspect      = 's'
+	kindHistory      = 'y'
+	kindPointer      = 'p'
+	kindQueue        = 'e'
+	kindCoordinator  = 'v'
+)
+
+const (
+	packedID = 1
+	textID   = 2
+)
+
+func appendID(dst, id []byte) []byte {
+	if u, ok := attribution.ParseUUID(id); ok {
+		return append(append(dst, packedID), u[:]...)
+	}
+	dst = append(dst, textID)
+	for {
+		i := bytes.IndexByte(id, 0)
+		if i < 0 {
+			break
+		}
+		dst = append(append(dst, id[:i]...), 0, 255)
+		id = id[i+1:]
+	}
+	return append(append(dst, id...), 0, 1)
+}
+
+// cutID takes an id off the front of a key.
+func cutID(key []byte) (id, rest []byte, err error) {
+	if len(key) >= 17 && key[0] == packedID {
+		return attribution.UUID(key[1:17]).AppendText(nil), key[17:], nil
+	}
+	if len(key) > 0 && key[0] == textID {
+		key = key[1:]
+		for {
+			i := bytes.IndexByte(key, 0)
+			if i < 0 || i+1 >= len(key) {
+				break
+			}
+			id = append(id, key[:i]...)
+			mark := key[i+1]
+			key = key[i+2:]
+			if mark == 1 {
+				return id, key, nil
+			}
+			id = append(id, 0)
+		}
+	}
+	return nil, nil, fmt.Errorf("malformed key %x", key)
+}
+
+// cutPrimitive takes a primitive off the front of a key.
+func cutPrimitive(key []byte) (primitive, rest []byte, err error) {
+	i := bytes.IndexByte(key, 0)
+	if i < 0 {
+		return nil, nil, fmt.Errorf("malformed key %x", key)
+	}
+	return key[:i], key[i+1:], nil
+}
+
+// keyBuffers are reused, one for each key that is in use at the same time.
+type keyBuffers struct {
+	row, contrib, part, other []byte
+}
+
+func appendPrimitive(dst, primitive []byte) []byte {
+	return append(append(dst, primitive...), 0)
+}
+
+func idKey(dst []byte, kind byte, id []byte) []byte {
+	return appendID(append(dst[:0], kind), id)
+}
+
+func idsKey(dst []byte, kind byte, id, second []byte) []byte {
+	return appendID(idKey(dst, kind, id), second)
+}
+
+func rowKey(dst []byte, kind byte, identity, primitive []byte) []byte {
+	return appendPrimitive(idKey(dst, kind, identity), primitive)
+}
+
+func seriesKey(dst []byte, kind byte, identity, primitive, attacker []byte) []byte {
+	return appendID(rowKey(dst, kind, identity, primitive), attacker)
+}
+
+func numberKey(dst []byte, kind byte, n uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst[:0], kind), n)
+}

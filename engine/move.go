@@ -1,0 +1,287 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"handprint/attribution"
+)
+
+// How much of a move is done in one step. What is left is a command of the
+// task to itself, so ordinary work goes on in between and no transaction grows
+// with the identity.
+const (
+	mergeStep  = 512       // attackers told in one step
+	detachStep = 512 << 10 // bytes taken from an identity in one step
+	partsLimit = 256 << 10 // bytes of one attach, unless one record alone is larger
+)
+
+// merge is the home of a loser: it points to the winner from now on, and its
+// attackers' homes hear that they belong there.
+func (e *Engine) merge(m *merge) error {
+	id, _, err := e.getIdentity(m.Loser)
+	if err != nil {
+		return err
+	}
+	if len(m.From) == 0 {
+		id.MergedInto, id.By = bytes.Clone(m.Winner), m.By
+		e.putIdentity(m.Loser, id)
+		if err := e.unsettle(m.Loser, m.By, func(*unsettled) {}); err != nil {
+			return err
+		}
+	}
+	prefix := idKey(nil, kindMember, m.Loser)
+	perHome := make(map[int32][][]byte)
+	told := 0
+	tell := func(attacker []byte) {
+		home := e.attackerHome(attacker)
+		perHome[home] = append(perHome[home], attacker)
+		told++
+	}
+	if len(m.From) == 0 && len(id.Own) > 0 {
+		tell(id.Own)
+	}
+	var next []byte
+	var fault error
+	err = e.store.Scan(prefix, m.From, func(key, _ []byte) bool {
+		if told >= mergeStep {
+			next = bytes.Clone(key)
+			return false
+		}
+		attacker, _, err := cutID(key[len(prefix):])
+		if fault = err; err != nil {
+			return false
+		}
+		tell(attacker)
+		return true
+	})
+	if err == nil {
+		err = fault
+	}
+	if err != nil {
+		return fmt.Errorf("reading the members of %s: %w", m.Loser, err)
+	}
+	for home := range e.cfg.Partitions { // in order, so that two runs send the same
+		if list := perHome[home]; len(list) > 0 {
+			e.send(home, m.Winner, appendLinkTo(e.buf.cmd, &linkTo{By: m.By, Identity: m.Winner, Attackers: list}))
+		}
+	}
+	sent := m.Sent + uint64(told)
+	if next != nil {
+		e.send(e.task, m.Loser, appendMerge(e.buf.cmd, &merge{By: m.By, Loser: m.Loser, Winner: m.Winner, From: next, Sent: sent}))
+		return nil
+	}
+	e.answer(&done{Version: m.By.Version, Touched: []int32{e.task}, Told: true, Members: sent})
+	return nil
+}
+
+// unmerge is the home of a loser that is itself again.
+func (e *Engine) unmerge(u *unmerge) error {
+	id, _, err := e.getIdentity(u.Loser)
+	if err != nil {
+		return err
+	}
+	id.MergedInto, id.By = nil, u.By
+	e.putIdentity(u.Loser, id)
+	if err := e.unsettle(u.Loser, u.By, func(*unsettled) {}); err != nil {
+		return err
+	}
+	e.answer(&done{Version: u.By.Version, Touched: []int32{e.task}})
+	return nil
+}
+
+// detach takes what an attacker contributed out of an identity and sends it to
+// the one it belongs to now. Until the event is over the rows say what they
+// said before.
+func (e *Engine) detach(d *detach) error {
+	first := len(d.From) == 0
+	out := parts{engine: e, by: d}
+	if err := e.detachRows(d, &out); err != nil {
+		return fmt.Errorf("taking attacker %s out of %s: %w", d.Attacker, d.Old, err)
+	}
+	err := e.unsettle(d.Old, d.By, func(u *unsettled) {
+		if first {
+			u.Out++
+		}
+		u.RowsOut += out.rows
+	})
+	if err != nil {
+		return err
+	}
+	if out.next != nil {
+		out.flush(false)
+		e.send(e.task, d.Old, appendDetach(e.buf.cmd, &detach{By: d.By, Attacker: d.Attacker, Old: d.Old, New: d.New, From: out.next}))
+		return nil
+	}
+	id, known, err := e.getIdentity(d.Old)
+	if err != nil {
+		return err
+	}
+	if known && bytes.Equal(id.Own, d.Attacker) {
+		id.Own = nil
+		e.putIdentity(d.Old, id)
+	}
+	e.keys.other = idsKey(e.keys.other, kindMember, d.Old, d.Attacker)
+	e.store.Delete(e.keys.other)
+	out.flush(true)
+	return nil
+}
+
+// parts collects what leaves an identity into attach commands.
+type parts struct {
+	engine *Engine
+	by     *detach
+	list   []byte
+	sent   int    // bytes in earlier commands of this step
+	rows   uint64 // rows that lost a contribution
+	next   []byte // where to go on, if the step is full
+}
+
+func (p *parts) add(t partType, primitive, name, record []byte) {
+	if len(p.list) > 0 && len(p.list)+len(record) > partsLimit {
+		p.flush(false)
+	}
+	p.list = appendPart(p.list, t, primitive, name, record)
+}
+
+func (p *parts) flush(last bool) {
+	if len(p.list) == 0 && !last {
+		return
+	}
+	e, d := p.engine, p.by
+	e.send(e.identityHome(d.New), d.New, appendAttach(e.buf.cmd, &attach{
+		By: d.By, Attacker: d.Attacker, Old: d.Old, New: d.New, Last: last, Parts: p.list,
+	}))
+	p.sent += len(p.list)
+	p.list = p.list[:0]
+}
+
+func (e *Engine) detachRows(d *detach, out *parts) error {
+	var primitives [][]byte
+	prefix := idKey(nil, kindRow, d.Old)
+	var fault error
+	err := e.store.Scan(prefix, d.From, func(key, _ []byte) bool {
+		primitive, _, err := cutPrimitive(key[len(prefix):])
+		primitives, fault = append(primitives, bytes.Clone(primitive)), err
+		return err == nil
+	})
+	if err == nil {
+		err = fault
+	}
+	if err != nil {
+		return err
+	}
+	for _, primitive := range primitives {
+		if out.sent+len(out.list) > detachStep {
+			out.next = rowKey(nil, kindRow, d.Old, primitive)
+			return nil
+		}
+		if err := e.detachRow(d, primitive, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) detachRow(d *detach, primitive []byte, out *parts) error {
+	if _, err := e.openRow(d.Old, primitive); err != nil {
+		return err
+	}
+	s := series{Series: e.contrib}
+	found, err := e.loadContribution(&s, d.Old, primitive, d.Attacker)
+	e.contrib = s.Series
+	if err != nil || !found {
+		return err
+	}
+	for _, ref := range largeValues(&s.Series) {
+		v := attribution.Value(ref)
+		text, err := e.text(v, d.Old, primitive, d.Attacker)
+		if err != nil {
+			return err
+		}
+		out.add(partLarge, primitive, v[1:], text)
+		e.store.Delete(e.largeKey(v, d.Old, primitive, d.Attacker))
+	}
+	if s.spilled {
+		prefix := seriesKey(nil, kindGone, d.Old, primitive, d.Attacker)
+		for _, g := range s.before {
+			out.add(partGone, primitive, g.Value, appendFloat(nil, g.TS))
+			e.store.Delete(append(prefix[:len(prefix):len(prefix)], g.Value...))
+		}
+	}
+	out.add(partContribution, primitive, nil, appendContribution(nil, &s))
+	e.store.Delete(seriesKey(nil, kindContribution, d.Old, primitive, d.Attacker))
+	e.markDirty(d.Old, primitive)
+	out.rows++
+	return nil
+}
+
+// attach puts what an attacker contributed elsewhere into the identity it
+// belongs to now. With the last part it is a member, and what waited for it is
+// taken.
+func (e *Engine) attach(a *attach) error {
+	rows, err := e.attachParts(a)
+	if err != nil {
+		return fmt.Errorf("bringing attacker %s to %s: %w", a.Attacker, a.New, err)
+	}
+	err = e.unsettle(a.New, a.By, func(u *unsettled) {
+		if a.Last {
+			u.In++
+		}
+		u.RowsIn += rows
+	})
+	if err != nil {
+		return err
+	}
+	if !a.Last {
+		return nil
+	}
+	e.keys.other = idsKey(e.keys.other, kindMember, a.New, a.Attacker)
+	e.store.Put(e.keys.other, appendMember(nil, a.By.Version))
+	e.cfg.Counters.Moves.Add(1)
+	err = e.release(a.New, a.Attacker, func(primitive []byte, entry attribution.Entry) error {
+		return e.arrived(a.New, a.Attacker, a.By.Version, primitive, entry)
+	})
+	if err != nil {
+		return err
+	}
+	d := done{Version: a.By.Version, Touched: []int32{e.task}}
+	if len(a.Old) > 0 {
+		d.Touched = append(d.Touched, e.identityHome(a.Old))
+	}
+	e.answer(&d)
+	return nil
+}
+
+func (e *Engine) attachParts(a *attach) (rows uint64, err error) {
+	in := reader{b: a.Parts}
+	for len(in.b) > 0 {
+		t, primitive, name, record := in.part()
+		if in.err != nil {
+			break
+		}
+		switch t {
+		case partLarge:
+			ref := append([]byte{largeMark}, name...)
+			e.store.Put(e.largeKey(ref, a.New, primitive, a.Attacker), record)
+		case partGone:
+			key := append(seriesKey(nil, kindGone, a.New, primitive, a.Attacker), name...)
+			if len(record) != 8 {
+				return rows, fmt.Errorf("ts of a gone value has %d bytes", len(record))
+			}
+			e.store.Put(key, appendFloat(nil, math.Float64frombits(binary.LittleEndian.Uint64(record))))
+		case partContribution:
+			if _, err := e.openRow(a.New, primitive); err != nil {
+				return rows, err
+			}
+			e.store.Put(seriesKey(nil, kindContribution, a.New, primitive, a.Attacker), record)
+			e.markDirty(a.New, primitive)
+			rows++
+		default:
+			return rows, fmt.Errorf("part of unknown type %d", t)
+		}
+	}
+	return rows, in.end("attach")
+}

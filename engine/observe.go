@@ -1,0 +1,287 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+
+	"handprint/attribution"
+)
+
+// observation takes a record of the observations topic.
+func (e *Engine) observation() error {
+	if err := e.decoder.Decode(e.now.Value, &e.obs); err != nil {
+		e.deadLetter(StageObservation, err.Error())
+		return nil
+	}
+	kind, fit := e.cfg.Registry.Check(e.obs.Primitive, e.obs.Value)
+	switch fit {
+	case attribution.FitsNot:
+		e.deadLetter(StageObservation, fmt.Sprintf("value: does not fit %s, the kind of %s", kind, e.obs.Primitive))
+		return nil
+	case attribution.Odd:
+		if e.cfg.Strict {
+			e.deadLetter(StageObservation, fmt.Sprintf("value: not one that the registry has for %s", e.obs.Primitive))
+			return nil
+		}
+		e.cfg.Counters.Odd.Add(1)
+	}
+	arrival := e.now.arrival()
+	entry := attribution.Entry{
+		TS:         e.obs.TS,
+		Value:      e.obs.Value,
+		Evidence:   xxhash.Sum64(e.obs.Evidence),
+		Place:      arrival,
+		Latest:     arrival,
+		Confidence: -1,
+	}
+	if e.obs.HasConfidence {
+		entry.Confidence = e.obs.Confidence
+	}
+	if home := e.attackerHome(e.obs.Attacker); home != e.task {
+		e.cfg.Counters.Misrouted.Add(1)
+		e.send(home, e.obs.Attacker, appendObserve(e.buf.cmd, &observe{Attacker: e.obs.Attacker, Primitive: e.obs.Primitive, Entry: entry}))
+		return nil
+	}
+	return e.atHome(e.obs.Attacker, e.obs.Primitive, entry)
+}
+
+// observed takes an observation that another task sent on.
+func (e *Engine) observed(o *observe) error {
+	if len(o.Identity) == 0 {
+		return e.atHome(o.Attacker, o.Primitive, o.Entry)
+	}
+	return e.arrived(o.Identity, o.Attacker, o.Version, o.Primitive, o.Entry)
+}
+
+// atHome decides whose an observation is. An attacker that no event has named
+// belongs to its stub, which lives here too: its row is read, concluded anew
+// and written, and nothing else.
+func (e *Engine) atHome(attacker, primitive []byte, entry attribution.Entry) error {
+	var text [36]byte
+	stub := attribution.Stub(attacker).AppendText(text[:0])
+	found, err := e.loadRow(stub, primitive)
+	if err != nil {
+		return err
+	}
+	if found && e.row.inline {
+		if err := e.loadGone(&e.row.series, stub, primitive, attacker); err != nil {
+			return err
+		}
+		return e.takeInline(stub, attacker, primitive, entry)
+	}
+	l, linked, err := e.getLink(attacker)
+	if err != nil {
+		return err
+	}
+	if linked {
+		return e.forward(&l, attacker, primitive, entry)
+	}
+	id, _, err := e.getIdentity(stub)
+	if err != nil {
+		return err
+	}
+	if len(id.Own) == 0 {
+		asked, err := e.waiting(stub, attacker)
+		if err != nil {
+			return err
+		}
+		if asked || len(id.MergedInto) > 0 {
+			return e.holdForClaim(stub, attacker, primitive, entry, asked)
+		}
+		id.Own = attacker
+		e.putIdentity(stub, id)
+	}
+	if found {
+		return e.contribute(stub, attacker, primitive, entry)
+	}
+	e.row.inline = true
+	e.row.series.before = e.row.series.before[:0]
+	return e.takeInline(stub, attacker, primitive, entry)
+}
+
+// takeInline takes an observation of a stub's own attacker into e.row.
+func (e *Engine) takeInline(stub, attacker, primitive []byte, entry attribution.Entry) error {
+	kind := e.cfg.Registry.Kind(primitive)
+	e.take(&e.row.series, entry, kind, stub, primitive, attacker)
+	e.saveGone(&e.row.series, stub, primitive, attacker)
+	wait, err := e.waits(stub, primitive)
+	if err != nil {
+		return err
+	}
+	if wait {
+		e.markDirty(stub, primitive)
+		e.saveRow(stub, primitive)
+		return nil
+	}
+	c, err := e.merger.Conclude(kind, &e.row.series.Series)
+	if err != nil {
+		e.inconclusive()
+		e.saveRow(stub, primitive)
+		return nil
+	}
+	return e.publish(stub, primitive, attacker, &c, observationCause(&entry))
+}
+
+// observationCause is the record of the observation itself, by whatever way it
+// came to its identity.
+func observationCause(entry *attribution.Entry) attribution.Cause {
+	return attribution.Cause{Topic: 'o', Arrival: entry.Latest}
+}
+
+// inconclusive counts a series that no merger takes: the registry gave its
+// primitive another kind since. The row stays as it was.
+func (e *Engine) inconclusive() { e.cfg.Counters.Inconclusive.Add(1) }
+
+// forward brings an observation to the identity that its attacker is linked to.
+func (e *Engine) forward(l *link, attacker, primitive []byte, entry attribution.Entry) error {
+	home := e.identityHome(l.Identity)
+	if home == e.task {
+		return e.arrived(l.Identity, attacker, l.By.Version, primitive, entry)
+	}
+	e.cfg.Counters.Forwarded.Add(1)
+	e.send(home, l.Identity, appendObserve(e.buf.cmd, &observe{
+		Attacker: attacker, Identity: l.Identity, Version: l.By.Version, Primitive: primitive, Entry: entry,
+	}))
+	return nil
+}
+
+// arrived takes an observation at the home of the identity that its attacker
+// is linked to. The link may be here before what the attacker contributed
+// elsewhere: then the observation waits, so that a series is always taken in
+// the order in which its attacker's home saw it.
+func (e *Engine) arrived(identity, attacker []byte, version uint64, primitive []byte, entry attribution.Entry) error {
+	at, found, err := e.getMember(identity, attacker)
+	if err != nil {
+		return err
+	}
+	if found && at == version {
+		return e.contribute(identity, attacker, primitive, entry)
+	}
+	return e.hold(identity, attacker, primitive, &entry)
+}
+
+// contribute takes an observation into a row that may have several attackers.
+func (e *Engine) contribute(identity, attacker, primitive []byte, entry attribution.Entry) error {
+	if _, err := e.openRow(identity, primitive); err != nil {
+		return err
+	}
+	s := series{Series: e.contrib}
+	if _, err := e.loadContribution(&s, identity, primitive, attacker); err != nil {
+		return err
+	}
+	e.take(&s, entry, e.cfg.Registry.Kind(primitive), identity, primitive, attacker)
+	e.saveContribution(&s, identity, primitive, attacker)
+	e.contrib = s.Series
+	wait, err := e.waits(identity, primitive)
+	if err != nil {
+		return err
+	}
+	if wait {
+		e.markDirty(identity, primitive)
+		return nil
+	}
+	return e.conclude(identity, primitive, observationCause(&entry))
+}
+
+// openRow makes sure that a row is there for a contribution to belong to, and
+// that its series are records of their own.
+func (e *Engine) openRow(identity, primitive []byte) (found bool, err error) {
+	found, err = e.loadRow(identity, primitive)
+	if err != nil {
+		return found, err
+	}
+	if !found {
+		e.saveRow(identity, primitive)
+		return false, nil
+	}
+	if !e.row.inline {
+		return true, nil
+	}
+	id, _, err := e.getIdentity(identity)
+	if err != nil {
+		return true, err
+	}
+	if err := e.loadGone(&e.row.series, identity, primitive, id.Own); err != nil {
+		return true, err
+	}
+	e.saveContribution(&e.row.series, identity, primitive, id.Own)
+	e.row.inline = false
+	e.saveRow(identity, primitive)
+	return true, nil
+}
+
+// hold keeps an observation back until its attacker has arrived.
+func (e *Engine) hold(identity, attacker, primitive []byte, entry *attribution.Entry) error {
+	e.cfg.Counters.Waiting.Add(1)
+	prefix := idsKey(nil, kindWaiting, identity, attacker)
+	next := uint64(0)
+	err := e.store.Scan(prefix, nil, func(key, _ []byte) bool {
+		next = binary.BigEndian.Uint64(key[len(prefix):]) + 1
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("reading what waits for %s: %w", attacker, err)
+	}
+	e.store.Put(binary.BigEndian.AppendUint64(prefix, next), appendObserved(nil, primitive, entry))
+	return nil
+}
+
+// waiting reports whether observations of an attacker wait at an identity.
+func (e *Engine) waiting(identity, attacker []byte) (some bool, err error) {
+	err = e.store.Scan(idsKey(nil, kindWaiting, identity, attacker), nil, func(_, _ []byte) bool {
+		some = true
+		return false
+	})
+	if err != nil {
+		return false, fmt.Errorf("reading what waits for %s: %w", attacker, err)
+	}
+	return some, nil
+}
+
+// holdForClaim keeps the observations of an attacker back that was never seen
+// before and whose stub is merged: the coordinator knows whose it is by now.
+// It is asked once.
+func (e *Engine) holdForClaim(stub, attacker, primitive []byte, entry attribution.Entry, asked bool) error {
+	if err := e.hold(stub, attacker, primitive, &entry); err != nil {
+		return err
+	}
+	if !asked {
+		e.send(coordinatorTask, attacker, appendClaim(e.buf.cmd, &claim{Attacker: attacker}))
+	}
+	return nil
+}
+
+// release hands everything that waits for an attacker at an identity to take,
+// in the order in which it came.
+func (e *Engine) release(identity, attacker []byte, take func(primitive []byte, entry attribution.Entry) error) error {
+	var keys, held [][]byte
+	err := e.store.Scan(idsKey(nil, kindWaiting, identity, attacker), nil, func(key, value []byte) bool {
+		keys, held = append(keys, bytes.Clone(key)), append(held, bytes.Clone(value))
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("reading what waits for %s: %w", attacker, err)
+	}
+	for _, k := range keys {
+		e.store.Delete(k)
+	}
+	for _, h := range held {
+		in := reader{b: h}
+		primitive, entry := in.observed()
+		if err := in.end("waiting observation"); err != nil {
+			return err
+		}
+		if err := take(primitive, entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) send(task int32, key, command []byte) {
+	e.buf.cmd = command
+	e.out.Send(task, key, command)
+}

@@ -1,0 +1,191 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"handprint/attribution"
+	"handprint/schemas"
+)
+
+// conclude works a row of possibly several attackers out anew and publishes
+// what follows.
+func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) error {
+	found, err := e.loadRow(identity, primitive)
+	if err != nil || !found {
+		return err
+	}
+	kind := e.cfg.Registry.Kind(primitive)
+	var attackers [][]byte
+	if e.row.inline {
+		id, _, err := e.getIdentity(identity)
+		if err != nil {
+			return err
+		}
+		if err := e.loadGone(&e.row.series, identity, primitive, id.Own); err != nil {
+			return err
+		}
+		c, err := e.merger.Conclude(kind, &e.row.series.Series)
+		if err != nil {
+			e.inconclusive()
+			return nil
+		}
+		return e.publish(identity, primitive, id.Own, &c, cause)
+	}
+	e.merger.Begin(kind)
+	prefix := rowKey(nil, kindContribution, identity, primitive)
+	var spilled [][]byte
+	s := series{Series: e.contrib}
+	var fault error
+	err = e.store.Scan(prefix, nil, func(key, value []byte) bool {
+		if fault = decodeContribution(value, &s, &e.buf.contribValues); fault != nil {
+			return false
+		}
+		attacker, _, err := cutID(key[len(prefix):])
+		if fault = err; err != nil {
+			return false
+		}
+		if s.spilled {
+			// Its gone values are elsewhere, and a scan is under way.
+			spilled = append(spilled, attacker)
+			return true
+		}
+		e.merger.Add(&s.Series, len(attackers))
+		attackers = append(attackers, attacker)
+		return true
+	})
+	for _, attacker := range spilled {
+		if err != nil || fault != nil {
+			break
+		}
+		if _, err = e.loadContribution(&s, identity, primitive, attacker); err == nil {
+			e.merger.Add(&s.Series, len(attackers))
+			attackers = append(attackers, attacker)
+		}
+	}
+	e.contrib = s.Series
+	if err == nil {
+		err = fault
+	}
+	if err != nil {
+		return fmt.Errorf("contributions to %s of %s: %w", primitive, identity, err)
+	}
+	if len(attackers) == 0 {
+		return e.retract(identity, primitive)
+	}
+	c, err := e.merger.End()
+	if err != nil {
+		e.inconclusive()
+		return nil
+	}
+	var attacker []byte
+	if c.Source >= 0 {
+		attacker = attackers[c.Source]
+	}
+	return e.publish(identity, primitive, attacker, &c, cause)
+}
+
+// publish compares the conclusion with what was sent for the row before,
+// writes the row, and sends what follows. attacker is whose series the value
+// is from.
+func (e *Engine) publish(identity, primitive, attacker []byte, c *attribution.Conclusion, cause attribution.Cause) error {
+	before := &e.row.was
+	if !e.row.published {
+		before = nil
+	}
+	after, change := attribution.Advance(before, c, e.out.Now())
+	if change == attribution.Same {
+		if e.row.inline {
+			e.saveRow(identity, primitive)
+		}
+		return nil
+	}
+	old, isNew := e.row.was.State, !e.row.published
+	e.row.was, e.row.published = after, true
+	e.saveRow(identity, primitive)
+
+	shown := after
+	var err error
+	if shown.Value, err = e.text(after.Value, identity, primitive, attacker); err != nil {
+		return err
+	}
+	e.stateRow(identity, primitive, &shown)
+	if change != attribution.Moved {
+		return nil
+	}
+	e.cfg.Counters.Transitions.Add(1)
+	e.buf.out = schemas.AppendTransitionJSON(e.buf.out[:0], &attribution.Transition{
+		EventID:    attribution.EventID(cause, identity, primitive).String(),
+		Identity:   string(identity),
+		Primitive:  string(primitive),
+		Old:        old,
+		IsNew:      isNew,
+		New:        after.State,
+		Value:      shown.Value,
+		Confidence: after.Confidence,
+		Count:      after.Count,
+		TS:         after.LastObservationTS,
+	})
+	e.out.StateChanged(identity, e.buf.out)
+	wasFlagged := !isNew && old == attribution.MultiActor
+	return e.flag(identity, primitive, wasFlagged, after.State == attribution.MultiActor)
+}
+
+// retract takes a row away that nobody contributes to any more: a tombstone
+// for the world, no event. If it fills again it is a new row.
+func (e *Engine) retract(identity, primitive []byte) error {
+	published, flagged := e.row.published, e.row.was.State == attribution.MultiActor
+	e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
+	e.store.Delete(e.keys.row)
+	if !published {
+		return nil
+	}
+	e.out.StateRow(e.stateKey(identity, primitive), nil)
+	return e.flag(identity, primitive, flagged, false)
+}
+
+func (e *Engine) stateKey(identity, primitive []byte) []byte {
+	e.keys.other = append(append(append(e.keys.other[:0], identity...), '/'), primitive...)
+	return e.keys.other
+}
+
+func (e *Engine) stateRow(identity, primitive []byte, r *attribution.Row) {
+	e.buf.out = schemas.AppendStateRowJSON(e.buf.out[:0], &schemas.StateRow{Identity: string(identity), Primitive: string(primitive), Row: *r})
+	e.out.StateRow(e.stateKey(identity, primitive), e.buf.out)
+}
+
+// flag keeps the set of an identity's primitives in multi_actor state, and the
+// index of the identities that the sweep must look at.
+func (e *Engine) flag(identity, primitive []byte, was, is bool) error {
+	if was == is {
+		return nil
+	}
+	names, _, err := e.getNames(kindFlagged, identity)
+	if err != nil {
+		return err
+	}
+	name := string(primitive)
+	at, there := slices.BinarySearch(names, name)
+	switch {
+	case is && !there:
+		names = slices.Insert(names, at, name)
+	case !is && there:
+		names = slices.Delete(names, at, at+1)
+	}
+	if len(names) == 0 {
+		e.drop(kindFlagged, identity)
+	} else {
+		e.putNames(kindFlagged, identity, names)
+	}
+	sent, suspect, err := e.getNames(kindSuspect, identity)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !suspect && len(names) >= e.cfg.Thresholds.MultiActorPrimitives:
+		e.putNames(kindSuspect, identity, nil)
+	case suspect && len(sent) == 0 && len(names) < e.cfg.Thresholds.MultiActorPrimitives:
+		e.drop(kindSuspect, identity)
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+package engine
+
+import (
+	"encoding/binary"
+
+	"handprint/attribution"
+)
+
+// The smaller records. Each begins with version 1.
+
+// origin is the identity event that something was done for.
+type origin struct {
+	Version uint64 // the order in which the coordinator took the event
+	Type    attribution.EventType
+	Offset  int64 // in identity.events
+	Time    int64 // of its record, Unix milliseconds
+}
+
+func appendOrigin(dst []byte, o origin) []byte {
+	dst = binary.AppendUvarint(dst, o.Version)
+	dst = append(dst, byte(o.Type))
+	dst = binary.AppendVarint(dst, o.Offset)
+	return binary.AppendVarint(dst, o.Time)
+}
+
+func (r *reader) origin() origin {
+	return origin{Version: r.uvarint(), Type: attribution.EventType(r.byte()), Offset: r.varint(), Time: r.varint()}
+}
+
+// link is whose an attacker is, at the attacker's home. An attacker without
+// one belongs to its stub, or has never been seen.
+type link struct {
+	Identity []byte
+	By       origin
+}
+
+func appendLink(dst []byte, l link) []byte {
+	dst = append(dst, 1)
+	dst = appendBytes(dst, l.Identity)
+	return appendOrigin(dst, l.By)
+}
+
+func decodeLink(b []byte) (l link, err error) {
+	in := reader{b: b}
+	in.version(1)
+	l = link{Identity: in.bytes(), By: in.origin()}
+	return l, in.end("link")
+}
+
+// identity is what is known of an identity besides its rows, at its home.
+type identity struct {
+	Own        []byte // a stub's own attacker, once it was seen and until it is linked; else empty
+	MergedInto []byte // empty: not merged
+	By         origin // the merge, or the unmerge, that set this
+}
+
+func appendIdentity(dst []byte, i identity) []byte {
+	dst = append(dst, 1)
+	dst = appendBytes(dst, i.Own)
+	dst = appendBytes(dst, i.MergedInto)
+	return appendOrigin(dst, i.By)
+}
+
+func decodeIdentity(b []byte) (i identity, err error) {
+	in := reader{b: b}
+	in.version(1)
+	i = identity{Own: in.bytes(), MergedInto: in.bytes(), By: in.origin()}
+	return i, in.end("identity")
+}
+
+// A member is an attacker that was linked to an identity and has arrived: the
+// version of its link.
+func appendMember(dst []byte, version uint64) []byte {
+	return binary.AppendUvarint(append(dst, 1), version)
+}
+
+func decodeMember(b []byte) (version uint64, err error) {
+	in := reader{b: b}
+	in.version(1)
+	version = in.uvarint()
+	return version, in.end("member")
+}
+
+// unsettled marks an identity whose rows are not compared before an identity
+// event is over, and counts what the event did to it.
+type unsettled struct {
+	Version  uint64
+	Settling bool // the event is over, rows are being compared
+	In, Out  uint64
+	RowsIn   uint64
+	RowsOut  uint64
+}
+
+func appendUnsettled(dst []byte, u unsettled) []byte {
+	settling := byte(0)
+	if u.Settling {
+		settling = 1
+	}
+	dst = append(dst, 1, settling)
+	for _, n := range [...]uint64{u.Version, u.In, u.Out, u.RowsIn, u.RowsOut} {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	return dst
+}
+
+func decodeUnsettled(b []byte) (u unsettled, err error) {
+	in := reader{b: b}
+	in.version(1)
+	u.Settling = in.byte() == 1
+	for _, n := range [...]*uint64{&u.Version, &u.In, &u.Out, &u.RowsIn, &u.RowsOut} {
+		*n = in.uvarint()
+	}
+	return u, in.end("unsettled identity")
+}
+
+// Names: a sorted set of primitives, of a flagged or of a suspect identity.
+func appendNames(dst []byte, names []string) []byte {
+	dst = binary.AppendUvarint(append(dst, 1), uint64(len(names)))
+	for _, n := range names {
+		dst = appendBytes(dst, n)
+	}
+	return dst
+}
+
+func decodeNames(b []byte) (names []string, err error) {
+	in := reader{b: b}
+	in.version(1)
+	for range in.count(1) {
+		names = append(names, in.text())
+	}
+	return names, in.end("set of primitives")
+}

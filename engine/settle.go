@@ -1,0 +1,203 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"handprint/attribution"
+)
+
+// settleStep is how many rows are compared in one step.
+const settleStep = 64
+
+// loadUnsettled reads which identities wait for the end of an event.
+func (e *Engine) loadUnsettled() error {
+	e.unsettled = make(map[string]unsettled)
+	var fault error
+	err := e.store.Scan([]byte{kindUnsettled}, nil, func(key, value []byte) bool {
+		id, _, err := cutID(key[1:])
+		if err == nil {
+			e.unsettled[string(id)], err = decodeUnsettled(value)
+		}
+		fault = err
+		return err == nil
+	})
+	if err == nil {
+		err = fault
+	}
+	if err != nil {
+		return fmt.Errorf("task %d: reading its unsettled identities: %w", e.task, err)
+	}
+	return nil
+}
+
+// unsettle marks an identity as touched by an event, and counts what that did.
+func (e *Engine) unsettle(id []byte, by origin, count func(*unsettled)) error {
+	u, marked := e.unsettled[string(id)]
+	if marked && u.Version != by.Version {
+		return fmt.Errorf("identity %s: event %d touches it before event %d is over", id, by.Version, u.Version)
+	}
+	u.Version = by.Version
+	count(&u)
+	e.putUnsettled(id, u)
+	return nil
+}
+
+func (e *Engine) putUnsettled(id []byte, u unsettled) {
+	e.unsettled[string(id)] = u
+	e.keys.other = idKey(e.keys.other, kindUnsettled, id)
+	e.store.Put(e.keys.other, appendUnsettled(nil, u))
+}
+
+// waits reports whether a row is not to be concluded yet: an event has touched
+// its identity and is not over, or it is and the row has not been compared.
+func (e *Engine) waits(id, primitive []byte) (bool, error) {
+	if len(e.unsettled) == 0 {
+		return false, nil
+	}
+	u, marked := e.unsettled[string(id)]
+	if !marked {
+		return false, nil
+	}
+	if !u.Settling {
+		return true, nil
+	}
+	e.keys.other = rowKey(e.keys.other, kindDirty, id, primitive)
+	b, err := e.store.Get(e.keys.other)
+	if err != nil {
+		return false, fmt.Errorf("reading whether %s of %s waits: %w", primitive, id, err)
+	}
+	return b != nil, nil
+}
+
+func (e *Engine) markDirty(id, primitive []byte) {
+	e.keys.other = rowKey(e.keys.other, kindDirty, id, primitive)
+	e.store.Put(e.keys.other, []byte{1})
+}
+
+// settle ends an identity event in this task: each row that it changed is
+// compared once with what was sent before it.
+func (e *Engine) settle(s *settle) error {
+	rows := 0
+	for {
+		id := e.toSettle(s.By.Version)
+		if id == nil {
+			e.send(coordinatorTask, nil, appendSettled(e.buf.cmd, &settled{Version: s.By.Version}))
+			return nil
+		}
+		n, over, err := e.settleIdentity(id, s, settleStep-rows)
+		if err != nil {
+			return fmt.Errorf("settling %s after event %d: %w", id, s.By.Version, err)
+		}
+		if rows += n; !over || rows >= settleStep {
+			e.send(e.task, nil, appendSettle(e.buf.cmd, s))
+			return nil
+		}
+	}
+}
+
+// toSettle picks the identity to go on with: the least, so that two runs do
+// the same.
+func (e *Engine) toSettle(version uint64) []byte {
+	least, found := "", false
+	for id, u := range e.unsettled {
+		if u.Version == version && (!found || id < least) {
+			least, found = id, true
+		}
+	}
+	if !found {
+		return nil
+	}
+	return []byte(least)
+}
+
+func (e *Engine) settleIdentity(id []byte, s *settle, most int) (rows int, over bool, err error) {
+	u := e.unsettled[string(id)]
+	if !u.Settling {
+		u.Settling = true
+		e.putUnsettled(id, u)
+	}
+	prefix := idKey(nil, kindDirty, id)
+	var dirty [][]byte
+	over = true
+	var fault error
+	err = e.store.Scan(prefix, nil, func(key, _ []byte) bool {
+		if len(dirty) == most {
+			over = false
+			return false
+		}
+		primitive, _, err := cutPrimitive(key[len(prefix):])
+		dirty, fault = append(dirty, bytes.Clone(primitive)), err
+		return err == nil
+	})
+	if err == nil {
+		err = fault
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	cause := attribution.Cause{Topic: 'i', Arrival: attribution.Arrival{Time: s.By.Time, Offset: s.By.Offset}}
+	for _, primitive := range dirty {
+		e.store.Delete(rowKey(nil, kindDirty, id, primitive))
+		if err := e.conclude(id, primitive, cause); err != nil {
+			return 0, false, err
+		}
+	}
+	if !over {
+		return len(dirty), false, nil
+	}
+	delete(e.unsettled, string(id))
+	e.drop(kindUnsettled, id)
+	return len(dirty), true, e.remember(id, s, u)
+}
+
+// HistoryEntry is one identity event as one identity saw it.
+type HistoryEntry struct {
+	Version uint64                // the order in which events were taken
+	Type    attribution.EventType // 0: an attacker was seen first when its stub had been merged
+	Offset  int64                 // of the event in identity.events
+	Time    int64                 // of its record, Unix milliseconds
+	Winner  string                // the identity that attackers went to
+	Loser   string                // of a merge or an unmerge
+	In, Out uint64                // attackers that came and went
+	RowsIn  uint64                // contributions to rows that came with them
+	RowsOut uint64
+}
+
+// remember adds the event to the identity's history and forgets the oldest
+// over the limit.
+func (e *Engine) remember(id []byte, s *settle, u unsettled) error {
+	entry := appendOrigin([]byte{1}, s.By)
+	entry = appendBytes(entry, s.Winner)
+	entry = appendBytes(entry, s.Loser)
+	for _, n := range [...]uint64{u.In, u.Out, u.RowsIn, u.RowsOut} {
+		entry = binary.AppendUvarint(entry, n)
+	}
+	prefix := idKey(nil, kindHistory, id)
+	e.store.Put(binary.BigEndian.AppendUint64(bytes.Clone(prefix), s.By.Version), entry)
+	var keys [][]byte
+	err := e.store.Scan(prefix, nil, func(key, _ []byte) bool {
+		keys = append(keys, bytes.Clone(key))
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("reading the history: %w", err)
+	}
+	for len(keys) > e.cfg.HistoryKept {
+		e.store.Delete(keys[0])
+		keys = keys[1:]
+	}
+	return nil
+}
+
+func decodeHistory(b []byte) (h HistoryEntry, err error) {
+	in := reader{b: b}
+	in.version(1)
+	o := in.origin()
+	h = HistoryEntry{Version: o.Version, Type: o.Type, Offset: o.Offset, Time: o.Time, Winner: in.text(), Loser: in.text()}
+	for _, n := range [...]*uint64{&h.In, &h.Out, &h.RowsIn, &h.RowsOut} {
+		*n = in.uvarint()
+	}
+	return h, in.end("history entry")
+}

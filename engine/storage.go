@@ -1,0 +1,284 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"handprint/attribution"
+)
+
+// A value longer than largeValue is kept in a record of its own, once for each
+// series that has it, and stands in the series as largeMark and its digest. So
+// a row's record stays small whatever sensors send, and never outgrows a Kafka
+// message. Mergers only ask whether values are equal, which digests answer.
+const (
+	largeValue = 256
+	largeMark  = 0x01 // no canonical JSON begins with it
+	digestSize = 16
+)
+
+// goneInline is how many gone values a series carries itself.
+const goneInline = 8
+
+// buffers are reused from record to record.
+type buffers struct {
+	row, contrib, out, cmd, text []byte
+	gone                         []byte
+	rowValues, contribValues     [][]byte
+}
+
+func isLarge(v attribution.Value) bool { return len(v) > 0 && v[0] == largeMark }
+
+// loadRow reads the row into e.row. Its slices are valid until the next call.
+func (e *Engine) loadRow(identity, primitive []byte) (found bool, err error) {
+	e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
+	b, err := e.store.Get(e.keys.row)
+	if err != nil {
+		return false, fmt.Errorf("reading row %s of %s: %w", primitive, identity, err)
+	}
+	if b == nil {
+		e.row = row{series: series{Series: attribution.Series{Entries: e.row.series.Entries[:0], Gone: e.row.series.Gone[:0]}}}
+		return false, nil
+	}
+	e.buf.row = append(e.buf.row[:0], b...)
+	if err := decodeRow(e.buf.row, &e.row, &e.buf.rowValues); err != nil {
+		return false, fmt.Errorf("row %s of %s: %w", primitive, identity, err)
+	}
+	return true, nil
+}
+
+func (e *Engine) saveRow(identity, primitive []byte) {
+	e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
+	e.buf.out = appendRow(e.buf.out[:0], &e.row)
+	e.store.Put(e.keys.row, e.buf.out)
+}
+
+// loadContribution reads an attacker's contribution to a row into s. Its
+// slices are valid until the next call.
+func (e *Engine) loadContribution(s *series, identity, primitive, attacker []byte) (found bool, err error) {
+	e.keys.contrib = seriesKey(e.keys.contrib, kindContribution, identity, primitive, attacker)
+	b, err := e.store.Get(e.keys.contrib)
+	if err != nil {
+		return false, fmt.Errorf("reading the contribution of %s to %s of %s: %w", attacker, primitive, identity, err)
+	}
+	if b == nil {
+		*s = series{Series: attribution.Series{Entries: s.Entries[:0], Gone: s.Gone[:0]}}
+		return false, nil
+	}
+	e.buf.contrib = append(e.buf.contrib[:0], b...)
+	if err := decodeContribution(e.buf.contrib, s, &e.buf.contribValues); err != nil {
+		return false, fmt.Errorf("contribution of %s to %s of %s: %w", attacker, primitive, identity, err)
+	}
+	return true, e.loadGone(s, identity, primitive, attacker)
+}
+
+func (e *Engine) saveContribution(s *series, identity, primitive, attacker []byte) {
+	e.saveGone(s, identity, primitive, attacker)
+	e.keys.contrib = seriesKey(e.keys.contrib, kindContribution, identity, primitive, attacker)
+	e.buf.out = appendContribution(e.buf.out[:0], s)
+	e.store.Put(e.keys.contrib, e.buf.out)
+}
+
+// loadGone reads the gone values of a series that has them in records of their
+// own.
+func (e *Engine) loadGone(s *series, identity, primitive, attacker []byte) error {
+	s.before = s.before[:0]
+	if !s.spilled {
+		return nil
+	}
+	prefix := seriesKey(nil, kindGone, identity, primitive, attacker)
+	e.buf.gone = e.buf.gone[:0]
+	s.Gone = s.Gone[:0]
+	err := e.store.Scan(prefix, nil, func(key, value []byte) bool {
+		from := len(e.buf.gone)
+		e.buf.gone = append(e.buf.gone, key[len(prefix):]...)
+		s.Gone = append(s.Gone, attribution.Gone{
+			Value: attribution.Value(e.buf.gone[from:len(e.buf.gone):len(e.buf.gone)]),
+			TS:    math.Float64frombits(binary.LittleEndian.Uint64(value)),
+		})
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("reading the gone values of %s in %s of %s: %w", attacker, primitive, identity, err)
+	}
+	s.before = append(s.before, s.Gone...)
+	return nil
+}
+
+// saveGone writes what changed among the gone values of a series, and decides
+// whether they stay records of their own.
+func (e *Engine) saveGone(s *series, identity, primitive, attacker []byte) {
+	spill := len(s.Gone) > goneInline
+	if !spill && !s.spilled {
+		return
+	}
+	prefix := seriesKey(nil, kindGone, identity, primitive, attacker)
+	was := make(map[string]float64, len(s.before))
+	for _, g := range s.before {
+		was[string(g.Value)] = g.TS
+	}
+	if spill {
+		for _, g := range s.Gone {
+			ts, known := was[string(g.Value)]
+			delete(was, string(g.Value))
+			if !known || ts != g.TS {
+				e.store.Put(append(prefix[:len(prefix):len(prefix)], g.Value...), appendFloat(nil, g.TS))
+			}
+		}
+	}
+	for _, g := range s.before { // in order, so that two runs write the same
+		if _, left := was[string(g.Value)]; left {
+			e.store.Delete(append(prefix[:len(prefix):len(prefix)], g.Value...))
+		}
+	}
+	s.spilled = spill
+}
+
+// take adds an observation to a series, and keeps the records of large values
+// in step with it.
+func (e *Engine) take(s *series, entry attribution.Entry, kind attribution.Kind, identity, primitive, attacker []byte) {
+	if len(entry.Value) > largeValue && kind != attribution.Numeric {
+		entry.Value = e.putLarge(entry.Value, identity, primitive, attacker)
+	}
+	large := largeValues(&s.Series)
+	if isLarge(entry.Value) {
+		large = append(large, string(entry.Value))
+	}
+	taken, _, _ := s.Take(entry, kind, &e.cfg.Thresholds)
+	c := e.cfg.Counters
+	c.Observations.Add(1)
+	switch taken {
+	case attribution.Replaced:
+		c.Replaced.Add(1)
+	case attribution.Beyond:
+		c.Beyond.Add(1)
+	}
+	if len(large) == 0 {
+		return
+	}
+	kept := largeValues(&s.Series)
+	for _, v := range large {
+		if !slices.Contains(kept, v) {
+			e.store.Delete(e.largeKey(attribution.Value(v), identity, primitive, attacker))
+		}
+	}
+}
+
+// largeValues returns the large values that a series refers to.
+func largeValues(s *attribution.Series) (refs []string) {
+	for i := range s.Entries {
+		if isLarge(s.Entries[i].Value) {
+			refs = append(refs, string(s.Entries[i].Value))
+		}
+	}
+	for i := range s.Gone {
+		if isLarge(s.Gone[i].Value) {
+			refs = append(refs, string(s.Gone[i].Value))
+		}
+	}
+	slices.Sort(refs)
+	return slices.Compact(refs)
+}
+
+func (e *Engine) largeKey(ref attribution.Value, identity, primitive, attacker []byte) []byte {
+	e.keys.part = seriesKey(e.keys.part, kindLarge, identity, primitive, attacker)
+	return append(e.keys.part, ref[1:]...)
+}
+
+func (e *Engine) putLarge(v attribution.Value, identity, primitive, attacker []byte) attribution.Value {
+	sum := sha256.Sum256(v)
+	ref := attribution.Value(append([]byte{largeMark}, sum[:digestSize]...))
+	e.store.Put(e.largeKey(ref, identity, primitive, attacker), v)
+	return ref
+}
+
+// text returns what a value of a series says. A large one is read from its
+// record; the slice is valid until the next call.
+func (e *Engine) text(v attribution.Value, identity, primitive, attacker []byte) (attribution.Value, error) {
+	if !isLarge(v) {
+		return v, nil
+	}
+	b, err := e.store.Get(e.largeKey(v, identity, primitive, attacker))
+	if err != nil {
+		return nil, fmt.Errorf("reading a large value of %s in %s of %s: %w", attacker, primitive, identity, err)
+	}
+	if b == nil {
+		return nil, fmt.Errorf("a large value of %s in %s of %s is not in the store", attacker, primitive, identity)
+	}
+	e.buf.text = append(e.buf.text[:0], b...)
+	return e.buf.text, nil
+}
+
+// getLink, getIdentity and getMember read the small records. What they return
+// is a copy, or nothing.
+func (e *Engine) getLink(attacker []byte) (l link, found bool, err error) {
+	e.keys.other = idKey(e.keys.other, kindLink, attacker)
+	b, err := e.store.Get(e.keys.other)
+	if err == nil && b != nil {
+		l, err = decodeLink(bytes.Clone(b))
+	}
+	if err != nil {
+		return l, false, fmt.Errorf("link of %s: %w", attacker, err)
+	}
+	return l, b != nil, nil
+}
+
+func (e *Engine) putLink(attacker []byte, l link) {
+	e.keys.other = idKey(e.keys.other, kindLink, attacker)
+	e.store.Put(e.keys.other, appendLink(nil, l))
+}
+
+func (e *Engine) getIdentity(id []byte) (i identity, found bool, err error) {
+	e.keys.other = idKey(e.keys.other, kindIdentity, id)
+	b, err := e.store.Get(e.keys.other)
+	if err == nil && b != nil {
+		i, err = decodeIdentity(bytes.Clone(b))
+	}
+	if err != nil {
+		return i, false, fmt.Errorf("identity %s: %w", id, err)
+	}
+	return i, b != nil, nil
+}
+
+func (e *Engine) putIdentity(id []byte, i identity) {
+	e.keys.other = idKey(e.keys.other, kindIdentity, id)
+	e.store.Put(e.keys.other, appendIdentity(nil, i))
+}
+
+func (e *Engine) getMember(identity, attacker []byte) (version uint64, found bool, err error) {
+	e.keys.other = idsKey(e.keys.other, kindMember, identity, attacker)
+	b, err := e.store.Get(e.keys.other)
+	if err == nil && b != nil {
+		version, err = decodeMember(b)
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("member %s of %s: %w", attacker, identity, err)
+	}
+	return version, b != nil, nil
+}
+
+func (e *Engine) getNames(kind byte, identity []byte) (names []string, found bool, err error) {
+	e.keys.other = idKey(e.keys.other, kind, identity)
+	b, err := e.store.Get(e.keys.other)
+	if err == nil && b != nil {
+		names, err = decodeNames(b)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("suspect record of %s: %w", identity, err)
+	}
+	return names, b != nil, nil
+}
+
+func (e *Engine) putNames(kind byte, identity []byte, names []string) {
+	e.keys.other = idKey(e.keys.other, kind, identity)
+	e.store.Put(e.keys.other, appendNames(nil, names))
+}
+
+func (e *Engine) drop(kind byte, identity []byte) {
+	e.keys.other = idKey(e.keys.other, kind, identity)
+	e.store.Delete(e.keys.other)
+}

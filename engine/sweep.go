@@ -1,0 +1,58 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+
+	"handprint/attribution"
+	"handprint/schemas"
+)
+
+// sweep looks at the task's suspects and sends what is new about them. Its
+// work grows with their number.
+func (e *Engine) sweep(t tick) error {
+	var suspects [][]byte
+	var sent [][]string
+	var fault error
+	err := e.store.Scan([]byte{kindSuspect}, nil, func(key, value []byte) bool {
+		id, _, err := cutID(key[1:])
+		if err == nil {
+			var names []string
+			names, err = decodeNames(value)
+			suspects, sent = append(suspects, bytes.Clone(id)), append(sent, names)
+		}
+		fault = err
+		return err == nil
+	})
+	if err == nil {
+		err = fault
+	}
+	if err != nil {
+		return fmt.Errorf("reading the suspects: %w", err)
+	}
+	for i, identity := range suspects {
+		flagged, _, err := e.getNames(kindFlagged, identity)
+		if err != nil {
+			return err
+		}
+		send, remember := attribution.Sweep(flagged, sent[i], &e.cfg.Thresholds)
+		if remember == nil {
+			e.drop(kindSuspect, identity)
+			continue
+		}
+		if !send {
+			continue
+		}
+		e.putNames(kindSuspect, identity, remember)
+		e.cfg.Counters.Suspicions.Add(1)
+		e.buf.out = schemas.AppendSuspicionJSON(e.buf.out[:0], &attribution.Suspicion{
+			EventID:    attribution.EventID(attribution.Cause{Topic: 't', Arrival: e.now.arrival()}, identity, nil).String(),
+			Identity:   string(identity),
+			Primitives: flagged,
+			Confidence: e.cfg.Thresholds.MultiActorCap,
+			TS:         t.Time,
+		})
+		e.out.Suspected(identity, e.buf.out)
+	}
+	return nil
+}

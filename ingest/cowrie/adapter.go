@@ -1,0 +1,197 @@
+package cowrie
+
+import (
+	"fmt"
+
+	"handprint/ingest"
+	"handprint/ingest/internal/jsonscan"
+)
+
+// Source is the source of every observation made here.
+const Source = "handprint/ingest/cowrie"
+
+// Stats counts what an adapter has done. Every line given to it is in exactly
+// one of Blank, Taken, Late, Foreign, AfterEnd and Dead.
+type Stats struct {
+	Lines    int64 // lines given
+	Blank    int64 // lines with nothing in them
+	Taken    int64 // events that belong to a session
+	Late     int64 // events marked late
+	Foreign  int64 // events that are none of Cowrie's
+	AfterEnd int64 // events of a session that had ended
+	Dead     int64 // dead letters
+
+	Unlisted int64 // events among Taken that give nothing but time, address and protocol
+
+	Sessions    int64 // sessions that have ended
+	TimedOut    int64 // of them, those that the session timeout ended
+	Early       int64 // of them, those that ended early, for want of room
+	Unaddressed int64 // of them, those without an address, which send nothing
+	Replayed    int64 // of them, those that an earlier run had sent
+
+	Observations int64 // observations sent
+}
+
+// Adapter reads Cowrie's log. It is for one goroutine.
+type Adapter struct {
+	settings Settings
+	emit     func(ingest.Observation) error
+	dead     func(ingest.DeadLetter) error
+	timeout  micros
+
+	stats    Stats
+	warned   bool
+	tracker  tracker
+	event    event
+	setEvent func(name, value []byte)
+	lists    lists
+	activity activity
+
+	position position
+}
+
+// New returns an adapter that hands observations to emit and lines that cannot
+// be used to dead, both in the calls that give it lines or its end. An error
+// of theirs ends the call and is returned. It fails if settings are invalid.
+func New(settings Settings, emit func(ingest.Observation) error, dead func(ingest.DeadLetter) error) (*Adapter, error) {
+	if err := settings.Validate(); err != nil {
+		return nil, fmt.Errorf("cowrie: %w", err)
+	}
+	a := &Adapter{
+		settings: settings, emit: emit, dead: dead,
+		timeout: microsOf(settings.SessionTimeout),
+		tracker: tracker{sensors: map[string]*sensor{}},
+		lists:   lists{},
+	}
+	a.setEvent = a.event.set
+	return a, nil
+}
+
+// Stats returns the counts so far.
+func (a *Adapter) Stats() Stats { return a.stats }
+
+// Open returns how many sessions are open.
+func (a *Adapter) Open() int { return a.tracker.open.Len() }
+
+// Line takes one line of the log, without its newline; a carriage return at
+// its end does no harm. The line is the caller's again when Line returns.
+func (a *Adapter) Line(line []byte) error {
+	a.stats.Lines++
+	if jsonscan.Blank(line) {
+		a.stats.Blank++
+		return nil
+	}
+	a.event = event{}
+	if err := jsonscan.Object(line, a.setEvent); err != nil {
+		return a.bury(line, reasonJSON)
+	}
+	h, reason := a.event.header()
+	if reason != "" {
+		return a.bury(line, reason)
+	}
+	if err := a.expire(&h); err != nil {
+		return err
+	}
+	return a.take(&h)
+}
+
+func (a *Adapter) bury(line []byte, reason string) error {
+	a.stats.Dead++
+	if a.position.replayed() {
+		return nil
+	}
+	return a.dead(ingest.DeadLetter{Reason: reason, Line: line, Length: int64(len(line)), Number: a.stats.Lines})
+}
+
+// expire ends and forgets the sensor's sessions that the line's time leaves
+// more than the timeout behind.
+func (a *Adapter) expire(h *header) error {
+	sn := a.tracker.sensors[string(h.sensor)]
+	if sn == nil {
+		return nil
+	}
+	for s := sn.expired(h.time - a.timeout); s != nil; s = sn.expired(h.time - a.timeout) {
+		if !s.ended() {
+			a.stats.TimedOut++
+			if err := a.end(s); err != nil {
+				return err
+			}
+		}
+		a.tracker.forget(s)
+	}
+	return nil
+}
+
+// take takes a readable line.
+func (a *Adapter) take(h *header) error {
+	_, s := a.tracker.find(h.sensor, h.session)
+	after := s != nil && s.ended()
+	if after && !a.warned && a.settings.EndedEvent != nil && !h.foreign() {
+		a.settings.EndedEvent(string(h.sensor), string(h.session))
+	}
+	a.warned = a.warned || after && !h.foreign()
+	switch {
+	case h.foreign():
+		a.stats.Foreign++
+		return nil
+	case jsonscan.True(a.event.late):
+		a.stats.Late++
+		return nil
+	case after:
+		a.stats.AfterEnd++
+		return nil
+	}
+
+	a.stats.Taken++
+	if s == nil {
+		for a.tracker.open.Len() >= a.settings.MaxOpenSessions {
+			if err := a.endOldest(); err != nil {
+				return err
+			}
+		}
+		s = a.tracker.add(h)
+		a.position.opened(s, &a.tracker)
+	}
+	a.tracker.held -= s.facts.held
+	closed, listed := s.take(&a.event, h, a.settings.BannerBytes, a.lists)
+	a.tracker.held += s.facts.held
+	if !listed {
+		a.stats.Unlisted++
+	}
+	if closed {
+		return a.end(s)
+	}
+	for a.tracker.held > a.settings.MaxHeldBytes {
+		if err := a.endOldest(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Adapter) endOldest() error {
+	a.stats.Early++
+	return a.end(oldest(&a.tracker.open))
+}
+
+// end sends what an open session says and remembers it as ended.
+func (a *Adapter) end(s *session) error {
+	a.stats.Sessions++
+	err := a.report(s)
+	a.tracker.finish(s)
+	for a.tracker.finished.Len() > a.settings.MaxEndedKeys {
+		// The one that has just ended is last: it is not forgotten here.
+		a.tracker.forget(oldest(&a.tracker.finished))
+	}
+	return err
+}
+
+// Close takes the end of the input: every open session ends.
+func (a *Adapter) Close() error {
+	for a.tracker.open.Len() > 0 {
+		if err := a.end(oldest(&a.tracker.open)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

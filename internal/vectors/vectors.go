@@ -1,0 +1,386 @@
+// Package vectors reads the conformance vectors and compares what the program
+// did with what they expect. It is for tests; testdata/vectors/README.md
+// describes the files.
+package vectors
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"strings"
+	"testing"
+
+	"handprint/attribution"
+)
+
+// Line is one line of a file.
+type Line struct {
+	File   string
+	Number int // from 1
+	Text   []byte
+}
+
+// Where names the line as a failing test prints it.
+func (l Line) Where() string { return fmt.Sprintf("%s:%d", l.File, l.Number) }
+
+// Load reads a file of vectors from the folder that HANDPRINT_VECTORS names, or
+// from the repository's own. A file that is missing in the former is skipped by
+// name; one without a line fails the test.
+func Load(t *testing.T, file string) []Line {
+	t.Helper()
+	dir, given := os.LookupEnv("HANDPRINT_VECTORS")
+	if !given || dir == "" {
+		given = false
+		_, here, _, _ := runtime.Caller(0)
+		dir = filepath.Join(filepath.Dir(here), "..", "..", "testdata", "vectors")
+	}
+	text, err := os.ReadFile(filepath.Join(dir, file))
+	if errors.Is(err, fs.ErrNotExist) && given {
+		t.Skipf("%s is not in HANDPRINT_VECTORS", file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []Line
+	for i, l := range bytes.Split(text, []byte("\n")) {
+		if len(bytes.TrimSpace(l)) > 0 {
+			lines = append(lines, Line{File: file, Number: i + 1, Text: l})
+		}
+	}
+	if len(lines) == 0 {
+		t.Fatalf("%s holds no vectors", file)
+	}
+	return lines
+}
+
+// Scenario is a line of the scenario files.
+type Scenario struct {
+	Line
+	Case     string
+	Registry *attribution.Registry
+	Steps    []Step
+	Rows     []Row
+}
+
+// Step is one input and all events that it, and nothing else, must cause.
+type Step struct {
+	Op     string // observe, identity, sweep, bad
+	Topic  string // the default name of the topic that Record goes to
+	Key    string
+	Type   string // the `type` header of an identity event; empty: none
+	Record []byte
+	Reason string // of a bad record, for people
+	Events []Event
+}
+
+// Event is a transition or a suspicion without what is the program's own: its
+// event_id, and a suspicion's ts.
+type Event struct {
+	Type       string          `json:"type"`
+	Identity   string          `json:"identity_uuid"`
+	Primitive  string          `json:"primitive,omitempty"`
+	OldState   *string         `json:"old_state,omitempty"`
+	NewState   string          `json:"new_state,omitempty"`
+	Value      json.RawMessage `json:"current_value,omitempty"`
+	Confidence float64         `json:"confidence"`
+	Count      int64           `json:"observation_count,omitempty"`
+	TS         float64         `json:"ts,omitempty"`
+	Primitives []string        `json:"primitives,omitempty"`
+	Summary    string          `json:"evidence_summary,omitempty"`
+}
+
+// Row is a state row.
+type Row struct {
+	Identity          string          `json:"identity_uuid"`
+	Primitive         string          `json:"primitive"`
+	State             string          `json:"state"`
+	Value             json.RawMessage `json:"current_value"`
+	Confidence        float64         `json:"confidence"`
+	Count             int64           `json:"observation_count"`
+	LastObservationTS float64         `json:"last_observation_ts"`
+	LastChangeTS      float64         `json:"last_change_ts"`
+}
+
+// Scenarios reads a file of scenarios.
+func Scenarios(t *testing.T, file string) []Scenario {
+	t.Helper()
+	var list []Scenario
+	for _, l := range Load(t, file) {
+		s, err := parseScenario(l)
+		if err != nil {
+			t.Fatalf("%s: %v", l.Where(), err)
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+func parseScenario(l Line) (Scenario, error) {
+	var raw struct {
+		Case  string
+		Kinds map[string]*string
+		Steps []map[string]json.RawMessage
+		Rows  []Row
+	}
+	s := Scenario{Line: l}
+	if err := json.Unmarshal(l.Text, &raw); err != nil {
+		return s, err
+	}
+	var primitives []attribution.Primitive
+	for name, kind := range raw.Kinds {
+		if kind == nil {
+			continue
+		}
+		k, err := attribution.ParseKind(*kind)
+		if err != nil {
+			return s, err
+		}
+		primitives = append(primitives, attribution.Primitive{Name: name, Kind: k})
+	}
+	var err error
+	if s.Registry, err = attribution.NewRegistry(primitives); err != nil {
+		return s, err
+	}
+	s.Case, s.Rows = raw.Case, raw.Rows
+	for i := range s.Rows {
+		s.Rows[i].Identity = resolve(s.Rows[i].Identity)
+	}
+	for i, fields := range raw.Steps {
+		step, err := parseStep(fields, i)
+		if err != nil {
+			return s, fmt.Errorf("step %d: %w", i, err)
+		}
+		s.Steps = append(s.Steps, step)
+	}
+	return s, nil
+}
+
+const (
+	observations   = "attacker.observation"
+	identityEvents = "identity.events"
+)
+
+func parseStep(fields map[string]json.RawMessage, i int) (s Step, err error) {
+	take := func(name string, into any) {
+		if raw, ok := fields[name]; ok && err == nil {
+			err = json.Unmarshal(raw, into)
+			delete(fields, name)
+		}
+	}
+	take("op", &s.Op)
+	take("events", &s.Events)
+	for j := range s.Events {
+		s.Events[j].Identity = resolve(s.Events[j].Identity)
+	}
+	switch s.Op {
+	case "sweep":
+	case "observe":
+		s.Topic = observations
+		_ = json.Unmarshal(fields["attacker_uuid"], &s.Key)
+		s.Record = object(fields)
+	case "identity":
+		s.Topic = identityEvents
+		take("event", &s.Type)
+		if i%2 == 1 { // the type may stand in the record as well
+			fields["type"], _ = json.Marshal(s.Type)
+			s.Type = ""
+		}
+		s.Record = resolveAll(object(fields))
+	case "bad":
+		take("topic", &s.Topic)
+		take("reason", &s.Reason)
+		raw := fields["record"]
+		var text string
+		if json.Unmarshal(raw, &text) == nil && len(raw) > 0 && raw[0] == '"' {
+			raw = []byte(text)
+		}
+		s.Record = resolveAll(raw)
+	default:
+		err = fmt.Errorf("unknown op %q", s.Op)
+	}
+	return s, err
+}
+
+// object writes fields as they stood, in the order of their names.
+func object(fields map[string]json.RawMessage) []byte {
+	names := make([]string, 0, len(fields))
+	for n := range fields {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	b := []byte{'{'}
+	for i, n := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		name, _ := json.Marshal(n)
+		b = append(append(append(b, name...), ':'), fields[n]...)
+	}
+	return append(b, '}')
+}
+
+// resolve replaces stub(X) by the stub id of attacker X.
+func resolve(id string) string {
+	if attacker, ok := strings.CutPrefix(id, "stub("); ok && strings.HasSuffix(attacker, ")") {
+		return attribution.Stub([]byte(strings.TrimSuffix(attacker, ")"))).String()
+	}
+	return id
+}
+
+// resolveAll replaces each string "stub(X)" of a record.
+func resolveAll(record []byte) []byte {
+	const mark = `"stub(`
+	for from := 0; ; {
+		i := bytes.Index(record[from:], []byte(mark))
+		if i < 0 {
+			return record
+		}
+		i += from
+		end := bytes.Index(record[i:], []byte(`)"`))
+		if end < 0 {
+			return record
+		}
+		end += i + 2
+		var text string
+		if json.Unmarshal(record[i:end], &text) != nil {
+			from = end
+			continue
+		}
+		id := `"` + resolve(text) + `"`
+		record = append(append(bytes.Clone(record[:i]), id...), record[end:]...)
+		from = i + len(id)
+	}
+}
+
+// near compares as the vectors do: within 1e-9, relative.
+func near(a, b float64) bool {
+	return a == b || math.Abs(a-b) <= 1e-9*max(math.Abs(a), math.Abs(b))
+}
+
+// SameValue compares two JSON values, numbers as doubles within 1e-9.
+func SameValue(a, b json.RawMessage) bool {
+	var x, y any
+	if decode(a, &x) != nil || decode(b, &y) != nil {
+		return bytes.Equal(a, b)
+	}
+	return same(x, y)
+}
+
+func decode(raw json.RawMessage, into *any) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	return d.Decode(into)
+}
+
+func same(x, y any) bool {
+	switch x := x.(type) {
+	case json.Number:
+		y, ok := y.(json.Number)
+		if !ok {
+			return false
+		}
+		a, _ := x.Float64()
+		b, _ := y.Float64()
+		return near(a, b)
+	case []any:
+		y, ok := y.([]any)
+		if !ok || len(x) != len(y) {
+			return false
+		}
+		for i := range x {
+			if !same(x[i], y[i]) {
+				return false
+			}
+		}
+		return true
+	case map[string]any:
+		y, ok := y.(map[string]any)
+		if !ok || len(x) != len(y) {
+			return false
+		}
+		for k := range x {
+			v, there := y[k]
+			if !there || !same(x[k], v) {
+				return false
+			}
+		}
+		return true
+	}
+	return x == y
+}
+
+// SameEvent reports whether two events are the same but for rounding.
+func SameEvent(a, b Event) bool {
+	return a.Type == b.Type && a.Identity == b.Identity && a.Primitive == b.Primitive &&
+		text(a.OldState) == text(b.OldState) && a.NewState == b.NewState &&
+		near(a.Confidence, b.Confidence) && a.Count == b.Count && near(a.TS, b.TS) &&
+		strings.Join(a.Primitives, " ") == strings.Join(b.Primitives, " ") && a.Summary == b.Summary &&
+		(len(a.Value) == 0 && len(b.Value) == 0 || SameValue(a.Value, b.Value))
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// DiffEvents says how got differs from want, in any order; empty if it does
+// not.
+func DiffEvents(want, got []Event) string {
+	left := append([]Event(nil), got...)
+	var missing []Event
+next:
+	for _, w := range want {
+		for i, g := range left {
+			if SameEvent(w, g) {
+				left = append(left[:i], left[i+1:]...)
+				continue next
+			}
+		}
+		missing = append(missing, w)
+	}
+	if len(missing) == 0 && len(left) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("missing %s, unexpected %s", show(missing), show(left))
+}
+
+// DiffRows says how the rows differ, in any order; empty if they do not.
+func DiffRows(want, got []Row) string {
+	key := func(r Row) string { return r.Identity + "/" + r.Primitive }
+	have := make(map[string]Row, len(got))
+	for _, r := range got {
+		have[key(r)] = r
+	}
+	for _, w := range want {
+		g, ok := have[key(w)]
+		if !ok {
+			return "missing row " + show(w)
+		}
+		delete(have, key(w))
+		if w.State != g.State || w.Count != g.Count || !near(w.Confidence, g.Confidence) || !SameValue(w.Value, g.Value) ||
+			!near(w.LastObservationTS, g.LastObservationTS) || !near(w.LastChangeTS, g.LastChangeTS) {
+			return fmt.Sprintf("row is %s, want %s", show(g), show(w))
+		}
+	}
+	for _, g := range have {
+		return "unexpected row " + show(g)
+	}
+	return ""
+}
+
+func show(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprintf("%+v", v)
+	}
+	return string(b)
+}

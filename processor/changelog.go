@@ -1,0 +1,162 @@
+package processor
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// errOutOfRange is returned for an offset that is not in the changelog.
+var errOutOfRange = errors.New("offset out of range")
+
+// errOtherTopic is returned when the changelog was deleted and made anew while
+// it was read.
+var errOtherTopic = errors.New("the topic has been recreated")
+
+// changelogReader reads one partition of the changelog, committed records only,
+// and knows at every moment which offset it has reached. It speaks the fetch
+// protocol itself, because a consuming client cannot tell its position: where
+// the log ends with the marker of a transaction, with an aborted one or with
+// batches that compaction has emptied, the client returns no record, and a
+// restore that waits for one waits for ever.
+type changelogReader struct {
+	client    *kgo.Client
+	topic     string
+	partition int32
+	maxWait   time.Duration
+	maxBytes  int32
+
+	id       kadm.TopicID
+	leader   int32
+	position int64 // the next offset to read
+}
+
+// bounds are the ends of a changelog partition.
+type bounds struct {
+	identity string // the topic's id
+	start    int64  // the first offset that is kept
+	end      int64  // the high watermark
+}
+
+// bounds asks the cluster for the ends of the partition. The end is the high
+// watermark, not the last stable offset: a transaction of the former owner that
+// is not over yet may still turn out to be committed.
+func (r *changelogReader) bounds(ctx context.Context) (bounds, error) {
+	if err := r.locate(ctx); err != nil {
+		return bounds{}, err
+	}
+	adm := kadm.NewClient(r.client)
+	start, err := listed(adm.ListStartOffsets(ctx, r.topic))(r.topic, r.partition)
+	if err != nil {
+		return bounds{}, fmt.Errorf("asking for the start of the log: %w", err)
+	}
+	end, err := listed(adm.ListEndOffsets(ctx, r.topic))(r.topic, r.partition)
+	if err != nil {
+		return bounds{}, fmt.Errorf("asking for the end of the log: %w", err)
+	}
+	return bounds{identity: hex.EncodeToString(r.id[:]), start: start, end: end}, nil
+}
+
+// listed picks one partition out of a listing.
+func listed(offsets kadm.ListedOffsets, err error) func(topic string, partition int32) (int64, error) {
+	return func(topic string, partition int32) (int64, error) {
+		o, ok := offsets.Lookup(topic, partition)
+		switch {
+		case ok && o.Err != nil:
+			return 0, o.Err
+		case ok:
+			return o.Offset, nil
+		case err != nil:
+			return 0, err
+		default:
+			return 0, kerr.UnknownTopicOrPartition
+		}
+	}
+}
+
+// locate finds the partition's leader and the topic's id.
+func (r *changelogReader) locate(ctx context.Context) error {
+	topics, err := kadm.NewClient(r.client).ListTopics(ctx, r.topic)
+	if err != nil {
+		return fmt.Errorf("asking for the leader: %w", err)
+	}
+	t := topics[r.topic]
+	if t.Err != nil {
+		return fmt.Errorf("asking for the leader: %w", t.Err)
+	}
+	p, ok := t.Partitions[r.partition]
+	switch {
+	case !ok:
+		return fmt.Errorf("asking for the leader: %w", kerr.UnknownTopicOrPartition)
+	case p.Err != nil:
+		return fmt.Errorf("asking for the leader: %w", p.Err)
+	case r.id != (kadm.TopicID{}) && r.id != t.ID:
+		return errOtherTopic
+	}
+	r.id, r.leader = t.ID, p.Leader
+	return nil
+}
+
+// read returns the committed records that one fetch brings from the position
+// on, in order and without control records, and moves the position past all
+// that it has seen. No records and no error means that nothing could be read
+// now: the log ends here, or at a transaction that is still open.
+func (r *changelogReader) read(ctx context.Context) ([]*kgo.Record, error) {
+	resp, err := r.fetch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	fp, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		Offset: r.position, IsolationLevel: kgo.ReadCommitted(), Topic: r.topic, Partition: r.partition,
+	}, resp, kgo.DefaultDecompressor(), nil)
+	switch {
+	case fp.Err == nil:
+		r.position = next
+		return fp.Records, nil
+	case errors.Is(fp.Err, kerr.OffsetOutOfRange):
+		return nil, errOutOfRange
+	case errors.Is(fp.Err, kerr.UnknownTopicID), errors.Is(fp.Err, kerr.InconsistentTopicID):
+		if err := r.locate(ctx); errors.Is(err, errOtherTopic) {
+			return nil, err
+		}
+		return nil, fp.Err
+	}
+	return nil, fp.Err
+}
+
+func (r *changelogReader) fetch(ctx context.Context) (*kmsg.FetchResponseTopicPartition, error) {
+	req := kmsg.NewPtrFetchRequest()
+	req.MaxWaitMillis = int32(r.maxWait.Milliseconds())
+	req.MinBytes = 1
+	req.MaxBytes = r.maxBytes
+	req.IsolationLevel = 1
+	t := kmsg.NewFetchRequestTopic()
+	t.Topic, t.TopicID = r.topic, r.id
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.Partition, p.FetchOffset, p.PartitionMaxBytes = r.partition, r.position, r.maxBytes
+	t.Partitions = append(t.Partitions, p)
+	req.Topics = append(req.Topics, t)
+
+	kresp, err := r.client.Broker(int(r.leader)).Request(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	resp, ok := kresp.(*kmsg.FetchResponse)
+	if !ok {
+		return nil, fmt.Errorf("a fetch was answered with %T", kresp)
+	}
+	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+		return nil, err
+	}
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 || resp.Topics[0].Partitions[0].Partition != r.partition {
+		return nil, errors.New("a fetch was answered without the partition that it asked for")
+	}
+	return &resp.Topics[0].Partitions[0], nil
+}

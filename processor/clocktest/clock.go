@@ -1,0 +1,96 @@
+// Package clocktest has a clock for tests: time stands still until the test
+// moves it. It implements the clock of package processor and nothing else.
+package clocktest
+
+import (
+	"sync"
+	"time"
+
+	"handprint/processor"
+)
+
+// Clock is a [processor.Clock] that only [Clock.Advance] moves. It is safe for
+// concurrent use. The zero value stands at the zero time; use [New].
+type Clock struct {
+	mu      sync.Mutex
+	now     time.Time
+	tickers map[*ticker]struct{}
+	changed chan struct{} // closed and replaced when a ticker is added
+}
+
+// New returns a clock that stands at now.
+func New(now time.Time) *Clock {
+	return &Clock{now: now, tickers: make(map[*ticker]struct{}), changed: make(chan struct{})}
+}
+
+// Now returns the time at which the clock stands.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// NewTicker returns a ticker that ticks when [Clock.Advance] passes a multiple
+// of d from now on. It panics if d is not above zero, as time.NewTicker does.
+func (c *Clock) NewTicker(d time.Duration) processor.Ticker {
+	if d <= 0 {
+		panic("clocktest: non-positive interval for NewTicker")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := &ticker{clock: c, every: d, next: c.now.Add(d), c: make(chan time.Time, 1)}
+	c.tickers[t] = struct{}{}
+	close(c.changed)
+	c.changed = make(chan struct{})
+	return t
+}
+
+// Advance moves the clock forward by d. Tickers whose time has come tick once,
+// however many of their periods have passed, as a slow receiver of a real
+// ticker would see it.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+	for t := range c.tickers {
+		if t.next.After(c.now) {
+			continue
+		}
+		for !t.next.After(c.now) {
+			t.next = t.next.Add(t.every)
+		}
+		select {
+		case t.c <- c.now:
+		default:
+		}
+	}
+}
+
+// WaitTickers returns when at least n tickers exist, so that a test does not
+// advance the clock before the code under test listens.
+func (c *Clock) WaitTickers(n int) {
+	for {
+		c.mu.Lock()
+		enough, changed := len(c.tickers) >= n, c.changed
+		c.mu.Unlock()
+		if enough {
+			return
+		}
+		<-changed
+	}
+}
+
+type ticker struct {
+	clock *Clock
+	every time.Duration
+	next  time.Time // guarded by clock.mu
+	c     chan time.Time
+}
+
+func (t *ticker) C() <-chan time.Time { return t.c }
+
+func (t *ticker) Stop() {
+	t.clock.mu.Lock()
+	defer t.clock.mu.Unlock()
+	delete(t.clock.tickers, t)
+}

@@ -1,0 +1,238 @@
+package processor
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/state"
+)
+
+// Config is what a [Processor] needs to know. Fields without a default must be
+// set.
+type Config struct {
+	// ApplicationID is the name of the consumer group and the beginning of
+	// every transactional id. All processes of one application share it.
+	ApplicationID string
+	// InstanceID names this process among those of the application. It must
+	// stay the same as long as the state directory does, and no two
+	// processes may have the same: they would fence each other off.
+	InstanceID string
+	// StaticMembership makes the workers static members of the group, named
+	// by InstanceID and worker number: a restart within SessionTimeout then
+	// moves no task, and a stopped process's tasks stay unowned until
+	// SessionTimeout has passed.
+	StaticMembership bool
+
+	// Client holds the options that every client of the process needs: seed
+	// brokers, TLS, SASL, dialer, logger. It may also set the compression
+	// of produced records (default lz4).
+	Client []kgo.Opt
+
+	// Inputs are co-partitioned topics, with Partitions partitions each,
+	// read from their start.
+	Inputs []string
+	// Singles are topics of one partition, read from their start by task 0.
+	Singles []string
+	// Commands is the internal topic through which tasks write to each
+	// other; Changelog the internal, compacted one that holds every write to
+	// the store. Both have Partitions partitions.
+	Commands, Changelog string
+	// Health gets the heartbeats and Control is listened to for stop
+	// messages; an empty name turns that off.
+	Health, Control string
+
+	// Partitions is the number of tasks, at least 1.
+	Partitions int32
+	// Threads is the number of workers. Default 1.
+	Threads int
+	// Store is the local store. The processor does not close it.
+	Store *state.Store
+	// NewHandler is called each time a task starts, after its restore. An
+	// error stops the processor.
+	NewHandler func(Task) (Handler, error)
+
+	// TickInterval is how often Tick is asked for a record to write into
+	// the commands partition of every task that runs here. 0: no ticks.
+	TickInterval time.Duration
+	// Tick returns the key and value of a tick record.
+	Tick func(now time.Time) (key, value []byte)
+	// HeartbeatInterval is the time between heartbeats. Default 30 s.
+	HeartbeatInterval time.Duration
+	// HeartbeatValue returns the value of a heartbeat. Default: Status as
+	// JSON.
+	HeartbeatValue func(now time.Time, s Status) []byte
+
+	// MaxBatchRecords bounds the records of one transaction. Default 10000.
+	MaxBatchRecords int
+	// MaxBatchBytes bounds what one fetch from one broker brings, and so
+	// roughly a transaction's input. Default 8 MiB.
+	MaxBatchBytes int
+
+	// TransactionTimeout is how long a transaction that nobody ends stays
+	// open and keeps readers waiting. Default 10 s.
+	TransactionTimeout time.Duration
+	// SessionTimeout is how long after its last heartbeat a worker is taken
+	// for dead. Default 20 s.
+	SessionTimeout time.Duration
+	// RebalanceTimeout is how long the group waits for a worker to finish
+	// its batch when tasks move. Default 60 s.
+	RebalanceTimeout time.Duration
+	// StartTimeout is how long Run tries to reach a broker before it gives
+	// up. Default 10 s.
+	StartTimeout time.Duration
+	// FetchMaxWait is how long a broker may wait for records before it
+	// answers a fetch with none. It delays no record, but a task that starts
+	// running may wait this long for its first. Default 100 ms.
+	FetchMaxWait time.Duration
+	// ChangelogRetention is the changelog's delete.retention.ms. A store
+	// that is older may have missed deletions and is rebuilt. 0: never.
+	ChangelogRetention time.Duration
+
+	// Clock is where the time comes from. Default [SystemClock].
+	Clock Clock
+	// Logger gets the processor's log. Default: slog.Default().
+	Logger *slog.Logger
+
+	// OnCommit, if set, is called by a worker after each batch that was
+	// committed and applied. Workers call it concurrently.
+	OnCommit func(Commit)
+	// Fault, for tests, is called by a worker at every arrow between two
+	// steps, with the tasks that have records in the batch. An error
+	// simulates a crash there: the worker drops everything as a killed
+	// process would, and Run returns an error that wraps it. Workers call
+	// it concurrently.
+	Fault func(step Step, tasks []int32) error
+}
+
+// TopicPartition names a partition of a topic.
+type TopicPartition struct {
+	Topic     string
+	Partition int32
+}
+
+// Commit is one committed batch.
+type Commit struct {
+	Worker   int
+	Consumed map[TopicPartition]int64 // the next offset to read, of each partition read
+	Produced []*kgo.Record            // with partitions and offsets set; do not change
+}
+
+// Step is an arrow between two steps of a worker.
+type Step int
+
+// The arrows, in the order in which a batch passes them.
+const (
+	AfterPoll    Step = iota // records are in hand
+	AfterProcess             // handlers are done; nothing has been sent
+	AfterProduce             // everything has been handed to the client
+	AfterFlush               // everything has been acknowledged
+	AfterOffsets             // the offsets are in the transaction, which is still open
+	AfterEnd                 // the transaction is committed; the store does not know
+	AfterApply               // the store knows
+)
+
+var stepNames = [...]string{"poll", "process", "produce", "flush", "offsets", "end", "apply"}
+
+// String returns "after" and the name of the step before the arrow.
+func (s Step) String() string {
+	if s < 0 || int(s) >= len(stepNames) {
+		return fmt.Sprintf("step %d", int(s))
+	}
+	return "after " + stepNames[s]
+}
+
+// Steps returns every step, in order.
+func Steps() []Step {
+	return []Step{AfterPoll, AfterProcess, AfterProduce, AfterFlush, AfterOffsets, AfterEnd, AfterApply}
+}
+
+// withDefaults fills in the defaults.
+func (c Config) withDefaults() Config {
+	setDefault(&c.Threads, 1)
+	setDefault(&c.HeartbeatInterval, 30*time.Second)
+	setDefault(&c.MaxBatchRecords, 10_000)
+	setDefault(&c.MaxBatchBytes, 8<<20)
+	setDefault(&c.TransactionTimeout, 10*time.Second)
+	setDefault(&c.SessionTimeout, 20*time.Second)
+	setDefault(&c.RebalanceTimeout, 60*time.Second)
+	setDefault(&c.StartTimeout, 10*time.Second)
+	setDefault(&c.FetchMaxWait, 100*time.Millisecond)
+	if c.Clock == nil {
+		c.Clock = SystemClock{}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.HeartbeatValue == nil {
+		c.HeartbeatValue = statusJSON
+	}
+	return c
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// validate returns the first thing that is wrong, as one line.
+func (c *Config) validate() error {
+	for _, required := range []struct{ name, value string }{
+		{"application id", c.ApplicationID},
+		{"instance id", c.InstanceID},
+		{"commands topic", c.Commands},
+		{"changelog topic", c.Changelog},
+	} {
+		if required.value == "" {
+			return fmt.Errorf("processor: no %s", required.name)
+		}
+	}
+	topics := append(c.consumed(), c.Changelog)
+	for i, t := range topics {
+		if t == "" {
+			return errors.New("processor: an input topic has no name")
+		}
+		if slices.Contains(topics[:i], t) {
+			return fmt.Errorf("processor: topic %s is named twice", t)
+		}
+	}
+	switch {
+	case len(c.Inputs)+len(c.Singles) == 0:
+		return errors.New("processor: no input topics")
+	case c.Partitions < 1:
+		return fmt.Errorf("processor: %d partitions, must be at least 1", c.Partitions)
+	case c.Threads < 1:
+		return fmt.Errorf("processor: %d threads, must be at least 1", c.Threads)
+	case c.MaxBatchRecords < 1 || c.MaxBatchBytes < 1:
+		return errors.New("processor: a batch must have room for a record")
+	case c.Store == nil:
+		return errors.New("processor: no store")
+	case c.NewHandler == nil:
+		return errors.New("processor: no handler")
+	case c.TickInterval < 0 || c.HeartbeatInterval < 0 || c.TransactionTimeout < time.Millisecond ||
+		c.SessionTimeout < time.Millisecond || c.RebalanceTimeout < time.Millisecond:
+		return errors.New("processor: intervals and timeouts must be above zero")
+	case c.TickInterval > 0 && c.Tick == nil:
+		return errors.New("processor: a tick interval but no tick")
+	}
+	return nil
+}
+
+// consumed returns the topics that the group reads.
+func (c *Config) consumed() []string {
+	return slices.Concat(c.Inputs, c.Singles, []string{c.Commands})
+}
+
+// topicsOf returns the topics of which task p reads partition p.
+func (c *Config) topicsOf(p int32) []string {
+	if p == 0 {
+		return c.consumed()
+	}
+	return append(slices.Clone(c.Inputs), c.Commands)
+}

@@ -1,0 +1,115 @@
+package processor
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/state"
+)
+
+// Task names a task: partition Partition of Partitions, 0 <= Partition <
+// Partitions.
+type Task struct {
+	Partition, Partitions int32
+}
+
+// Handler is what a task does with its records. A handler belongs to one task
+// and is used by one goroutine at a time. A new one is made each time the task
+// starts, after its store has been restored.
+type Handler interface {
+	// Process takes one record. It reads and writes only through c, and
+	// keeps neither c nor r beyond the call. An error is fatal to the whole
+	// batch (a bug, or the store): the batch is rolled back and tried once
+	// more, and if it fails again the processor stops. Bad input is no
+	// error: the handler sends it to a dead-letter topic itself, by c.Emit.
+	Process(c *Context, r *kgo.Record) error
+	// Flush is called once after the last record of a batch that had a
+	// record for this task, before anything is produced. A handler that
+	// keeps decoded records in memory writes them to the store here.
+	Flush(c *Context) error
+	// Reset is called when a batch did not commit: whatever the handler
+	// keeps in memory beyond the store is void. The task is then restored
+	// and gets a new handler.
+	Reset()
+}
+
+// Poisoner is implemented by a handler that can do something about a record
+// whose processing panicked, usually to send it to a dead-letter topic. By then
+// the store and the outputs are as they were before the record; what the
+// handler keeps in memory is not rolled back, so such a handler must either
+// change its memory last or load it again from the store. An error is as fatal
+// as one from Process. Without this interface the record is logged, counted
+// and dropped.
+type Poisoner interface {
+	Poisoned(c *Context, r *kgo.Record, cause error) error
+}
+
+// Context is through what a handler reaches its task's store and outputs. It
+// belongs to one task and must not be used outside of the handler's methods.
+type Context struct {
+	task     Task
+	txn      *state.Txn
+	now      time.Time
+	log      *slog.Logger
+	commands string
+	records  *recordSlab
+	out      []*kgo.Record // outputs and commands of the batch, in order
+}
+
+// Task returns the task that the handler serves.
+func (c *Context) Task() Task { return c.task }
+
+// Store returns the task's store as it is after everything that the batch has
+// done so far. It is written to disk only if the batch commits.
+func (c *Context) Store() *state.Txn { return c.txn }
+
+// Emit adds r to the outputs of the batch. Topic must be set; the partition
+// follows from the key as in Kafka's default partitioner (murmur2), and any
+// partition for a nil key. Emit takes over r: do not change or reuse it. A
+// record that the broker refuses for good stops the processor, so keep records
+// below the topic's max.message.bytes.
+//
+// The commands topic and the changelog are not for Emit; see [Context.Send].
+func (c *Context) Emit(r *kgo.Record) { c.out = append(c.out, r) }
+
+// Send adds a command to task partition, 0 <= partition < Task().Partitions, to
+// the outputs of the batch. It is read by that task after the batch has
+// committed; commands from one task to another keep their order. Key and value
+// are not copied and must not change any more.
+func (c *Context) Send(partition int32, key, value []byte) {
+	r := c.records.next()
+	r.Topic, r.Partition, r.Key, r.Value = c.commands, partition, key, value
+	c.out = append(c.out, r)
+}
+
+// Now returns the time at which the batch began.
+func (c *Context) Now() time.Time { return c.now }
+
+// Log returns the logger of the task.
+func (c *Context) Log() *slog.Logger { return c.log }
+
+// recordSlab hands out records for one batch and takes them all back at once.
+type recordSlab struct {
+	chunks [][]kgo.Record
+	used   int
+}
+
+const slabChunk = 256
+
+// next returns a zero record that is valid until reset.
+func (s *recordSlab) next() *kgo.Record {
+	chunk, i := s.used/slabChunk, s.used%slabChunk
+	if chunk == len(s.chunks) {
+		s.chunks = append(s.chunks, make([]kgo.Record, slabChunk))
+	}
+	s.used++
+	r := &s.chunks[chunk][i]
+	*r = kgo.Record{}
+	return r
+}
+
+// reset takes back every record. Only call it when the client has let go of
+// them: after a flush that ended well.
+func (s *recordSlab) reset() { s.used = 0 }

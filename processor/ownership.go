@@ -1,0 +1,164 @@
+package processor
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// ownership is what the consumer group has given to one session of a worker.
+// The client's callbacks write it, from the client's goroutines and only while
+// the worker has no batch in hand (rebalances are blocked then); the worker
+// reads it and starts and ends tasks accordingly.
+//
+// A task is owned when all of its partitions are. Each time that becomes true
+// the task gets a new term, so that a task that went away and came back between
+// two looks of the worker is not taken for the one that was there before.
+type ownership struct {
+	cfg      *Config
+	balancer *taskBalancer
+	wake     func() // ends the worker's poll; called with mu held
+
+	mu    sync.Mutex
+	terms map[int32]uint64 // owned tasks
+	term  uint64           // the last one given out
+	// settled has the partitions whose committed offset the client has
+	// fetched since they were assigned. It fetches stable offsets only
+	// (KIP-447), so nobody has a transaction open any more that could move
+	// them.
+	settled map[TopicPartition]bool
+	// moved is set when something was taken away. The session then aborts
+	// the transaction that ends next, whatever it has read.
+	moved bool
+}
+
+func newOwnership(cfg *Config, b *taskBalancer, wake func()) *ownership {
+	return &ownership{
+		cfg: cfg, balancer: b, wake: wake,
+		terms: make(map[int32]uint64), settled: make(map[TopicPartition]bool),
+	}
+}
+
+// onAssigned runs after every rebalance, also one that brought nothing. It does
+// not rely on having heard of every revocation (the session swallows one that
+// comes right after another) but takes the whole assignment from the balancer.
+func (o *ownership) onAssigned(_ context.Context, cl *kgo.Client, added map[string][]int32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	// Nothing of a task may be read before it runs. No fetch of these
+	// partitions is under way yet: the client fetches their offsets next.
+	cl.PauseFetchPartitions(added)
+
+	renewed := make(map[int32]bool)
+	for topic, partitions := range added {
+		for _, p := range partitions {
+			renewed[p] = true
+			delete(o.settled, TopicPartition{topic, p})
+		}
+	}
+	all := o.balancer.assigned()
+	for p := range o.cfg.Partitions {
+		owned := true
+		for _, topic := range o.cfg.topicsOf(p) {
+			owned = owned && slices.Contains(all[topic], p)
+		}
+		_, had := o.terms[p]
+		switch {
+		case !owned:
+			delete(o.terms, p)
+		case !had || renewed[p]:
+			o.term++
+			o.terms[p] = o.term
+		}
+	}
+	o.wake()
+}
+
+// onRevoked runs before partitions are given up. At the end of every group
+// session the client also calls it with none, which the session takes for no
+// change.
+func (o *ownership) onRevoked(ctx context.Context, cl *kgo.Client, gone map[string][]int32) {
+	if len(gone) > 0 {
+		o.onLost(ctx, cl, gone)
+	}
+}
+
+// onLost runs when the group has thrown this member out.
+func (o *ownership) onLost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for topic, partitions := range gone {
+		for _, p := range partitions {
+			delete(o.terms, p)
+			delete(o.settled, TopicPartition{topic, p})
+		}
+	}
+	o.moved = true
+	o.wake()
+}
+
+// onOffsets sees the committed offsets that the client has fetched and is about
+// to use.
+func (o *ownership) onOffsets(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for topic, partitions := range offsets {
+		for p := range partitions {
+			o.settled[TopicPartition{topic, p}] = true
+		}
+	}
+	o.wake()
+	return offsets, nil
+}
+
+// owned returns a copy of the terms of the owned tasks.
+func (o *ownership) owned() map[int32]uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	terms := make(map[int32]uint64, len(o.terms))
+	for p, term := range o.terms {
+		terms[p] = term
+	}
+	return terms
+}
+
+// isSettled tells whether the offsets of all of task p's partitions are known.
+func (o *ownership) isSettled(p int32) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, topic := range o.cfg.topicsOf(p) {
+		if !o.settled[TopicPartition{topic, p}] {
+			return false
+		}
+	}
+	return true
+}
+
+// resume lets the client fetch task p's partitions, unless its term is over.
+func (o *ownership) resume(cl *kgo.Client, p int32, term uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.terms[p] == term {
+		cl.ResumeFetchPartitions(o.partitions(p))
+	}
+}
+
+// partitions returns what task p reads.
+func (o *ownership) partitions(p int32) map[string][]int32 {
+	m := make(map[string][]int32)
+	for _, topic := range o.cfg.topicsOf(p) {
+		m[topic] = []int32{p}
+	}
+	return m
+}
+
+// takeMoved tells whether something was taken away since the last call.
+func (o *ownership) takeMoved() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	moved := o.moved
+	o.moved = false
+	return moved
+}

@@ -1,0 +1,223 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/state"
+)
+
+// restorer brings one task's store up to the end of its changelog. It starts
+// when the task's partitions are owned, the worker has a producer epoch newer
+// than any of its own transactions that may still be open, and the group's
+// offsets for the partitions are settled. From then on nobody can commit to the
+// changelog but this worker, so the high watermark that is read next is the end
+// of what has to be applied: what lies below it is committed, aborted, or will
+// be aborted by its timeout.
+type restorer struct {
+	cfg      *Config
+	task     int32
+	store    *state.Partition
+	progress *progress
+	counters *counters
+	log      *slog.Logger
+}
+
+const (
+	restoreFetchBytes = 4 << 20
+	restoreMaxWait    = 200 * time.Millisecond
+	restoreLogEvery   = 5 * time.Second
+	restoreRetryMax   = 2 * time.Second
+)
+
+// run restores the store and returns its checkpoint. It tries again whatever
+// may pass, and gives up when ctx ends or the store or the broker's permissions
+// fail.
+func (r *restorer) run(ctx context.Context) (state.Checkpoint, error) {
+	client, err := kgo.NewClient(r.cfg.Client...)
+	if err != nil {
+		return state.Checkpoint{}, fatal(r.wrap(err, -1))
+	}
+	defer client.Close()
+	reader := &changelogReader{
+		client: client, topic: r.cfg.Changelog, partition: r.task,
+		maxWait: restoreMaxWait, maxBytes: restoreFetchBytes,
+	}
+	retry := backoff{max: restoreRetryMax}
+	for {
+		cp, err := r.attempt(ctx, reader)
+		if err == nil {
+			r.counters.restores.Add(1)
+			return cp, nil
+		}
+		err = r.wrap(err, reader.position)
+		var f *fatalError
+		switch {
+		case ctx.Err() != nil:
+			return state.Checkpoint{}, ctx.Err()
+		case errors.As(err, &f):
+			return state.Checkpoint{}, err
+		case errors.Is(err, errOutOfRange), errors.Is(err, errOtherTopic):
+			if err := r.rebuild(err.Error()); err != nil {
+				return state.Checkpoint{}, err
+			}
+			reader.id = [16]byte{}
+		case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+			return state.Checkpoint{}, fatal(err)
+		default:
+			r.log.Warn("restore interrupted, trying again", "task", r.task, "error", err)
+		}
+		if err := retry.wait(ctx); err != nil {
+			return state.Checkpoint{}, err
+		}
+	}
+}
+
+func (r *restorer) wrap(err error, offset int64) error {
+	return fmt.Errorf("restoring task %d: changelog %s[%d] at offset %d: %w", r.task, r.cfg.Changelog, r.task, offset, err)
+}
+
+// attempt reads from the checkpoint to the end of the changelog.
+func (r *restorer) attempt(ctx context.Context, reader *changelogReader) (state.Checkpoint, error) {
+	reader.position = -1
+	ends, err := reader.bounds(ctx)
+	if err != nil {
+		return state.Checkpoint{}, err
+	}
+	cp, err := r.checkpoint(ends)
+	if err != nil {
+		return state.Checkpoint{}, err
+	}
+	reader.position = cp.Offset
+	r.progress.from.Store(cp.Offset)
+	r.progress.at.Store(cp.Offset)
+	r.progress.to.Store(ends.end)
+	lastLog := r.cfg.Clock.Now()
+	for reader.position < ends.end {
+		records, err := reader.read(ctx)
+		if err != nil {
+			return state.Checkpoint{}, err
+		}
+		if reader.position == cp.Offset {
+			continue // an open transaction is in the way
+		}
+		now := r.cfg.Clock.Now()
+		cp.Offset, cp.At = reader.position, now
+		if err := r.apply(records, cp); err != nil {
+			return state.Checkpoint{}, err
+		}
+		if now.Sub(lastLog) >= restoreLogEvery {
+			lastLog = now
+			p := r.progress.snapshot(now)
+			r.log.Info("restoring", "task", r.task, "done", p.Done, "total", p.Total,
+				"offsets_per_second", int64(p.Rate), "left", p.Left.Round(time.Second).String())
+		}
+	}
+	return cp, nil
+}
+
+// checkpoint returns where to start, after having emptied a store that cannot
+// be brought up to date from there.
+func (r *restorer) checkpoint(ends bounds) (state.Checkpoint, error) {
+	now := r.cfg.Clock.Now()
+	cp, found, err := r.store.Checkpoint()
+	if err != nil {
+		return cp, fatal(fmt.Errorf("reading the checkpoint: %w", err))
+	}
+	var why string
+	switch retention := r.cfg.ChangelogRetention; {
+	case !found:
+		if ends.end > 0 {
+			r.log.Info("no local copy of the task's store", "task", r.task, "changelog_end", ends.end)
+		}
+	case cp.Identity != ends.identity:
+		why = "the changelog is another topic than the one that the store came from"
+	case cp.Offset < ends.start || cp.Offset > ends.end:
+		why = fmt.Sprintf("the store's checkpoint %d lies outside the changelog, which has %d to %d", cp.Offset, ends.start, ends.end)
+	case retention > 0 && now.Sub(cp.At) >= retention:
+		why = fmt.Sprintf("the store is %s old and may have missed deletions, which the changelog keeps for %s", now.Sub(cp.At).Round(time.Second), retention)
+	default:
+		return cp, nil
+	}
+	if why != "" {
+		if err := r.rebuild(why); err != nil {
+			return cp, err
+		}
+	} else if err := r.store.Reset(); err != nil {
+		return cp, fatal(fmt.Errorf("emptying the store: %w", err))
+	}
+	cp = state.Checkpoint{Offset: ends.start, Identity: ends.identity, At: now}
+	// An empty changelog has nothing to apply, but the store must say from
+	// then on which changelog it belongs to.
+	return cp, r.apply(nil, cp)
+}
+
+func (r *restorer) rebuild(why string) error {
+	r.counters.rebuilds.Add(1)
+	r.log.Warn("rebuilding the task's store from the whole changelog", "task", r.task, "reason", why)
+	if err := r.store.Reset(); err != nil {
+		return fatal(fmt.Errorf("emptying the store of task %d: %w", r.task, err))
+	}
+	return nil
+}
+
+func (r *restorer) apply(records []*kgo.Record, cp state.Checkpoint) error {
+	err := r.store.Restore(func(yield func(key, value []byte) bool) {
+		for _, rec := range records {
+			if !yield(rec.Key, rec.Value) {
+				return
+			}
+		}
+	}, cp)
+	if err != nil {
+		return fatal(fmt.Errorf("writing to the store: %w", err))
+	}
+	r.progress.recordsIn.Add(int64(len(records)))
+	r.progress.at.Store(cp.Offset)
+	return nil
+}
+
+// copies returns which tasks have data in this process's store and how far it
+// goes, for the balancer. A store that cannot be read has no copies to offer;
+// the restore will say what is wrong with it.
+func copies(store *state.Store) map[int32]int64 {
+	tasks, err := store.Partitions()
+	if err != nil {
+		return nil
+	}
+	offsets := make(map[int32]int64, len(tasks))
+	for _, p := range slices.Compact(tasks) {
+		if cp, ok, err := store.Partition(p).Checkpoint(); err == nil && ok {
+			offsets[p] = cp.Offset
+		}
+	}
+	return offsets
+}
+
+// backoff waits longer each time, from 50 ms to max.
+type backoff struct {
+	max  time.Duration
+	next time.Duration
+}
+
+// wait returns ctx's error if that ends first.
+func (b *backoff) wait(ctx context.Context) error {
+	b.next = min(max(2*b.next, 50*time.Millisecond), b.max)
+	t := time.NewTimer(b.next)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+func (b *backoff) reset() { b.next = 0 }

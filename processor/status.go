@@ -1,0 +1,107 @@
+package processor
+
+import (
+	"encoding/json"
+	"sync/atomic"
+	"time"
+)
+
+// Status is what a processor is doing at one moment.
+type Status struct {
+	Instance string       `json:"instance"`
+	Workers  int          `json:"workers"`
+	Tasks    []TaskStatus `json:"tasks"` // those owned here, by partition
+	Counters Counters     `json:"counters"`
+}
+
+// TaskState is how far a task has come.
+type TaskState string
+
+// The states of a task that is owned here.
+const (
+	TaskWaiting   TaskState = "waiting"   // for the offsets of its former owner to settle
+	TaskRestoring TaskState = "restoring" // reading its changelog
+	TaskRunning   TaskState = "running"
+)
+
+// TaskStatus is the status of one task that is owned here.
+type TaskStatus struct {
+	Partition int32     `json:"partition"`
+	Worker    int       `json:"worker"`
+	State     TaskState `json:"state"`
+	Restore   *Progress `json:"restore,omitempty"` // nil unless restoring
+}
+
+// Progress is how far a restore has come. Done and Total count changelog
+// offsets, of which compaction may have left few records.
+type Progress struct {
+	Done    int64         `json:"done"`
+	Total   int64         `json:"total"`
+	Records int64         `json:"records"`    // records applied
+	Rate    float64       `json:"rate"`       // offsets a second, since the restore began
+	Left    time.Duration `json:"left_nanos"` // estimate; 0 if it cannot be told
+}
+
+// Counters count since the processor was made.
+type Counters struct {
+	Records         int64 `json:"records"` // processed and committed
+	Produced        int64 `json:"produced"`
+	Commits         int64 `json:"commits"`
+	Aborts          int64 `json:"aborts"`  // batches that were rolled back
+	Rejoins         int64 `json:"rejoins"` // sessions closed and opened again
+	Panics          int64 `json:"panics"`
+	Restores        int64 `json:"restores"` // tasks restored
+	Rebuilds        int64 `json:"rebuilds"` // stores rebuilt from nothing
+	Ticks           int64 `json:"ticks"`
+	TickFailures    int64 `json:"tick_failures"`
+	Heartbeats      int64 `json:"heartbeats"`
+	HeartbeatErrors int64 `json:"heartbeat_errors"`
+	ControlIgnored  int64 `json:"control_ignored"` // control messages that were not understood
+	FetchErrors     int64 `json:"fetch_errors"`
+}
+
+// counters is Counters while they count.
+type counters struct {
+	records, produced, commits, aborts, rejoins, panics, restores, rebuilds,
+	ticks, tickFailures, heartbeats, heartbeatErrors, controlIgnored, fetchErrors atomic.Int64
+}
+
+func (c *counters) snapshot() Counters {
+	return Counters{
+		Records: c.records.Load(), Produced: c.produced.Load(), Commits: c.commits.Load(),
+		Aborts: c.aborts.Load(), Rejoins: c.rejoins.Load(), Panics: c.panics.Load(),
+		Restores: c.restores.Load(), Rebuilds: c.rebuilds.Load(),
+		Ticks: c.ticks.Load(), TickFailures: c.tickFailures.Load(),
+		Heartbeats: c.heartbeats.Load(), HeartbeatErrors: c.heartbeatErrors.Load(),
+		ControlIgnored: c.controlIgnored.Load(), FetchErrors: c.fetchErrors.Load(),
+	}
+}
+
+// statusJSON is the default heartbeat.
+func statusJSON(now time.Time, s Status) []byte {
+	b, err := json.Marshal(struct {
+		Worker string  `json:"worker"`
+		TS     float64 `json:"ts"` // Unix seconds
+		Status
+	}{s.Instance, float64(now.UnixNano()) / 1e9, s})
+	if err != nil {
+		return nil // no field of Status can fail to encode
+	}
+	return b
+}
+
+// progress is Progress while a restore runs.
+type progress struct {
+	start                   time.Time
+	from, to, at, recordsIn atomic.Int64
+}
+
+func (p *progress) snapshot(now time.Time) *Progress {
+	done, total := p.at.Load()-p.from.Load(), p.to.Load()-p.from.Load()
+	s := &Progress{Done: done, Total: total, Records: p.recordsIn.Load()}
+	if elapsed := now.Sub(p.start).Seconds(); elapsed > 0 && done > 0 {
+		s.Rate = float64(done) / elapsed
+		s.Left = time.Duration(float64(max(total-done, 0)) / s.Rate * float64(time.Second))
+	}
+	return s
+}

@@ -1,0 +1,72 @@
+package processor
+
+import (
+	"context"
+	"sync/atomic"
+
+	"handprint/state"
+)
+
+// task is a task while a session of a worker owns it. Except for what Status
+// reads, only the worker's goroutine touches it.
+type task struct {
+	partition int32
+	term      uint64
+	store     *state.Partition
+	state     atomic.Value // TaskState
+	progress  progress
+
+	// While it is restored:
+	cancel     context.CancelFunc
+	done       chan struct{}    // closed when the restore is over; nil before it starts
+	checkpoint state.Checkpoint // valid after done if err is nil
+	err        error
+
+	// While it runs:
+	handler Handler
+	context Context
+	inBatch bool // has records in the batch in hand
+}
+
+func (t *task) setState(s TaskState) { t.state.Store(s) }
+
+func (t *task) running() bool { return t.state.Load() == TaskRunning }
+
+func (t *task) status(worker int, clock Clock) TaskStatus {
+	s := TaskStatus{Partition: t.partition, Worker: worker, State: t.state.Load().(TaskState)}
+	if s.State == TaskRestoring {
+		s.Restore = t.progress.snapshot(clock.Now())
+	}
+	return s
+}
+
+// stopRestore ends a restore that is under way and waits for it.
+func (t *task) stopRestore() {
+	if t.done != nil {
+		t.cancel()
+		<-t.done
+	}
+}
+
+// leases makes sure that of the workers of one process only one has a task's
+// store in hand: while a task moves between them, both may own it for a moment.
+type leases []chan struct{}
+
+func newLeases(n int32) leases {
+	l := make(leases, n)
+	for i := range l {
+		l[i] = make(chan struct{}, 1)
+	}
+	return l
+}
+
+func (l leases) acquire(ctx context.Context, p int32) error {
+	select {
+	case l[p] <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l leases) release(p int32) { <-l[p] }

@@ -1,0 +1,396 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// worker runs sessions, one after the other. A session is one client with one
+// membership of the group and one producer epoch; whenever a worker cannot be
+// sure of what was committed, it ends the session and starts anew from what the
+// brokers and the store say.
+type worker struct {
+	p   *Processor
+	cfg *Config
+	n   int
+	log *slog.Logger
+
+	mu    sync.Mutex      // guards tasks against Status; only the worker's goroutine writes
+	tasks map[int32]*task // owned tasks
+
+	pollMu     sync.Mutex
+	woken      bool
+	pollCancel context.CancelFunc // not nil while polling
+
+	// The session in hand.
+	session   *kgo.GroupTransactSession
+	kill      context.CancelFunc // ends every request of the session's client
+	ownership *ownership
+	batch     batch
+
+	// What is known about a batch that fails again and again.
+	commits     int64  // of this worker
+	failed      string // the last batchError
+	failedAfter int64  // commits when it happened
+}
+
+const (
+	leaveTimeout   = 5 * time.Second // for the last requests of a session
+	rejoinMaxDelay = 5 * time.Second
+)
+
+func newWorker(p *Processor, n int) *worker {
+	w := &worker{p: p, cfg: &p.cfg, n: n, log: p.cfg.Logger.With("worker", n), tasks: make(map[int32]*task)}
+	w.batch.w = w
+	return w
+}
+
+// run works until ctx ends (nil) or something happens that a new session cannot
+// mend.
+func (w *worker) run(ctx context.Context) error {
+	retry := backoff{max: rejoinMaxDelay}
+	for {
+		commits := w.commits
+		err := w.runSession(ctx)
+		var f *fatalError
+		var crash *crashError
+		var failed *batchError
+		switch {
+		case err == nil || errors.As(err, &f) || errors.As(err, &crash):
+			return err
+		case errors.As(err, &failed):
+			if w.failed != "" && (w.failed == err.Error() || w.failedAfter == w.commits) {
+				return fmt.Errorf("failed twice: %w", err)
+			}
+			w.failed, w.failedAfter = err.Error(), w.commits
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		w.p.counters.rejoins.Add(1)
+		w.log.Warn("session ended, joining again", "error", err)
+		if w.commits > commits {
+			retry.reset()
+		}
+		if retry.wait(ctx) != nil {
+			return nil
+		}
+	}
+}
+
+// runSession opens a session and works in it until ctx ends or a batch fails.
+func (w *worker) runSession(ctx context.Context) (err error) {
+	if err := w.open(); err != nil {
+		return fatal(fmt.Errorf("worker %d: %w", w.n, err))
+	}
+	defer func() {
+		var crash *crashError
+		w.close(errors.As(err, &crash))
+	}()
+	if err := w.join(ctx); err != nil {
+		return err
+	}
+	for {
+		w.clearWake()
+		if err := w.reconcile(ctx); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		fetches := w.poll(ctx)
+		err := w.batch.run(ctx, fetches)
+		if err != nil {
+			return err
+		}
+		w.session.AllowRebalance()
+	}
+}
+
+// open makes the session's client. It does not join the group yet.
+func (w *worker) open() error {
+	cfg := w.cfg
+	balancer := &taskBalancer{copies: func() map[int32]int64 { return copies(cfg.Store) }}
+	w.ownership = newOwnership(cfg, balancer, w.wake)
+	var lifetime context.Context
+	lifetime, w.kill = context.WithCancel(context.Background())
+
+	name := cfg.ApplicationID + "-" + cfg.InstanceID + "-" + strconv.Itoa(w.n)
+	opts := []kgo.Opt{
+		kgo.ClientID(name),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.MaxBufferedRecords(1 << 18),
+	}
+	opts = append(opts, cfg.Client...)
+	opts = append(opts,
+		kgo.WithContext(lifetime),
+
+		kgo.TransactionalID(name),
+		kgo.TransactionTimeout(cfg.TransactionTimeout),
+		kgo.ProducerLinger(0),
+		kgo.RecordPartitioner(partitioner{commands: cfg.Commands, changelog: cfg.Changelog}),
+
+		kgo.ConsumerGroup(cfg.ApplicationID),
+		kgo.Balancers(balancer),
+		kgo.SessionTimeout(cfg.SessionTimeout),
+		kgo.HeartbeatInterval(min(3*time.Second, cfg.SessionTimeout/4)),
+		kgo.RebalanceTimeout(cfg.RebalanceTimeout),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsAssigned(w.ownership.onAssigned),
+		kgo.OnPartitionsRevoked(w.ownership.onRevoked),
+		kgo.OnPartitionsLost(w.ownership.onLost),
+		kgo.AdjustFetchOffsetsFn(w.ownership.onOffsets),
+
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchMaxWait(cfg.FetchMaxWait),
+		kgo.FetchMaxBytes(int32(min(cfg.MaxBatchBytes, 1<<30))),
+	)
+	if cfg.StaticMembership {
+		opts = append(opts, kgo.InstanceID(cfg.InstanceID+"-"+strconv.Itoa(w.n)))
+	}
+	if cfg.Fault != nil {
+		opts = append(opts, kgo.WithHooks(&w.batch))
+	}
+	session, err := kgo.NewGroupTransactSession(opts...)
+	if err != nil {
+		w.kill()
+		return err
+	}
+	w.session = session
+	w.batch.begin(session)
+	return nil
+}
+
+// join obtains a producer epoch, which ends whatever transaction a former
+// session or process under the same transactional id has left open, and only
+// then joins the group: so every task that the group gives to this session
+// comes after the epoch.
+func (w *worker) join(ctx context.Context) error {
+	limit, cancel := context.WithTimeout(ctx, w.cfg.TransactionTimeout+w.cfg.StartTimeout)
+	defer cancel()
+	if _, _, err := w.session.Client().ProducerID(limit); err != nil {
+		err = fmt.Errorf("worker %d: obtaining a producer id: %w", w.n, err)
+		if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) || errors.Is(err, kerr.InvalidTransactionTimeout) ||
+			errors.Is(err, kerr.ClusterAuthorizationFailed) {
+			return fatal(err)
+		}
+		return err
+	}
+	w.session.Client().AddConsumeTopics(w.cfg.consumed()...)
+	return nil
+}
+
+// close ends the session. After a simulated crash nothing is sent any more, as
+// if the process had been killed; otherwise the group is told, so that the
+// tasks move at once.
+func (w *worker) close(crashed bool) {
+	for _, t := range w.tasks {
+		if t.done != nil {
+			t.cancel()
+		}
+	}
+	if crashed {
+		w.kill()
+	}
+	w.session.AllowRebalance()
+	limit, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := w.session.Client().LeaveGroupContext(limit); err != nil && !crashed {
+		w.log.Warn("leaving the group failed, its tasks stay here until the session times out", "error", err)
+	}
+	w.kill()
+	w.session.Close()
+	// Only now has the client let go of the records that it had been given.
+	for _, t := range w.tasks {
+		w.drop(t)
+	}
+}
+
+// wake ends the poll in hand, or the next one if there is none, because there
+// is something to reconcile.
+func (w *worker) wake() {
+	w.pollMu.Lock()
+	defer w.pollMu.Unlock()
+	w.woken = true
+	if w.pollCancel != nil {
+		w.pollCancel()
+	}
+}
+
+func (w *worker) clearWake() {
+	w.pollMu.Lock()
+	defer w.pollMu.Unlock()
+	w.woken = false
+}
+
+// poll waits for records, a wake or the end of ctx. From here until
+// AllowRebalance the group cannot take tasks away.
+func (w *worker) poll(ctx context.Context) kgo.Fetches {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w.pollMu.Lock()
+	woken := w.woken
+	if !woken {
+		w.pollCancel = cancel
+	}
+	w.pollMu.Unlock()
+	if woken {
+		return nil
+	}
+	fetches := w.session.PollRecords(ctx, w.cfg.MaxBatchRecords)
+	w.pollMu.Lock()
+	w.pollCancel = nil
+	w.pollMu.Unlock()
+	return fetches
+}
+
+// reconcile makes the tasks what the group says they are, one step further for
+// each: owned, then restored, then running.
+func (w *worker) reconcile(ctx context.Context) error {
+	if w.ownership.takeMoved() {
+		if err := w.rewind(ctx); err != nil {
+			return err
+		}
+	}
+	terms := w.ownership.owned()
+	for p, t := range w.tasks {
+		if terms[p] != t.term {
+			w.drop(t)
+		}
+	}
+	for p, term := range terms {
+		t := w.tasks[p]
+		if t == nil {
+			t = &task{partition: p, term: term, store: w.cfg.Store.Partition(p)}
+			t.setState(TaskWaiting)
+			w.mu.Lock()
+			w.tasks[p] = t
+			w.mu.Unlock()
+		}
+		if t.done == nil && w.ownership.isSettled(p) {
+			w.startRestore(ctx, t)
+		}
+		if t.done == nil || t.running() {
+			continue
+		}
+		select {
+		case <-t.done:
+			if err := w.start(ctx, t); err != nil {
+				return err
+			}
+		default:
+		}
+	}
+	return nil
+}
+
+// startRestore restores t in a goroutine that ends with the task.
+func (w *worker) startRestore(ctx context.Context, t *task) {
+	var rctx context.Context
+	rctx, t.cancel = context.WithCancel(ctx)
+	t.done = make(chan struct{})
+	t.progress.start = w.cfg.Clock.Now()
+	t.setState(TaskRestoring)
+	r := &restorer{cfg: w.cfg, task: t.partition, store: t.store, progress: &t.progress, counters: &w.p.counters, log: w.log}
+	go func() {
+		defer w.wake()
+		defer close(t.done)
+		if t.err = w.p.leases.acquire(rctx, t.partition); t.err != nil {
+			return
+		}
+		if t.err = w.p.restores.Acquire(rctx, 1); t.err == nil {
+			t.checkpoint, t.err = r.run(rctx)
+			w.p.restores.Release(1)
+		}
+		if t.err != nil {
+			w.p.leases.release(t.partition)
+		}
+	}()
+}
+
+// start makes a restored task run.
+func (w *worker) start(ctx context.Context, t *task) error {
+	if t.err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return t.err
+	}
+	name := Task{Partition: t.partition, Partitions: w.cfg.Partitions}
+	handler, err := w.cfg.NewHandler(name)
+	if err != nil {
+		return fatal(fmt.Errorf("starting task %d: %w", t.partition, err))
+	}
+	t.handler = handler
+	t.context = Context{
+		task: name, txn: t.store.Begin(), commands: w.cfg.Commands, log: w.cfg.Logger.With("task", t.partition),
+	}
+	t.setState(TaskRunning)
+	w.log.Info("task runs", "task", t.partition, "checkpoint", t.checkpoint.Offset, "restored_records", t.progress.recordsIn.Load())
+	w.ownership.resume(w.session.Client(), t.partition, t.term)
+	return nil
+}
+
+// drop gives up a task and its store.
+func (w *worker) drop(t *task) {
+	t.stopRestore()
+	if t.context.txn != nil {
+		t.context.txn.Discard()
+	}
+	if t.done != nil && t.err == nil {
+		w.p.leases.release(t.partition)
+	}
+	w.mu.Lock()
+	delete(w.tasks, t.partition)
+	w.mu.Unlock()
+}
+
+// rewind puts the session back to the committed offsets and clears its note
+// that something was taken away, because of which it would abort a batch.
+func (w *worker) rewind(ctx context.Context) error {
+	limit, cancel := w.bounded(ctx)
+	defer cancel()
+	if _, err := w.session.End(limit, kgo.TryAbort); err != nil {
+		return fmt.Errorf("worker %d: going back to the committed offsets: %w", w.n, err)
+	}
+	return nil
+}
+
+// bounded returns a context for ending what has been begun: it does not end
+// when the processor is told to stop, but not much later than the transaction's
+// own time.
+func (w *worker) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), w.cfg.TransactionTimeout+leaveTimeout)
+}
+
+func (w *worker) status() []TaskStatus {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := make([]TaskStatus, 0, len(w.tasks))
+	for _, t := range w.tasks {
+		s = append(s, t.status(w.n, w.cfg.Clock))
+	}
+	return s
+}
+
+// partitioner sends commands and changelog records to the partition that they
+// name, and all others where Kafka's default partitioner would.
+type partitioner struct{ commands, changelog string }
+
+// ForTopic returns the partitioner of a topic.
+func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
+	if topic == p.commands || topic == p.changelog {
+		return kgo.ManualPartitioner().ForTopic(topic)
+	}
+	return kgo.StickyKeyPartitioner(nil).ForTopic(topic)
+}

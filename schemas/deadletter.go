@@ -1,0 +1,56 @@
+package schemas
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// The headers that a dead letter carries besides those of its original. All
+// values are text; numbers are decimal.
+const (
+	HeaderReason          = "handprint.reason"           // one sentence, for people
+	HeaderStage           = "handprint.stage"            // where it was found bad: "decode", "apply", ...
+	HeaderSourceTopic     = "handprint.source.topic"     // of the original
+	HeaderSourcePartition = "handprint.source.partition" // of the original
+	HeaderSourceOffset    = "handprint.source.offset"    // of the original
+	HeaderSourceTimestamp = "handprint.source.timestamp" // of the original, Unix milliseconds
+)
+
+// maxReason bounds the reason in a header: an error from elsewhere may carry
+// any text.
+const maxReason = 1024
+
+// DeadLetterHeaders returns the headers of the dead letter for original: the
+// original's own first, in their order, then why and where it failed and where
+// it came from. A record that failed before, was sent again and failed again
+// has two sets: the last one counts. A reason is cut at 1024 bytes.
+func DeadLetterHeaders(original *kgo.Record, stage, reason string) []kgo.RecordHeader {
+	if len(reason) > maxReason {
+		reason = strings.ToValidUTF8(reason[:maxReason], "")
+	}
+	headers := make([]kgo.RecordHeader, 0, len(original.Headers)+6)
+	headers = append(headers, original.Headers...)
+	return append(headers,
+		kgo.RecordHeader{Key: HeaderReason, Value: []byte(reason)},
+		kgo.RecordHeader{Key: HeaderStage, Value: []byte(stage)},
+		kgo.RecordHeader{Key: HeaderSourceTopic, Value: []byte(original.Topic)},
+		kgo.RecordHeader{Key: HeaderSourcePartition, Value: decimal(int64(original.Partition))},
+		kgo.RecordHeader{Key: HeaderSourceOffset, Value: decimal(original.Offset)},
+		kgo.RecordHeader{Key: HeaderSourceTimestamp, Value: decimal(original.Timestamp.UnixMilli())},
+	)
+}
+
+func decimal(n int64) []byte { return strconv.AppendInt(nil, n, 10) }
+
+// Header returns the value of the last header called key, and whether there is
+// one.
+func Header(headers []kgo.RecordHeader, key string) (value []byte, ok bool) {
+	for i := len(headers) - 1; i >= 0; i-- {
+		if headers[i].Key == key {
+			return headers[i].Value, true
+		}
+	}
+	return nil, false
+}

@@ -1,0 +1,147 @@
+package schemas
+
+import (
+	"fmt"
+
+	"handprint/attribution"
+	"handprint/canonical"
+)
+
+// TypeHeader is the record header that may name the type of an identity event
+// in place of the field type.
+const TypeHeader = "type"
+
+var eventTypes = [...]struct {
+	name string
+	typ  attribution.EventType
+}{
+	{"identity.formed", attribution.Formed},
+	{"identity.observation.linked", attribution.Linked},
+	{"identity.merged", attribution.Merged},
+	{"identity.unmerged", attribution.Unmerged},
+}
+
+// eventFields are the members of an identity event that are looked at.
+type eventFields struct {
+	typ, identity, winner, loser, attacker field
+	attackers                              list
+}
+
+// DecodeIdentityEvent reads a record of identity.events. typeHeader is the
+// value of the record's header TypeHeader, empty if it has none. Header or
+// field must name the type; where both do they must agree. Members that the
+// type does not have are ignored, whatever they hold.
+//
+// The error is always a *Bad. A merge of an identity with itself is no error
+// here: what a name stands for is not known.
+func DecodeIdentityEvent(typeHeader string, record []byte) (attribution.IdentityEvent, error) {
+	var e attribution.IdentityEvent
+	var f eventFields
+	if err := f.read(record); err != nil {
+		return e, err
+	}
+	typ, err := f.eventType(typeHeader)
+	if err != nil {
+		return e, err
+	}
+	e.Type = typ
+	switch typ {
+	case attribution.Linked:
+		if e.Identity, err = f.identity.requiredString("identity_uuid"); err != nil {
+			return e, err
+		}
+		var attacker string
+		if attacker, err = f.attacker.requiredString("observation_uuid"); err != nil {
+			return e, err
+		}
+		e.Attackers = []string{attacker}
+		return e, nil
+	case attribution.Formed:
+		e.Identity, err = f.identity.requiredString("identity_uuid")
+	default:
+		if e.Identity, err = f.winner.requiredString("winner_uuid"); err != nil {
+			return e, err
+		}
+		e.Loser, err = f.loser.requiredString("loser_uuid")
+	}
+	if err != nil {
+		return e, err
+	}
+	e.Attackers, err = f.attackers.strings("observation_uuids")
+	return e, err
+}
+
+func (f *eventFields) read(record []byte) error {
+	return readObject(record, func(s *canonical.Scanner, key string) (known bool, err error) {
+		switch key {
+		case "type":
+			return true, f.typ.scan(s)
+		case "identity_uuid":
+			return true, f.identity.scan(s)
+		case "winner_uuid":
+			return true, f.winner.scan(s)
+		case "loser_uuid":
+			return true, f.loser.scan(s)
+		case "observation_uuid":
+			return true, f.attacker.scan(s)
+		case "observation_uuids":
+			return true, f.attackers.scan(s, key)
+		}
+		return false, s.Skip()
+	})
+}
+
+func (f *eventFields) eventType(header string) (attribution.EventType, error) {
+	text, _, err := f.typ.text("type", nil)
+	if err != nil {
+		return 0, err
+	}
+	name := string(text)
+	switch {
+	case f.typ.absent() && header == "":
+		return 0, bad("type: missing")
+	case f.typ.absent():
+		name = header
+	case header != "" && header != name:
+		return 0, bad(fmt.Sprintf("type: the header says %s, the field %s", excerpt(header), excerpt(name)))
+	}
+	for _, t := range eventTypes {
+		if t.name == name {
+			return t.typ, nil
+		}
+	}
+	return 0, bad("type: unknown " + excerpt(name))
+}
+
+// AppendIdentityEvent appends e as JSON, its type in the field type. It panics
+// if e.Type is none of the four, or is Linked with not exactly one attacker:
+// no record says such a thing.
+func AppendIdentityEvent(dst []byte, e *attribution.IdentityEvent) []byte {
+	dst = append(dst, '{')
+	dst = appendString(dst, "type", eventTypeName(e.Type))
+	switch e.Type {
+	case attribution.Linked:
+		if len(e.Attackers) != 1 {
+			panic(fmt.Sprintf("schemas: a link of %d attackers", len(e.Attackers)))
+		}
+		dst = appendString(dst, "identity_uuid", e.Identity)
+		dst = appendString(dst, "observation_uuid", e.Attackers[0])
+		return append(dst, '}')
+	case attribution.Formed:
+		dst = appendString(dst, "identity_uuid", e.Identity)
+	default:
+		dst = appendString(dst, "winner_uuid", e.Identity)
+		dst = appendString(dst, "loser_uuid", e.Loser)
+	}
+	dst = appendStrings(dst, "observation_uuids", e.Attackers)
+	return append(dst, '}')
+}
+
+func eventTypeName(typ attribution.EventType) string {
+	for _, t := range eventTypes {
+		if t.typ == typ {
+			return t.name
+		}
+	}
+	panic(fmt.Sprintf("schemas: no identity event has type %d", typ))
+}

@@ -1,0 +1,124 @@
+package schemas
+
+import (
+	"strconv"
+
+	"handprint/attribution"
+	"handprint/canonical"
+)
+
+// AppendTransitionJSON appends t as the record of
+// attribution.profile.state_changed. A nil value is written as null, and so is
+// the old state of a row that is new.
+func AppendTransitionJSON(dst []byte, t *attribution.Transition) []byte {
+	dst = append(dst, '{')
+	dst = appendString(dst, "event_id", t.EventID)
+	dst = appendString(dst, "identity_uuid", t.Identity)
+	dst = appendString(dst, "primitive", t.Primitive)
+	if t.IsNew {
+		dst = append(dst, `,"old_state":null`...)
+	} else {
+		dst = appendString(dst, "old_state", t.Old.String())
+	}
+	dst = appendString(dst, "new_state", t.New.String())
+	dst = appendValue(dst, t.Value)
+	dst = appendNumber(dst, "confidence", t.Confidence)
+	dst = appendCount(dst, "observation_count", t.Count)
+	dst = appendNumber(dst, "ts", t.TS)
+	return append(dst, '}')
+}
+
+func appendCount(dst []byte, name string, n int64) []byte {
+	return strconv.AppendInt(appendMember(dst, name), n, 10)
+}
+
+func appendValue(dst []byte, v attribution.Value) []byte {
+	dst = appendMember(dst, "current_value")
+	if len(v) == 0 {
+		return append(dst, attribution.Null...)
+	}
+	return append(dst, v...)
+}
+
+// DecodeTransitionJSON reads a record of attribution.profile.state_changed.
+// The error is always a *Bad.
+func DecodeTransitionJSON(record []byte) (attribution.Transition, error) {
+	var t attribution.Transition
+	var id, identity, primitive, from, to, confidence, count, ts field
+	value := field{whole: true}
+	err := readObject(record, func(s *canonical.Scanner, key string) (bool, error) {
+		switch key {
+		case "event_id":
+			return true, id.scan(s)
+		case "identity_uuid":
+			return true, identity.scan(s)
+		case "primitive":
+			return true, primitive.scan(s)
+		case "old_state":
+			return true, from.scan(s)
+		case "new_state":
+			return true, to.scan(s)
+		case "current_value":
+			return true, value.scan(s)
+		case "confidence":
+			return true, confidence.scan(s)
+		case "observation_count":
+			return true, count.scan(s)
+		case "ts":
+			return true, ts.scan(s)
+		}
+		return false, s.Skip()
+	})
+	if err != nil {
+		return t, err
+	}
+	if t.EventID, err = id.requiredString("event_id"); err != nil {
+		return t, err
+	}
+	if t.Identity, err = identity.requiredString("identity_uuid"); err != nil {
+		return t, err
+	}
+	if t.Primitive, err = primitive.requiredString("primitive"); err != nil {
+		return t, err
+	}
+	if t.IsNew = from.absent(); !t.IsNew {
+		if t.Old, err = from.state("old_state"); err != nil {
+			return t, err
+		}
+	}
+	if t.New, err = to.state("new_state"); err != nil {
+		return t, err
+	}
+	if t.Value, err = value.value("current_value"); err != nil {
+		return t, err
+	}
+	if t.Confidence, err = confidence.requiredNumber("confidence"); err != nil {
+		return t, err
+	}
+	if t.Count, err = count.requiredCount("observation_count"); err != nil {
+		return t, err
+	}
+	t.TS, err = ts.requiredNumber("ts")
+	return t, err
+}
+
+// state returns the state that f names.
+func (f *field) state(name string) (attribution.State, error) {
+	text, err := f.requiredString(name)
+	if err != nil {
+		return 0, err
+	}
+	state, err := attribution.ParseState(text)
+	if err != nil {
+		return 0, bad(name + ": unknown state " + excerpt(text))
+	}
+	return state, nil
+}
+
+// value returns the canonical text of f, which must be there.
+func (f *field) value(name string) (attribution.Value, error) {
+	if f.token == canonical.NoToken {
+		return nil, bad(name + ": missing")
+	}
+	return f.raw, nil
+}

@@ -1,0 +1,21 @@
+// Package state keeps what the tasks of one process know: one Pebble database,
+// shared by all of them, in which every task has a share of its own.
+//
+// [Open] gives the [Store], and [Store.Partition] a task's share of it. A task
+// works in a [Txn]: an overlay in memory over what is committed, which reads
+// its own writes, can undo one bad record ([Txn.RollbackToSavepoint]), lists
+// what it changed for the changelog ([Txn.Changes]) and is written together
+// with the changelog offset it stands for, in one batch ([Txn.Commit]).
+// Restores and standbys write the changelog's records straight to the share
+// ([Partition.Restore]); queries read a [Snapshot].
+//
+// No write waits for the disk: the changelog is the durability. After a crash
+// of the machine the store comes back as it was at some earlier commit, with
+// the checkpoint of that very commit, and the missing tail of the changelog
+// brings it up to date.
+//
+// The package knows nothing of attribution: keys and values are bytes, and
+// their meaning is the business of package topology. Nor does it know Kafka: a
+// checkpoint is an offset and a name that the caller compares, and who may
+// write to a share, and when, is for package processor to say.
+package state

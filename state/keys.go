@@ -1,0 +1,66 @@
+package state
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Every key of the database begins with the partition it belongs to and a tag,
+// so that a partition is one contiguous range, its checkpoint included:
+//
+//	+---------------------------+-----+--------------------------+
+//	| partition, 4 bytes, big   | tag | the key as the task has  |
+//	| endian, highest bit clear |     | it; empty for tag 0      |
+//	+---------------------------+-----+--------------------------+
+//
+// Tag 0 is the checkpoint, tag 1 a record. Tag 2 is never written: it bounds
+// the range from above.
+const (
+	tagCheckpoint byte = iota
+	tagRecord
+	tagEnd
+
+	partitionLen = 4
+	headLen      = partitionLen + 1
+)
+
+// head is what every key of one partition and tag begins with.
+type head [headLen]byte
+
+func makeHead(p int32, tag byte) head {
+	if p < 0 {
+		panic(fmt.Sprintf("state: negative partition %d", p))
+	}
+	var h head
+	binary.BigEndian.PutUint32(h[:], uint32(p))
+	h[partitionLen] = tag
+	return h
+}
+
+// partitionOf returns the partition that a key of the database belongs to.
+func partitionOf(key []byte) (int32, bool) {
+	if len(key) < headLen || key[0]&0x80 != 0 {
+		return 0, false
+	}
+	return int32(binary.BigEndian.Uint32(key)), true
+}
+
+// appendBounds appends to lower and upper the range of database keys that
+// begin with h and prefix and are not below h and from. The range may be empty.
+func appendBounds(lower, upper []byte, h head, prefix, from []byte) (lo, hi []byte) {
+	upper = append(append(upper, h[:]...), prefix...)
+	// The tag of a record is not 0xff, so a byte to increment is always found
+	// and the bound never leaves the partition.
+	for i := len(upper) - 1; ; i-- {
+		if upper[i] != 0xff {
+			upper[i]++
+			upper = upper[:i+1]
+			break
+		}
+	}
+	start := prefix
+	if string(from) > string(prefix) {
+		start = from
+	}
+	return append(append(lower, h[:]...), start...), upper
+}

@@ -1,0 +1,120 @@
+package state
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Options says how to open a [Store]. The zero value will do.
+type Options struct {
+	// FS is the file system; nil is the machine's.
+	FS vfs.FS
+	// CacheBytes is the size of the block cache, the only one of the process.
+	// Values below 1 MiB, zero included, mean 256 MiB.
+	CacheBytes int64
+	// MemtableBytes is how much is written before it goes to a table on the
+	// disk. Up to 4 times as much memory is used while the disk is behind.
+	// Values below 64 KiB, zero included, mean 32 MiB; at most 1 GiB.
+	MemtableBytes uint64
+	// Logger gets what the operator should know; Pebble's own messages at
+	// level debug. nil is slog.Default().
+	Logger *slog.Logger
+	// ReadOnly opens for reading the directory of an instance that is stopped.
+	// Nothing is created, repaired or set aside; writes fail.
+	ReadOnly bool
+}
+
+const (
+	defaultCacheBytes    = 256 << 20
+	minCacheBytes        = 1 << 20
+	defaultMemtableBytes = 32 << 20
+	minMemtableBytes     = 64 << 10
+	maxMemtableBytes     = 1 << 30
+
+	// pebbleFormat is the newest database format that is written. A newer one
+	// must not be chosen without a new FormatVersion, so that an older
+	// handprint refuses the directory with words of its own.
+	pebbleFormat = pebble.FormatTableFormatV6
+)
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.CacheBytes < minCacheBytes {
+		o.CacheBytes = defaultCacheBytes
+	}
+	if o.MemtableBytes < minMemtableBytes {
+		o.MemtableBytes = defaultMemtableBytes
+	}
+	o.MemtableBytes = min(o.MemtableBytes, maxMemtableBytes)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+// pebbleOptions returns the options of the database of s.
+func (o Options) pebbleOptions(s *Store) *pebble.Options {
+	po := &pebble.Options{
+		FS:                 o.FS,
+		Lock:               s.lock,
+		Cache:              s.cache,
+		FormatMajorVersion: pebbleFormat,
+		Logger:             pebbleLogger{o.Logger},
+		ReadOnly:           o.ReadOnly,
+		MemTableSize:       o.MemtableBytes,
+		// Four, so that a burst of writes goes on while the first is written out.
+		MemTableStopWritesThreshold: 4,
+		// A restore writes far faster than compactions take away: let level 0
+		// grow, with the filters to keep its reads cheap, rather than stop it.
+		L0CompactionThreshold: 4,
+		L0StopWritesThreshold: 32,
+		LBaseMaxBytes:         64 << 20,
+		// Partitions given away are to leave the disk soon.
+		FlushDelayDeleteRange: 10 * time.Second,
+		CompactionConcurrencyRange: func() (int, int) {
+			return 1, max(1, runtime.GOMAXPROCS(0)/2)
+		},
+		EventListener: &pebble.EventListener{
+			DataCorruption:  func(info pebble.DataCorruptionInfo) { s.damaged(fmt.Errorf("%s: %w", info.Path, info.Details)) },
+			WriteStallBegin: func(pebble.WriteStallBeginInfo) { s.stalls.Add(1) },
+		},
+	}
+	po.TargetFileSizes[0] = 4 << 20
+	for i := range po.Levels {
+		// Most reads of an unlinked attacker's link find nothing, so the last
+		// level has a filter as well.
+		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return po
+}
+
+// pebbleLogger passes Pebble's messages on.
+type pebbleLogger struct{ l *slog.Logger }
+
+func (p pebbleLogger) Infof(format string, args ...any) {
+	if p.l.Enabled(context.Background(), slog.LevelDebug) {
+		p.l.Debug("pebble: " + fmt.Sprintf(format, args...))
+	}
+}
+
+func (p pebbleLogger) Errorf(format string, args ...any) {
+	p.l.Error("pebble: " + fmt.Sprintf(format, args...))
+}
+
+// Fatalf ends the process, as Pebble needs it to: it calls this when a write to
+// its log or manifest has failed (the disk is full, say), after which it does
+// not know what it holds. The next start comes up with an earlier commit.
+func (p pebbleLogger) Fatalf(format string, args ...any) {
+	p.l.Error("the store cannot go on; look at the disk and start again: " + fmt.Sprintf(format, args...))
+	os.Exit(1)
+}

@@ -1,0 +1,281 @@
+package state
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// cacheLimit is how much memory of its own a transaction may have, in bytes,
+// before it stops remembering values that it only read.
+const cacheLimit = 32 << 20
+
+// maxTxnBytes leaves room for what a batch of Pebble, of at most 4 GiB, adds to
+// the keys and values.
+const maxTxnBytes = 2 << 30
+
+var errTxnTooLarge = errors.New("transaction of more than 2 GiB: commit more often")
+
+// Txn is what one batch of input does to a partition: an overlay in memory over
+// the committed state. It reads its own writes; nobody else sees them before
+// Commit.
+//
+// It belongs to one goroutine. After Commit and Discard it is empty, reads what
+// is committed then, and can be used again, with the memory it has.
+//
+// Keys and values may be empty; a value that is nil is an empty one.
+type Txn struct {
+	overlay
+	p     *Partition
+	key   []byte           // scratch: the head, and the key last asked for
+	value []byte           // scratch: a value that is not remembered
+	batch *pebble.Batch    // of the last Commit, for its memory
+	iter  *pebble.Iterator // of the last scan; sees the committed state
+
+	lower, upper []byte // scratch: bounds of iter
+	found        []change
+}
+
+// Get returns the value of key, or nil if there is none. The slice is valid
+// until the next call on t, and must not be written to. Its errors include
+// [ErrCorrupt] and [ErrClosed].
+func (t *Txn) Get(key []byte) (value []byte, err error) {
+	if e := t.lookup(key); e != nil {
+		return e.read(), nil
+	}
+	if err := t.p.s.usable(); err != nil {
+		return nil, t.p.wrap("reading", err)
+	}
+	t.key = append(t.key[:headLen], key...)
+	v, closer, err := t.p.s.db.Get(t.key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		if t.arena.size < cacheLimit {
+			t.remember(key, nil, false)
+		}
+		return nil, nil
+	}
+	if err != nil {
+		return nil, t.p.wrap("reading", t.p.s.readError(err))
+	}
+	if t.arena.size < cacheLimit {
+		value = t.remember(key, v, true).read()
+	} else {
+		if t.value == nil {
+			t.value = make([]byte, 0, len(v)+64)
+		}
+		t.value = append(t.value[:0], v...)
+		value = t.value
+	}
+	if err := closer.Close(); err != nil {
+		return nil, t.p.wrap("reading", t.p.s.readError(err))
+	}
+	return value, nil
+}
+
+// read returns the entry's value as Get does: never nil if there is one, and
+// with no room that an append by the caller could write to.
+func (e *entry) read() []byte {
+	if !e.now.exists {
+		return nil
+	}
+	return e.val[:len(e.val):len(e.val)]
+}
+
+// Put sets the value of key. It copies both.
+func (t *Txn) Put(key, value []byte) { t.put(key, value) }
+
+// Delete removes key, if it is there.
+func (t *Txn) Delete(key []byte) { t.delete(key) }
+
+// Scan yields the keys that begin with prefix, and are not below from unless it
+// is nil, with their values, in the order of the keys, until yield returns
+// false. It shows the state at its start: yield may put and delete whatever it
+// likes, and scan as well, without changing what is yielded. It must not call
+// Savepoint, RollbackToSavepoint, Commit or Discard. The slices are valid until
+// yield returns, and must not be written to. Errors as with Get; those that come
+// up on the way come after what was yielded.
+func (t *Txn) Scan(prefix, from []byte, yield func(key, value []byte) bool) error {
+	if err := t.p.s.usable(); err != nil {
+		return t.p.wrap("scanning", err)
+	}
+	outermost := t.scans == 0
+	t.scans++
+	defer func() { t.scans-- }()
+
+	var it *pebble.Iterator
+	var found []change
+	if outermost {
+		t.lower, t.upper = appendBounds(t.lower[:0], t.upper[:0], t.head, prefix, from)
+		t.found = t.appendChanges(t.found[:0], t.lower, t.upper)
+		// Taken away for the time of the scan, so that one within it makes its
+		// own.
+		defer func(found []change) {
+			clear(found)
+			t.found = found[:0]
+		}(t.found)
+		found = t.found
+		if t.iter == nil {
+			var err error
+			if t.iter, err = t.p.s.db.NewIter(&pebble.IterOptions{LowerBound: t.lower, UpperBound: t.upper}); err != nil {
+				return t.p.wrap("scanning", t.p.s.readError(err))
+			}
+		} else {
+			t.iter.SetBounds(t.lower, t.upper)
+		}
+		it = t.iter
+	} else {
+		lower, upper := appendBounds(nil, nil, t.head, prefix, from)
+		found = t.appendChanges(nil, lower, upper)
+		var err error
+		if it, err = t.p.s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper}); err != nil {
+			return t.p.wrap("scanning", t.p.s.readError(err))
+		}
+		// What Close would report, Error has reported before.
+		defer func() { _ = it.Close() }()
+	}
+	if err := merge(it, found, yield); err != nil {
+		return t.p.wrap("scanning", t.p.s.readError(err))
+	}
+	return nil
+}
+
+// merge yields what it shows as found has changed it.
+func merge(it *pebble.Iterator, found []change, yield func(key, value []byte) bool) error {
+	for valid := it.First(); valid || len(found) > 0; {
+		order := 1
+		if valid {
+			order = -1
+			if len(found) > 0 {
+				order = bytes.Compare(it.Key(), found[0].key)
+			}
+		} else if err := it.Error(); err != nil {
+			return err
+		}
+		if order < 0 {
+			v, err := it.ValueAndErr()
+			if err != nil {
+				return err
+			}
+			if v == nil {
+				v = []byte{}
+			}
+			if !yield(it.Key()[headLen:], v) {
+				return nil
+			}
+			valid = it.Next()
+			continue
+		}
+		c := found[0]
+		found = found[1:]
+		if c.exists && !yield(c.key[headLen:], c.val[:len(c.val):len(c.val)]) {
+			return nil
+		}
+		if order == 0 {
+			valid = it.Next()
+		}
+	}
+	return it.Error()
+}
+
+// Savepoint makes the present state the one that RollbackToSavepoint goes back
+// to. It costs next to nothing, so that every input record can have one.
+func (t *Txn) Savepoint() {
+	t.mustNotScan("Savepoint")
+	t.savepoint()
+}
+
+// RollbackToSavepoint undoes every Put and Delete since the last Savepoint, or
+// all of them if there was none since the transaction was last empty.
+func (t *Txn) RollbackToSavepoint() {
+	t.mustNotScan("RollbackToSavepoint")
+	t.rollback()
+}
+
+// Len returns the number of changes that Changes would yield.
+func (t *Txn) Len() int { return t.changes }
+
+// Bytes returns how many bytes the keys and values are that Changes would yield.
+// The transaction needs more memory than that, also for what it has read.
+func (t *Txn) Bytes() int { return t.bytes }
+
+// Changes yields every changed key once, with its last value, nil if it was
+// deleted and empty if its value is, in the order in which the keys were first
+// used. A key that was put and deleted, and is known not to be in the committed
+// state (the transaction read it before), is left out; if that is not known the
+// delete is yielded, which does no harm. The slices are valid until yield
+// returns. yield must not call methods of t.
+func (t *Txn) Changes(yield func(key, value []byte) bool) {
+	for i := range t.entries {
+		e := &t.entries[i]
+		if e.pending() && !yield(e.key[headLen:], e.read()) {
+			return
+		}
+	}
+}
+
+// Commit writes the changes and the checkpoint that they lead up to in one
+// batch, without waiting for the disk, and leaves t empty. There may be no
+// changes. The write cannot be undone: call it when the changelog records are
+// committed.
+//
+// If it fails (checkpoint out of range, [ErrCorrupt], [ErrClosed], store opened
+// for reading, more than 2 GiB) nothing is written, and t is as before.
+func (t *Txn) Commit(cp Checkpoint) error {
+	t.mustNotScan("Commit")
+	if err := t.commit(cp); err != nil {
+		return t.p.wrap("writing", err)
+	}
+	t.Discard()
+	return nil
+}
+
+func (t *Txn) commit(cp Checkpoint) error {
+	if err := t.p.s.usable(); err != nil {
+		return err
+	}
+	if t.bytes > maxTxnBytes {
+		return errTxnTooLarge
+	}
+	if t.batch == nil {
+		t.batch = t.p.s.db.NewBatch(pebble.WithMaxRetainedSizeBytes(8 << 20))
+	}
+	t.batch.Reset()
+	for i := range t.entries {
+		e := &t.entries[i]
+		if !e.pending() {
+			continue
+		}
+		var err error
+		if e.now.exists {
+			err = t.batch.Set(e.key, e.val, nil)
+		} else {
+			err = t.batch.Delete(e.key, nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := t.p.setCheckpoint(t.batch, cp); err != nil {
+		return err
+	}
+	return t.batch.Commit(pebble.NoSync)
+}
+
+// Discard drops the changes and leaves t empty. A transaction that is no longer
+// needed must be discarded or committed before its store is closed.
+func (t *Txn) Discard() {
+	t.mustNotScan("Discard")
+	if t.iter != nil {
+		// What Close would report, Scan has reported before.
+		_ = t.iter.Close()
+		t.iter = nil
+	}
+	t.reset()
+}
+
+func (t *Txn) mustNotScan(method string) {
+	if t.scans > 0 {
+		panic("state: Txn." + method + " called during a scan")
+	}
+}
