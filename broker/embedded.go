@@ -16,8 +16,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// lockName is the file in a data directory that keeps a second broker out.
-const lockName = "LOCK"
+// lockName is the file in a data directory that keeps a second broker out, and
+// cleanName the one that says that the last broker ended by Close.
+const (
+	lockName  = "LOCK"
+	cleanName = "CLEAN"
+)
 
 // Options say what an embedded broker is like. The zero value is a broker in
 // memory on a free port.
@@ -44,7 +48,8 @@ type Options struct {
 type Embedded struct {
 	cluster *kfake.Cluster
 	addrs   []string
-	lock    io.Closer // nil in memory
+	dir     string    // empty in memory
+	lock    io.Closer // nil in memory and when closed
 }
 
 // Start starts an embedded broker. It fails if the data directory cannot be
@@ -74,12 +79,18 @@ func Start(o Options) (*Embedded, error) {
 	if o.Logger != nil {
 		opts = append(opts, kfake.WithLogger(slogAdapter{o.Logger}))
 	}
+	repair := false
 	if o.Dir != "" {
 		lock, err := lockDir(o.Dir)
 		if err != nil {
 			return nil, fmt.Errorf("embedded broker: %w", err)
 		}
-		e.lock = lock
+		e.lock, e.dir = lock, o.Dir
+		wasKilled, err := crashed(o.Dir)
+		if err != nil {
+			return nil, fmt.Errorf("embedded broker: %w", errors.Join(err, lock.Close()))
+		}
+		repair = wasKilled
 		opts = append(opts, kfake.DataDir(o.Dir))
 		if o.SyncWrites {
 			opts = append(opts, kfake.SyncWrites())
@@ -95,6 +106,20 @@ func Start(o Options) (*Embedded, error) {
 	}
 	e.cluster = cluster
 	e.addrs = cluster.ListenAddrs()
+	if repair {
+		if err := e.abortOrphans(); err != nil {
+			cluster.Close()
+			return nil, fmt.Errorf("embedded broker: after a crash: %w", errors.Join(err, e.lock.Close()))
+		}
+	}
+	if e.dir != "" {
+		// From here on the directory counts as crashed until Close says
+		// otherwise.
+		if err := os.Remove(filepath.Join(e.dir, cleanName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			cluster.Close()
+			return nil, fmt.Errorf("embedded broker: data directory %s cannot be written: %w", e.dir, errors.Join(cause(err), e.lock.Close()))
+		}
+	}
 	return e, nil
 }
 
@@ -132,7 +157,12 @@ func (e *Embedded) Addrs() []string { return append([]string(nil), e.addrs...) }
 
 // ClientOpts returns what a client needs to connect to this broker.
 func (e *Embedded) ClientOpts() []kgo.Opt {
-	return []kgo.Opt{kgo.SeedBrokers(e.addrs...)}
+	return []kgo.Opt{
+		kgo.SeedBrokers(e.addrs...),
+		// The default of 5 s spares a cluster; here it would only be waited
+		// for after every topic that is created.
+		kgo.MetadataMinAge(20 * time.Millisecond),
+	}
 }
 
 // Fake returns the broker underneath, for tests that make it fail: drop a
@@ -149,8 +179,9 @@ func (e *Embedded) Close() error {
 	}
 	lock := e.lock
 	e.lock = nil
-	if err := lock.Close(); err != nil {
-		return fmt.Errorf("embedded broker: giving up the data directory: %w", err)
+	err := os.WriteFile(filepath.Join(e.dir, cleanName), nil, 0o640)
+	if err = errors.Join(err, lock.Close()); err != nil {
+		return fmt.Errorf("embedded broker: closing data directory %s: %w", e.dir, err)
 	}
 	return nil
 }

@@ -34,7 +34,17 @@ func Reach(ctx context.Context, cl *kgo.Client, timeout time.Duration) error {
 	seeds, _ := cl.OptValue(kgo.SeedBrokers).([]string)
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	err := cl.Ping(limited)
+	// The client looks at a context between the steps of connecting, not
+	// within: on a broker that accepts and says nothing it would sit out its
+	// own timeouts. The goroutine ends with those, or when cl is closed.
+	answer := make(chan error, 1)
+	go func() { answer <- cl.Ping(limited) }()
+	var err error
+	select {
+	case err = <-answer:
+	case <-limited.Done():
+		err = limited.Err()
+	}
 	switch {
 	case err == nil:
 		return nil

@@ -8,25 +8,31 @@ import (
 
 // Append appends to dst the canonical text of the JSON value that src starts
 // with, after white space if there is any, and returns the rest of src behind
-// the value. It allocates nothing but room in dst.
+// the value. Once its pooled buffers have grown it allocates nothing but room in
+// dst.
 //
 // After an error out is dst as it was, and rest starts where src went wrong.
 // The error is ErrNotFinite, ErrInvalidUTF8, ErrTooDeep, or one that tells what
 // is wrong with the grammar.
 func Append(dst, src []byte) (out, rest []byte, err error) {
-	s := Scanner{src: src}
+	w := works.Get().(*work)
+	s := Scanner{src: src, work: w}
 	out, err = s.Value(dst)
+	works.Put(w)
 	return out, src[s.pos:], err
 }
+
+var works = sync.Pool{New: func() any { return new(work) }}
 
 // Value consumes one value of any type and appends its canonical text to dst.
 // After an error it returns dst as it was.
 func (s *Scanner) Value(dst []byte) ([]byte, error) {
 	switch s.Peek() {
 	case ObjectToken, ArrayToken:
-		w := works.Get().(*work)
-		out, err := w.container(s, dst)
-		works.Put(w)
+		if s.work == nil {
+			s.work = new(work)
+		}
+		out, err := s.work.container(s, dst)
 		if err != nil {
 			return dst, err
 		}
@@ -69,15 +75,14 @@ func (s *Scanner) scalar(dst []byte) ([]byte, error) {
 	return AppendFloat(dst, f), nil
 }
 
-// work is what one call needs to write arrays and objects: a stack instead of
-// recursion, and where the members of the open objects lie in the output.
+// work is what it takes to write arrays and objects: a stack instead of
+// recursion, and where the members of the open objects lie in the output. It
+// holds nothing from one value to the next.
 type work struct {
 	open    []frame
 	members []member
 	sorted  []byte
 }
-
-var works = sync.Pool{New: func() any { return &work{open: make([]frame, 0, 16)} }}
 
 type frame struct {
 	object  bool

@@ -4,7 +4,7 @@
 //
 // The entry points are Append, which turns one JSON value into its canonical
 // text, and Scanner, which walks a record of which only some members matter.
-// Neither allocates once its buffers have grown.
+// Neither allocates in the long run.
 //
 // The canonical text has no white space. Its parts:
 //
@@ -24,7 +24,7 @@
 //   - An array keeps its order.
 //
 // The text of a value is at most four times as long as what was read, and in
-// an array or object at most 3.6 times (1e15 becomes 16 digits).
+// an array or object at most 3.4 times (1e15 becomes 16 digits).
 //
 // The grammar is that of RFC 8259, to the letter: no NaN, no leading zeros, no
 // trailing commas, no byte order mark, no invalid UTF-8.

@@ -29,12 +29,14 @@ func (t Token) String() string {
 // Reset consumes what it names, with white space before it; after an error
 // Offset is where the text went wrong, and only Reset makes sense. What it
 // returns as bytes is part of the text unless said otherwise. The zero value
-// scans empty text.
+// scans empty text. A Scanner keeps buffers from text to text and is for one
+// goroutine.
 type Scanner struct {
 	src   []byte
 	pos   int
-	first bool // the next Member or Element is its container's first
-	key   []byte
+	first bool   // the next Member or Element is its container's first
+	key   []byte // of a member whose key has escapes
+	work  *work  // for Value
 }
 
 // Reset makes s scan src from its start.
@@ -99,17 +101,23 @@ func (s *Scanner) Text() (raw []byte, escaped bool, err error) {
 	if s.space() != '"' {
 		return nil, false, s.missing(errValue)
 	}
+	return s.text()
+}
+
+// text is Text where the opening quote is known to be next.
+func (s *Scanner) text() (raw []byte, escaped bool, err error) {
 	start := s.pos + 1
-	s.pos, escaped, err = scanString(s.src, s.pos)
+	end, escaped, err := scanString(s.src, s.pos)
+	s.pos = end
 	if err != nil {
 		return nil, false, err
 	}
-	return s.src[start : s.pos-1], escaped, nil
+	return s.src[start : end-1], escaped, nil
 }
 
 // Float consumes a number and returns the nearest double, or ErrNotFinite.
 func (s *Scanner) Float() (float64, error) {
-	if s.Peek() != NumberToken {
+	if c := s.space(); c != '-' && !isDigit(c) {
 		return 0, s.missing(errValue)
 	}
 	f, end, _, err := scanNumber(s.src, s.pos)
@@ -144,7 +152,7 @@ func (s *Scanner) Member() (key []byte, ok bool, err error) {
 	if s.space() != '"' {
 		return nil, false, s.missing(errKey)
 	}
-	raw, escaped, err := s.Text()
+	raw, escaped, err := s.text()
 	if err != nil {
 		return nil, false, err
 	}

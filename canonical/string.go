@@ -42,9 +42,11 @@ func scanString(src []byte, i int) (end int, escaped bool, err error) {
 		if i == len(src) {
 			return i, escaped, errEnd
 		}
-		switch c := src[i]; {
-		case c == '"':
+		c := src[i]
+		if c == '"' {
 			return i + 1, escaped, nil
+		}
+		switch {
 		case c == '\\':
 			escaped = true
 			n, err := escapeLen(src[i:])

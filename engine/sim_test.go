@@ -86,16 +86,17 @@ func (m *memStore) rollback() {
 // cluster is a simulated application: tasks, their stores, and a network that
 // keeps the order of one sender to one task and no other.
 type cluster struct {
-	t       testing.TB
+	t       fataler
 	rand    *rand.Rand // nil: everything in order
 	tasks   []*Engine
 	stores  []*memStore
-	inputs  [][]Record         // observations and identity events, per task
+	inputs  [][]Record          // observations and identity events, per task
 	network map[[2]int][][]byte // from, to
-	read    []int64            // commands read so far, per task: their offsets
+	read    []int64             // commands read so far, per task: their offsets
 	clock   int64
 	sweeps  int64
 	events  []vectors.Event
+	log     []vectors.Event // events and tombstones, in the order in which they were sent
 	ids     map[string]bool
 	rows    map[string]vectors.Row
 	dead    []string
@@ -103,7 +104,14 @@ type cluster struct {
 	busy    int     // commands delivered
 }
 
-func newCluster(t testing.TB, n int32, registry *attribution.Registry, r *rand.Rand) *cluster {
+// fataler is a test, of testing or of rapid.
+type fataler interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+func newCluster(t fataler, n int32, registry *attribution.Registry, r *rand.Rand) *cluster {
 	t.Helper()
 	c := &cluster{
 		t: t, rand: r, inputs: make([][]Record, n), network: map[[2]int][][]byte{}, read: make([]int64, n),
@@ -123,15 +131,22 @@ func newCluster(t testing.TB, n int32, registry *attribution.Registry, r *rand.R
 
 // input appends a record to its topic, as a producer with the default
 // partitioner does.
-func (c *cluster) input(s *vectors.Step, offset int64) {
+func (c *cluster) input(s *vectors.Step, offset int64) { c.inputTo(s, offset, false) }
+
+// inputTo does it with another partitioner if misrouted.
+func (c *cluster) inputTo(s *vectors.Step, offset int64, misrouted bool) attribution.Arrival {
 	c.clock++
 	r := Record{Source: Observations, Offset: offset, Time: c.clock, Key: []byte(s.Key), Value: s.Record, Type: s.Type}
 	task := attribution.AttackerPartition(s.Key, int32(len(c.tasks)))
 	if s.Topic == "identity.events" {
 		r.Source, task = IdentityEvents, 0
 	}
+	if misrouted {
+		task = (task + 1) % int32(len(c.tasks))
+	}
 	r.Partition = task
 	c.inputs[task] = append(c.inputs[task], r)
+	return r.arrival()
 }
 
 const timer = -1
@@ -258,6 +273,7 @@ func (b *box) event(kind string, raw []byte) {
 			e.TS = 0
 		}
 		b.cluster.events = append(b.cluster.events, e)
+		b.cluster.log = append(b.cluster.log, e)
 	})
 }
 
@@ -269,6 +285,8 @@ func (b *box) StateRow(key, row []byte) {
 	b.later(func() {
 		if raw == nil {
 			delete(b.cluster.rows, k)
+			identity, primitive, _ := schemas.SplitStateRowKey([]byte(k))
+			b.cluster.log = append(b.cluster.log, vectors.Event{Type: "tombstone", Identity: identity, Primitive: primitive})
 			return
 		}
 		var r vectors.Row

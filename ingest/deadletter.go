@@ -1,5 +1,7 @@
 package ingest
 
+import "github.com/twmb/franz-go/pkg/kgo"
+
 // DeadLetter is a line that could not be used: where it stood, what it was,
 // and why it could not.
 type DeadLetter struct {
@@ -17,12 +19,8 @@ type DeadLetter struct {
 	File   string
 	Number int64
 
-	// Topic, Partition and Offset say where a line of a topic stood; Key is
-	// its record's key. Topic is empty for a line of a file.
-	Topic     string
-	Partition int32
-	Offset    int64
-	Key       []byte
+	// Record is the record that the line is of, nil for a line of a file.
+	Record *kgo.Record
 }
 
 // Adapter reads one sensor's log, line by line, and sends on what it makes of

@@ -20,6 +20,9 @@ var errOutOfRange = errors.New("offset out of range")
 // it was read.
 var errOtherTopic = errors.New("the topic has been recreated")
 
+// noTopicID is what brokers before topic ids (Kafka 2.8) have.
+var noTopicID [16]byte
+
 // changelogReader reads one partition of the changelog, committed records only,
 // and knows at every moment which offset it has reached. It speaks the fetch
 // protocol itself, because a consuming client cannot tell its position: where
@@ -33,7 +36,7 @@ type changelogReader struct {
 	maxWait   time.Duration
 	maxBytes  int32
 
-	id       kadm.TopicID
+	id       [16]byte
 	leader   int32
 	position int64 // the next offset to read
 }
@@ -81,27 +84,36 @@ func listed(offsets kadm.ListedOffsets, err error) func(topic string, partition 
 	}
 }
 
-// locate finds the partition's leader and the topic's id.
+// locate finds the partition's leader and the topic's id. It asks the broker
+// and not the client's cache, which may be from before the error that led here.
 func (r *changelogReader) locate(ctx context.Context) error {
-	topics, err := kadm.NewClient(r.client).ListTopics(ctx, r.topic)
+	req := kmsg.NewPtrMetadataRequest()
+	rt := kmsg.NewMetadataRequestTopic()
+	rt.Topic = kmsg.StringPtr(r.topic)
+	req.Topics = append(req.Topics, rt)
+	resp, err := req.RequestWith(ctx, r.client)
 	if err != nil {
 		return fmt.Errorf("asking for the leader: %w", err)
 	}
-	t := topics[r.topic]
-	if t.Err != nil {
-		return fmt.Errorf("asking for the leader: %w", t.Err)
+	for _, t := range resp.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return fmt.Errorf("asking for the leader: %w", err)
+		}
+		if r.id != noTopicID && r.id != t.TopicID {
+			return errOtherTopic
+		}
+		for _, p := range t.Partitions {
+			if p.Partition != r.partition {
+				continue
+			}
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return fmt.Errorf("asking for the leader: %w", err)
+			}
+			r.id, r.leader = t.TopicID, p.Leader
+			return nil
+		}
 	}
-	p, ok := t.Partitions[r.partition]
-	switch {
-	case !ok:
-		return fmt.Errorf("asking for the leader: %w", kerr.UnknownTopicOrPartition)
-	case p.Err != nil:
-		return fmt.Errorf("asking for the leader: %w", p.Err)
-	case r.id != (kadm.TopicID{}) && r.id != t.ID:
-		return errOtherTopic
-	}
-	r.id, r.leader = t.ID, p.Leader
-	return nil
+	return fmt.Errorf("asking for the leader: %w", kerr.UnknownTopicOrPartition)
 }
 
 // read returns the committed records that one fetch brings from the position

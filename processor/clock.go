@@ -7,17 +7,10 @@ import "time"
 type Clock interface {
 	// Now returns the current time.
 	Now() time.Time
-	// NewTicker returns a ticker with period d, which must be above zero.
-	NewTicker(d time.Duration) Ticker
-}
-
-// Ticker delivers the ticks of a [Clock]. Like [time.Ticker] it drops ticks
-// for a slow receiver.
-type Ticker interface {
-	// C returns the channel on which the ticks arrive.
-	C() <-chan time.Time
-	// Stop ends the ticks. It does not close the channel.
-	Stop()
+	// NewTicker returns a channel that gets the time every d, which must be
+	// above zero, until stop is called. Like [time.Ticker] it drops ticks for
+	// a slow receiver, and stop does not close the channel.
+	NewTicker(d time.Duration) (ticks <-chan time.Time, stop func())
 }
 
 // SystemClock is the clock of the operating system.
@@ -26,9 +19,8 @@ type SystemClock struct{}
 // Now returns [time.Now].
 func (SystemClock) Now() time.Time { return time.Now() }
 
-// NewTicker returns a [time.Ticker].
-func (SystemClock) NewTicker(d time.Duration) Ticker { return systemTicker{time.NewTicker(d)} }
-
-type systemTicker struct{ *time.Ticker }
-
-func (t systemTicker) C() <-chan time.Time { return t.Ticker.C }
+// NewTicker returns the channel of a [time.Ticker].
+func (SystemClock) NewTicker(d time.Duration) (ticks <-chan time.Time, stop func()) {
+	t := time.NewTicker(d)
+	return t.C, t.Stop
+}

@@ -68,7 +68,7 @@ func (r *restorer) run(ctx context.Context) (state.Checkpoint, error) {
 			if err := r.rebuild(err.Error()); err != nil {
 				return state.Checkpoint{}, err
 			}
-			reader.id = [16]byte{}
+			reader.id = noTopicID
 		case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
 			return state.Checkpoint{}, fatal(err)
 		default:

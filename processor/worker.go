@@ -32,7 +32,8 @@ type worker struct {
 
 	// The session in hand.
 	session   *kgo.GroupTransactSession
-	kill      context.CancelFunc // ends every request of the session's client
+	lifetime  context.Context    // of the session's client, with all its requests
+	kill      context.CancelFunc // ends lifetime
 	ownership *ownership
 	batch     batch
 
@@ -106,9 +107,7 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 		if ctx.Err() != nil {
 			return nil
 		}
-		fetches := w.poll(ctx)
-		err := w.batch.run(ctx, fetches)
-		if err != nil {
+		if err := w.batch.run(ctx, w.poll(ctx)); err != nil {
 			return err
 		}
 		w.session.AllowRebalance()
@@ -120,8 +119,7 @@ func (w *worker) open() error {
 	cfg := w.cfg
 	balancer := &taskBalancer{copies: func() map[int32]int64 { return copies(cfg.Store) }}
 	w.ownership = newOwnership(cfg, balancer, w.wake)
-	var lifetime context.Context
-	lifetime, w.kill = context.WithCancel(context.Background())
+	w.lifetime, w.kill = context.WithCancel(context.Background())
 
 	name := cfg.ApplicationID + "-" + cfg.InstanceID + "-" + strconv.Itoa(w.n)
 	opts := []kgo.Opt{
@@ -131,7 +129,7 @@ func (w *worker) open() error {
 	}
 	opts = append(opts, cfg.Client...)
 	opts = append(opts,
-		kgo.WithContext(lifetime),
+		kgo.WithContext(w.lifetime),
 
 		kgo.TransactionalID(name),
 		kgo.TransactionTimeout(cfg.TransactionTimeout),
@@ -394,3 +392,6 @@ func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 	}
 	return kgo.StickyKeyPartitioner(nil).ForTopic(topic)
 }
+
+// alive tells whether the session's client has not been killed.
+func (w *worker) alive() bool { return w.lifetime.Err() == nil }

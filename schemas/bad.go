@@ -3,6 +3,7 @@ package schemas
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"handprint/canonical"
@@ -11,6 +12,10 @@ import (
 // DefaultMaxBytes is the most bytes of a record that decoders take by default;
 // a record of exactly so many is taken.
 const DefaultMaxBytes = 262144
+
+// noLimit is for what this program has written itself: a state row can be
+// longer than the observation it came from.
+const noLimit = math.MaxInt
 
 // Bad is the error for a record that cannot be used.
 type Bad struct {

@@ -27,17 +27,30 @@ type eventFields struct {
 	attackers                              list
 }
 
-// DecodeIdentityEvent reads a record of identity.events. typeHeader is the
-// value of the record's header TypeHeader, empty if it has none. Header or
-// field must name the type; where both do they must agree. Members that the
-// type does not have are ignored, whatever they hold.
+// IdentityEventDecoder reads records of identity.events. The zero value is
+// ready, and any number of goroutines may use it.
+type IdentityEventDecoder struct {
+	// MaxBytes is the most bytes of a record that are taken; 0 means
+	// DefaultMaxBytes.
+	MaxBytes int
+}
+
+// DecodeIdentityEvent is Decode of the zero IdentityEventDecoder.
+func DecodeIdentityEvent(typeHeader string, record []byte) (attribution.IdentityEvent, error) {
+	return IdentityEventDecoder{}.Decode(typeHeader, record)
+}
+
+// Decode reads a record. typeHeader is the value of its header TypeHeader,
+// empty if it has none. Header or field must name the type; where both do they
+// must agree. Members that the type does not have are ignored, whatever they
+// hold.
 //
 // The error is always a *Bad. A merge of an identity with itself is no error
 // here: what a name stands for is not known.
-func DecodeIdentityEvent(typeHeader string, record []byte) (attribution.IdentityEvent, error) {
+func (d IdentityEventDecoder) Decode(typeHeader string, record []byte) (attribution.IdentityEvent, error) {
 	var e attribution.IdentityEvent
 	var f eventFields
-	if err := f.read(record); err != nil {
+	if err := f.read(record, d.MaxBytes); err != nil {
 		return e, err
 	}
 	typ, err := f.eventType(typeHeader)
@@ -71,8 +84,8 @@ func DecodeIdentityEvent(typeHeader string, record []byte) (attribution.Identity
 	return e, err
 }
 
-func (f *eventFields) read(record []byte) error {
-	return readObject(record, func(s *canonical.Scanner, key string) (known bool, err error) {
+func (f *eventFields) read(record []byte, limit int) error {
+	return readObject(record, limit, func(s *canonical.Scanner, key string) (known bool, err error) {
 		switch key {
 		case "type":
 			return true, f.typ.scan(s)

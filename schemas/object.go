@@ -6,12 +6,12 @@ import (
 	"handprint/canonical"
 )
 
-// readObject reads a record that is one JSON object of at most DefaultMaxBytes
-// bytes. member consumes the value of each key; it says whether it knows the
+// readObject reads a record that is one JSON object of at most limit bytes, or
+// DefaultMaxBytes if limit is 0. member consumes the value of each key; it says whether it knows the
 // key, and returns what the scanner returned.
-func readObject(record []byte, member func(s *canonical.Scanner, key string) (known bool, err error)) error {
+func readObject(record []byte, limit int, member func(s *canonical.Scanner, key string) (known bool, err error)) error {
 	var s canonical.Scanner
-	if err := object(&s, record, DefaultMaxBytes); err != nil {
+	if err := object(&s, record, limit); err != nil {
 		return err
 	}
 	for {

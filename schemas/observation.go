@@ -231,7 +231,7 @@ func (d *ObservationDecoder) times(o *attribution.Observation) error {
 
 // either returns the number of the flat field, or else of the nested one.
 func (d *ObservationDecoder) either(flat, nested int) (float64, error) {
-	n, ok, err := d.number(nested)
+	n, _, err := d.number(nested)
 	if err != nil {
 		return 0, err
 	}

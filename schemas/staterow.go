@@ -58,7 +58,7 @@ func DecodeStateRowJSON(record []byte) (StateRow, error) {
 	var r StateRow
 	var identity, primitive, state, confidence, count, change, observation, version, updated field
 	value := field{whole: true}
-	err := readObject(record, func(s *canonical.Scanner, key string) (bool, error) {
+	err := readObject(record, noLimit, func(s *canonical.Scanner, key string) (bool, error) {
 		switch key {
 		case "identity_uuid":
 			return true, identity.scan(s)

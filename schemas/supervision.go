@@ -35,11 +35,11 @@ func AppendHeartbeat(dst []byte, h *Heartbeat) []byte {
 const ActionStop = "stop"
 
 // DecodeControl reads a record of the control topic. action is never empty but
-// may be one that nobody knows; requestedBy may be empty. The error is always
-// a *Bad.
+// may be one that nobody knows; requestedBy may be empty. A record of more than
+// DefaultMaxBytes is refused. The error is always a *Bad.
 func DecodeControl(record []byte) (action, requestedBy string, err error) {
 	var act, by field
-	err = readObject(record, func(s *canonical.Scanner, key string) (bool, error) {
+	err = readObject(record, 0, func(s *canonical.Scanner, key string) (bool, error) {
 		switch key {
 		case "action":
 			return true, act.scan(s)

@@ -29,7 +29,7 @@ func DecodeSuspicionJSON(record []byte) (attribution.Suspicion, error) {
 	var u attribution.Suspicion
 	var id, identity, confidence, ts field
 	var primitives list
-	err := readObject(record, func(s *canonical.Scanner, key string) (bool, error) {
+	err := readObject(record, noLimit, func(s *canonical.Scanner, key string) (bool, error) {
 		switch key {
 		case "event_id":
 			return true, id.scan(s)

@@ -46,7 +46,7 @@ func DecodeTransitionJSON(record []byte) (attribution.Transition, error) {
 	var t attribution.Transition
 	var id, identity, primitive, from, to, confidence, count, ts field
 	value := field{whole: true}
-	err := readObject(record, func(s *canonical.Scanner, key string) (bool, error) {
+	err := readObject(record, noLimit, func(s *canonical.Scanner, key string) (bool, error) {
 		switch key {
 		case "event_id":
 			return true, id.scan(s)

@@ -46,7 +46,7 @@ func partitionOf(key []byte) (int32, bool) {
 }
 
 // appendBounds appends to lower and upper the range of database keys that
-// begin with h and prefix and are not below h and from. The range may be empty.
+// begin with h and prefix and are not below h and from. See emptyBounds.
 func appendBounds(lower, upper []byte, h head, prefix, from []byte) (lo, hi []byte) {
 	upper = append(append(upper, h[:]...), prefix...)
 	// The tag of a record is not 0xff, so a byte to increment is always found
@@ -64,3 +64,9 @@ func appendBounds(lower, upper []byte, h head, prefix, from []byte) (lo, hi []by
 	}
 	return append(append(lower, h[:]...), start...), upper
 }
+
+// emptyBounds reports whether no key can lie in the range, because from was
+// above all that begin with prefix. Such a range must not be given to a Pebble
+// iterator: one whose bounds are the wrong way round misses keys after its
+// bounds are set anew.
+func emptyBounds(lower, upper []byte) bool { return string(lower) >= string(upper) }

@@ -24,6 +24,7 @@ const (
 	formatFile  = "FORMAT"
 	formatName  = "handprint-state"
 	damagedFile = "DAMAGED"
+	probeFile   = "PROBE"
 )
 
 // Errors of [Open], wrapped in a line that says what to do.
@@ -87,13 +88,22 @@ func open(dir string, o Options) (_ *Store, err error) {
 		return nil, fmt.Errorf("opening the store in %s: %w", dir, err)
 	}
 
+	if !o.ReadOnly {
+		if err := probe(dir, o.FS); err != nil {
+			return nil, unwritable(dir, err)
+		}
+	}
 	s := &Store{fs: o.FS, dir: dir, logger: o.Logger, frozen: o.ReadOnly, lock: lock}
 	s.left = sync.NewCond(&s.mu)
 	s.cache = pebble.NewCache(o.CacheBytes)
 	if s.db, err = openPebble(dir, o.pebbleOptions(s)); err != nil {
 		s.cache.Unref()
-		if environmental(err) {
-			return nil, unwritable(dir, err)
+		if errno := syscall.Errno(0); errors.As(err, &errno) && errno != syscall.ENOENT {
+			// It says something about the machine, not about the directory.
+			if denied(errno) {
+				return nil, unwritable(dir, err)
+			}
+			return nil, fmt.Errorf("opening the store in %s: %s", dir, oneLine(err))
 		}
 		return nil, setAside(dir, o, fmt.Errorf("%w: %s", ErrCorrupt, oneLine(err)))
 	}
@@ -120,7 +130,9 @@ func checkFormat(dir string, o Options) error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", formatFile, err)
 	}
-	name, number, _ := strings.Cut(strings.TrimSpace(text), " ")
+	// What a newer version adds must not make it look damaged.
+	line, _, _ := strings.Cut(text, "\n")
+	name, number, _ := strings.Cut(line, " ")
 	v, err := strconv.Atoi(number)
 	switch {
 	case name != formatName || err != nil || v < 1:
@@ -192,18 +204,25 @@ func held(err error) bool {
 		strings.Contains(err.Error(), "lock held by current process")
 }
 
-// environmental reports whether an error of opening says something about the
-// machine, not about what is in the directory.
-func environmental(err error) bool {
-	if errors.Is(err, fs.ErrNotExist) {
-		return false
+func denied(errno syscall.Errno) bool {
+	switch errno {
+	case syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT:
+		return true
 	}
-	errno := syscall.Errno(0)
-	return errors.As(err, &errno)
+	return false
 }
 
 func unwritable(dir string, err error) error {
 	return fmt.Errorf("opening the store in %s: %w: %s: make it a directory that this user may write to, with room on its disk", dir, ErrUnwritable, oneLine(err))
+}
+
+// probe writes as much as opening a database does. Pebble ends the process if
+// that fails; a disk without room deserves an error.
+func probe(dir string, fs vfs.FS) error {
+	if err := writeFile(fs, dir, probeFile, strings.Repeat("\x00", 64<<10)); err != nil {
+		return err
+	}
+	return fs.Remove(fs.PathJoin(dir, probeFile))
 }
 
 func readFile(fs vfs.FS, path string) (string, error) {

@@ -24,8 +24,8 @@ type entry struct {
 	// gen is the savepoint after which the entry was made or last changed.
 	gen uint64
 
-	base      presence // in the committed state
-	now, was  value    // now, and at the savepoint
+	base     presence // in the committed state
+	now, was value    // now, and at the savepoint
 }
 
 // value is what an entry says of its key's value.

@@ -49,6 +49,9 @@ func (sn *Snapshot) Scan(prefix, from []byte, yield func(key, value []byte) bool
 		return sn.p.wrap("scanning", ErrClosed)
 	}
 	lower, upper := appendBounds(nil, nil, sn.p.record, prefix, from)
+	if emptyBounds(lower, upper) {
+		return nil
+	}
 	it, err := sn.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return sn.p.wrap("scanning", sn.p.s.readError(err))

@@ -107,6 +107,9 @@ func (t *Txn) Scan(prefix, from []byte, yield func(key, value []byte) bool) erro
 	var found []change
 	if outermost {
 		t.lower, t.upper = appendBounds(t.lower[:0], t.upper[:0], t.head, prefix, from)
+		if emptyBounds(t.lower, t.upper) {
+			return nil
+		}
 		t.found = t.appendChanges(t.found[:0], t.lower, t.upper)
 		// Taken away for the time of the scan, so that one within it makes its
 		// own.
@@ -126,6 +129,9 @@ func (t *Txn) Scan(prefix, from []byte, yield func(key, value []byte) bool) erro
 		it = t.iter
 	} else {
 		lower, upper := appendBounds(nil, nil, t.head, prefix, from)
+		if emptyBounds(lower, upper) {
+			return nil
+		}
 		found = t.appendChanges(nil, lower, upper)
 		var err error
 		if it, err = t.p.s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper}); err != nil {

@@ -5,11 +5,9 @@ package clocktest
 import (
 	"sync"
 	"time"
-
-	"handprint/processor"
 )
 
-// Clock is a [processor.Clock] that only [Clock.Advance] moves. It is safe for
+// Clock is a clock for package processor that only [Clock.Advance] moves. It is safe for
 // concurrent use. The zero value stands at the zero time; use [New].
 type Clock struct {
 	mu      sync.Mutex
@@ -30,19 +28,26 @@ func (c *Clock) Now() time.Time {
 	return c.now
 }
 
-// NewTicker returns a ticker that ticks when [Clock.Advance] passes a multiple
-// of d from now on. It panics if d is not above zero, as time.NewTicker does.
-func (c *Clock) NewTicker(d time.Duration) processor.Ticker {
+// NewTicker returns a channel that ticks when [Clock.Advance] passes a multiple
+// of d from now on, until stop is called. It panics if d is not above zero, as
+// time.NewTicker does.
+func (c *Clock) NewTicker(d time.Duration) (ticks <-chan time.Time, stop func()) {
 	if d <= 0 {
 		panic("clocktest: non-positive interval for NewTicker")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := &ticker{clock: c, every: d, next: c.now.Add(d), c: make(chan time.Time, 1)}
+	t := &ticker{every: d, next: c.now.Add(d), c: make(chan time.Time, 1)}
 	c.tickers[t] = struct{}{}
 	close(c.changed)
 	c.changed = make(chan struct{})
-	return t
+	return t.c, func() { c.stop(t) }
+}
+
+func (c *Clock) stop(t *ticker) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.tickers, t)
 }
 
 // Advance moves the clock forward by d. Tickers whose time has come tick once,
@@ -81,16 +86,7 @@ func (c *Clock) WaitTickers(n int) {
 }
 
 type ticker struct {
-	clock *Clock
 	every time.Duration
-	next  time.Time // guarded by clock.mu
+	next  time.Time // guarded by the clock's mu
 	c     chan time.Time
-}
-
-func (t *ticker) C() <-chan time.Time { return t.c }
-
-func (t *ticker) Stop() {
-	t.clock.mu.Lock()
-	defer t.clock.mu.Unlock()
-	delete(t.clock.tickers, t)
 }

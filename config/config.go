@@ -1,0 +1,233 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"handprint/attribution"
+	"handprint/topology"
+)
+
+// The headings that settings stand under; commands choose by them which flags
+// they have.
+const (
+	GroupConnection  = "Connection"
+	GroupApplication = "Application"
+	GroupTopics      = "Topics"
+	GroupRuntime     = "Runtime"
+	GroupThresholds  = "Thresholds"
+	GroupValues      = "Values"
+	GroupCowrie      = "Cowrie"
+	GroupLogging     = "Logging"
+)
+
+// Config holds the value of every setting, after [Set.Load] and
+// [Config.Finish].
+type Config struct {
+	Connection  Connection
+	Application Application
+	Topics      topology.Names
+	Layout      topology.Layout // Partitions and Replication included
+	Runtime     Runtime
+	Thresholds  attribution.Thresholds
+	Values      Values
+	Logging     Logging
+
+	prefix                  string
+	partitions, replication int
+}
+
+// Application is who this is, among others on the same cluster.
+type Application struct {
+	ID string // consumer group, and beginning of transactional ids
+}
+
+// Runtime is how the stream processor runs.
+type Runtime struct {
+	StateDir           string
+	InstanceID         string // empty: kept in the state directory
+	StaticMembership   bool
+	Threads            int
+	BatchRecords       int
+	BatchBytes         int
+	TransactionTimeout time.Duration
+	SessionTimeout     time.Duration
+	RebalanceTimeout   time.Duration
+	HeartbeatInterval  time.Duration
+	SweepInterval      time.Duration
+}
+
+// Values is what is demanded of observations beyond the envelope.
+type Values struct {
+	RegistryFile    string // empty: the built-in registry
+	Strict          bool   // a value outside a primitive's list or below its minimum is a bad record
+	RecordSizeLimit int    // bytes of a record's value; that many are inside
+}
+
+// Logging is what is logged, and how.
+type Logging struct {
+	Level  string // debug, info, warn or error
+	Format string // text, json or auto
+}
+
+// Declare declares every setting of handprint, bound to c. The numbers of a
+// sensor's adapter are declared by the command that has the adapter.
+func Declare(c *Config) *Set {
+	s := NewSet()
+	declareConnection(s, &c.Connection)
+	declareApplication(s, c)
+	declareTopics(s, c)
+	declareRuntime(s, &c.Runtime)
+	declareThresholds(s, c)
+	declareValues(s, &c.Values)
+	s.Group(GroupLogging)
+	s.Text(&c.Logging.Level, "log-level", "info", OneOf("debug", "info", "warn", "error"), "Least level that is logged.")
+	s.Text(&c.Logging.Format, "log-format", "auto", OneOf("auto", "text", "json"), "How log lines look; auto is text on a terminal and JSON elsewhere.", Important(Low))
+	return s
+}
+
+func declareApplication(s *Set, c *Config) {
+	s.Group(GroupApplication)
+	s.Text(&c.Application.ID, "application-id", "handprint",
+		Matching("1 to 100 of the letters a-z, A-Z, 0-9, '.', '_' and '-'", func(t string) bool { return kafkaName(t, 100) }),
+		"Name of the application: its consumer group, its transactional ids and the beginning of its internal topics.", Important(High))
+	s.Int(&c.partitions, "partitions", 8, Between(1, 10_000),
+		"Partitions of the observations, and so the number of tasks. Cannot be changed once there are data.", Important(High))
+	s.Int(&c.replication, "replication-factor", -1, Matching("-1 for the cluster's default, or between 1 and 15", func(n int) bool { return n == -1 || n >= 1 && n <= 15 }),
+		"Replicas of every topic that is created.")
+	s.Duration(&c.Layout.Retention, "retention", 0, AtLeast[time.Duration](0), "How long the input and output topics keep records; 0 leaves it to the cluster.")
+	s.Duration(&c.Layout.CommandRetention, "command-retention", 7*24*time.Hour, AtLeast(time.Hour), "How long the commands between tasks are kept; longer than any outage of the application.", Important(Low))
+	s.Duration(&c.Layout.TombstoneLifetime, "tombstone-lifetime", topology.DefaultTombstoneLifetime, AtLeast(time.Minute), "How long compacted topics keep deletions (delete.retention.ms); a store that was away longer is rebuilt.", Important(Low))
+}
+
+const topicLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
+// kafkaName reports whether s has 1 to most letters that Kafka takes in names
+// of topics.
+func kafkaName(s string, most int) bool {
+	return s != "" && len(s) <= most && s != "." && s != ".." &&
+		strings.IndexFunc(s, func(r rune) bool { return !strings.ContainsRune(topicLetters, r) }) < 0
+}
+
+// topicSetting is a topic's name as a setting.
+type topicSetting struct {
+	name string
+	at   func(*topology.Names) *string
+	doc  string
+}
+
+var topicSettings = []topicSetting{
+	{"topic-observations", func(n *topology.Names) *string { return &n.Observations }, "Topic of the observations, from sensors."},
+	{"topic-identity-events", func(n *topology.Names) *string { return &n.IdentityEvents }, "Topic of the identity events, from a clusterer."},
+	{"topic-state-changed", func(n *topology.Names) *string { return &n.StateChanged }, "Topic of the transitions."},
+	{"topic-multi-actor-suspected", func(n *topology.Names) *string { return &n.MultiActorSuspects }, "Topic of the suspicions."},
+	{"topic-state", func(n *topology.Names) *string { return &n.State }, "Compacted topic of the state rows."},
+	{"topic-dead-letter", func(n *topology.Names) *string { return &n.DeadLetter }, "Topic of the records that cannot be used."},
+	{"topic-health", func(n *topology.Names) *string { return &n.Health }, "Topic of the heartbeats."},
+	{"topic-control", func(n *topology.Names) *string { return &n.Control }, "Topic that a stop is sent to."},
+	{"topic-commands", func(n *topology.Names) *string { return &n.Commands }, "Internal topic of what tasks tell each other."},
+	{"topic-state-changelog", func(n *topology.Names) *string { return &n.Changelog }, "Internal, compacted topic of every store write."},
+}
+
+func declareTopics(s *Set, c *Config) {
+	s.Group(GroupTopics)
+	name := Matching("1 to 249 of the letters a-z, A-Z, 0-9, '.', '_' and '-'", func(t string) bool { return kafkaName(t, 249) })
+	s.Text(&c.prefix, "topic-prefix", "", Matching("empty, or up to 100 of the letters a-z, A-Z, 0-9, '.', '_' and '-'", func(t string) bool { return t == "" || kafkaName(t, 100) }),
+		"Put before the name of every topic that is not set by itself.")
+	defaults := topology.DefaultNames("", "handprint")
+	for _, t := range topicSettings {
+		s.Text(t.at(&c.Topics), t.name, *t.at(&defaults), name, t.doc, Important(Low))
+	}
+}
+
+func declareRuntime(s *Set, r *Runtime) {
+	s.Group(GroupRuntime)
+	s.Path(&r.StateDir, "state-dir", "handprint-state", NotEmpty(), "Folder of the local store. Each process has its own; keep it across restarts.", Important(High))
+	s.Text(&r.InstanceID, "instance-id", "", Any[string](), "Name of this process among those of the application; empty takes one that is kept in the state folder.")
+	s.Bool(&r.StaticMembership, "static-membership", false, "Keep this process's tasks for it over a restart within the session timeout, instead of moving them.", Important(Low))
+	s.Int(&r.Threads, "threads", 2, Between(1, 256), "Workers of this process. More than its share of the partitions stay idle.", Important(High))
+	s.Int(&r.BatchRecords, "batch-records", 10_000, Between(1, 1_000_000), "Most records of one transaction.")
+	s.Bytes(&r.BatchBytes, "batch-bytes", 8<<20, Sizes(1<<10, 1<<30), "About the most input of one transaction.")
+	s.Duration(&r.TransactionTimeout, "transaction-timeout", 10*time.Second, Between(time.Second, 15*time.Minute), "How long a transaction that nobody ends keeps readers waiting.")
+	s.Duration(&r.SessionTimeout, "group-session-timeout", 20*time.Second, Between(100*time.Millisecond, 30*time.Minute), "How long after its last sign of life a worker is taken for dead.")
+	s.Duration(&r.RebalanceTimeout, "rebalance-timeout", time.Minute, Between(time.Second, time.Hour), "How long the group waits for a worker to end its batch when tasks move.", Important(Low))
+	s.Duration(&r.HeartbeatInterval, "health-interval", 30*time.Second, Between(100*time.Millisecond, time.Hour), "Time between heartbeats on the health topic.", Important(Low))
+	s.Duration(&r.SweepInterval, "sweep-interval", time.Minute, Between(10*time.Millisecond, 24*time.Hour), "Time between two looks for identities that several actors may share.")
+}
+
+func declareValues(s *Set, v *Values) {
+	s.Group(GroupValues)
+	s.Path(&v.RegistryFile, "registry-file", "", Any[string](), "Primitive registry as JSON, instead of the one that is built in.")
+	s.Bool(&v.Strict, "strict-values", false, "Make a value outside its primitive's list, or below its minimum, a bad record; otherwise it is counted.")
+	s.Bytes(&v.RecordSizeLimit, "record-size-limit", 256<<10, Sizes(1<<10, 1<<20), "Largest value of an input record; a larger one is a bad record.")
+}
+
+func declareThresholds(s *Set, c *Config) {
+	s.Group(GroupThresholds)
+	t, d := &c.Thresholds, attribution.DefaultThresholds()
+	s.Int(&t.Window, "window", d.Window, Between(1, 1000), "Observations in the recent window and in the older one.")
+	s.Int(&t.MinObservations, "min-observations", d.MinObservations, Between(1, 1000), "Fewest observations for a state other than unknown. At most the window.")
+	s.Int(&t.CategoricalMajority, "categorical-majority", d.CategoricalMajority, Between(1, 1000), "How many of a full window must agree. At most the window.")
+	s.Float(&t.EWMAAlpha, "numeric-ewma-alpha", d.EWMAAlpha, Above(0.0, 1), "Weight of the newest number in the mean.")
+	s.Float(&t.DriftMeanShift, "numeric-drift-mean-shift", d.DriftMeanShift, Above(0, 1e9), "Relative shift of the mean from which on numbers drift.")
+	s.Float(&t.ConflictCV, "numeric-conflict-cv", d.ConflictCV, Above(0, 1e9), "Coefficient of variation above which numbers conflict.")
+	s.Float(&t.StableCV, "numeric-stable-cv", d.StableCV, Between(0, 1e9), "Coefficient of variation of stable numbers; reported, decides nothing today.", Important(Low))
+	s.Int(&t.HashDriftMaxRotation, "hash-drift-max-rotations", d.HashDriftMaxRotation, Between(0, 1_000_000), "Most rotations of a hash within its window that still count as drift.")
+	s.Seconds(&t.HashWindow, "hash-window", time.Duration(d.HashWindow*float64(time.Second)), Between(0, 100*365*24*time.Hour), "Span before the newest observation in which the values of a hash are counted.")
+	s.Float(&t.MultiActorCap, "multi-actor-confidence-cap", d.MultiActorCap, Between(0.0, 1), "Most confidence of a multi_actor state and of a suspicion.")
+	s.Int(&t.MultiActorPrimitives, "multi-actor-min-primitives", d.MultiActorPrimitives, Between(1, 1000), "Primitives in multi_actor from which on an identity is suspected.")
+	s.Int(&t.SeriesEntries, "series-entries", d.SeriesEntries, Between(3, 4096), "Newest entries kept of one identity, primitive and attacker. At least three windows.")
+	s.Int(&t.HashValues, "hash-values-kept", d.HashValues, Between(0, 1<<20), "Values of a hash kept besides those entries.", Important(Low))
+}
+
+// Finish works out what follows from several settings (names of topics,
+// secrets in files) and checks the rules between them. It is called once,
+// after Load. The error is one line that says what to change and where.
+func (c *Config) Finish(s *Set) error {
+	c.Layout.Partitions, c.Layout.Replication = int32(c.partitions), int16(c.replication)
+	names := topology.DefaultNames(c.prefix, c.Application.ID)
+	seen := make(map[string]string)
+	for _, t := range topicSettings {
+		at := t.at(&c.Topics)
+		if s.Lookup(t.name).Origin() == (Origin{}) {
+			*at = *t.at(&names)
+		}
+		if other, twice := seen[*at]; twice {
+			return s.Errorf(t.name, "must not be the topic of %s, is %s", other, *at)
+		}
+		seen[*at] = t.name
+	}
+	t := &c.Thresholds
+	for _, rule := range []struct {
+		broken bool
+		name   string
+		must   string
+		is     int
+	}{
+		{t.MinObservations > t.Window, "min-observations", fmt.Sprintf("at most the window (%d)", t.Window), t.MinObservations},
+		{t.CategoricalMajority > t.Window, "categorical-majority", fmt.Sprintf("at most the window (%d)", t.Window), t.CategoricalMajority},
+		{t.SeriesEntries < 3*t.Window, "series-entries", fmt.Sprintf("at least three windows (%d)", 3*t.Window), t.SeriesEntries},
+	} {
+		if rule.broken {
+			return s.blame(rule.name, "window", "must be %s, is %d", rule.must, rule.is)
+		}
+	}
+	if err := t.Validate(); err != nil {
+		return errors.New(firstLine(err.Error()))
+	}
+	return c.Connection.finish(s)
+}
+
+// blame is Errorf for a rule between two settings: where the first has its
+// default, the second is the one that somebody set.
+func (s *Set) blame(name, other, format string, args ...any) error {
+	err := s.Errorf(name, format, args...)
+	if s.Lookup(name).Origin() == (Origin{}) {
+		if o := s.Lookup(other).Origin(); o != (Origin{}) {
+			return fmt.Errorf("%s: %w", o.of(other), err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,71 @@
+package behave
+
+import (
+	"bytes"
+
+	"handprint/ingest"
+	"handprint/ingest/internal/jsonscan"
+)
+
+const reasonJSON = "not a JSON object"
+
+// Stats counts what an adapter has done. Every line is in exactly one of
+// Blank, Records and Dead.
+type Stats struct {
+	Lines   int64 // lines given
+	Blank   int64 // lines with nothing in them
+	Records int64 // lines passed on
+	Dead    int64 // dead letters
+	Keyless int64 // records without an attacker_uuid, which will end as dead letters of the pipeline
+}
+
+// Adapter passes observations through. It is for one goroutine.
+type Adapter struct {
+	record   func(key, value []byte) error
+	dead     func(ingest.DeadLetter) error
+	stats    Stats
+	attacker []byte // attacker_uuid as it stands in the line
+	member   func(name, value []byte)
+}
+
+// New returns an adapter that hands lines to record, keyed by their attacker,
+// and those that cannot be observations to dead. The key is nil where the line
+// has no attacker_uuid that is a string and not empty. Both functions get
+// slices that are the adapter's again when they return.
+func New(record func(key, value []byte) error, dead func(ingest.DeadLetter) error) *Adapter {
+	a := &Adapter{record: record, dead: dead}
+	a.member = func(name, value []byte) {
+		if string(name) == "attacker_uuid" {
+			a.attacker = value // the last of a repeated name counts
+		}
+	}
+	return a
+}
+
+// Stats returns the counts so far.
+func (a *Adapter) Stats() Stats { return a.stats }
+
+// Line takes one line, without its newline; white space around the observation
+// is left out. It returns the error of the function that the line went to.
+func (a *Adapter) Line(line []byte) error {
+	a.stats.Lines++
+	if jsonscan.Blank(line) {
+		a.stats.Blank++
+		return nil
+	}
+	a.attacker = nil
+	if err := jsonscan.Object(line, a.member); err != nil {
+		a.stats.Dead++
+		return a.dead(ingest.DeadLetter{Reason: reasonJSON, Line: line, Length: int64(len(line)), Number: a.stats.Lines})
+	}
+	key, _ := jsonscan.Text(a.attacker)
+	if len(key) == 0 {
+		key = nil
+		a.stats.Keyless++
+	}
+	a.stats.Records++
+	return a.record(key, bytes.Trim(line, " \t\r\n"))
+}
+
+// Close does nothing: no line waits for another.
+func (a *Adapter) Close() error { return nil }

@@ -1,0 +1,107 @@
+package ingest
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// Stdin is the name of the standard input where a file's is expected.
+const Stdin = "-"
+
+// Input is one open input. What it reads is unpacked if it is gzip, whatever
+// its name: the first bytes decide. Several gzip members are read as one.
+type Input struct {
+	Name string
+	io.Reader
+
+	file io.Closer // nil for the standard input, which stays open
+	read *atomic.Int64
+	size int64
+}
+
+// Open opens the file of that name, or the standard input for [Stdin].
+func Open(name string) (*Input, error) {
+	if name == Stdin {
+		return open(name, os.Stdin, nil, sizeOf(os.Stdin))
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err // names the file already
+	}
+	in, err := open(name, file, file, sizeOf(file))
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return in, nil
+}
+
+// storedSize returns the size of the input of that name in bytes, 0 if it has
+// none that is known.
+func storedSize(name string) int64 {
+	if name == Stdin {
+		return sizeOf(os.Stdin)
+	}
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return 0
+	}
+	return info.Size()
+}
+
+// sizeOf returns the size of a regular file in bytes, 0 for anything else.
+func sizeOf(file *os.File) int64 {
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return 0
+	}
+	return info.Size()
+}
+
+func open(name string, r io.Reader, file io.Closer, size int64) (*Input, error) {
+	in := &Input{Name: name, file: file, read: new(atomic.Int64), size: size}
+	raw := bufio.NewReaderSize(counted{r, in.read}, 64<<10)
+	in.Reader = raw
+	// An input shorter than the magic number is no gzip, and an input that
+	// fails here fails again when it is read.
+	if magic, err := raw.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
+		unpacked, err := gzip.NewReader(raw)
+		if err != nil {
+			return nil, fmt.Errorf("unpacking %s: %w", name, err)
+		}
+		in.Reader = unpacked
+	}
+	return in, nil
+}
+
+// Size returns the size of the input in bytes as it is stored, 0 if that is
+// not known.
+func (in *Input) Size() int64 { return in.size }
+
+// BytesRead returns how many bytes of it have been read, as they are stored.
+func (in *Input) BytesRead() int64 { return in.read.Load() }
+
+// Close closes the input.
+func (in *Input) Close() error {
+	if in.file == nil {
+		return nil
+	}
+	return in.file.Close()
+}
+
+// counted counts what is read through it.
+type counted struct {
+	io.Reader
+	n *atomic.Int64
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}

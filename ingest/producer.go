@@ -1,0 +1,161 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/schemas"
+)
+
+// Stage is the stage that the headers of dead letters sent from here name.
+const Stage = "ingest"
+
+// The headers by which a dead letter from a file says where its line stood. A
+// line of a topic is located as any record is ([schemas.DeadLetterHeaders]).
+const (
+	HeaderFile = "handprint.source.file"
+	HeaderLine = "handprint.source.line" // counted from 1
+	// HeaderLength is the length in bytes of a line of which the dead letter
+	// holds only the beginning; others have no such header.
+	HeaderLength = "handprint.source.length"
+)
+
+// ProducerConfig says where a Producer sends to.
+type ProducerConfig struct {
+	Brokers []string // bootstrap servers, host:port
+
+	Observations string // topic of the observations
+	DeadLetters  string // topic of the lines that could not be used
+
+	// MaxInFlight bounds the records that are sent and not acknowledged;
+	// sending waits beyond it. DefaultMaxInFlight if 0.
+	MaxInFlight int
+}
+
+// DefaultMaxInFlight is how many records may wait for their acknowledgement.
+const DefaultMaxInFlight = 20_000
+
+// Producer sends observations and dead letters to Kafka: keyed, by the default
+// partitioner, idempotently, acknowledged by all replicas. It is for one
+// goroutine at a time; the methods that send return as soon as a record is
+// queued. The first record that fails makes every later call fail: nothing is
+// skipped over silently.
+type Producer struct {
+	client       *kgo.Client
+	observations string
+	deadLetters  string
+	done         context.Context
+	buffer       []byte
+
+	mu     sync.Mutex
+	failed int
+	err    error
+}
+
+// NewProducer returns a producer of a client of its own, with opts (security,
+// client id and the like) added to its configuration. It does not wait for a
+// broker. When ctx ends, what is waiting to be sent fails.
+func NewProducer(ctx context.Context, config ProducerConfig, opts ...kgo.Opt) (*Producer, error) {
+	inFlight := config.MaxInFlight
+	if inFlight <= 0 {
+		inFlight = DefaultMaxInFlight
+	}
+	client, err := kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(config.Brokers...),
+		// The task that owns an attacker is found by this partitioner: any
+		// other would cost each record a detour (docs/attribution.md, "Stub
+		// ids").
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.MaxBufferedRecords(inFlight),
+	}, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("making a producer for %s: %w", strings.Join(config.Brokers, ","), err)
+	}
+	return &Producer{client: client, observations: config.Observations, deadLetters: config.DeadLetters, done: ctx}, nil
+}
+
+// Observation sends an observation, keyed by its attacker.
+func (p *Producer) Observation(o Observation) error {
+	p.buffer = o.AppendJSON(p.buffer[:0])
+	return p.send(&kgo.Record{Topic: p.observations, Key: []byte(o.Attacker), Value: append([]byte(nil), p.buffer...)})
+}
+
+// Record sends an observation that is made already. A nil key goes to any
+// partition.
+func (p *Producer) Record(key, value []byte) error {
+	return p.send(&kgo.Record{Topic: p.observations, Key: append([]byte(nil), key...), Value: append([]byte{}, value...)})
+}
+
+// Dead sends a dead letter: the line as it was read, and in the headers why it
+// could not be used and where it stood.
+func (p *Producer) Dead(d DeadLetter) error {
+	letter := &kgo.Record{Topic: p.deadLetters, Value: append([]byte{}, d.Line...)}
+	if original := d.Record; original != nil {
+		letter.Key = append([]byte(nil), original.Key...)
+		letter.Headers = schemas.DeadLetterHeaders(original, Stage, d.Reason)
+		return p.send(letter)
+	}
+	letter.Headers = []kgo.RecordHeader{
+		{Key: schemas.HeaderReason, Value: []byte(d.Reason)},
+		{Key: schemas.HeaderStage, Value: []byte(Stage)},
+		{Key: HeaderFile, Value: []byte(d.File)},
+		{Key: HeaderLine, Value: strconv.AppendInt(nil, d.Number, 10)},
+	}
+	if d.Length > int64(len(d.Line)) {
+		letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: HeaderLength, Value: strconv.AppendInt(nil, d.Length, 10)})
+	}
+	return p.send(letter)
+}
+
+func (p *Producer) send(r *kgo.Record) error {
+	if err := p.failure(); err != nil {
+		return err
+	}
+	p.client.Produce(p.done, r, p.acknowledged)
+	return nil
+}
+
+// acknowledged is called by the client for every record, from its own
+// goroutine.
+func (p *Producer) acknowledged(r *kgo.Record, err error) {
+	if err == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failed++
+	if p.err == nil {
+		p.err = fmt.Errorf("sending to %s, key %q: %w", r.Topic, r.Key, err)
+	}
+}
+
+func (p *Producer) failure() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.failed == 0:
+		return nil
+	case p.failed == 1:
+		return p.err
+	}
+	return fmt.Errorf("%d records failed, the first: %w", p.failed, p.err)
+}
+
+// Flush waits until every record is acknowledged or has failed, and returns
+// the failures as one error.
+func (p *Producer) Flush(ctx context.Context) error {
+	if err := p.client.Flush(ctx); err != nil {
+		return errors.Join(fmt.Errorf("waiting for acknowledgements: %w", err), p.failure())
+	}
+	return p.failure()
+}
+
+// Close lets go of the connections. What has not been flushed is lost.
+func (p *Producer) Close() { p.client.Close() }

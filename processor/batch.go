@@ -1,0 +1,461 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// batch is one transaction on its way through the steps poll, process,
+// produce, commit and apply. A worker has one and uses it again for each poll.
+type batch struct {
+	w       *worker
+	session *kgo.GroupTransactSession
+	records *recordSlab
+
+	now      time.Time
+	parts    []fetched                // what was polled, a partition each
+	tasks    []*task                  // those that have records in it
+	touched  []int32                  // their numbers, for Config.Fault
+	consumed map[TopicPartition]int64 // the next offset to read
+	count    int64                    // records polled
+	changes  []*kgo.Record            // changelog records
+	bytes    []byte                   // their keys and values
+	produced int64                    // records given to the client
+
+	gate gate
+	// crash is set by the hook that sees the offsets answered, which runs on
+	// a goroutine of the client.
+	crash atomic.Pointer[crashError]
+}
+
+type fetched struct {
+	task    *task
+	records []*kgo.Record
+}
+
+// begin prepares for a new session. What the last one had may still be held by
+// its client, so nothing of it is used again.
+func (b *batch) begin(session *kgo.GroupTransactSession) {
+	b.clear()
+	b.session = session
+	b.records, b.bytes = new(recordSlab), nil
+	b.consumed = make(map[TopicPartition]int64)
+	b.crash.Store(nil)
+}
+
+// clear forgets the last batch.
+func (b *batch) clear() {
+	for _, t := range b.tasks {
+		t.inBatch = false
+		clear(t.context.out)
+		t.context.out = t.context.out[:0]
+	}
+	clear(b.parts)
+	clear(b.tasks)
+	clear(b.changes)
+	clear(b.consumed)
+	b.parts, b.tasks, b.touched, b.changes = b.parts[:0], b.tasks[:0], b.touched[:0], b.changes[:0]
+	b.count, b.produced = 0, 0
+	b.gate.open()
+	if b.w.cfg.OnCommit != nil {
+		b.records, b.bytes = new(recordSlab), nil // whoever was told of the records may keep them
+	} else if b.records != nil {
+		b.records.reset()
+		b.bytes = b.bytes[:0]
+	}
+}
+
+// run takes what was polled through all steps. After an error the session must
+// be closed: part of the batch may have been committed.
+func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
+	if err := b.poll(ctx, fetches); err != nil || b.count == 0 {
+		return err
+	}
+	ctx, cancel := b.w.bounded(ctx)
+	defer cancel()
+	err := b.steps(ctx)
+	if err != nil {
+		b.w.p.counters.aborts.Add(1)
+		for _, t := range b.tasks {
+			t.handler.Reset()
+		}
+	}
+	return err
+}
+
+func (b *batch) steps(ctx context.Context) error {
+	if err := b.fault(AfterPoll); err != nil {
+		return err
+	}
+	if err := b.process(); err != nil {
+		return err
+	}
+	if err := b.fault(AfterProcess); err != nil {
+		return err
+	}
+	// Past this point there is a transaction. It has the offsets of at least
+	// one record, and so a member that has lost the partition in the
+	// meantime cannot commit it.
+	if err := b.session.Begin(); err != nil {
+		return fmt.Errorf("beginning a transaction: %w", err)
+	}
+	if err := b.produce(ctx); err != nil {
+		return b.abort(ctx, err)
+	}
+	if err := b.flush(ctx); err != nil {
+		return b.abort(ctx, err)
+	}
+	if err := b.fault(AfterFlush); err != nil {
+		return err
+	}
+	if err := b.commit(ctx); err != nil {
+		return err
+	}
+	if err := b.fault(AfterEnd); err != nil {
+		return err
+	}
+	if err := b.apply(); err != nil {
+		return err
+	}
+	return b.fault(AfterApply)
+}
+
+// poll sorts what was polled by task. A record of a task that does not run must
+// not be processed, and must not be committed with the others either, as the
+// client commits whatever was polled; so such a batch goes back as a whole. It
+// is rare: partitions are paused until their task runs.
+func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) error {
+	b.clear()
+	if err := b.fetchErrors(ctx, fetches); err != nil {
+		return err
+	}
+	terms := b.w.ownership.owned()
+	admitted := true
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		n := len(p.Records)
+		if n == 0 {
+			return
+		}
+		b.count += int64(n)
+		t := b.w.tasks[p.Partition]
+		if t == nil || !t.running() || terms[p.Partition] != t.term {
+			admitted = false
+			return
+		}
+		if !t.inBatch {
+			t.inBatch = true
+			b.tasks = append(b.tasks, t)
+			b.touched = append(b.touched, t.partition)
+		}
+		b.parts = append(b.parts, fetched{t, p.Records})
+		b.consumed[TopicPartition{p.Topic, p.Partition}] = p.Records[n-1].Offset + 1
+	})
+	if b.count == 0 || admitted && !b.w.ownership.takeMoved() {
+		return nil
+	}
+	b.clear()
+	return b.w.rewind(ctx)
+}
+
+// fetchErrors sees to the errors that come with fetches. The client goes on by
+// itself after nearly all of them.
+func (b *batch) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
+	var stop error
+	fetches.EachError(func(topic string, partition int32, err error) {
+		switch {
+		case errors.Is(err, context.Canceled) && b.w.alive():
+			return // a wake, or the end
+		case errors.Is(err, kgo.ErrClientClosed):
+			stop = errors.New("the client was closed")
+			return
+		case errors.Is(err, kerr.GroupAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed),
+			errors.Is(err, kerr.InconsistentGroupProtocol), errors.Is(err, kerr.FencedInstanceID):
+			stop = fatal(fmt.Errorf("reading as group %s: %w", b.w.cfg.ApplicationID, err))
+			return
+		}
+		b.w.p.counters.fetchErrors.Add(1)
+		b.w.log.Warn("reading failed, the client tries again", "topic", topic, "partition", partition, "error", err)
+	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return stop
+}
+
+// process gives the records to the handlers.
+func (b *batch) process() error {
+	b.now = b.w.cfg.Clock.Now()
+	for _, t := range b.tasks {
+		t.context.now = b.now
+		t.context.records = b.records
+	}
+	for _, f := range b.parts {
+		for _, r := range f.records {
+			if err := b.processRecord(f.task, r); err != nil {
+				return &batchError{fmt.Errorf("task %d: processing %s[%d] at offset %d: %w", f.task.partition, r.Topic, r.Partition, r.Offset, err)}
+			}
+		}
+	}
+	for _, t := range b.tasks {
+		if err := guard(func() error { return t.handler.Flush(&t.context) }); err != nil {
+			return &batchError{fmt.Errorf("task %d: flushing: %w", t.partition, err)}
+		}
+	}
+	return nil
+}
+
+// processRecord gives one record to its handler. If the handler panics, nothing
+// of the record remains and the handler may say what to do with it.
+func (b *batch) processRecord(t *task, r *kgo.Record) error {
+	c := &t.context
+	c.txn.Savepoint()
+	outputs := len(c.out)
+	panicked, err := t.process(r)
+	if panicked == nil {
+		return err
+	}
+	b.w.p.counters.panics.Add(1)
+	b.w.log.Error("the handler panicked, its record is set aside", "task", t.partition,
+		"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", panicked.cause, "stack", string(panicked.stack))
+	c.txn.RollbackToSavepoint()
+	clear(c.out[outputs:])
+	c.out = c.out[:outputs]
+	poisoner, ok := t.handler.(Poisoner)
+	if !ok {
+		return nil
+	}
+	return guard(func() error { return poisoner.Poisoned(c, r, panicked) })
+}
+
+// process calls the handler and catches a panic.
+func (t *task) process(r *kgo.Record) (panicked *panicError, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			panicked = &panicError{cause: cause, stack: debug.Stack()}
+		}
+	}()
+	return nil, t.handler.Process(&t.context, r)
+}
+
+// panicError is a panic as an error.
+type panicError struct {
+	cause any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.cause) }
+
+// guard turns a panic of f into an error.
+func guard(f func() error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%w\n%s", &panicError{cause: cause}, debug.Stack())
+		}
+	}()
+	return f()
+}
+
+// produce gives everything to the client: outputs and commands in the order of
+// the handlers, then one changelog record for each key that changed.
+func (b *batch) produce(ctx context.Context) error {
+	for _, t := range b.tasks {
+		for _, r := range t.context.out {
+			b.send(ctx, r)
+		}
+		t.context.txn.Changes(func(key, value []byte) bool {
+			r := b.records.next()
+			r.Topic, r.Partition, r.Key, r.Value = b.w.cfg.Changelog, t.partition, b.copy(key), b.copy(value)
+			b.changes = append(b.changes, r)
+			b.send(ctx, r)
+			return !b.gate.shut()
+		})
+		if b.gate.shut() {
+			break
+		}
+	}
+	return b.fault(AfterProduce)
+}
+
+// copy returns a copy of v, nil for nil, that is valid until the next batch.
+func (b *batch) copy(v []byte) []byte {
+	if v == nil {
+		return nil
+	}
+	start := len(b.bytes)
+	b.bytes = append(b.bytes, v...)
+	return b.bytes[start:len(b.bytes):len(b.bytes)]
+}
+
+func (b *batch) send(ctx context.Context, r *kgo.Record) {
+	if !b.gate.shut() {
+		b.produced++
+		b.session.Produce(ctx, r, b.gate.promise)
+	}
+}
+
+// flush waits until everything is acknowledged. A record that failed does not
+// keep the client from committing the others, so the gate does.
+func (b *batch) flush(ctx context.Context) error {
+	if err := b.session.Client().Flush(ctx); err != nil {
+		return fmt.Errorf("waiting for %d records to be acknowledged: %w", b.produced, err)
+	}
+	return b.gate.error()
+}
+
+// abort ends the transaction without committing it, so that readers do not have
+// to wait for its timeout. The session is over either way.
+func (b *batch) abort(ctx context.Context, cause error) error {
+	var crash *crashError
+	if errors.As(cause, &crash) {
+		return cause
+	}
+	if _, err := b.session.End(ctx, kgo.TryAbort); err != nil {
+		b.w.log.Warn("aborting a transaction failed, it ends by its timeout or the next session", "error", err)
+	}
+	return cause
+}
+
+// commit ends the transaction. Only (true, nil) means that it is committed; any
+// other answer may hide a commit whose reply was lost, and is treated as
+// unknown: the session ends, and the next one restores what was committed.
+func (b *batch) commit(ctx context.Context) error {
+	committed, err := b.session.End(kgo.PreTxnCommitFnContext(ctx, b.checkOffsets), kgo.TryCommit)
+	if crash := b.crash.Load(); crash != nil {
+		return crash
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("committing a transaction: outcome unknown: %w", err)
+	case !committed:
+		return errors.New("committing a transaction: the session ended it otherwise, outcome unknown")
+	}
+	return nil
+}
+
+// checkOffsets makes sure that exactly what was processed is committed.
+func (b *batch) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
+	n := 0
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			n++
+			if want, ok := b.consumed[TopicPartition{t.Topic, p.Partition}]; !ok || want != p.Offset {
+				return fmt.Errorf("offset %d of %s[%d] would be committed, but %d was reached", p.Offset, t.Topic, p.Partition, want)
+			}
+		}
+	}
+	if n != len(b.consumed) {
+		return fmt.Errorf("offsets of %d partitions would be committed, but %d were read", n, len(b.consumed))
+	}
+	return nil
+}
+
+// apply writes what was committed to the store.
+func (b *batch) apply() error {
+	for _, r := range b.changes {
+		b.w.tasks[r.Partition].checkpoint.Offset = r.Offset + 1
+	}
+	for _, t := range b.tasks {
+		// A checkpoint that stands still is written again from time to
+		// time: its age says how long ago the store was known to lack
+		// nothing.
+		if t.context.txn.Len() == 0 && b.now.Sub(t.checkpoint.At) < checkpointMaxAge {
+			t.context.txn.Discard()
+			continue
+		}
+		t.checkpoint.At = b.now
+		if err := t.context.txn.Commit(t.checkpoint); err != nil {
+			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
+		}
+	}
+	b.w.commits++
+	c := &b.w.p.counters
+	c.commits.Add(1)
+	c.records.Add(b.count)
+	c.produced.Add(b.produced)
+	if b.w.cfg.OnCommit != nil {
+		b.w.cfg.OnCommit(b.report())
+	}
+	return nil
+}
+
+const checkpointMaxAge = 10 * time.Minute
+
+func (b *batch) report() Commit {
+	c := Commit{Worker: b.w.n, Consumed: make(map[TopicPartition]int64, len(b.consumed)), Produced: make([]*kgo.Record, 0, b.produced)}
+	for tp, offset := range b.consumed {
+		c.Consumed[tp] = offset
+	}
+	for _, t := range b.tasks {
+		c.Produced = append(c.Produced, t.context.out...)
+	}
+	c.Produced = append(c.Produced, b.changes...)
+	return c
+}
+
+// fault asks the test, if there is one, whether to crash here.
+func (b *batch) fault(step Step) error {
+	if b.w.cfg.Fault == nil {
+		return nil
+	}
+	if err := b.w.cfg.Fault(step, b.touched); err != nil {
+		return &crashError{step, err}
+	}
+	return nil
+}
+
+// OnBrokerE2E is a hook of the client, set only when faults are. It sees the
+// answer that the offsets are in the transaction; the client asks the group
+// for a heartbeat before it ends the transaction, so a crash here comes first.
+func (b *batch) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
+	if kmsg.Key(key) != kmsg.TxnOffsetCommit || e2e.Err() != nil || b.crash.Load() != nil {
+		return
+	}
+	if err := b.fault(AfterOffsets); err != nil {
+		b.crash.Store(&crashError{AfterOffsets, err})
+		b.w.kill()
+	}
+}
+
+// gate holds the first error of the records of a batch.
+type gate struct {
+	closed atomic.Bool
+	mu     sync.Mutex
+	err    error
+}
+
+// promise is what the client calls for each record when its fate is known.
+func (g *gate) promise(r *kgo.Record, err error) {
+	if err == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.err == nil {
+		g.err = produceError(r, err)
+		g.closed.Store(true)
+	}
+}
+
+func (g *gate) shut() bool { return g.closed.Load() }
+
+func (g *gate) error() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.err
+}
+
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.err = nil
+	g.closed.Store(false)
+}

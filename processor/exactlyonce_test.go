@@ -1,0 +1,80 @@
+package processor
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+func TestCountsEveryRecordOnce(t *testing.T) {
+	c := newCluster(t)
+	store := newStore(t)
+	c.feed(testInput, 10, 5)
+	c.feed(testSingle, 3, 5)
+	p := start(t, c.config(store))
+	c.await(testOutput, 10*5*2+3*5)
+	p.halt()
+	c.checkInputs(10, 3, 5)
+}
+
+// checkInputs is checkCounts for keys in the input and singles in the single
+// topic.
+func (c *cluster) checkInputs(keys, singles, n int) {
+	c.t.Helper()
+	got := c.values(testOutput)
+	for key := range got {
+		if len(got[key]) != n {
+			c.t.Errorf("%s was counted %v, want 1 to %d", key, got[key], n)
+		}
+	}
+	if len(got) != 2*keys+singles {
+		c.t.Errorf("%d keys were counted, want %d", len(got), 2*keys+singles)
+	}
+}
+
+// A crash at any step, a restart with the same store and with an empty one: the
+// outputs are those of a run without a crash.
+func TestCrashAtEveryStep(t *testing.T) {
+	for _, step := range Steps() {
+		for _, empty := range []bool{false, true} {
+			name := step.String()
+			if empty {
+				name += ", store lost"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				c := newCluster(t)
+				fs := vfs.NewMem()
+				store := openStore(t, fs)
+				c.feed(testInput, 5, 3)
+				cfg := c.config(store)
+				crash := once(2)
+				cfg.MaxBatchRecords = 4
+				cfg.Fault = func(s Step, _ []int32) error {
+					if s == step && crash() {
+						return errTest
+					}
+					return nil
+				}
+				if err := start(t, cfg).wait(); !errors.Is(err, errTest) {
+					t.Fatalf("Run returned %v, want the crash", err)
+				}
+				if err := store.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if empty {
+					fs = vfs.NewMem()
+				}
+				store = openStore(t, fs)
+				defer store.Close()
+				cfg.Store, cfg.Fault = store, nil
+				c.feed(testInput, 5, 1)
+				p := start(t, cfg)
+				c.await(testOutput, 5*4*2)
+				p.halt()
+				c.checkCounts(5, 4, testInput, testCommands)
+			})
+		}
+	}
+}

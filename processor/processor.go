@@ -1,0 +1,111 @@
+package processor
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+)
+
+// Processor runs the tasks that the group gives to this process.
+type Processor struct {
+	cfg      Config
+	log      *slog.Logger
+	counters counters
+	workers  []*worker
+	leases   leases
+	restores *semaphore.Weighted // bounds the restores that run at the same time
+	once     sync.Once
+}
+
+// restoresAtOnce bounds memory and load while many tasks restore.
+const restoresAtOnce = 4
+
+// New returns a processor for cfg. The error names the first thing that is
+// wrong with cfg. Nothing is connected to before Run.
+func New(cfg Config) (*Processor, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	p := &Processor{
+		cfg: cfg, log: cfg.Logger, leases: newLeases(cfg.Partitions),
+		restores: semaphore.NewWeighted(restoresAtOnce),
+	}
+	for n := range cfg.Threads {
+		p.workers = append(p.workers, newWorker(p, n))
+	}
+	return p, nil
+}
+
+// Run works until ctx ends or the control topic says stop, which are no errors,
+// or until something goes wrong that trying again does not mend. By the time it
+// returns, the batches in hand are committed or aborted, the group has been
+// left (not by static members) and every goroutine has ended. Run may be called
+// once.
+func (p *Processor) Run(ctx context.Context) error {
+	first := false
+	p.once.Do(func() { first = true })
+	if !first {
+		return fmt.Errorf("processor %s: Run was called twice", p.cfg.InstanceID)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+
+	side, err := kgo.NewClient(append(p.clientOptions(), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		return fmt.Errorf("processor %s: %w", p.cfg.InstanceID, err)
+	}
+	defer side.Close()
+	if err := p.checkCluster(ctx, side); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+
+	group, ctx := errgroup.WithContext(ctx)
+	if p.cfg.Control != "" {
+		client, err := p.controlClient(ctx, kadm.NewClient(side))
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		group.Go(func() error { p.listen(ctx, client, stop); return nil })
+	}
+	if p.cfg.Health != "" {
+		group.Go(func() error { p.heartbeat(ctx, side); return nil })
+	}
+	if p.cfg.TickInterval > 0 {
+		group.Go(func() error { p.tick(ctx, side); return nil })
+	}
+	for _, w := range p.workers {
+		group.Go(func() error { return w.run(ctx) })
+	}
+	return group.Wait()
+}
+
+// clientOptions returns the options of clients that do nothing transactional.
+func (p *Processor) clientOptions() []kgo.Opt {
+	return append([]kgo.Opt{kgo.ClientID(p.cfg.ApplicationID + "-" + p.cfg.InstanceID)}, p.cfg.Client...)
+}
+
+// Status returns what the processor is doing now. It may be called at any time,
+// from any goroutine.
+func (p *Processor) Status() Status {
+	s := Status{Instance: p.cfg.InstanceID, Workers: len(p.workers), Tasks: []TaskStatus{}, Counters: p.counters.snapshot()}
+	for _, w := range p.workers {
+		s.Tasks = append(s.Tasks, w.status()...)
+	}
+	slices.SortFunc(s.Tasks, func(a, b TaskStatus) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Worker, b.Worker))
+	})
+	return s
+}

@@ -1,0 +1,95 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// checkCluster refuses to start on a cluster that cannot work, with one line
+// that says why.
+func (p *Processor) checkCluster(ctx context.Context, client *kgo.Client) error {
+	limit, cancel := context.WithTimeout(ctx, p.cfg.StartTimeout)
+	defer cancel()
+	if err := client.Ping(limit); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		seeds, _ := client.OptValue(kgo.SeedBrokers).([]string)
+		return fmt.Errorf("cannot reach any broker of [%s]: %w", strings.Join(seeds, " "), err)
+	}
+	p.warnOldBroker(limit, client)
+	return p.checkTopics(limit, kadm.NewClient(client))
+}
+
+func (p *Processor) checkTopics(ctx context.Context, admin *kadm.Client) error {
+	want := make(map[string]int32)
+	names := slices.Concat(p.cfg.consumed(), []string{p.cfg.Changelog})
+	for _, t := range names {
+		want[t] = p.cfg.Partitions
+	}
+	for _, t := range p.cfg.Singles {
+		want[t] = 1
+	}
+	for _, t := range []string{p.cfg.Health, p.cfg.Control} {
+		if t != "" {
+			names = append(names, t)
+		}
+	}
+	topics, err := admin.ListTopics(ctx, names...)
+	if err != nil {
+		return fmt.Errorf("asking for the topics: %w", err)
+	}
+	for _, name := range names {
+		t, ok := topics[name]
+		n, counted := want[name]
+		switch {
+		case !ok || t.Err == kerr.UnknownTopicOrPartition:
+			return fmt.Errorf("topic %s does not exist", name)
+		case t.Err != nil:
+			return fmt.Errorf("topic %s: %w", name, t.Err)
+		case counted && int32(len(t.Partitions)) != n:
+			if slices.Contains(p.cfg.Singles, name) {
+				return fmt.Errorf("topic %s has %d partitions, must have 1: its records have one total order", name, len(t.Partitions))
+			}
+			return fmt.Errorf("topic %s has %d partitions, must have %d", name, len(t.Partitions), n)
+		}
+	}
+	return nil
+}
+
+// warnOldBroker warns of a cluster without the second version of transactions
+// (KIP-890, Kafka 4.0): before it, an EndTxn that is late on its way can end
+// the next transaction of the same producer.
+func (p *Processor) warnOldBroker(ctx context.Context, client *kgo.Client) {
+	req := kmsg.NewPtrApiVersionsRequest()
+	req.ClientSoftwareName, req.ClientSoftwareVersion = "handprint", "1"
+	resp, err := req.RequestWith(ctx, client)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if err != nil {
+		p.log.Warn("cannot tell whether the brokers have transaction version 2", "error", err)
+		return
+	}
+	if !transactionV2(resp) {
+		p.log.Warn("EXACTLY-ONCE IS NOT SAFE ON THESE BROKERS: they lack transaction version 2 (Kafka 4.0, KIP-890), " +
+			"so a delayed message can end the wrong transaction; upgrade, or set the feature transaction.version to 2")
+	}
+}
+
+func transactionV2(resp *kmsg.ApiVersionsResponse) bool {
+	end := slices.ContainsFunc(resp.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool {
+		return kmsg.Key(k.ApiKey) == kmsg.EndTxn && k.MaxVersion >= 5
+	})
+	feature := slices.ContainsFunc(resp.FinalizedFeatures, func(f kmsg.ApiVersionsResponseFinalizedFeature) bool {
+		return f.Name == "transaction.version" && f.MaxVersionLevel >= 2
+	})
+	return end && feature
+}

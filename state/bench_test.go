@@ -1,0 +1,148 @@
+package state
+
+import (
+	"encoding/binary"
+	"io"
+	"log/slog"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// The sizes of a row that holds a short series.
+const (
+	benchKeys  = 100_000
+	benchValue = 400
+)
+
+// benchStore returns a partition of benchKeys rows, most of them in tables.
+func benchStore(b *testing.B) *Partition {
+	s, err := Open(b.TempDir(), Options{CacheBytes: 128 << 20, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	check(b, err)
+	b.Cleanup(func() { check(b, s.Close()) })
+	p := s.Partition(3)
+	tx := p.Begin()
+	value := make([]byte, benchValue)
+	for i := range benchKeys {
+		tx.Put(benchKey(nil, i), value)
+		if tx.Len() == 5000 {
+			check(b, tx.Commit(Checkpoint{Offset: int64(i)}))
+		}
+	}
+	check(b, tx.Commit(Checkpoint{Offset: benchKeys}))
+	check(b, s.db.Flush())
+	return p
+}
+
+// benchKey appends a key of 17 bytes, in an order of its own.
+func benchKey(dst []byte, i int) []byte {
+	h := uint64(i) * 0x9e3779b97f4a7c15
+	dst = append(dst, 'r')
+	dst = binary.BigEndian.AppendUint64(dst, h)
+	return binary.BigEndian.AppendUint64(dst, uint64(i))
+}
+
+// BenchmarkTxnRecord is what an observation costs: a savepoint, a point read,
+// a write, and its share of a commit every 2000.
+func BenchmarkTxnRecord(b *testing.B) {
+	p := benchStore(b)
+	tx := p.Begin()
+	value := make([]byte, benchValue)
+	var key []byte
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		key = benchKey(key[:0], i*7919%benchKeys)
+		tx.Savepoint()
+		if _, err := tx.Get(key); err != nil {
+			b.Fatal(err)
+		}
+		tx.Put(key, value)
+		if tx.Len() == 2000 {
+			check(b, tx.Commit(Checkpoint{Offset: int64(i)}))
+		}
+	}
+	tx.Discard()
+}
+
+func BenchmarkTxnPut(b *testing.B) {
+	s := openIn(b, vfs.NewMem(), "dir")
+	tx := s.Partition(3).Begin()
+	value := make([]byte, benchValue)
+	var key []byte
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		key = benchKey(key[:0], i)
+		tx.Savepoint()
+		tx.Put(key, value)
+		if tx.Len() == 2000 {
+			tx.Discard()
+		}
+	}
+}
+
+func BenchmarkTxnGet(b *testing.B) {
+	p := benchStore(b)
+	for _, c := range []struct {
+		name  string
+		first int
+		every int // keys between two Discards: 1 never finds one in the overlay
+	}{{"committed", 0, 1}, {"absent", benchKeys, 1}, {"overlay", 0, 0}} {
+		b.Run(c.name, func(b *testing.B) {
+			tx := p.Begin()
+			defer tx.Discard()
+			var key []byte
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				n := i % 1000
+				if c.every > 0 {
+					n = i * 7919 % benchKeys
+				}
+				key = benchKey(key[:0], c.first+n)
+				if _, err := tx.Get(key); err != nil {
+					b.Fatal(err)
+				}
+				if c.every > 0 && i%2000 == 1999 {
+					tx.Discard()
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkTxnScan reads one identity's rows, a few of them not committed, in
+// a transaction that goes on growing.
+func BenchmarkTxnScan(b *testing.B) {
+	p := benchStore(b)
+	tx := p.Begin()
+	var key []byte
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		key = benchKey(key[:0], i*7919%benchKeys)
+		tx.Savepoint()
+		tx.Put(key, key)
+		if err := tx.Scan(key[:3], nil, func(_, _ []byte) bool { return true }); err != nil {
+			b.Fatal(err)
+		}
+		if tx.Len() == 2000 {
+			tx.Discard()
+		}
+	}
+	tx.Discard()
+}
+
+// BenchmarkTxnCommit is a commit of 1000 changes; divide by that for one.
+func BenchmarkTxnCommit(b *testing.B) {
+	p := benchStore(b)
+	tx := p.Begin()
+	value := make([]byte, benchValue)
+	var key []byte
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		for j := range 1000 {
+			key = benchKey(key[:0], (i*1000+j)%benchKeys)
+			tx.Put(key, value)
+		}
+		check(b, tx.Commit(Checkpoint{Offset: int64(i)}))
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/change")
+}

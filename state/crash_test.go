@@ -1,0 +1,109 @@
+package state
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// A machine crash at any moment, with any part of what was not yet on the disk
+// lost, must bring the store back as it was at one commit, for all partitions
+// alike, with the checkpoints of that commit; and never before what was there
+// when the store was last emptied in part, which waits for the disk.
+func TestCrashComesBackAsSomeCommit(t *testing.T) {
+	for seed := range uint64(3) {
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		mem := vfs.NewCrashableMem()
+		s, err := Open("dir", quiet(mem))
+		check(t, err)
+		// history[i] is the whole store after commit i; one counter serves all
+		// partitions, so that their checkpoints tell commits apart.
+		history := []string{dump(t, s)}
+		durable, flushed := 0, 0
+		lost := 0
+		txns := []*Txn{s.Partition(0).Begin(), s.Partition(1).Begin(), s.Partition(2).Begin()}
+		for i := 1; i <= 180; i++ {
+			p := rnd.IntN(len(txns))
+			tx := txns[p]
+			switch {
+			case i%60 == 0:
+				check(t, s.Partition(int32(p)).Reset())
+				durable = i
+			case i%7 == 0:
+				check(t, s.Partition(int32(p)).Restore(func(yield func(k, v []byte) bool) {
+					_ = yield(fmt.Appendf(nil, "%d", rnd.IntN(40)), []byte("restored")) &&
+						yield(fmt.Appendf(nil, "%d", rnd.IntN(40)), nil)
+				}, Checkpoint{Offset: int64(i)}))
+			default:
+				for range rnd.IntN(8) {
+					key := fmt.Appendf(nil, "%d", rnd.IntN(40))
+					tx.Savepoint()
+					if rnd.IntN(4) == 0 {
+						tx.Delete(key)
+					} else {
+						tx.Put(key, fmt.Appendf(nil, "%d %s", i, strings.Repeat("x", rnd.IntN(1500))))
+					}
+					if rnd.IntN(10) == 0 {
+						tx.RollbackToSavepoint()
+					}
+				}
+				check(t, tx.Commit(Checkpoint{Offset: int64(i)}))
+			}
+			history = append(history, dump(t, s))
+			if i%40 == 0 {
+				check(t, s.db.Flush())
+				flushed = i
+			}
+			if i%10 != 0 {
+				continue
+			}
+			crashed := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 90, 100}[rnd.IntN(4)], RNG: rnd})
+			at := commitAfterCrash(t, crashed, history, max(durable, flushed))
+			if at < i {
+				lost++
+			}
+		}
+		if lost == 0 {
+			t.Error("no crash lost anything: the test tests nothing")
+		}
+		for _, tx := range txns {
+			tx.Discard()
+		}
+		check(t, s.Close())
+	}
+}
+
+// commitAfterCrash opens what a crash left and returns the commit that it is.
+func commitAfterCrash(t *testing.T, crashed vfs.FS, history []string, atLeast int) int {
+	t.Helper()
+	s, err := Open("dir", quiet(crashed))
+	check(t, err)
+	defer func() { check(t, s.Close()) }()
+	if _, err := crashed.Stat("dir.corrupt-1"); err == nil {
+		t.Fatal("a crash was taken for damage")
+	}
+	got := dump(t, s)
+	for i := len(history) - 1; i >= atLeast; i-- {
+		if history[i] == got {
+			return i
+		}
+	}
+	t.Fatalf("after %d commits, the crash left what was never there since commit %d:\n%.500s", len(history)-1, atLeast, got)
+	return 0
+}
+
+// dump returns all that the store holds, as text.
+func dump(t *testing.T, s *Store) string {
+	t.Helper()
+	list, err := s.Partitions()
+	check(t, err)
+	var b strings.Builder
+	for _, n := range list {
+		records, offset := contents(t, s.Partition(n))
+		fmt.Fprintf(&b, "partition %d at %d: %s\n", n, offset, strings.Join(records, ","))
+	}
+	return b.String()
+}

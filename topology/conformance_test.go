@@ -1,0 +1,131 @@
+package topology_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/internal/vectors"
+	"handprint/processor"
+)
+
+// TestConformanceScenarios runs every line through the whole topology on the
+// embedded broker, step by step: each step begins when all that the one before
+// caused is done, and the events and tombstones that came in between are its.
+func TestConformanceScenarios(t *testing.T) {
+	for _, file := range []string{"scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl"} {
+		for _, partitions := range []int32{1, 8} {
+			t.Run(fmt.Sprintf("%s/partitions=%d", strings.TrimSuffix(file, ".jsonl"), partitions), func(t *testing.T) {
+				t.Parallel()
+				scenarios := vectors.Scenarios(t, file)
+				b := startBroker(t)
+				for i := range scenarios {
+					s := &scenarios[i]
+					t.Run(fmt.Sprintf("%s/%s", s.Where(), s.Case), func(t *testing.T) {
+						a := newApp(t, b, options{prefix: fmt.Sprintf("line%d-", s.Number), partitions: partitions, registry: s.Registry})
+						runScenario(t, a, s)
+					})
+				}
+			})
+		}
+	}
+}
+
+func runScenario(t *testing.T, a *app, s *vectors.Scenario) {
+	a.start()
+	defer func() {
+		if err := a.end(); err != nil {
+			t.Errorf("%s: stopping: %v", s.Where(), err)
+		}
+	}()
+	clock := time.UnixMilli(1_800_000_000_000)
+	// The outputs end here after each step.
+	ends := make([]map[processor.TopicPartition]int64, len(s.Steps))
+	for i := range s.Steps {
+		step := &s.Steps[i]
+		clock = clock.Add(time.Second)
+		if step.Op == "sweep" {
+			a.put(a.names.Ticks(a.partitions, clock)...)
+		} else {
+			a.put(stepRecord(a, step, clock))
+		}
+		a.settle()
+		ends[i] = a.ends()
+	}
+	events := make([][]vectors.Event, len(s.Steps))
+	dead := make([][]*kgo.Record, len(s.Steps))
+	rows, ids := map[string]vectors.Row{}, map[string]bool{}
+	for _, r := range a.read(a.outputs()...) {
+		at := 0
+		for r.Offset >= ends[at][processor.TopicPartition{Topic: r.Topic, Partition: r.Partition}] {
+			at++
+		}
+		switch r.Topic {
+		case a.names.StateChanged:
+			events[at] = append(events[at], event(t, "state_changed", r.Value))
+		case a.names.MultiActorSuspects:
+			events[at] = append(events[at], event(t, "multi_actor_suspected", r.Value))
+		case a.names.DeadLetter:
+			dead[at] = append(dead[at], r)
+		case a.names.State:
+			if r.Value == nil {
+				delete(rows, string(r.Key))
+				continue
+			}
+			rows[string(r.Key)] = vectorRow(t, r)
+			continue
+		}
+		if id := eventID(r.Value); r.Topic != a.names.DeadLetter {
+			if id == "" || ids[id] {
+				t.Fatalf("%s: event id %q is missing or stands twice", s.Where(), id)
+			}
+			ids[id] = true
+		}
+	}
+	for i := range s.Steps {
+		step := &s.Steps[i]
+		if diff := vectors.DiffEvents(step.Events, events[i]); diff != "" {
+			t.Fatalf("%s: step %d (%s %.300s): %s", s.Where(), i, step.Op, step.Record, diff)
+		}
+		if step.Op != "bad" {
+			if len(dead[i]) > 0 {
+				t.Fatalf("%s: step %d (%s %.300s): a dead letter: %v", s.Where(), i, step.Op, step.Record, dead[i][0].Headers)
+			}
+			continue
+		}
+		if len(dead[i]) != 1 || !bytes.Equal(dead[i][0].Value, step.Record) {
+			t.Fatalf("%s: step %d (%.300s, %s): %d dead letters, want its own", s.Where(), i, step.Record, step.Reason, len(dead[i]))
+		}
+	}
+	got := make([]vectors.Row, 0, len(rows))
+	for _, r := range rows {
+		got = append(got, r)
+	}
+	if diff := vectors.DiffRows(s.Rows, got); diff != "" {
+		t.Fatalf("%s: %s", s.Where(), diff)
+	}
+}
+
+func stepRecord(a *app, step *vectors.Step, at time.Time) *kgo.Record {
+	r := &kgo.Record{Topic: a.names.Observations, Key: []byte(step.Key), Value: step.Record, Timestamp: at}
+	if step.Topic == "identity.events" {
+		r.Topic = a.names.IdentityEvents
+	}
+	if step.Type != "" {
+		r.Headers = []kgo.RecordHeader{{Key: "type", Value: []byte(step.Type)}}
+	}
+	return r
+}
+
+func eventID(event []byte) string {
+	_, rest, ok := bytes.Cut(event, []byte(`"event_id":"`))
+	if !ok {
+		return ""
+	}
+	id, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(id)
+}

@@ -1,0 +1,286 @@
+package topology_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/attribution"
+	"handprint/broker"
+	"handprint/engine"
+	"handprint/internal/vectors"
+	"handprint/processor"
+	"handprint/processor/clocktest"
+	"handprint/schemas"
+	"handprint/state"
+	"handprint/topology"
+)
+
+// app is one application on a broker of the test: the whole topology, with
+// real transactions, a store in memory and a clock that the test moves.
+type app struct {
+	t          testing.TB
+	names      topology.Names
+	partitions int32
+	config     topology.Config
+	store      *state.Store
+	rest       *topology.Rest
+	client     *kgo.Client
+	broker     *broker.Embedded
+	produced   map[processor.TopicPartition]int64 // ends of the outputs
+
+	mu       sync.Mutex
+	stop     context.CancelFunc
+	finished chan error
+}
+
+type options struct {
+	prefix     string
+	partitions int32
+	threads    int
+	registry   *attribution.Registry
+	fs         vfs.FS
+	fault      func(processor.Step, []int32) error
+}
+
+func startBroker(t testing.TB) *broker.Embedded {
+	t.Helper()
+	b, err := broker.Start(broker.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}
+
+func logger() *slog.Logger {
+	if os.Getenv("HANDPRINT_TEST_LOG") != "" {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.NewTextHandler(io.Discard, nil))
+}
+
+// newApp makes an application with topics of its own. It does not run yet.
+func newApp(t testing.TB, b *broker.Embedded, o options) *app {
+	t.Helper()
+	if o.threads == 0 {
+		o.threads = 1
+	}
+	a := &app{t: t, broker: b, partitions: o.partitions, names: topology.DefaultNames(o.prefix, "app"), produced: make(map[processor.TopicPartition]int64)}
+	a.rest = topology.NewRest(a.names)
+	var err error
+	a.client, err = kgo.NewClient(append(b.ClientOpts(),
+		kgo.RecordPartitioner(a.names.Partitioner()), kgo.ProducerLinger(0), kgo.RecordDeliveryTimeout(time.Minute))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.client.Close)
+	specs := a.names.Specs(topology.Layout{Partitions: o.partitions, Replication: 1})
+	if _, err := broker.Ensure(context.Background(), a.client, specs); err != nil {
+		t.Fatal(err)
+	}
+	if problems, err := broker.Check(context.Background(), a.client, specs); err != nil || len(problems) > 0 {
+		t.Fatalf("topics do not fit what they were created for: %v %v", problems, err)
+	}
+	if o.fs == nil {
+		o.fs = vfs.NewMem()
+	}
+	a.open(o.fs)
+	a.config = topology.Config{
+		Names: a.names,
+		Engine: engine.Config{
+			Thresholds: attribution.DefaultThresholds(),
+			Registry:   o.registry,
+			Counters:   new(engine.Counters),
+		},
+		Runtime: processor.Config{
+			ApplicationID: o.prefix + "app",
+			InstanceID:    "test",
+			Client:        b.ClientOpts(),
+			Partitions:    o.partitions,
+			Threads:       o.threads,
+			Clock:         clocktest.New(time.Unix(1_700_000_000, 0)),
+			OnCommit:      a.onCommit,
+			Fault:         o.fault,
+			Logger:        logger(),
+			FetchMaxWait:  5 * time.Second,
+		},
+	}
+	return a
+}
+
+func (a *app) open(fs vfs.FS) {
+	a.t.Helper()
+	s, err := state.Open("store", state.Options{FS: fs, CacheBytes: 1 << 20, MemtableBytes: 1 << 20, Logger: logger()})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.store = s
+}
+
+func (a *app) onCommit(c processor.Commit) {
+	a.mu.Lock()
+	for _, r := range c.Produced {
+		tp := processor.TopicPartition{Topic: r.Topic, Partition: r.Partition}
+		a.produced[tp] = max(a.produced[tp], r.Offset+1)
+	}
+	a.mu.Unlock()
+	a.rest.OnCommit(c)
+}
+
+// start runs the application until end.
+func (a *app) start() {
+	a.t.Helper()
+	a.config.Runtime.Store = a.store
+	p, err := a.config.Processor()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	a.stop, a.finished = cancel, done
+}
+
+// end stops the application and closes its store.
+func (a *app) end() error {
+	a.t.Helper()
+	a.stop()
+	err := <-a.finished
+	return errors.Join(err, a.store.Close())
+}
+
+// put writes records to the input topics, in order, and tells what follows.
+func (a *app) put(records ...*kgo.Record) {
+	a.t.Helper()
+	for _, r := range records {
+		if err := a.client.ProduceSync(context.Background(), r).FirstErr(); err != nil {
+			a.t.Fatal(err)
+		}
+		a.rest.Expect(r.Topic, r.Partition, r.Offset)
+	}
+}
+
+// settle waits until there is nothing left to do.
+func (a *app) settle() {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	waited := make(chan error, 1)
+	go func() { waited <- a.rest.Wait(ctx) }()
+	select {
+	case err := <-waited:
+		if err != nil {
+			a.t.Fatal(err)
+		}
+	case err := <-a.finished:
+		a.t.Fatalf("the processor ended: %v", err)
+	}
+}
+
+// ends are the offsets behind the last records of the outputs.
+func (a *app) ends() map[processor.TopicPartition]int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ends := make(map[processor.TopicPartition]int64, len(a.produced))
+	for tp, end := range a.produced {
+		ends[tp] = end
+	}
+	return ends
+}
+
+// outputs are the topics that the world reads.
+func (a *app) outputs() []string {
+	return []string{a.names.StateChanged, a.names.MultiActorSuspects, a.names.State, a.names.DeadLetter}
+}
+
+// read returns the committed records of the topics, each partition in order.
+func (a *app) read(topics ...string) []*kgo.Record {
+	a.t.Helper()
+	return readCommitted(a.t, a.broker, topics...)
+}
+
+func readCommitted(t testing.TB, b *broker.Embedded, topics ...string) []*kgo.Record {
+	t.Helper()
+	cl, err := kgo.NewClient(append(b.ClientOpts(), kgo.ConsumeTopics(topics...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.KeepControlRecords())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, topics...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := 0
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left++
+		}
+	})
+	var records []*kgo.Record
+	for left > 0 {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			t.Fatalf("reading the outputs: %v", err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if !r.Attrs.IsControl() {
+				records = append(records, r)
+			}
+			if end, _ := ends.Lookup(r.Topic, r.Partition); r.Offset == end.Offset-1 {
+				left--
+			}
+		})
+	}
+	slices.SortFunc(records, func(x, y *kgo.Record) int {
+		if c := bytes.Compare([]byte(x.Topic), []byte(y.Topic)); c != 0 {
+			return c
+		}
+		if x.Partition != y.Partition {
+			return int(x.Partition - y.Partition)
+		}
+		return int(x.Offset - y.Offset)
+	})
+	return records
+}
+
+// event reads a transition or a suspicion as the vectors have it.
+func event(t testing.TB, kind string, record []byte) vectors.Event {
+	t.Helper()
+	var e vectors.Event
+	if err := json.Unmarshal(record, &e); err != nil {
+		t.Fatalf("event %s: %v", record, err)
+	}
+	e.Type = kind
+	if kind == "multi_actor_suspected" {
+		e.TS = 0
+	}
+	return e
+}
+
+func vectorRow(t testing.TB, r *kgo.Record) vectors.Row {
+	t.Helper()
+	var row vectors.Row
+	if err := json.Unmarshal(r.Value, &row); err != nil {
+		t.Fatalf("row %s: %v", r.Value, err)
+	}
+	if key := string(schemas.AppendStateRowKey(nil, row.Identity, row.Primitive)); key != string(r.Key) {
+		t.Fatalf("row %s has key %s", r.Value, r.Key)
+	}
+	return row
+}

@@ -1,0 +1,187 @@
+package topology
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/engine"
+	"handprint/processor"
+	"handprint/schemas"
+)
+
+// Config is an application: its topics, what its tasks compute, and how they
+// run.
+type Config struct {
+	Names  Names
+	Engine engine.Config // Partitions is set from Runtime
+	// Runtime is how the tasks run. What the topology decides is set by
+	// Processor: topics, handlers, ticks.
+	Runtime       processor.Config
+	SweepInterval time.Duration // 0: no ticks of its own
+}
+
+// Processor puts the application together.
+func (c Config) Processor() (*processor.Processor, error) {
+	r := c.Runtime
+	r.Inputs = []string{c.Names.Observations}
+	r.Singles = []string{c.Names.IdentityEvents}
+	r.Commands, r.Changelog = c.Names.Commands, c.Names.Changelog
+	r.Health, r.Control = c.Names.Health, c.Names.Control
+	r.TickInterval = c.SweepInterval
+	r.Tick = func(now time.Time) (key, value []byte) { return nil, engine.TickCommand(seconds(now)) }
+	c.Engine.Partitions = r.Partitions
+	if c.Engine.Counters == nil {
+		c.Engine.Counters = new(engine.Counters)
+	}
+	r.NewHandler = func(t processor.Task) (processor.Handler, error) {
+		return &task{names: &c.Names, cfg: c.Engine, number: t.Partition, latest: make(map[string]int)}, nil
+	}
+	return processor.New(r)
+}
+
+// task gives the records of one task to its engine, and what the engine has to
+// say to the transaction.
+type task struct {
+	names  *Names
+	cfg    engine.Config
+	number int32
+	engine *engine.Engine
+
+	ctx     *processor.Context
+	now     *kgo.Record // in hand
+	wrote   []stateRow  // by the record in hand
+	rows    []stateRow  // by the batch, the last of each key
+	latest  map[string]int
+	carrier carrier
+}
+
+// stateRow is a write to the state topic. Of a key that a batch writes several
+// times only the last is sent.
+type stateRow struct{ key, value []byte }
+
+// Process implements processor.Handler.
+func (t *task) Process(c *processor.Context, r *kgo.Record) error {
+	t.ctx, t.now, t.wrote = c, r, t.wrote[:0]
+	if t.engine == nil {
+		var err error
+		if t.engine, err = engine.New(t.cfg, t.number, c.Store()); err != nil {
+			return err
+		}
+	}
+	in := engine.Record{Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
+	switch r.Topic {
+	case t.names.Observations:
+		in.Source = engine.Observations
+	case t.names.Commands:
+		in.Source = engine.Commands
+	case t.names.IdentityEvents:
+		in.Source = engine.IdentityEvents
+		if typ, ok := schemas.Header(r.Headers, "type"); ok {
+			in.Type = string(typ)
+		}
+	default:
+		return fmt.Errorf("record of topic %s, which no task reads", r.Topic)
+	}
+	if err := t.engine.Process(&in, c.Store(), t); err != nil {
+		return fmt.Errorf("%s[%d] offset %d: %w", r.Topic, r.Partition, r.Offset, err)
+	}
+	for _, w := range t.wrote {
+		if i, ok := t.latest[string(w.key)]; ok {
+			t.rows[i].value = w.value
+			continue
+		}
+		t.latest[string(w.key)] = len(t.rows)
+		t.rows = append(t.rows, w)
+	}
+	return nil
+}
+
+// Flush implements processor.Handler.
+func (t *task) Flush(c *processor.Context) error {
+	for _, w := range t.rows {
+		c.Emit(&kgo.Record{Topic: t.names.State, Key: w.key, Value: w.value})
+	}
+	t.forget()
+	return nil
+}
+
+// Reset implements processor.Handler.
+func (t *task) Reset() {
+	t.forget()
+	t.engine = nil
+}
+
+func (t *task) forget() {
+	t.rows, t.wrote = t.rows[:0], t.wrote[:0]
+	clear(t.latest)
+}
+
+// Poisoned implements processor.Poisoner: a record that made the engine panic
+// becomes a dead letter, and what the engine had in memory is read again.
+func (t *task) Poisoned(c *processor.Context, r *kgo.Record, cause error) error {
+	t.ctx, t.now, t.wrote = c, r, t.wrote[:0]
+	t.engine = nil
+	t.cfg.Counters.DeadLetters.Add(1)
+	t.DeadLetter("internal", fmt.Sprintf("a fault of the program: %v", cause))
+	return nil
+}
+
+// StateChanged implements engine.Outbox.
+func (t *task) StateChanged(identity, event []byte) {
+	t.ctx.Emit(&kgo.Record{Topic: t.names.StateChanged, Key: t.carrier.copy(identity), Value: t.carrier.copy(event)})
+}
+
+// Suspected implements engine.Outbox.
+func (t *task) Suspected(identity, event []byte) {
+	t.ctx.Emit(&kgo.Record{Topic: t.names.MultiActorSuspects, Key: t.carrier.copy(identity), Value: t.carrier.copy(event)})
+}
+
+// StateRow implements engine.Outbox.
+func (t *task) StateRow(key, row []byte) {
+	w := stateRow{key: t.carrier.copy(key)}
+	if row != nil {
+		w.value = t.carrier.copy(row)
+	}
+	t.wrote = append(t.wrote, w)
+}
+
+// DeadLetter implements engine.Outbox.
+func (t *task) DeadLetter(stage, reason string) {
+	t.ctx.Emit(&kgo.Record{
+		Topic: t.names.DeadLetter, Key: t.now.Key, Value: t.now.Value,
+		Headers: schemas.DeadLetterHeaders(t.now, stage, reason),
+	})
+}
+
+// Send implements engine.Outbox.
+func (t *task) Send(partition int32, key, command []byte) {
+	t.ctx.Send(partition, t.carrier.copy(key), t.carrier.copy(command))
+}
+
+// Now implements engine.Outbox.
+func (t *task) Now() float64 { return seconds(t.ctx.Now()) }
+
+func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
+
+// carrier copies small slices into larger blocks, which the garbage collector
+// takes when their last record is sent.
+type carrier struct{ block []byte }
+
+const carrierBlock = 64 << 10
+
+func (c *carrier) copy(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	if len(b) > carrierBlock/4 {
+		return append([]byte(nil), b...)
+	}
+	if cap(c.block)-len(c.block) < len(b) {
+		c.block = make([]byte, 0, carrierBlock)
+	}
+	from := len(c.block)
+	c.block = append(c.block, b...)
+	return c.block[from:len(c.block):len(c.block)]
+}

@@ -1,0 +1,103 @@
+package topology
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"handprint/broker"
+)
+
+// Names are the topics of an application.
+type Names struct {
+	Observations       string
+	IdentityEvents     string
+	StateChanged       string
+	MultiActorSuspects string
+	State              string
+	DeadLetter         string
+	Health             string
+	Control            string
+
+	Commands  string // internal
+	Changelog string // internal
+}
+
+// DefaultNames returns the names of docs/attribution.md, "Topics", behind
+// prefix (which may be empty). Internal topics bear the application id.
+func DefaultNames(prefix, applicationID string) Names {
+	return Names{
+		Observations:       prefix + "attacker.observation",
+		IdentityEvents:     prefix + "identity.events",
+		StateChanged:       prefix + "attribution.profile.state_changed",
+		MultiActorSuspects: prefix + "attribution.profile.multi_actor_suspected",
+		State:              prefix + "attribution.state",
+		DeadLetter:         prefix + "attribution.dead-letter",
+		Health:             prefix + "system.attribution.health",
+		Control:            prefix + "system.attribution.control",
+		Commands:           prefix + applicationID + "-commands",
+		Changelog:          prefix + applicationID + "-state-changelog",
+	}
+}
+
+// Layout is how the topics are created, and checked when they exist.
+type Layout struct {
+	Partitions        int32         // of every topic but those that have one
+	Replication       int16         // -1: the cluster's default
+	Retention         time.Duration // of the input and output topics; 0: the cluster's default
+	CommandRetention  time.Duration // of the commands; 0: 7 days
+	TombstoneLifetime time.Duration // delete.retention.ms of the compacted topics; 0: 24 h
+}
+
+// The largest record that handprint writes: a dead letter or an event whose
+// value grew a little when it was written anew.
+const maxRecord = 4 << 20
+
+// DefaultTombstoneLifetime is how long a store may lag behind its changelog
+// and still be brought up to date from it.
+const DefaultTombstoneLifetime = 24 * time.Hour
+
+// Specs returns the topics as they have to be.
+func (n Names) Specs(l Layout) []broker.TopicSpec {
+	if l.CommandRetention == 0 {
+		l.CommandRetention = 7 * 24 * time.Hour
+	}
+	if l.TombstoneLifetime == 0 {
+		l.TombstoneLifetime = DefaultTombstoneLifetime
+	}
+	log := func(name string, partitions int32, retention time.Duration) broker.TopicSpec {
+		s := broker.TopicSpec{Name: name, Partitions: partitions, ReplicationFactor: l.Replication, Configs: map[string]string{
+			"cleanup.policy":      "delete",
+			"min.insync.replicas": "2",
+			"max.message.bytes":   strconv.Itoa(maxRecord),
+		}}
+		if retention > 0 {
+			s.Configs["retention.ms"] = millis(retention)
+		}
+		return s
+	}
+	table := func(name string) broker.TopicSpec {
+		return broker.TopicSpec{Name: name, Partitions: l.Partitions, ReplicationFactor: l.Replication, Configs: map[string]string{
+			"cleanup.policy":      "compact",
+			"min.insync.replicas": "2",
+			"max.message.bytes":   strconv.Itoa(maxRecord),
+			"delete.retention.ms": millis(l.TombstoneLifetime),
+		}}
+	}
+	state, stateChanged := table(n.State), log(n.StateChanged, l.Partitions, l.Retention)
+	suspects, dead := log(n.MultiActorSuspects, l.Partitions, l.Retention), log(n.DeadLetter, l.Partitions, l.Retention)
+	for _, written := range []*broker.TopicSpec{&state, &stateChanged, &suspects, &dead} {
+		written.AnyPartitions = true
+	}
+	return []broker.TopicSpec{
+		log(n.Observations, l.Partitions, l.Retention),
+		log(n.IdentityEvents, 1, l.Retention),
+		stateChanged, suspects, state, dead,
+		log(n.Health, 1, l.Retention),
+		log(n.Control, 1, l.Retention),
+		log(n.Commands, l.Partitions, l.CommandRetention),
+		table(n.Changelog),
+	}
+}
+
+func millis(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
