@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,6 +50,9 @@ func (b *batch) begin(session *kgo.GroupTransactSession) {
 	b.crash.Store(nil)
 }
 
+// maxKeptBytes is how much memory of one batch is kept for the next.
+const maxKeptBytes = 64 << 20
+
 // clear forgets the last batch.
 func (b *batch) clear() {
 	for _, t := range b.tasks {
@@ -71,6 +72,9 @@ func (b *batch) clear() {
 	} else if b.records != nil {
 		b.records.reset()
 		b.bytes = b.bytes[:0]
+		if cap(b.bytes) > maxKeptBytes {
+			b.bytes = nil
+		}
 	}
 }
 
@@ -138,7 +142,7 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) error {
 	if err := b.fetchErrors(ctx, fetches); err != nil {
 		return err
 	}
-	terms := b.w.ownership.owned()
+	owned := b.w.owned()
 	admitted := true
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		n := len(p.Records)
@@ -147,7 +151,7 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) error {
 		}
 		b.count += int64(n)
 		t := b.w.tasks[p.Partition]
-		if t == nil || !t.running() || terms[p.Partition] != t.term {
+		if t == nil || !t.running() || !owned(t) {
 			admitted = false
 			return
 		}
@@ -211,57 +215,6 @@ func (b *batch) process() error {
 		}
 	}
 	return nil
-}
-
-// processRecord gives one record to its handler. If the handler panics, nothing
-// of the record remains and the handler may say what to do with it.
-func (b *batch) processRecord(t *task, r *kgo.Record) error {
-	c := &t.context
-	c.txn.Savepoint()
-	outputs := len(c.out)
-	panicked, err := t.process(r)
-	if panicked == nil {
-		return err
-	}
-	b.w.p.counters.panics.Add(1)
-	b.w.log.Error("the handler panicked, its record is set aside", "task", t.partition,
-		"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", panicked.cause, "stack", string(panicked.stack))
-	c.txn.RollbackToSavepoint()
-	clear(c.out[outputs:])
-	c.out = c.out[:outputs]
-	poisoner, ok := t.handler.(Poisoner)
-	if !ok {
-		return nil
-	}
-	return guard(func() error { return poisoner.Poisoned(c, r, panicked) })
-}
-
-// process calls the handler and catches a panic.
-func (t *task) process(r *kgo.Record) (panicked *panicError, err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			panicked = &panicError{cause: cause, stack: debug.Stack()}
-		}
-	}()
-	return nil, t.handler.Process(&t.context, r)
-}
-
-// panicError is a panic as an error.
-type panicError struct {
-	cause any
-	stack []byte
-}
-
-func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.cause) }
-
-// guard turns a panic of f into an error.
-func guard(f func() error) (err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("%w\n%s", &panicError{cause: cause}, debug.Stack())
-		}
-	}()
-	return f()
 }
 
 // produce gives everything to the client: outputs and commands in the order of
@@ -423,39 +376,4 @@ func (b *batch) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) 
 		b.crash.Store(&crashError{AfterOffsets, err})
 		b.w.kill()
 	}
-}
-
-// gate holds the first error of the records of a batch.
-type gate struct {
-	closed atomic.Bool
-	mu     sync.Mutex
-	err    error
-}
-
-// promise is what the client calls for each record when its fate is known.
-func (g *gate) promise(r *kgo.Record, err error) {
-	if err == nil {
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.err == nil {
-		g.err = produceError(r, err)
-		g.closed.Store(true)
-	}
-}
-
-func (g *gate) shut() bool { return g.closed.Load() }
-
-func (g *gate) error() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.err
-}
-
-func (g *gate) open() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.err = nil
-	g.closed.Store(false)
 }

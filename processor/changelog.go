@@ -39,6 +39,15 @@ type changelogReader struct {
 	id       [16]byte
 	leader   int32
 	position int64 // the next offset to read
+
+	decompressor kgo.Decompressor
+}
+
+func newChangelogReader(client *kgo.Client, topic string, partition int32, maxWait time.Duration, maxBytes int32) *changelogReader {
+	return &changelogReader{
+		client: client, topic: topic, partition: partition, maxWait: maxWait, maxBytes: maxBytes,
+		decompressor: kgo.DefaultDecompressor(),
+	}
 }
 
 // bounds are the ends of a changelog partition.
@@ -127,7 +136,7 @@ func (r *changelogReader) read(ctx context.Context) ([]*kgo.Record, error) {
 	}
 	fp, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		Offset: r.position, IsolationLevel: kgo.ReadCommitted(), Topic: r.topic, Partition: r.partition,
-	}, resp, kgo.DefaultDecompressor(), nil)
+	}, resp, r.decompressor, nil)
 	switch {
 	case fp.Err == nil:
 		r.position = next

@@ -120,7 +120,7 @@ func (c *cluster) committed(topic string) map[int32][]*kgo.Record {
 	c.t.Helper()
 	records := make(map[int32][]*kgo.Record)
 	for p, end := range c.ends(topic) {
-		r := &changelogReader{client: c.client, topic: topic, partition: p, maxWait: 10 * time.Millisecond, maxBytes: 1 << 20}
+		r := newChangelogReader(c.client, topic, p, 10*time.Millisecond, 1<<20)
 		ends, err := r.bounds(c.ctx)
 		if err != nil {
 			c.t.Fatal(err)
@@ -235,7 +235,7 @@ func (c *cluster) config(store *state.Store) Config {
 		Inputs: []string{testInput}, Singles: []string{testSingle},
 		Commands: testCommands, Changelog: testChangelog,
 		Partitions: testTasks, Threads: 1, Store: store, NewHandler: newCounter,
-		FetchMaxWait: 20 * time.Millisecond, SessionTimeout: 6 * time.Second,
+		FetchMaxWait: 20 * time.Millisecond, SessionTimeout: 2 * time.Second,
 		Logger: testLogger(),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -19,7 +20,9 @@ import (
 type ownership struct {
 	cfg      *Config
 	balancer *taskBalancer
-	wake     func() // ends the worker's poll; called with mu held
+	wake     func() // ends the worker's poll
+
+	version atomic.Uint64 // moves with every change below
 
 	mu    sync.Mutex
 	terms map[int32]uint64 // owned tasks
@@ -73,7 +76,7 @@ func (o *ownership) onAssigned(_ context.Context, cl *kgo.Client, added map[stri
 			o.terms[p] = o.term
 		}
 	}
-	o.wake()
+	o.changed()
 }
 
 // onRevoked runs before partitions are given up. At the end of every group
@@ -96,7 +99,7 @@ func (o *ownership) onLost(_ context.Context, _ *kgo.Client, gone map[string][]i
 		}
 	}
 	o.moved = true
-	o.wake()
+	o.changed()
 }
 
 // onOffsets sees the committed offsets that the client has fetched and is about
@@ -109,8 +112,14 @@ func (o *ownership) onOffsets(_ context.Context, offsets map[string]map[int32]kg
 			o.settled[TopicPartition{topic, p}] = true
 		}
 	}
-	o.wake()
+	o.changed()
 	return offsets, nil
+}
+
+// changed is called with mu held.
+func (o *ownership) changed() {
+	o.version.Add(1)
+	o.wake()
 }
 
 // owned returns a copy of the terms of the owned tasks.

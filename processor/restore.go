@@ -46,10 +46,7 @@ func (r *restorer) run(ctx context.Context) (state.Checkpoint, error) {
 		return state.Checkpoint{}, fatal(r.wrap(err, -1))
 	}
 	defer client.Close()
-	reader := &changelogReader{
-		client: client, topic: r.cfg.Changelog, partition: r.task,
-		maxWait: restoreMaxWait, maxBytes: restoreFetchBytes,
-	}
+	reader := newChangelogReader(client, r.cfg.Changelog, r.task, restoreMaxWait, restoreFetchBytes)
 	retry := backoff{max: restoreRetryMax}
 	for {
 		cp, err := r.attempt(ctx, reader)
@@ -87,6 +84,7 @@ func (r *restorer) wrap(err error, offset int64) error {
 // attempt reads from the checkpoint to the end of the changelog.
 func (r *restorer) attempt(ctx context.Context, reader *changelogReader) (state.Checkpoint, error) {
 	reader.position = -1
+	started := r.cfg.Clock.Now()
 	ends, err := reader.bounds(ctx)
 	if err != nil {
 		return state.Checkpoint{}, err
@@ -99,7 +97,7 @@ func (r *restorer) attempt(ctx context.Context, reader *changelogReader) (state.
 	r.progress.from.Store(cp.Offset)
 	r.progress.at.Store(cp.Offset)
 	r.progress.to.Store(ends.end)
-	lastLog := r.cfg.Clock.Now()
+	lastLog := started
 	for reader.position < ends.end {
 		records, err := reader.read(ctx)
 		if err != nil {
@@ -108,19 +106,22 @@ func (r *restorer) attempt(ctx context.Context, reader *changelogReader) (state.
 		if reader.position == cp.Offset {
 			continue // an open transaction is in the way
 		}
-		now := r.cfg.Clock.Now()
-		cp.Offset, cp.At = reader.position, now
+		// The time of the checkpoint stays: until the end is reached, the
+		// store may hold what a deletion further up takes away, and that
+		// deletion is only kept for so long.
+		cp.Offset = reader.position
 		if err := r.apply(records, cp); err != nil {
 			return state.Checkpoint{}, err
 		}
-		if now.Sub(lastLog) >= restoreLogEvery {
+		if now := r.cfg.Clock.Now(); now.Sub(lastLog) >= restoreLogEvery {
 			lastLog = now
 			p := r.progress.snapshot(now)
 			r.log.Info("restoring", "task", r.task, "done", p.Done, "total", p.Total,
 				"offsets_per_second", int64(p.Rate), "left", p.Left.Round(time.Second).String())
 		}
 	}
-	return cp, nil
+	cp.At = started
+	return cp, r.apply(nil, cp)
 }
 
 // checkpoint returns where to start, after having emptied a store that cannot

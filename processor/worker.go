@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -35,6 +33,7 @@ type worker struct {
 	lifetime  context.Context    // of the session's client, with all its requests
 	kill      context.CancelFunc // ends lifetime
 	ownership *ownership
+	seen      uint64 // the version of ownership that the tasks were last reconciled with
 	batch     batch
 
 	// What is known about a batch that fails again and again.
@@ -43,10 +42,7 @@ type worker struct {
 	failedAfter int64  // commits when it happened
 }
 
-const (
-	leaveTimeout   = 5 * time.Second // for the last requests of a session
-	rejoinMaxDelay = 5 * time.Second
-)
+const rejoinMaxDelay = 5 * time.Second
 
 func newWorker(p *Processor, n int) *worker {
 	w := &worker{p: p, cfg: &p.cfg, n: n, log: p.cfg.Logger.With("worker", n), tasks: make(map[int32]*task)}
@@ -100,9 +96,10 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 		return err
 	}
 	for {
-		w.clearWake()
-		if err := w.reconcile(ctx); err != nil {
-			return err
+		if w.clearWake() {
+			if err := w.reconcile(ctx); err != nil {
+				return err
+			}
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -111,106 +108,6 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 			return err
 		}
 		w.session.AllowRebalance()
-	}
-}
-
-// open makes the session's client. It does not join the group yet.
-func (w *worker) open() error {
-	cfg := w.cfg
-	balancer := &taskBalancer{copies: func() map[int32]int64 { return copies(cfg.Store) }}
-	w.ownership = newOwnership(cfg, balancer, w.wake)
-	w.lifetime, w.kill = context.WithCancel(context.Background())
-
-	name := cfg.ApplicationID + "-" + cfg.InstanceID + "-" + strconv.Itoa(w.n)
-	opts := []kgo.Opt{
-		kgo.ClientID(name),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
-		kgo.MaxBufferedRecords(1 << 18),
-	}
-	opts = append(opts, cfg.Client...)
-	opts = append(opts,
-		kgo.WithContext(w.lifetime),
-
-		kgo.TransactionalID(name),
-		kgo.TransactionTimeout(cfg.TransactionTimeout),
-		kgo.ProducerLinger(0),
-		kgo.RecordPartitioner(partitioner{commands: cfg.Commands, changelog: cfg.Changelog}),
-
-		kgo.ConsumerGroup(cfg.ApplicationID),
-		kgo.Balancers(balancer),
-		kgo.SessionTimeout(cfg.SessionTimeout),
-		kgo.HeartbeatInterval(min(3*time.Second, cfg.SessionTimeout/4)),
-		kgo.RebalanceTimeout(cfg.RebalanceTimeout),
-		kgo.BlockRebalanceOnPoll(),
-		kgo.OnPartitionsAssigned(w.ownership.onAssigned),
-		kgo.OnPartitionsRevoked(w.ownership.onRevoked),
-		kgo.OnPartitionsLost(w.ownership.onLost),
-		kgo.AdjustFetchOffsetsFn(w.ownership.onOffsets),
-
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchMaxWait(cfg.FetchMaxWait),
-		kgo.FetchMaxBytes(int32(min(cfg.MaxBatchBytes, 1<<30))),
-	)
-	if cfg.StaticMembership {
-		opts = append(opts, kgo.InstanceID(cfg.InstanceID+"-"+strconv.Itoa(w.n)))
-	}
-	if cfg.Fault != nil {
-		opts = append(opts, kgo.WithHooks(&w.batch))
-	}
-	session, err := kgo.NewGroupTransactSession(opts...)
-	if err != nil {
-		w.kill()
-		return err
-	}
-	w.session = session
-	w.batch.begin(session)
-	return nil
-}
-
-// join obtains a producer epoch, which ends whatever transaction a former
-// session or process under the same transactional id has left open, and only
-// then joins the group: so every task that the group gives to this session
-// comes after the epoch.
-func (w *worker) join(ctx context.Context) error {
-	limit, cancel := context.WithTimeout(ctx, w.cfg.TransactionTimeout+w.cfg.StartTimeout)
-	defer cancel()
-	if _, _, err := w.session.Client().ProducerID(limit); err != nil {
-		err = fmt.Errorf("worker %d: obtaining a producer id: %w", w.n, err)
-		if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) || errors.Is(err, kerr.InvalidTransactionTimeout) ||
-			errors.Is(err, kerr.ClusterAuthorizationFailed) {
-			return fatal(err)
-		}
-		return err
-	}
-	w.session.Client().AddConsumeTopics(w.cfg.consumed()...)
-	return nil
-}
-
-// close ends the session. After a simulated crash nothing is sent any more, as
-// if the process had been killed; otherwise the group is told, so that the
-// tasks move at once.
-func (w *worker) close(crashed bool) {
-	for _, t := range w.tasks {
-		if t.done != nil {
-			t.cancel()
-		}
-	}
-	if crashed {
-		w.kill()
-	}
-	w.session.AllowRebalance()
-	limit, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-	defer cancel()
-	if err := w.session.Client().LeaveGroupContext(limit); err != nil && !crashed {
-		w.log.Warn("leaving the group failed, its tasks stay here until the session times out", "error", err)
-	}
-	w.kill()
-	w.session.Close()
-	// Only now has the client let go of the records that it had been given.
-	for _, t := range w.tasks {
-		w.drop(t)
 	}
 }
 
@@ -225,10 +122,13 @@ func (w *worker) wake() {
 	}
 }
 
-func (w *worker) clearWake() {
+// clearWake tells whether there is something to reconcile.
+func (w *worker) clearWake() bool {
 	w.pollMu.Lock()
 	defer w.pollMu.Unlock()
+	woken := w.woken
 	w.woken = false
+	return woken
 }
 
 // poll waits for records, a wake or the end of ctx. From here until
@@ -260,6 +160,7 @@ func (w *worker) reconcile(ctx context.Context) error {
 			return err
 		}
 	}
+	w.seen = w.ownership.version.Load()
 	terms := w.ownership.owned()
 	for p, t := range w.tasks {
 		if terms[p] != t.term {
@@ -290,6 +191,16 @@ func (w *worker) reconcile(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// owned returns a function that tells whether a task is still the one that the
+// group has given to this session.
+func (w *worker) owned() func(*task) bool {
+	if w.ownership.version.Load() == w.seen {
+		return func(*task) bool { return true }
+	}
+	terms := w.ownership.owned()
+	return func(t *task) bool { return terms[t.partition] == t.term }
 }
 
 // startRestore restores t in a goroutine that ends with the task.
@@ -380,18 +291,3 @@ func (w *worker) status() []TaskStatus {
 	}
 	return s
 }
-
-// partitioner sends commands and changelog records to the partition that they
-// name, and all others where Kafka's default partitioner would.
-type partitioner struct{ commands, changelog string }
-
-// ForTopic returns the partitioner of a topic.
-func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
-	if topic == p.commands || topic == p.changelog {
-		return kgo.ManualPartitioner().ForTopic(topic)
-	}
-	return kgo.StickyKeyPartitioner(nil).ForTopic(topic)
-}
-
-// alive tells whether the session's client has not been killed.
-func (w *worker) alive() bool { return w.lifetime.Err() == nil }

@@ -99,11 +99,14 @@ func TestTheLabIsReadWhole(t *testing.T) {
 	}
 	attackers, perPrimitive := map[string]bool{}, map[string]int{}
 	for _, text := range c.sent {
-		var o struct{ Attacker_uuid, Primitive string }
+		var o struct {
+			Attacker  string `json:"attacker_uuid"`
+			Primitive string `json:"primitive"`
+		}
 		if err := json.Unmarshal([]byte(text), &o); err != nil {
 			t.Fatal(err)
 		}
-		attackers[o.Attacker_uuid] = true
+		attackers[o.Attacker] = true
 		perPrimitive[o.Primitive]++
 	}
 	if len(attackers) != 15 {

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/term"
+
+	"handprint/broker"
+	"handprint/config"
+	"handprint/ingest/cowrie"
+)
+
+// streams are a command's connections to the outside. Tests bring buffers.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+	environ  []string // "NAME=value" each
+}
+
+// app is what the commands share.
+type app struct {
+	streams
+	configFile string
+	settings   *config.Set
+	cfg        config.Config
+	cowrie     cowrie.Settings
+	log        *slog.Logger
+
+	// running is set when a command's own work begins: errors from before are
+	// about how it was called.
+	running bool
+}
+
+func newApp(s streams) *app {
+	a := &app{streams: s, log: slog.New(slog.DiscardHandler)}
+	a.settings = config.Declare(&a.cfg)
+	a.settings.Group(config.GroupCowrie)
+	for _, p := range a.cowrie.Params() {
+		a.settings.Foreign("cowrie-"+p.Name, paramType(p), p.Default, p.Range, p.Usage, p.Set, p.Get, config.Important(config.Low))
+	}
+	return a
+}
+
+// paramType names the kind of a number of the Cowrie adapter by its notation.
+func paramType(p cowrie.Param) string {
+	if _, err := time.ParseDuration(p.Default); err == nil && strings.HasSuffix(p.Default, "s") {
+		return "duration"
+	}
+	return "number"
+}
+
+// configure gives cmd the flags of the setting groups and makes it read the
+// configuration before it runs. Every command that needs a setting goes
+// through here.
+func (a *app) configure(cmd *cobra.Command, groups ...string) *cobra.Command {
+	a.settings.Flags(cmd.Flags(), groups...)
+	cmd.PreRunE = func(*cobra.Command, []string) error { return a.load() }
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		a.running = true
+		return run(cmd, args)
+	}
+	return cmd
+}
+
+// load reads the configuration and sets up the log.
+func (a *app) load() error {
+	warnings, err := a.settings.Load(a.configFile, a.environ)
+	if err == nil {
+		err = a.cfg.Finish(a.settings)
+	}
+	if err == nil {
+		if err = a.cowrie.Validate(); err != nil {
+			err = fmt.Errorf("cowrie: %w", err)
+		}
+	}
+	if err != nil {
+		return &codeError{exitUsage, err}
+	}
+	a.log = a.newLogger()
+	for _, w := range warnings {
+		a.log.Warn(w)
+	}
+	return nil
+}
+
+// newLogger returns the log that the settings ask for, on standard error.
+func (a *app) newLogger() *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(a.cfg.Logging.Level)); err != nil {
+		level = slog.LevelInfo // the setting allows only words that slog knows
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if a.cfg.Logging.Format == "json" || a.cfg.Logging.Format == "auto" && !isTerminal(a.err) {
+		return slog.New(slog.NewJSONHandler(a.err, o))
+	}
+	return slog.New(slog.NewTextHandler(a.err, o))
+}
+
+// env returns an environment variable, empty if it is not set.
+func (a *app) env(name string) string {
+	for _, kv := range a.environ {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// coloured reports whether output may have colours: on a terminal that knows
+// them, if nobody said otherwise (https://no-color.org).
+func (a *app) coloured() bool {
+	return isTerminal(a.out) && a.env("NO_COLOR") == "" && a.env("TERM") != "dumb"
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// clientOpts returns what every client of the cluster needs.
+func (a *app) clientOpts() ([]kgo.Opt, error) {
+	opts, err := a.cfg.Connection.ClientOpts()
+	if err != nil {
+		return nil, &codeError{exitUsage, err}
+	}
+	return opts, nil
+}
+
+// connect returns a client of the cluster, which has answered. The caller
+// closes it.
+func (a *app) connect(ctx context.Context, more ...kgo.Opt) (*kgo.Client, error) {
+	opts, err := a.clientOpts()
+	if err != nil {
+		return nil, err
+	}
+	// Commands ask a few questions and go: the client need not spare the
+	// brokers by answering from what it asked before.
+	opts = append(opts, kgo.MetadataMinAge(100*time.Millisecond))
+	cl, err := kgo.NewClient(append(opts, more...)...)
+	if err != nil {
+		return nil, usageErrorf("making a client: %w", err)
+	}
+	if err := broker.Reach(ctx, cl, a.cfg.Connection.Timeout); err != nil {
+		cl.Close()
+		return nil, err
+	}
+	return cl, nil
+}
+
+// specs returns the topics of the application as they have to be.
+func (a *app) specs() []broker.TopicSpec { return a.cfg.Topics.Specs(a.cfg.Layout) }
+
+// requireTopics returns an error if one of the topics is missing or, if fit is
+// set, does not fit its spec.
+func (a *app) requireTopics(ctx context.Context, cl *kgo.Client, fit bool, names ...string) error {
+	var wanted []broker.TopicSpec
+	for _, name := range names {
+		spec := broker.TopicSpec{Name: name, Partitions: 1, AnyPartitions: true}
+		for _, s := range a.specs() {
+			if fit && s.Name == name {
+				spec = s
+			}
+		}
+		wanted = append(wanted, spec)
+	}
+	problems, err := broker.Check(ctx, cl, wanted)
+	if err != nil {
+		return err
+	}
+	return topicsError(problems)
+}
+
+// topicsError makes one line of problems, nil of none.
+func topicsError(problems []broker.Problem) error {
+	switch len(problems) {
+	case 0:
+		return nil
+	case 1:
+		return &codeError{exitTopics, fmt.Errorf("%s", problems[0])}
+	}
+	return &codeError{exitTopics, fmt.Errorf("%s; and %d more, which `handprint topics check` lists", problems[0], len(problems)-1)}
+}

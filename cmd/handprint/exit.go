@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"handprint/broker"
+	"handprint/state"
+)
+
+// Exit codes. They are part of the command line: scripts may rely on them.
+const (
+	exitOK          = 0
+	exitFailure     = 1   // something went wrong while running
+	exitUsage       = 2   // wrong arguments or configuration
+	exitUnreachable = 3   // no broker answered
+	exitState       = 4   // the state directory cannot be used
+	exitTopics      = 5   // a topic is missing or does not fit
+	exitInterrupted = 130 // ended by a signal before the work was done
+)
+
+const exitCodes = `Exit codes:
+  0    done
+  1    something went wrong while running
+  2    wrong arguments or configuration
+  3    no broker could be reached
+  4    the state directory cannot be used (locked, not writable, of a newer version)
+  5    a topic is missing or does not fit
+  130  interrupted before the work was done`
+
+// codeError is an error that knows its exit code.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string { return e.err.Error() }
+func (e *codeError) Unwrap() error { return e.err }
+
+// usageErrorf returns an error about how the command was called.
+func usageErrorf(format string, args ...any) error {
+	return &codeError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// exitCode returns the exit code that an error of a running command stands
+// for.
+func exitCode(err error) int {
+	var coded *codeError
+	var unreachable *broker.UnreachableError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &coded):
+		return coded.code
+	case errors.As(err, &unreachable):
+		return exitUnreachable
+	case errors.Is(err, state.ErrLocked), errors.Is(err, state.ErrNewerVersion),
+		errors.Is(err, state.ErrUnwritable), errors.Is(err, state.ErrNotAStore), errors.Is(err, state.ErrCorrupt):
+		return exitState
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	}
+	return exitFailure
+}
+
+// oneLine joins the lines of an error's text: one failure is one line on
+// standard error.
+func oneLine(err error) string {
+	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' })
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return printable(strings.Join(lines, "; "))
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"handprint/config"
+)
+
+// run runs one command line and returns its exit code.
+func run(ctx context.Context, s streams, args []string) int {
+	a := newApp(s)
+	root := a.root()
+	root.SetArgs(args)
+	called, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := exitCode(err)
+	if !a.running {
+		code = exitUsage
+	}
+	text := oneLine(err)
+	var coded *codeError
+	if code == exitUsage && !errors.As(err, &coded) && called != nil {
+		text += fmt.Sprintf(" (see %s --help)", called.CommandPath())
+	}
+	if code == exitInterrupted && errors.Is(err, context.Canceled) {
+		text = "interrupted"
+	}
+	fmt.Fprintf(s.err, "handprint: %s\n", text)
+	return code
+}
+
+// root returns the command line, with every command in the order of --help.
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "handprint",
+		Short: "Tell which attackers are the same hands",
+		Long: `handprint reads observations of attackers' behaviour from Kafka and tells, for
+every identity and every trait, whether it is stable, drifting, conflicted or
+looks like several actors. It links behaviour to opaque ids, never to people.
+
+Settings come from flags, from HANDPRINT_ environment variables and from a
+configuration file, in that order; docs/configuration.md lists them all.
+
+` + exitCodes,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		// Without this, cobra would show the help of a command line that names
+		// no command and call that a success.
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cmd.Help(); err != nil {
+				return err
+			}
+			return usageErrorf("no command given")
+		},
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	root.PersistentFlags().StringVar(&a.configFile, "config", "", "Configuration file (YAML).")
+	a.settings.Flags(root.PersistentFlags(), config.GroupLogging)
+	root.AddCommand(
+		a.ingestCommand(),
+		a.eventsCommand(),
+		a.rowsCommand(),
+		a.topicsCommand(),
+		a.versionCommand(),
+		a.referenceCommand(),
+	)
+	return root
+}

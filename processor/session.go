@@ -1,0 +1,130 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// leaveTimeout bounds the last requests of a session.
+const leaveTimeout = 5 * time.Second
+
+// open makes the session's client. It does not join the group yet.
+func (w *worker) open() error {
+	cfg := w.cfg
+	balancer := &taskBalancer{copies: func() map[int32]int64 { return copies(cfg.Store) }}
+	w.ownership, w.seen = newOwnership(cfg, balancer, w.wake), 0
+	w.lifetime, w.kill = context.WithCancel(context.Background())
+
+	name := cfg.ApplicationID + "-" + cfg.InstanceID + "-" + strconv.Itoa(w.n)
+	opts := []kgo.Opt{
+		kgo.ClientID(name),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.MaxBufferedRecords(1 << 18),
+	}
+	opts = append(opts, cfg.Client...)
+	opts = append(opts,
+		kgo.WithContext(w.lifetime),
+
+		kgo.TransactionalID(name),
+		kgo.TransactionTimeout(cfg.TransactionTimeout),
+		kgo.ProducerLinger(0),
+		kgo.RecordPartitioner(partitioner{commands: cfg.Commands, changelog: cfg.Changelog}),
+
+		kgo.ConsumerGroup(cfg.ApplicationID),
+		kgo.Balancers(balancer),
+		kgo.SessionTimeout(cfg.SessionTimeout),
+		kgo.HeartbeatInterval(min(3*time.Second, cfg.SessionTimeout/6)),
+		kgo.RebalanceTimeout(cfg.RebalanceTimeout),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsAssigned(w.ownership.onAssigned),
+		kgo.OnPartitionsRevoked(w.ownership.onRevoked),
+		kgo.OnPartitionsLost(w.ownership.onLost),
+		kgo.AdjustFetchOffsetsFn(w.ownership.onOffsets),
+
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchMaxWait(cfg.FetchMaxWait),
+		kgo.FetchMaxBytes(int32(min(cfg.MaxBatchBytes, 1<<30))),
+	)
+	if cfg.StaticMembership {
+		opts = append(opts, kgo.InstanceID(cfg.InstanceID+"-"+strconv.Itoa(w.n)))
+	}
+	if cfg.Fault != nil {
+		opts = append(opts, kgo.WithHooks(&w.batch))
+	}
+	session, err := kgo.NewGroupTransactSession(opts...)
+	if err != nil {
+		w.kill()
+		return err
+	}
+	w.session = session
+	w.batch.begin(session)
+	return nil
+}
+
+// join obtains a producer epoch, which ends whatever transaction a former
+// session or process under the same transactional id has left open, and only
+// then joins the group: so every task that the group gives to this session
+// comes after the epoch.
+func (w *worker) join(ctx context.Context) error {
+	limit, cancel := context.WithTimeout(ctx, w.cfg.TransactionTimeout+w.cfg.StartTimeout)
+	defer cancel()
+	if _, _, err := w.session.Client().ProducerID(limit); err != nil {
+		err = fmt.Errorf("worker %d: obtaining a producer id: %w", w.n, err)
+		if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) || errors.Is(err, kerr.InvalidTransactionTimeout) ||
+			errors.Is(err, kerr.ClusterAuthorizationFailed) {
+			return fatal(err)
+		}
+		return err
+	}
+	w.session.Client().AddConsumeTopics(w.cfg.consumed()...)
+	return nil
+}
+
+// close ends the session. After a simulated crash nothing is sent any more, as
+// if the process had been killed; otherwise the group is told, so that the
+// tasks move at once.
+func (w *worker) close(crashed bool) {
+	for _, t := range w.tasks {
+		if t.done != nil {
+			t.cancel()
+		}
+	}
+	if crashed {
+		w.kill()
+	}
+	w.session.AllowRebalance()
+	limit, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := w.session.Client().LeaveGroupContext(limit); err != nil && !crashed {
+		w.log.Warn("leaving the group failed, its tasks stay here until the session times out", "error", err)
+	}
+	w.kill()
+	w.session.Close()
+	// Only now has the client let go of the records that it had been given.
+	for _, t := range w.tasks {
+		w.drop(t)
+	}
+}
+
+// alive tells whether the session's client has not been killed.
+func (w *worker) alive() bool { return w.lifetime.Err() == nil }
+
+// partitioner sends commands and changelog records to the partition that they
+// name, and all others where Kafka's default partitioner would.
+type partitioner struct{ commands, changelog string }
+
+// ForTopic returns the partitioner of a topic.
+func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
+	if topic == p.commands || topic == p.changelog {
+		return kgo.ManualPartitioner().ForTopic(topic)
+	}
+	return kgo.StickyKeyPartitioner(nil).ForTopic(topic)
+}
