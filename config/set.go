@@ -195,11 +195,12 @@ func (f *flagText) Type() string {
 	return f.setting.Type
 }
 
-// Flags adds the settings of the groups to fs; no groups means all. Those of
-// low importance can be given but are not listed by --help.
-func (s *Set) Flags(fs *pflag.FlagSet, groups ...string) {
+// Flags adds settings to fs: those of the groups, and those that are named by
+// themselves. Without either it adds all. Those of low importance can be given
+// but are not listed by --help.
+func (s *Set) Flags(fs *pflag.FlagSet, groupsOrNames ...string) {
 	for _, st := range s.settings {
-		if len(groups) > 0 && !slices.Contains(groups, st.Group) {
+		if len(groupsOrNames) > 0 && !slices.Contains(groupsOrNames, st.Group) && !slices.Contains(groupsOrNames, st.Name) {
 			continue
 		}
 		f := s.flags[st.Name]

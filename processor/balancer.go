@@ -2,10 +2,12 @@ package processor
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -25,8 +27,9 @@ type taskBalancer struct {
 	// with the changelog offset that each has reached. May be nil.
 	copies func() map[int32]int64
 
-	mu   sync.Mutex
-	last map[string][]int32
+	mu     sync.Mutex
+	last   map[string][]int32
+	joined chan struct{} // not nil while joining; closed when that is over
 }
 
 var _ kgo.GroupBalancer = (*taskBalancer)(nil)
@@ -53,6 +56,7 @@ func (b *taskBalancer) JoinGroupMetadata(topics []string, owned map[string][]int
 	slices.SortFunc(meta.OwnedPartitions, func(a, b kmsg.ConsumerMemberMetadataOwnedPartition) int {
 		return cmp.Compare(a.Topic, b.Topic)
 	})
+	b.join()
 	if b.copies != nil {
 		meta.UserData = appendCopies(nil, b.copies())
 	}
@@ -73,7 +77,42 @@ func (b *taskBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int3
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.last = keep
+	if b.joined != nil {
+		close(b.joined)
+		b.joined = nil
+	}
 	return parsed, nil
+}
+
+func (b *taskBalancer) join() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.joined == nil {
+		b.joined = make(chan struct{})
+	}
+}
+
+// awaitJoined returns true when the client is not between asking to join a
+// generation of the group and having joined it, and false if that does not end
+// within the time given. Offsets that are committed in between carry the
+// generation before and are refused: the client looks up the generation first
+// and waits for the end of the join then.
+func (b *taskBalancer) awaitJoined(ctx context.Context, most time.Duration) bool {
+	b.mu.Lock()
+	joined := b.joined
+	b.mu.Unlock()
+	if joined == nil {
+		return true
+	}
+	timeout := time.NewTimer(most)
+	defer timeout.Stop()
+	select {
+	case <-joined:
+		return true
+	case <-timeout.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // assigned returns the assignment of the last rebalance. It must not be

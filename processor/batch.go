@@ -133,6 +133,11 @@ func (b *batch) steps(ctx context.Context) error {
 	return b.fault(AfterApply)
 }
 
+// joinPatience is how long a batch is held up by a join of the group, which
+// other members may delay for much longer, before it is given back so that
+// nothing of the rebalance waits for it.
+const joinPatience = 500 * time.Millisecond
+
 // poll sorts what was polled by task. A record of a task that does not run must
 // not be processed, and must not be committed with the others either, as the
 // client commits whatever was polled; so such a batch goes back as a whole. It
@@ -163,7 +168,7 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) error {
 		b.parts = append(b.parts, fetched{t, p.Records})
 		b.consumed[TopicPartition{p.Topic, p.Partition}] = p.Records[n-1].Offset + 1
 	})
-	if b.count == 0 || admitted && !b.w.ownership.takeMoved() {
+	if b.count == 0 || admitted && !b.w.ownership.takeMoved() && b.w.ownership.balancer.awaitJoined(ctx, joinPatience) {
 		return nil
 	}
 	b.clear()
@@ -281,6 +286,9 @@ func (b *batch) abort(ctx context.Context, cause error) error {
 // other answer may hide a commit whose reply was lost, and is treated as
 // unknown: the session ends, and the next one restores what was committed.
 func (b *batch) commit(ctx context.Context) error {
+	// A join that began with the batch in hand is about to end, as its
+	// callbacks wait for the batch.
+	b.w.ownership.balancer.awaitJoined(ctx, b.w.cfg.TransactionTimeout/2)
 	committed, err := b.session.End(kgo.PreTxnCommitFnContext(ctx, b.checkOffsets), kgo.TryCommit)
 	if crash := b.crash.Load(); crash != nil {
 		return crash

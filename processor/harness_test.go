@@ -210,7 +210,7 @@ func newCounter(task Task) (Handler, error) { return &counter{task}, nil }
 // openStore opens a store on fs.
 func openStore(t *testing.T, fs vfs.FS) *state.Store {
 	t.Helper()
-	s, err := state.Open("state", state.Options{FS: fs, CacheBytes: 1 << 20, MemtableBytes: 1 << 20, Logger: testLogger()})
+	s, err := state.Open("state", state.Options{FS: fs, CacheBytes: 1 << 20, MemtableBytes: 64 << 10, Logger: testLogger()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,6 +79,11 @@ func TestTasksMoveBetweenProcesses(t *testing.T) {
 	c.feed(testInput, 10, 1)
 	c.await(testOutput, 10*21*2)
 	three.halt()
+	for _, p := range []*running{one, two, three} {
+		if n := p.Status().Counters.Rejoins; n != 0 {
+			t.Errorf("a rebalance made %s join again %d times", p.cfg.InstanceID, n)
+		}
+	}
 	c.checkCounts(10, 21, testInput, testCommands)
 	c.checkStore(cfg)
 }

@@ -215,6 +215,44 @@ func TestRestoreWaitsForOpenTransaction(t *testing.T) {
 	}
 }
 
+// Until the end is reached, the store is as old as when the restore began: what
+// it read early may be deleted further up, by a deletion that is kept only so
+// long.
+func TestRestoreAgesUntilItsEnd(t *testing.T) {
+	c := newCluster(t)
+	l := newChangelog(t, c, "changelog")
+	store := newStore(t)
+	l.write(change{"a", "1"})
+	l.end(true)
+	began := l.clock.Now()
+	l.restore(store)
+	l.write(change{"a", "2"})
+	l.end(true)
+	l.write(change{"a", ""}) // stays open
+	l.clock.Advance(time.Hour)
+	reads := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Observe: true, Count: -1})
+	defer reads.Remove()
+	ctx, cancel := context.WithCancel(c.ctx)
+	done := make(chan error, 1)
+	go func() { _, err := l.restorer(store).run(ctx); done <- err }()
+	if err := reads.Wait(c.ctx, 3); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	<-done
+	if cp, _, err := store.Partition(0).Checkpoint(); err != nil || cp.Offset != 4 || !cp.At.Equal(began) {
+		t.Errorf("half way, the checkpoint is %+v, %v; want offset 4 at %v", cp, err, began)
+	}
+	l.end(true)
+	l.restore(store)
+	if cp, _, err := store.Partition(0).Checkpoint(); err != nil || cp.Offset != 6 || !cp.At.Equal(began.Add(time.Hour)) {
+		t.Errorf("at the end, the checkpoint is %+v, %v", cp, err)
+	}
+	if got := contents(t, store, 0); len(got) != 0 {
+		t.Errorf("the store has %v", got)
+	}
+}
+
 func TestRestoreEndsWithContext(t *testing.T) {
 	c := newCluster(t)
 	l := newChangelog(t, c, "changelog")

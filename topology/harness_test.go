@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -32,9 +33,11 @@ import (
 // real transactions, a store in memory and a clock that the test moves.
 type app struct {
 	t          testing.TB
+	prefix     string
 	names      topology.Names
 	partitions int32
 	config     topology.Config
+	fs         vfs.FS
 	store      *state.Store
 	rest       *topology.Rest
 	client     *kgo.Client
@@ -78,7 +81,7 @@ func newApp(t testing.TB, b *broker.Embedded, o options) *app {
 	if o.threads == 0 {
 		o.threads = 1
 	}
-	a := &app{t: t, broker: b, partitions: o.partitions, names: topology.DefaultNames(o.prefix, "app"), produced: make(map[processor.TopicPartition]int64)}
+	a := &app{t: t, broker: b, prefix: o.prefix, partitions: o.partitions, names: topology.DefaultNames(o.prefix, "app"), produced: make(map[processor.TopicPartition]int64)}
 	a.rest = topology.NewRest(a.names)
 	var err error
 	a.client, err = kgo.NewClient(append(b.ClientOpts(),
@@ -115,7 +118,7 @@ func newApp(t testing.TB, b *broker.Embedded, o options) *app {
 			OnCommit:      a.onCommit,
 			Fault:         o.fault,
 			Logger:        logger(),
-			FetchMaxWait:  5 * time.Second,
+			FetchMaxWait:  20 * time.Millisecond,
 		},
 	}
 	return a
@@ -127,7 +130,7 @@ func (a *app) open(fs vfs.FS) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	a.store = s
+	a.store, a.fs = s, fs
 }
 
 func (a *app) onCommit(c processor.Commit) {
@@ -136,8 +139,9 @@ func (a *app) onCommit(c processor.Commit) {
 		tp := processor.TopicPartition{Topic: r.Topic, Partition: r.Partition}
 		a.produced[tp] = max(a.produced[tp], r.Offset+1)
 	}
+	rest := a.rest
 	a.mu.Unlock()
-	a.rest.OnCommit(c)
+	rest.OnCommit(c)
 }
 
 // start runs the application until end.
@@ -176,18 +180,59 @@ func (a *app) put(records ...*kgo.Record) {
 // settle waits until there is nothing left to do.
 func (a *app) settle() {
 	a.t.Helper()
+	if err := a.await(); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// await waits until there is nothing left to do, or the application ends.
+func (a *app) await() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	waited := make(chan error, 1)
 	go func() { waited <- a.rest.Wait(ctx) }()
 	select {
 	case err := <-waited:
-		if err != nil {
-			a.t.Fatal(err)
-		}
+		return err
 	case err := <-a.finished:
-		a.t.Fatalf("the processor ended: %v", err)
+		a.finished <- err // for end
+		return fmt.Errorf("the processor ended: %w", err)
 	}
+}
+
+// forget begins anew what is known of the work that is left.
+func (a *app) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rest = topology.NewRest(a.names)
+}
+
+// catchUp tells an application that was started anew, after a crash of which
+// it is not known how far it came, what is left to do. offsets are those that
+// the group had committed before the start.
+func (a *app) catchUp(offsets map[processor.TopicPartition]int64) {
+	a.t.Helper()
+	a.rest.OnCommit(processor.Commit{Consumed: offsets})
+	for _, r := range a.read(a.names.Commands, a.names.Observations, a.names.IdentityEvents) {
+		a.rest.Expect(r.Topic, r.Partition, r.Offset)
+	}
+}
+
+// offsets are what the group has committed.
+func (a *app) offsets() map[processor.TopicPartition]int64 {
+	a.t.Helper()
+	fetched, err := kadm.NewClient(a.client).FetchOffsets(context.Background(), a.config.Runtime.ApplicationID)
+	if err == nil {
+		err = fetched.Error()
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	offsets := make(map[processor.TopicPartition]int64)
+	fetched.Each(func(o kadm.OffsetResponse) {
+		offsets[processor.TopicPartition{Topic: o.Topic, Partition: o.Partition}] = o.At
+	})
+	return offsets
 }
 
 // ends are the offsets behind the last records of the outputs.
@@ -226,14 +271,14 @@ func readCommitted(t testing.TB, b *broker.Embedded, topics ...string) []*kgo.Re
 	if err != nil {
 		t.Fatal(err)
 	}
-	left := 0
+	left := make(map[processor.TopicPartition]bool)
 	ends.Each(func(o kadm.ListedOffset) {
 		if o.Offset > 0 {
-			left++
+			left[processor.TopicPartition{Topic: o.Topic, Partition: o.Partition}] = true
 		}
 	})
 	var records []*kgo.Record
-	for left > 0 {
+	for len(left) > 0 {
 		fetches := cl.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
 			t.Fatalf("reading the outputs: %v", err)
@@ -242,8 +287,10 @@ func readCommitted(t testing.TB, b *broker.Embedded, topics ...string) []*kgo.Re
 			if !r.Attrs.IsControl() {
 				records = append(records, r)
 			}
-			if end, _ := ends.Lookup(r.Topic, r.Partition); r.Offset == end.Offset-1 {
-				left--
+			// What stands at the end may be of a transaction that is aborted
+			// later; then the marker behind it tells.
+			if end, _ := ends.Lookup(r.Topic, r.Partition); r.Offset >= end.Offset-1 {
+				delete(left, processor.TopicPartition{Topic: r.Topic, Partition: r.Partition})
 			}
 		})
 	}

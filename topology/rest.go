@@ -3,6 +3,7 @@ package topology
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type Rest struct {
 	mu      sync.Mutex
 	written map[processor.TopicPartition]int64 // the offset after the last record
 	read    map[processor.TopicPartition]int64
+	emitted map[processor.TopicPartition]int64 // the same of the outputs
 	changed chan struct{} // closed and replaced with each commit
 }
 
@@ -35,6 +37,7 @@ func NewRest(names Names) *Rest {
 		names:   names,
 		written: make(map[processor.TopicPartition]int64),
 		read:    make(map[processor.TopicPartition]int64),
+		emitted: make(map[processor.TopicPartition]int64),
 		changed: make(chan struct{}),
 	}
 }
@@ -52,10 +55,12 @@ func (r *Rest) OnCommit(c processor.Commit) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range c.Produced {
+		tp := processor.TopicPartition{Topic: p.Topic, Partition: p.Partition}
+		into := r.emitted
 		if p.Topic == r.names.Commands {
-			tp := processor.TopicPartition{Topic: p.Topic, Partition: p.Partition}
-			r.written[tp] = max(r.written[tp], p.Offset+1)
+			into = r.written
 		}
+		into[tp] = max(into[tp], p.Offset+1)
 	}
 	for tp, next := range c.Consumed {
 		r.read[tp] = max(r.read[tp], next)
@@ -78,6 +83,20 @@ func (r *Rest) look() (left int64, changed <-chan struct{}) {
 		left += max(0, end-r.read[tp])
 	}
 	return left, r.changed
+}
+
+// Emitted returns where the outputs end in the topics named: the offset after
+// the last committed record of each partition that has one.
+func (r *Rest) Emitted(topics ...string) map[processor.TopicPartition]int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ends := make(map[processor.TopicPartition]int64)
+	for tp, end := range r.emitted {
+		if slices.Contains(topics, tp.Topic) {
+			ends[tp] = end
+		}
+	}
+	return ends
 }
 
 // Wait returns when there is nothing left to do.
@@ -122,4 +141,16 @@ func (p commandPartitioner) ForTopic(topic string) kgo.TopicPartitioner {
 		return kgo.ManualPartitioner().ForTopic(topic)
 	}
 	return p.byKey.ForTopic(topic)
+}
+
+// OnProduceRecordUnbuffered makes a Rest a hook of the producer that fills the
+// input topics (kgo.HookProduceRecordUnbuffered): it is told of each record.
+func (r *Rest) OnProduceRecordUnbuffered(rec *kgo.Record, err error) {
+	if err != nil {
+		return
+	}
+	switch rec.Topic {
+	case r.names.Observations, r.names.IdentityEvents, r.names.Commands:
+		r.Expect(rec.Topic, rec.Partition, rec.Offset)
+	}
 }

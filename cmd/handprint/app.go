@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -44,9 +45,24 @@ func newApp(s streams) *app {
 	a.settings = config.Declare(&a.cfg)
 	a.settings.Group(config.GroupCowrie)
 	for _, p := range a.cowrie.Params() {
-		a.settings.Foreign("cowrie-"+p.Name, paramType(p), p.Default, p.Range, p.Usage, p.Set, p.Get, config.Important(config.Low))
+		a.settings.Foreign("cowrie-"+p.Name, paramType(p), p.Default, p.Range, p.Usage, a.setCowrie(p), p.Get, config.Important(config.Low))
 	}
 	return a
+}
+
+// setCowrie returns the function that sets p. A value out of range is an error
+// of that setting; how two settings go together is looked at when all are set.
+func (a *app) setCowrie(p cowrie.Param) func(string) error {
+	about := "setting " + p.Name + ": "
+	return func(text string) error {
+		err := p.Set(text)
+		if err == nil {
+			if err = a.cowrie.Validate(); err == nil || !strings.HasPrefix(err.Error(), about) {
+				return nil
+			}
+		}
+		return errors.New(strings.TrimPrefix(err.Error(), about))
+	}
 }
 
 // paramType names the kind of a number of the Cowrie adapter by its notation.
@@ -57,11 +73,12 @@ func paramType(p cowrie.Param) string {
 	return "number"
 }
 
-// configure gives cmd the flags of the setting groups and makes it read the
+// configure gives cmd the flags of setting groups, or of settings by their
+// names, and makes it read the
 // configuration before it runs. Every command that needs a setting goes
 // through here.
-func (a *app) configure(cmd *cobra.Command, groups ...string) *cobra.Command {
-	a.settings.Flags(cmd.Flags(), groups...)
+func (a *app) configure(cmd *cobra.Command, groupsOrNames ...string) *cobra.Command {
+	a.settings.Flags(cmd.Flags(), groupsOrNames...)
 	cmd.PreRunE = func(*cobra.Command, []string) error { return a.load() }
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

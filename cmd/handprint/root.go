@@ -37,7 +37,7 @@ func run(ctx context.Context, s streams, args []string) int {
 
 // root returns the command line, with every command in the order of --help.
 func (a *app) root() *cobra.Command {
-	root := &cobra.Command{
+	root := parent(&cobra.Command{
 		Use:   "handprint",
 		Short: "Tell which attackers are the same hands",
 		Long: `handprint reads observations of attackers' behaviour from Kafka and tells, for
@@ -50,16 +50,7 @@ configuration file, in that order; docs/configuration.md lists them all.
 ` + exitCodes,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		// Without this, cobra would show the help of a command line that names
-		// no command and call that a success.
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := cmd.Help(); err != nil {
-				return err
-			}
-			return usageErrorf("no command given")
-		},
-	}
+	})
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
@@ -67,12 +58,30 @@ configuration file, in that order; docs/configuration.md lists them all.
 	root.PersistentFlags().StringVar(&a.configFile, "config", "", "Configuration file (YAML).")
 	a.settings.Flags(root.PersistentFlags(), config.GroupLogging)
 	root.AddCommand(
+		a.demoCommand(),
+		a.replayCommand(),
+		a.runCommand(),
 		a.ingestCommand(),
 		a.eventsCommand(),
 		a.rowsCommand(),
 		a.topicsCommand(),
+		a.topologyCommand(),
 		a.versionCommand(),
 		a.referenceCommand(),
 	)
 	return root
+}
+
+// parent makes a command of commands. Called without one it shows its help, and
+// that is a wrong call: cobra would call it a success, and a wrong name too.
+func parent(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cmd.SetOut(cmd.ErrOrStderr())
+		if err := cmd.Help(); err != nil {
+			return err
+		}
+		return usageErrorf("no command given")
+	}
+	return cmd
 }

@@ -15,13 +15,13 @@ import (
 )
 
 func (a *app) topicsCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	cmd := parent(&cobra.Command{
 		Use:   "topics",
 		Short: "List, create and check the topics",
 		Example: `  handprint topics list --brokers a:9092
   handprint topics create --brokers a:9092 --partitions 12 --replication-factor 3
   handprint topics check --brokers a:9092 --partitions 12`,
-	}
+	})
 	asJSON := false
 	cmd.PersistentFlags().BoolVar(&asJSON, "json", false, "Print JSON.")
 	groups := []string{config.GroupConnection, config.GroupApplication, config.GroupTopics}

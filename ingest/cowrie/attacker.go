@@ -44,3 +44,13 @@ func evidence(sensor, session string) string {
 func observationID(evidence, primitive string) string {
 	return uuid.NewSHA1(observationSpace, []byte(evidence+" "+primitive)).String()
 }
+
+// Attacker returns the attacker_uuid of a source address, and whether it can
+// be read as one.
+func Attacker(address string) (id string, ok bool) {
+	addr, ok := parseAddress([]byte(address))
+	if !ok {
+		return "", false
+	}
+	return attackerID(addr), true
+}

@@ -1,0 +1,9 @@
+// Package load makes observations as a fleet of honeypots would see them, the
+// same ones for the same seed: attackers of which a few do most of the work,
+// sessions that yield a number of primitives each, values that mostly stay what
+// they were and now and then change, attackers that a clusterer has linked, and
+// records that a sensor with another partitioner has put into the wrong
+// partition.
+//
+// It knows the format of the records and nothing of brokers.
+package load

@@ -1,0 +1,208 @@
+package load
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+
+	"handprint/attribution"
+	"handprint/canonical"
+)
+
+// Config says what the load is like.
+type Config struct {
+	Seed       uint64
+	Attackers  int   // at least 1
+	Partitions int32 // of the observations; at least 1
+	// Skew is the exponent of Zipf's law by which sessions fall to attackers,
+	// above 1: the larger, the more a few of them do. 0: DefaultSkew.
+	Skew float64
+	// Session is how many primitives a session yields on average, at least 1.
+	// 0: DefaultSession.
+	Session int
+	// Change is how often a value is another one than the attacker's usual,
+	// from 0 to 1.
+	Change float64
+	// Linked is the share of the attackers, from 0 to 1, that Events assigns to
+	// identities of LinkedSize each.
+	Linked float64
+	// Misrouted is the share of the records, from 0 to 1, that lie in another
+	// partition than their key's.
+	Misrouted float64
+}
+
+// The defaults of Config. With these, and 50 observations for each attacker,
+// there are about 0.4 transitions for an observation.
+const (
+	DefaultSkew    = 1.1
+	DefaultSession = 20
+)
+
+// LinkedSize is how many attackers share an identity that Events has formed.
+const LinkedSize = 4
+
+// Start is the ts of the first observation, and Step the seconds from one to
+// the next: the ts of an observation tells which one it is. Both are exact as
+// doubles.
+const (
+	Start = 1_700_000_000.0
+	Step  = 0.25
+)
+
+// Record is one observation. Its slices are valid until the next one is made.
+type Record struct {
+	Key       []byte
+	Value     []byte
+	Partition int32
+}
+
+// Generator makes records, one after the other. It is for one goroutine.
+type Generator struct {
+	cfg        Config
+	rnd        *rand.Rand
+	zipf       *rand.Zipf
+	primitives []primitive
+
+	n        int64 // records made
+	attacker uint64
+	session  uint64
+	left     int // records of the session in hand
+	at       int // which primitive comes next
+	stride   int
+	record   Record
+	scratch  []byte
+}
+
+// New returns a generator at its first record.
+func New(cfg Config) (*Generator, error) {
+	if cfg.Skew == 0 {
+		cfg.Skew = DefaultSkew
+	}
+	if cfg.Session == 0 {
+		cfg.Session = DefaultSession
+	}
+	share := func(f float64) bool { return f >= 0 && f <= 1 }
+	switch {
+	case cfg.Attackers < 1 || cfg.Partitions < 1 || cfg.Session < 1:
+		return nil, fmt.Errorf("load of %d attackers on %d partitions in sessions of %d", cfg.Attackers, cfg.Partitions, cfg.Session)
+	case !(cfg.Skew > 1):
+		return nil, fmt.Errorf("load with a skew of %v, must be above 1", cfg.Skew)
+	case !share(cfg.Change) || !share(cfg.Linked) || !share(cfg.Misrouted):
+		return nil, fmt.Errorf("load with a share that is not from 0 to 1: change %v, linked %v, misrouted %v", cfg.Change, cfg.Linked, cfg.Misrouted)
+	}
+	g := &Generator{cfg: cfg, rnd: rand.New(rand.NewPCG(cfg.Seed, 0x68616e647072696e))}
+	g.zipf = rand.NewZipf(g.rnd, cfg.Skew, math.Max(1, float64(cfg.Attackers)/20), uint64(cfg.Attackers-1))
+	for _, name := range attribution.DefaultRegistry().Names() {
+		g.primitives = append(g.primitives, newPrimitive(attribution.DefaultRegistry().Lookup([]byte(name))))
+	}
+	return g, nil
+}
+
+// Next returns the next record.
+func (g *Generator) Next() *Record {
+	if g.left == 0 {
+		g.begin()
+	}
+	g.left--
+	p := &g.primitives[g.at]
+	g.at = (g.at + g.stride) % len(g.primitives)
+
+	r := &g.record
+	r.Key = appendUUID(r.Key[:0], attackerNamespace, g.attacker)
+	r.Partition = attribution.AttackerPartition(r.Key, g.cfg.Partitions)
+	if g.cfg.Partitions > 1 && g.rnd.Float64() < g.cfg.Misrouted {
+		r.Partition = (r.Partition + 1) % g.cfg.Partitions
+	}
+	ts := Start + float64(g.n)*Step
+	b := append(r.Value[:0], `{"id":"`...)
+	b = appendUUID(b, recordNamespace, uint64(g.n))
+	b = append(b, `","attacker_uuid":"`...)
+	b = append(b, r.Key...)
+	b = append(b, `","primitive":"`...)
+	b = append(b, p.name...)
+	b = append(b, `","value":`...)
+	b = g.value(b, p)
+	b = append(b, `,"confidence":`...)
+	b = canonical.AppendFloat(b, float64(50+g.rnd.IntN(51))/100)
+	b = append(b, `,"window_start_ts":`...)
+	b = canonical.AppendFloat(b, ts-90)
+	b = append(b, `,"window_end_ts":`...)
+	b = canonical.AppendFloat(b, ts)
+	b = append(b, `,"source":"cowrie-`...)
+	b = strconv.AppendUint(b, g.session%7, 10)
+	b = append(b, `","evidence_ref":"cowrie/`...)
+	b = appendHex(b, mix(g.session))
+	b = append(b, `","envelope_v":1,"ts":`...)
+	b = canonical.AppendFloat(b, ts)
+	r.Value = append(b, '}')
+	g.n++
+	return r
+}
+
+// begin starts a session: an attacker, and which of the primitives it yields.
+func (g *Generator) begin() {
+	g.session++
+	g.attacker = g.zipf.Uint64()
+	g.left = min(len(g.primitives), 1+g.rnd.IntN(2*g.cfg.Session-1))
+	g.at = g.rnd.IntN(len(g.primitives))
+	for g.stride = 1 + g.rnd.IntN(len(g.primitives)-1); gcd(g.stride, len(g.primitives)) > 1; {
+		g.stride = 1 + g.rnd.IntN(len(g.primitives)-1)
+	}
+}
+
+// Events yields the identity events that link Linked of the attackers, each
+// with its key. The slices are valid until yield returns.
+func (g *Generator) Events(yield func(key, value []byte) bool) {
+	n := uint64(float64(g.cfg.Attackers) * g.cfg.Linked)
+	var key, value []byte
+	for first := uint64(0); first < n; first += LinkedSize {
+		key = appendUUID(key[:0], identityNamespace, first)
+		value = append(value[:0], `{"type":"identity.formed","identity_uuid":"`...)
+		value = append(append(value, key...), `","observation_uuids":[`...)
+		for i := range min(LinkedSize, n-first) {
+			if i > 0 {
+				value = append(value, ',')
+			}
+			// Spread over the attackers, so that it is not the busiest that are
+			// linked, nor the idlest.
+			value = appendUUID(append(value, '"'), attackerNamespace, (first+i)*uint64(g.cfg.Attackers)/n)
+			value = append(value, '"')
+		}
+		if !yield(key, append(value, ']', '}')) {
+			return
+		}
+	}
+}
+
+const (
+	attackerNamespace = 0x61
+	identityNamespace = 0x69
+	recordNamespace   = 0x72
+)
+
+// appendUUID appends an id that looks like any other, the same for the same n.
+func appendUUID(dst []byte, namespace, n uint64) []byte {
+	var u attribution.UUID
+	binary.BigEndian.PutUint64(u[:8], mix(namespace<<56|n))
+	binary.BigEndian.PutUint64(u[8:], mix(namespace<<48|n))
+	u[6] = u[6]&0x0f | 0x40
+	u[8] = u[8]&0x3f | 0x80
+	return u.AppendText(dst)
+}
+
+// mix is the finalizer of SplitMix64: a permutation without visible order.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+func gcd(a, b int) int {
+	for b > 0 {
+		a, b = b, a%b
+	}
+	return a
+}

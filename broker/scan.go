@@ -1,0 +1,187 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	scanFetchBytes = 8 << 20
+	scanMaxWait    = 500 * time.Millisecond
+	scanRetry      = 200 * time.Millisecond // after an answer that a new leader may better
+	scanRetries    = 25
+)
+
+// Scan gives every committed record that the topics hold now to each, topic by
+// topic and partition by partition in order, and returns. What is added
+// meanwhile is left out, and so is what belongs to transactions that are open.
+// An error of each ends it and is returned as it is. Records are each's to
+// keep.
+//
+// It speaks the fetch protocol itself. A consuming client cannot tell how far
+// it has read: where a log ends with the marker of a transaction, with an
+// aborted one or with a batch that compaction has emptied, it returns nothing,
+// and who waits for the last offset waits for ever.
+func Scan(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, topics ...string) error {
+	adm := kadm.NewClient(cl)
+	ends, err := adm.ListCommittedOffsets(ctx, topics...)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("asking for the newest offsets: %w", err)
+	}
+	starts, err := adm.ListStartOffsets(ctx, topics...)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("asking for the oldest offsets: %w", err)
+	}
+	for _, topic := range topics {
+		for _, p := range slices.Sorted(maps.Keys(ends[topic])) {
+			start, _ := starts.Lookup(topic, p)
+			s := &scan{cl: cl, topic: topic, partition: p, position: start.Offset, end: ends[topic][p].Offset}
+			if err := s.run(ctx, each); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// scan reads one partition.
+type scan struct {
+	cl        *kgo.Client
+	topic     string
+	partition int32
+	position  int64 // the next offset to read
+	end       int64 // where to stop
+	id        [16]byte
+	leader    int32
+	located   bool
+}
+
+func (s *scan) run(ctx context.Context, each func(*kgo.Record) error) error {
+	decompressor := kgo.DefaultDecompressor()
+	failures := 0
+	for s.position < s.end {
+		resp, err := s.fetch(ctx)
+		if err == nil {
+			var fp kgo.FetchPartition
+			before := s.position
+			fp, s.position = kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+				Offset: s.position, IsolationLevel: kgo.ReadCommitted(), Topic: s.topic, Partition: s.partition,
+			}, resp, decompressor, nil)
+			for _, r := range fp.Records {
+				if r.Offset >= s.end {
+					break
+				}
+				if err := each(r); err != nil {
+					return err
+				}
+			}
+			switch {
+			case errors.Is(fp.Err, kerr.OffsetOutOfRange) && resp.LogStartOffset > before:
+				s.position = resp.LogStartOffset // retention was quicker
+			case fp.Err != nil:
+				err = fp.Err
+			case s.position > before:
+				failures = 0
+				continue
+			case resp.HighWatermark < s.end:
+				err = fmt.Errorf("the log now ends at %d", resp.HighWatermark)
+			}
+		}
+		if err == nil {
+			err = errors.New("no progress")
+		}
+		failures++
+		if ctx.Err() != nil || failures > scanRetries || !s.again(err) {
+			return fmt.Errorf("reading %s[%d] at offset %d: %w", s.topic, s.partition, s.position, err)
+		}
+		select {
+		case <-time.After(scanRetry):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// again reports whether to try again after err, which then begins by asking
+// for the leader.
+func (s *scan) again(err error) bool {
+	s.located = false
+	var k *kerr.Error
+	return !errors.As(err, &k) || k.Retriable
+}
+
+func (s *scan) fetch(ctx context.Context) (*kmsg.FetchResponseTopicPartition, error) {
+	if err := s.locate(ctx); err != nil {
+		return nil, err
+	}
+	req := kmsg.NewPtrFetchRequest()
+	req.MaxWaitMillis = int32(scanMaxWait.Milliseconds())
+	req.MinBytes, req.MaxBytes, req.IsolationLevel = 1, scanFetchBytes, 1
+	t := kmsg.NewFetchRequestTopic()
+	t.Topic, t.TopicID = s.topic, s.id
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.Partition, p.FetchOffset, p.PartitionMaxBytes = s.partition, s.position, scanFetchBytes
+	t.Partitions = append(t.Partitions, p)
+	req.Topics = append(req.Topics, t)
+	resp, err := req.RequestWith(ctx, s.cl.Broker(int(s.leader)))
+	if err != nil {
+		return nil, err
+	}
+	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+		return nil, err
+	}
+	for i := range resp.Topics {
+		for j := range resp.Topics[i].Partitions {
+			if p := &resp.Topics[i].Partitions[j]; p.Partition == s.partition {
+				return p, nil
+			}
+		}
+	}
+	return nil, errors.New("a fetch was answered without the partition that it asked for")
+}
+
+// locate finds the partition's leader and the topic's id.
+func (s *scan) locate(ctx context.Context) error {
+	if s.located {
+		return nil
+	}
+	req := kmsg.NewPtrMetadataRequest()
+	rt := kmsg.NewMetadataRequestTopic()
+	rt.Topic = kmsg.StringPtr(s.topic)
+	req.Topics = append(req.Topics, rt)
+	resp, err := req.RequestWith(ctx, s.cl)
+	if err != nil {
+		return err
+	}
+	for _, t := range resp.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return err
+		}
+		for _, p := range t.Partitions {
+			if p.Partition != s.partition {
+				continue
+			}
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return err
+			}
+			s.id, s.leader, s.located = t.TopicID, p.Leader, true
+			return nil
+		}
+	}
+	return kerr.UnknownTopicOrPartition
+}

@@ -1,0 +1,118 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func scanned(ctx context.Context, t *testing.T, cl *kgo.Client, topics ...string) string {
+	t.Helper()
+	var got []string
+	err := Scan(ctx, cl, func(r *kgo.Record) error { got = append(got, string(r.Value)); return nil }, topics...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(got, " ")
+}
+
+func TestScanEndsWhereNoRecordIs(t *testing.T) {
+	ctx := deadline(t)
+	e := start(t, Options{})
+	tx, reader := client(t, e, kgo.TransactionalID("tx")), client(t, e)
+	if _, err := Ensure(ctx, tx, []TopicSpec{
+		{Name: "log", Partitions: 1, ReplicationFactor: -1},
+		{Name: "table", Partitions: 2, ReplicationFactor: -1, Configs: map[string]string{cleanupPolicy: "compact"}},
+		{Name: "empty", Partitions: 1, ReplicationFactor: -1},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := scanned(ctx, t, reader, "empty", "log"); got != "" {
+		t.Errorf("empty topics: %s", got)
+	}
+	transact(ctx, t, tx, "log", kgo.TryCommit, "a", "b")
+	transact(ctx, t, tx, "log", kgo.TryAbort, "never")
+	if got := scanned(ctx, t, reader, "log"); got != "a b" {
+		t.Errorf("after an abort: %s", got)
+	}
+	transact(ctx, t, tx, "table", kgo.TryCommit, "1", "2")
+	transact(ctx, t, tx, "table", kgo.TryCommit, "3")
+	e.Fake().Compact()
+	if got := scanned(ctx, t, reader, "log", "table"); !strings.HasPrefix(got, "a b ") || !strings.HasSuffix(got, "3") {
+		t.Errorf("after compaction: %s", got)
+	}
+	if err := tx.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.ProduceSync(ctx, &kgo.Record{Topic: "log", Value: []byte("open")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if got := scanned(ctx, t, reader, "log"); got != "a b" {
+		t.Errorf("with an open transaction: %s", got)
+	}
+}
+
+func TestScanReadsEveryPartitionInOrder(t *testing.T) {
+	ctx := deadline(t)
+	e := start(t, Options{})
+	cl := client(t, e, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(1<<10))
+	if _, err := Ensure(ctx, cl, []TopicSpec{{Name: "log", Partitions: 3, ReplicationFactor: -1}}); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for p := range int32(3) {
+		for i := range 200 {
+			v := fmt.Sprintf("%d-%03d", p, i)
+			want = append(want, v)
+			cl.Produce(ctx, &kgo.Record{Topic: "log", Partition: p, Value: []byte(v)}, nil)
+		}
+	}
+	if err := cl.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Fields(scanned(ctx, t, cl, "log")); !slices.Equal(got, want) {
+		t.Errorf("%d records of %d, or in another order", len(got), len(want))
+	}
+	stop := errors.New("stop")
+	if err := Scan(ctx, cl, func(*kgo.Record) error { return stop }, "log"); !errors.Is(err, stop) {
+		t.Errorf("an error of the caller's: %v", err)
+	}
+}
+
+func TestScanTriesAgainWhatANewLeaderMayBetter(t *testing.T) {
+	ctx := deadline(t)
+	e := start(t, Options{})
+	cl := client(t, e)
+	if _, err := Ensure(ctx, cl, []TopicSpec{{Name: "log", Partitions: 1, ReplicationFactor: -1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "log", Value: []byte("a")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	answer := func(code int16) {
+		e.Fake().ControlKey(1, func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+			resp := kreq.ResponseKind().(*kmsg.FetchResponse)
+			resp.ErrorCode = code
+			return resp, nil, true
+		})
+	}
+	answer(kerr.NotLeaderForPartition.Code)
+	if got := scanned(ctx, t, cl, "log"); got != "a" {
+		t.Errorf("after one failure: %q", got)
+	}
+	answer(kerr.TopicAuthorizationFailed.Code)
+	err := Scan(ctx, cl, func(*kgo.Record) error { return nil }, "log")
+	if err == nil || !strings.HasPrefix(err.Error(), "reading log[0] at offset 0: ") || !errors.Is(err, kerr.TopicAuthorizationFailed) {
+		t.Errorf("without the right to read: %v", err)
+	}
+	if err := Scan(ctx, cl, func(*kgo.Record) error { return nil }, "missing"); err == nil {
+		t.Error("no error for a missing topic")
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/attribution"
+	"handprint/engine"
+	"handprint/processor"
+	"handprint/state"
+	"handprint/topology"
+)
+
+// engineConfig returns what the tasks compute, as it is configured.
+func (a *app) engineConfig() (engine.Config, error) {
+	c := engine.Config{
+		Thresholds:  a.cfg.Thresholds,
+		Registry:    attribution.DefaultRegistry(),
+		RecordLimit: a.cfg.Values.RecordSizeLimit,
+		Strict:      a.cfg.Values.Strict,
+		Counters:    new(engine.Counters),
+	}
+	if name := a.cfg.Values.RegistryFile; name != "" {
+		file, err := os.Open(name)
+		if err != nil {
+			return c, usageErrorf("registry-file: %w", err)
+		}
+		defer file.Close()
+		if c.Registry, err = attribution.ReadRegistry(file); err != nil {
+			return c, usageErrorf("registry-file %s: %w", name, err)
+		}
+	}
+	return c, nil
+}
+
+// application returns the application as it is configured, on the cluster that
+// client options name. It has no store yet.
+func (a *app) application(client []kgo.Opt) (topology.Config, error) {
+	e, err := a.engineConfig()
+	if err != nil {
+		return topology.Config{}, err
+	}
+	r := &a.cfg.Runtime
+	return topology.Config{
+		Names:         a.cfg.Topics,
+		Engine:        e,
+		SweepInterval: r.SweepInterval,
+		Runtime: processor.Config{
+			ApplicationID:      a.cfg.Application.ID,
+			InstanceID:         r.InstanceID,
+			StaticMembership:   r.StaticMembership,
+			Client:             client,
+			Partitions:         a.cfg.Layout.Partitions,
+			Threads:            r.Threads,
+			HeartbeatInterval:  r.HeartbeatInterval,
+			MaxBatchRecords:    r.BatchRecords,
+			MaxBatchBytes:      r.BatchBytes,
+			TransactionTimeout: r.TransactionTimeout,
+			SessionTimeout:     r.SessionTimeout,
+			RebalanceTimeout:   r.RebalanceTimeout,
+			StartTimeout:       a.cfg.Connection.Timeout,
+			ChangelogRetention: a.cfg.Layout.TombstoneLifetime,
+			Logger:             a.log,
+		},
+	}, nil
+}
+
+// openStore opens the store in the state directory and gives the application
+// its instance id, which is kept there.
+func (a *app) openStore(c *topology.Config, dir string) error {
+	store, err := state.Open(filepath.Join(dir, "store"), state.Options{Logger: a.log})
+	if err != nil {
+		return err
+	}
+	if c.Runtime.InstanceID == "" {
+		if c.Runtime.InstanceID, err = instanceID(dir); err != nil {
+			return errors.Join(&codeError{exitState, err}, store.Close())
+		}
+	}
+	c.Runtime.Store = store
+	return nil
+}
+
+// instanceID reads the name of this process among those of the application
+// from the state directory, and makes one if there is none.
+func instanceID(dir string) (string, error) {
+	name := filepath.Join(dir, "instance-id")
+	text, err := os.ReadFile(name)
+	if id := strings.TrimSpace(string(text)); err == nil && id != "" {
+		return id, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("reading the instance id: %w", err)
+	}
+	id := strings.ToLower(rand.Text()[:12])
+	if err := os.WriteFile(name, []byte(id+"\n"), 0o644); err != nil {
+		return "", fmt.Errorf("keeping the instance id: %w", err)
+	}
+	return id, nil
+}

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/attribution"
+	"handprint/broker"
+	"handprint/config"
+	"handprint/schemas"
+)
+
+// The types of events, as --type names them.
+const (
+	typeStateChanged = "state_changed"
+	typeSuspected    = "multi_actor_suspected"
+)
+
+// eventsQuery is what the flags of `handprint events` ask for.
+type eventsQuery struct {
+	filter
+	from     string
+	types    []string
+	untilEnd bool
+	output   output
+}
+
+func (a *app) eventsCommand() *cobra.Command {
+	var q eventsQuery
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "Follow transitions and suspicions as they happen",
+		Long: `Follow the events that handprint sends: attribution.profile.state_changed and
+attribution.profile.multi_actor_suspected. Only committed events are shown. On a
+terminal each is a line for people, elsewhere one JSON object a line, as it was
+sent.`,
+		Example: `  handprint events --brokers a:9092
+  handprint events --from beginning --until-end -o json > events.ndjson
+  handprint events --type multi_actor_suspected
+  handprint events --primitive 'toolchain.*' --state drifting --state conflicted`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.events(cmd.Context(), &q) },
+	}
+	q.flags(cmd)
+	cmd.Flags().StringVar(&q.from, "from", "now", "Where to begin: beginning or now.")
+	cmd.Flags().StringSliceVar(&q.types, "type", []string{typeStateChanged, typeSuspected}, "Only events of these types.")
+	cmd.Flags().BoolVar(&q.untilEnd, "until-end", false, "End with the last event that there is now, instead of waiting for more.")
+	outputFlag(cmd, &q.output)
+	complete(cmd, "from", "beginning", "now")
+	complete(cmd, "type", typeStateChanged, typeSuspected)
+	return a.configure(cmd, config.GroupConnection, config.GroupTopics)
+}
+
+func (a *app) events(ctx context.Context, q *eventsQuery) error {
+	pretty, err := a.pretty(q.output)
+	if err != nil {
+		return err
+	}
+	if err := q.parse(); err != nil {
+		return err
+	}
+	var topics []string
+	for _, t := range q.types {
+		switch t {
+		case typeStateChanged:
+			topics = append(topics, a.cfg.Topics.StateChanged)
+		case typeSuspected:
+			topics = append(topics, a.cfg.Topics.MultiActorSuspects)
+		default:
+			return usageErrorf("flag --type: must be %s or %s, is %s", typeStateChanged, typeSuspected, t)
+		}
+	}
+	start := kgo.NewOffset().AtEnd()
+	switch q.from {
+	case "now":
+	case "beginning":
+		start = kgo.NewOffset().AtStart()
+	default:
+		return usageErrorf("flag --from: must be beginning or now, is %s", q.from)
+	}
+	if q.untilEnd && q.from == "now" {
+		return usageErrorf("flag --until-end: needs --from beginning; from now there is nothing until the end")
+	}
+	var more []kgo.Opt
+	if !q.untilEnd {
+		more = []kgo.Opt{kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(start), kgo.FetchIsolationLevel(kgo.ReadCommitted())}
+	}
+	cl, err := a.connect(ctx, more...)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	if err := a.requireTopics(ctx, cl, false, topics...); err != nil {
+		return err
+	}
+	p := &eventPrinter{app: a, query: q, pretty: pretty, palette: palette(a.coloured()), out: bufio.NewWriter(a.out)}
+	if q.untilEnd {
+		if err := broker.Scan(ctx, cl, p.print, topics...); err != nil {
+			return errors.Join(err, p.out.Flush())
+		}
+		return p.out.Flush()
+	}
+	return follow(ctx, cl, p)
+}
+
+// follow prints until ctx ends, which is how following ends well.
+func follow(ctx context.Context, cl *kgo.Client, p *eventPrinter) error {
+	for {
+		fetches := cl.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		var failed error
+		fetches.EachError(func(topic string, partition int32, err error) {
+			if failed == nil {
+				failed = fmt.Errorf("reading %s[%d]: %w", topic, partition, err)
+			}
+		})
+		if failed != nil {
+			return failed
+		}
+		var err error
+		fetches.EachRecord(func(r *kgo.Record) {
+			if err == nil {
+				err = p.print(r)
+			}
+		})
+		if err = errors.Join(err, p.out.Flush()); err != nil {
+			return err
+		}
+	}
+}
+
+// eventPrinter writes events for people or for programs.
+type eventPrinter struct {
+	*app
+	query   *eventsQuery
+	pretty  bool
+	palette palette
+	out     *bufio.Writer
+	buf     []byte
+}
+
+// print writes the event that r holds, if it is asked for. One that cannot be
+// read is logged and left out.
+func (p *eventPrinter) print(r *kgo.Record) error {
+	if r.Topic == p.cfg.Topics.MultiActorSuspects {
+		e, err := schemas.DecodeSuspicionJSON(r.Value)
+		if err != nil {
+			p.skip(r, err)
+			return nil
+		}
+		if !p.query.wants(&e) {
+			return nil
+		}
+		if p.pretty {
+			return p.line(p.suspicion(&e))
+		}
+		p.buf = schemas.AppendSuspicionJSON(p.buf[:0], &e)
+	} else {
+		e, err := schemas.DecodeTransitionJSON(r.Value)
+		if err != nil {
+			p.skip(r, err)
+			return nil
+		}
+		if !p.query.identity(e.Identity) || !p.query.primitive(e.Primitive) || !p.query.state(e.New) {
+			return nil
+		}
+		if p.pretty {
+			return p.line(p.transition(&e))
+		}
+		p.buf = schemas.AppendTransitionJSON(p.buf[:0], &e)
+	}
+	// As it was sent, if that is one line already.
+	if bytes.IndexByte(r.Value, '\n') < 0 {
+		p.buf = append(p.buf[:0], r.Value...)
+	}
+	_, err := p.out.Write(append(p.buf, '\n'))
+	return err
+}
+
+// wants reports whether e is asked for: by any of its primitives, and as
+// one of the state multi_actor.
+func (q *eventsQuery) wants(e *attribution.Suspicion) bool {
+	if !q.identity(e.Identity) || !q.state(attribution.MultiActor) {
+		return false
+	}
+	for _, name := range e.Primitives {
+		if q.primitive(name) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *eventPrinter) skip(r *kgo.Record, err error) {
+	p.log.Warn("an event cannot be read and is left out", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
+}
+
+func (p *eventPrinter) line(text string) error {
+	_, err := p.out.WriteString(text + "\n")
+	return err
+}
+
+// Widths of the columns of a line of events; longer texts push the rest on.
+const (
+	primitiveWidth  = 40
+	transitionWidth = len("conflicted -> multi_actor")
+	valueWidth      = 40
+)
+
+func (p *eventPrinter) transition(e *attribution.Transition) string {
+	from, change := cell{text: "new", sgr: faint}, stateCell(e.New)
+	if !e.IsNew {
+		from = stateCell(e.Old)
+	}
+	pad := strings.Repeat(" ", max(0, transitionWidth-len(from.text)-len(" -> ")-len(change.text)))
+	return fmt.Sprintf("%s  %s  %-*s  %s -> %s%s  %s  %s",
+		p.palette.paint(faint, showTime(e.TS)), shortID(e.Identity), primitiveWidth, printable(e.Primitive),
+		p.palette.paint(from.sgr, from.text), p.palette.paint(change.sgr, change.text), pad,
+		showConfidence(e.Confidence), shorten(printable(string(e.Value)), valueWidth))
+}
+
+func (p *eventPrinter) suspicion(e *attribution.Suspicion) string {
+	return fmt.Sprintf("%s  %s  %s  %s  %s",
+		p.palette.paint(faint, showTime(e.TS)), shortID(e.Identity),
+		p.palette.paint(stateColours[attribution.MultiActor], "several actors suspected"),
+		showConfidence(e.Confidence), printable(strings.Join(e.Primitives, " ")))
+}
+
+// shortID is as much of an id as tells it from others in a list. --identity
+// takes it.
+func shortID(id string) string {
+	const enough = 13 // the first two groups of a UUID
+	if len(id) > enough {
+		id = id[:enough]
+	}
+	return printable(id)
+}
+
+func showConfidence(c float64) string { return strconv.FormatFloat(c, 'f', 2, 64) }
+
+// lastTime is the end of the year 9999, which no time to show lies beyond.
+const lastTime = 253402300799
+
+// showTime writes Unix seconds as a time in UTC. A sensor may send any number.
+func showTime(ts float64) string {
+	if !(ts >= 0 && ts <= lastTime) {
+		return strconv.FormatFloat(ts, 'g', 6, 64)
+	}
+	return time.Unix(int64(ts), 0).UTC().Format("2006-01-02 15:04:05")
+}

@@ -1,0 +1,307 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/config"
+	"handprint/ingest"
+	"handprint/ingest/behave"
+	"handprint/ingest/cowrie"
+)
+
+// flushTime is how long the last records may take after the work has ended or
+// was interrupted.
+const flushTime = 30 * time.Second
+
+// ingestQuery is what the flags of `handprint ingest` ask for.
+type ingestQuery struct {
+	stdout     bool
+	topic      string
+	group      string
+	untilEnd   bool
+	closeAtEnd bool
+}
+
+func (a *app) ingestCommand() *cobra.Command {
+	cmd := parent(&cobra.Command{
+		Use:   "ingest",
+		Short: "Turn sensor logs into observations",
+		Example: `  handprint ingest cowrie --brokers a:9092 /var/log/cowrie/cowrie.json.2026-*
+  zcat old.gz | handprint ingest cowrie --stdout -
+  handprint ingest behave --brokers a:9092 observations.ndjson`,
+	})
+	cmd.AddCommand(a.ingestCowrieCommand(), a.ingestBehaveCommand())
+	return cmd
+}
+
+func (a *app) ingestCowrieCommand() *cobra.Command {
+	var q ingestQuery
+	cmd := &cobra.Command{
+		Use:   "cowrie FILE... | --topic NAME",
+		Short: "Read Cowrie's JSON log",
+		Long: `Read Cowrie's JSON log and send what it shows of its sessions as observations.
+Commands, passwords, user names and keys never leave this command.
+
+Files are read in the order in which they are given, oldest first; they may be
+gzipped; - is standard input. Lines that cannot be used go to the dead-letter
+topic. Reading a log twice does no harm: observations keep their ids.
+
+Every number of docs/cowrie.md is a setting that begins with cowrie-, as a flag
+too; docs/configuration.md lists them.
+
+With --topic the log is read from Kafka, where Cowrie can write it, and followed
+until interrupted. The next run goes on where the oldest open session began.`,
+		Example: `  handprint ingest cowrie --brokers a:9092 cowrie.json.2026-08-0*.gz cowrie.json
+  handprint ingest cowrie --stdout cowrie.json | jq .primitive
+  handprint ingest cowrie --brokers a:9092 --topic cowrie
+  handprint ingest cowrie --cowrie-session-timeout 10m cowrie.json`,
+		RunE: func(cmd *cobra.Command, files []string) error { return a.ingestCowrie(cmd.Context(), &q, files) },
+	}
+	q.flags(cmd)
+	cmd.Flags().StringVar(&q.topic, "topic", "", "Read this Kafka topic instead of files.")
+	cmd.Flags().StringVar(&q.group, "group", "", "Consumer group that remembers how far the topic is read. (default <application id>-ingest-cowrie)")
+	cmd.Flags().BoolVar(&q.untilEnd, "until-end", false, "End with the last line that the topic has now.")
+	cmd.Flags().BoolVar(&q.closeAtEnd, "close-at-end", false, "With --until-end: take sessions that are open then for ended.")
+	return a.configure(cmd, config.GroupConnection, "application-id", config.GroupTopics, config.GroupCowrie)
+}
+
+func (a *app) ingestBehaveCommand() *cobra.Command {
+	var q ingestQuery
+	cmd := &cobra.Command{
+		Use:   "behave FILE...",
+		Short: "Read observations that are made already, one JSON object a line",
+		Long: `Read observations as JSON, one a line, and send them as they are. Files may be
+gzipped; - is standard input. Lines that are no JSON objects go to the
+dead-letter topic; whether the others are good observations is for the pipeline
+to say.`,
+		Example: `  handprint ingest behave --brokers a:9092 observations.ndjson.gz
+  sensor | handprint ingest behave --brokers a:9092 -`,
+		RunE: func(cmd *cobra.Command, files []string) error { return a.ingestBehave(cmd.Context(), &q, files) },
+	}
+	q.flags(cmd)
+	return a.configure(cmd, config.GroupConnection, config.GroupTopics)
+}
+
+func (q *ingestQuery) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&q.stdout, "stdout", false, "Print the observations, one JSON object a line, instead of sending them. Needs no broker.")
+}
+
+// check refuses flags that make no sense together.
+func (q *ingestQuery) check(files []string) error {
+	switch {
+	case q.topic == "" && len(files) == 0:
+		return usageErrorf("no files given; - is standard input")
+	case q.topic != "" && len(files) > 0:
+		return usageErrorf("flag --topic: cannot be used together with files")
+	case q.topic == "" && (q.untilEnd || q.group != ""):
+		return usageErrorf("flags --until-end and --group: need --topic")
+	case q.closeAtEnd && !q.untilEnd:
+		return usageErrorf("flag --close-at-end: needs --until-end")
+	}
+	return nil
+}
+
+func (a *app) ingestCowrie(ctx context.Context, q *ingestQuery, files []string) error {
+	if err := q.check(files); err != nil {
+		return err
+	}
+	settings := a.cowrie
+	var adapter *cowrie.Adapter
+	adapt := func(s ingest.Sink) (made *cowrie.Adapter, err error) {
+		adapter, err = cowrie.New(settings, s.Observation, s.Dead)
+		return adapter, err
+	}
+	defer func() {
+		if adapter != nil {
+			a.logCowrie(adapter.Stats())
+		}
+	}()
+	if q.topic != "" {
+		settings.EndedEvent = func(sensor, session string) {
+			a.log.Warn("events came after their session's end: the topic must have one partition or be keyed by session; such events are ignored",
+				"topic", q.topic, "sensor", sensor, "session", session)
+		}
+		return a.ingestTopic(ctx, q, func(s ingest.Sink) (ingest.Positioned, error) { return adapt(s) })
+	}
+	return a.ingestFiles(ctx, q, files, func(s ingest.Sink) (ingest.Adapter, error) { return adapt(s) })
+}
+
+// logCowrie logs what was ignored, if anything was.
+func (a *app) logCowrie(s cowrie.Stats) {
+	a.log.LogAttrs(context.Background(), slog.LevelDebug, "cowrie log read", slog.Int64("lines", s.Lines), slog.Int64("sessions", s.Sessions),
+		slog.Int64("observations", s.Observations), slog.Int64("late", s.Late), slog.Int64("after_end", s.AfterEnd), slog.Int64("foreign", s.Foreign))
+	if s.Early > 0 {
+		a.log.Warn("sessions were ended early for want of room; raise cowrie-max-open-sessions or cowrie-max-held-bytes", "sessions", s.Early)
+	}
+}
+
+func (a *app) ingestBehave(ctx context.Context, q *ingestQuery, files []string) error {
+	if err := q.check(files); err != nil {
+		return err
+	}
+	return a.ingestFiles(ctx, q, files, func(s ingest.Sink) (ingest.Adapter, error) { return behave.New(s.Record, s.Dead), nil })
+}
+
+// ingestFiles reads files through an adapter into the sink that q asks for.
+func (a *app) ingestFiles(ctx context.Context, q *ingestQuery, files []string, adapt func(ingest.Sink) (ingest.Adapter, error)) error {
+	for _, name := range files {
+		if name == ingest.Stdin {
+			continue
+		}
+		// Looked at first, so that a wrong name sends nothing.
+		if err := readable(name); err != nil {
+			return err
+		}
+	}
+	sink, done, err := a.sink(ctx, q)
+	if err != nil {
+		return err
+	}
+	run := ingest.Files{Names: files}
+	run.Progress = a.progress(run.TotalSize())
+	_, err = run.Run(ctx, sink, adapt)
+	return errors.Join(err, done(ctx))
+}
+
+// readable returns an error that names the file if it is none to read.
+func readable(name string) error {
+	info, err := os.Stat(name)
+	if err == nil && info.IsDir() {
+		return usageErrorf("%s: is a folder", name)
+	}
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		return usageErrorf("%s: %w", name, pe.Err)
+	}
+	return err
+}
+
+// ingestTopic reads a Kafka topic through an adapter into the sink that q asks
+// for.
+func (a *app) ingestTopic(ctx context.Context, q *ingestQuery, adapt func(ingest.Sink) (ingest.Positioned, error)) error {
+	opts, err := a.clientOpts()
+	if err != nil {
+		return err
+	}
+	cl, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	err = a.requireTopics(ctx, cl, false, q.topic)
+	cl.Close()
+	if err != nil {
+		return err
+	}
+	sink, done, err := a.sink(ctx, q)
+	if err != nil {
+		return err
+	}
+	run := ingest.Topic{
+		Brokers: a.cfg.Connection.Brokers, Name: q.topic, Group: q.group, UntilEnd: q.untilEnd, CloseAtEnd: q.closeAtEnd,
+		Progress: a.progress(0), Log: a.log, Options: opts,
+	}
+	if run.Group == "" {
+		run.Group = a.cfg.Application.ID + "-ingest-cowrie"
+	}
+	_, err = run.Run(ctx, sink, adapt)
+	return errors.Join(err, done(ctx))
+}
+
+// progress returns a display on standard error, nil where that is no file.
+func (a *app) progress(total int64) *ingest.Progress {
+	if f, ok := a.err.(*os.File); ok {
+		return ingest.NewProgress(f, total)
+	}
+	return nil
+}
+
+// sink returns where observations go, and what to call once they are all
+// taken.
+func (a *app) sink(ctx context.Context, q *ingestQuery) (ingest.FlushingSink, func(context.Context) error, error) {
+	if q.stdout {
+		s := &printingSink{out: bufio.NewWriterSize(a.out, 64<<10), log: a.log}
+		return s, s.end, nil
+	}
+	opts, err := a.clientOpts()
+	if err != nil {
+		return nil, nil, err
+	}
+	cl, err := a.connect(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = a.requireTopics(ctx, cl, false, a.cfg.Topics.Observations, a.cfg.Topics.DeadLetter)
+	cl.Close()
+	if err != nil {
+		return nil, nil, err
+	}
+	// An interrupt ends the reading; what has been read is still sent.
+	p, err := ingest.NewProducer(context.WithoutCancel(ctx), ingest.ProducerConfig{
+		Brokers: a.cfg.Connection.Brokers, Observations: a.cfg.Topics.Observations, DeadLetters: a.cfg.Topics.DeadLetter,
+	}, append(opts, kgo.RecordDeliveryTimeout(2*time.Minute))...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return p, func(ctx context.Context) error {
+		defer p.Close()
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTime)
+		defer cancel()
+		return p.Flush(last)
+	}, nil
+}
+
+// printingSink prints observations instead of sending them.
+type printingSink struct {
+	out  *bufio.Writer
+	log  *slog.Logger
+	buf  []byte
+	dead int
+}
+
+// Observation implements ingest.Sink.
+func (s *printingSink) Observation(o ingest.Observation) error {
+	s.buf = append(o.AppendJSON(s.buf[:0]), '\n')
+	_, err := s.out.Write(s.buf)
+	return err
+}
+
+// Record implements ingest.Sink.
+func (s *printingSink) Record(_, value []byte) error {
+	s.buf = append(append(s.buf[:0], value...), '\n')
+	_, err := s.out.Write(s.buf)
+	return err
+}
+
+// deadLogged is how many dead letters are logged one by one.
+const deadLogged = 10
+
+// Dead implements ingest.Sink.
+func (s *printingSink) Dead(d ingest.DeadLetter) error {
+	s.dead++
+	if s.dead <= deadLogged {
+		s.log.Warn("a line cannot be used", "reason", d.Reason, "file", d.File, "line", d.Number)
+	}
+	return nil
+}
+
+// Flush implements ingest.FlushingSink.
+func (s *printingSink) Flush(context.Context) error { return s.out.Flush() }
+
+func (s *printingSink) end(ctx context.Context) error {
+	if s.dead > deadLogged {
+		s.log.Warn("more lines cannot be used", "lines", s.dead-deadLogged)
+	}
+	if err := s.Flush(ctx); err != nil {
+		return fmt.Errorf("writing to standard output: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/broker"
+	"handprint/config"
+	"handprint/ingest"
+	"handprint/schemas"
+)
+
+func (a *app) replayCommand() *cobra.Command {
+	var from, out string
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "replay --from cowrie|behave --out DIR FILE...",
+		Short: "Run the whole pipeline over files, and end",
+		Long: `Run the whole pipeline over files, with a broker inside this process, and end.
+The files are read in the order given, oldest first; gzip is recognised, and "-"
+is standard input. When everything is processed the sweep runs once.
+
+DIR gets state_changed.ndjson, multi_actor_suspected.ndjson, rows.ndjson and
+dead_letters.ndjson, and a summary is printed: observations taken, dead letters,
+transitions, suspicions, identities. Files of an earlier replay in DIR are
+replaced.`,
+		Example: `  handprint replay --from cowrie --out yesterday /var/log/cowrie/cowrie.json.2026-03-01.gz
+  zcat *.gz | handprint replay --from behave --out out --json -`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, files []string) error {
+			return a.replay(cmd.Context(), from, out, files, asJSON)
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "What the files are: cowrie, a Cowrie JSON log, or behave, observations as NDJSON.")
+	cmd.Flags().StringVar(&out, "out", "", "Folder for the results; made if it is not there.")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "Print the summary as JSON.")
+	for _, required := range []string{"from", "out"} {
+		if err := cmd.MarkFlagRequired(required); err != nil {
+			panic(err) // the flag is declared above
+		}
+	}
+	return a.configure(cmd, config.GroupApplication, config.GroupRuntime, config.GroupThresholds, config.GroupValues, config.GroupCowrie)
+}
+
+// summary is what a replay says at its end.
+type summary struct {
+	Observations int `json:"observations"`
+	DeadLetters  int `json:"dead_letters"`
+	Transitions  int `json:"transitions"`
+	Suspicions   int `json:"suspicions"`
+	Identities   int `json:"identities"`
+}
+
+func (a *app) replay(ctx context.Context, from, out string, names []string, asJSON bool) (err error) {
+	if from != "cowrie" && from != "behave" {
+		return usageErrorf("--from must be cowrie or behave, is %q", from)
+	}
+	for _, name := range names {
+		if name == "-" {
+			continue
+		}
+		if _, err := os.Stat(name); err != nil {
+			return usageErrorf("input: %w", err)
+		}
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return usageErrorf("--out: %w", err)
+	}
+	e, err := a.startEmbedded(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.close()) }()
+	files := &ingest.Files{Names: names}
+	files.Progress = ingest.NewProgress(os.Stderr, files.TotalSize())
+	if _, err := e.ingest(ctx, from, files); err != nil {
+		return err
+	}
+	if err := e.settle(ctx); err != nil {
+		return err
+	}
+	if err := e.sweep(ctx); err != nil {
+		return err
+	}
+	s, err := e.writeResults(ctx, out)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return json.NewEncoder(a.out).Encode(s)
+	}
+	_, err = fmt.Fprintf(a.out, "%d observations, %d dead letters, %d transitions, %d suspicions, %d identities; see %s\n",
+		s.Observations, s.DeadLetters, s.Transitions, s.Suspicions, s.Identities, out)
+	return err
+}
+
+// writeResults copies the output topics, as they are committed, into files.
+func (e *embedded) writeResults(ctx context.Context, out string) (s summary, err error) {
+	n := &e.app.cfg.Topics
+	files := map[string]*os.File{}
+	writers := map[string]*bufio.Writer{}
+	for topic, name := range map[string]string{
+		n.StateChanged: "state_changed", n.MultiActorSuspects: "multi_actor_suspected", n.State: "rows", n.DeadLetter: "dead_letters",
+	} {
+		f, err := os.Create(filepath.Join(out, name+".ndjson"))
+		if err != nil {
+			return s, fmt.Errorf("writing the results: %w", err)
+		}
+		defer f.Close()
+		files[topic], writers[topic] = f, bufio.NewWriter(f)
+	}
+	if s.Observations, err = e.produced(ctx, n.Observations); err != nil {
+		return s, err
+	}
+	rows := map[string][]byte{}
+	err = broker.Scan(ctx, e.client, func(r *kgo.Record) error {
+		line := r.Value
+		switch r.Topic {
+		case n.StateChanged:
+			s.Transitions++
+		case n.MultiActorSuspects:
+			s.Suspicions++
+		case n.DeadLetter:
+			s.DeadLetters++
+			if source, _ := schemas.Header(r.Headers, schemas.HeaderSourceTopic); string(source) == n.Observations {
+				s.Observations--
+			}
+			line = deadLetterLine(r)
+		case n.State:
+			if r.Value == nil {
+				delete(rows, string(r.Key))
+			} else {
+				rows[string(r.Key)] = r.Value
+			}
+			return nil
+		}
+		writeLine(writers[r.Topic], line)
+		return nil
+	}, n.StateChanged, n.MultiActorSuspects, n.State, n.DeadLetter)
+	if err != nil {
+		return s, err
+	}
+	keys := make([]string, 0, len(rows))
+	identities := map[string]bool{}
+	for k := range rows {
+		keys = append(keys, k)
+		identity, _, _ := schemas.SplitStateRowKey([]byte(k))
+		identities[identity] = true
+	}
+	s.Identities = len(identities)
+	slices.Sort(keys)
+	for _, k := range keys {
+		writeLine(writers[n.State], rows[k])
+	}
+	for topic, w := range writers {
+		if err := errors.Join(w.Flush(), files[topic].Close()); err != nil {
+			return s, fmt.Errorf("writing the results: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// produced returns how many records a topic has that no transaction wrote.
+func (e *embedded) produced(ctx context.Context, topic string) (n int, err error) {
+	ends, err := kadm.NewClient(e.client).ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("counting the records of %s: %w", topic, err)
+	}
+	ends.Each(func(o kadm.ListedOffset) { n += int(o.Offset) })
+	return n, nil
+}
+
+// writeLine writes to a buffer that remembers a fault until it is flushed.
+func writeLine(w *bufio.Writer, line []byte) {
+	_, _ = w.Write(line)
+	_ = w.WriteByte('\n')
+}
+
+// deadLetterLine shows a dead letter as JSON: why and where, and the original,
+// as text or, where that is not UTF-8, in base64.
+func deadLetterLine(r *kgo.Record) []byte {
+	letter := map[string]any{}
+	for _, h := range r.Headers {
+		if name, ok := strings.CutPrefix(h.Key, "handprint."); ok {
+			letter[strings.ReplaceAll(name, ".", "_")] = string(h.Value)
+		}
+	}
+	original := func(name string, b []byte) {
+		switch {
+		case b == nil:
+		case utf8.Valid(b):
+			letter[name] = string(b)
+		default:
+			letter[name+"_base64"] = b
+		}
+	}
+	original("key", r.Key)
+	original("value", r.Value)
+	line, err := json.Marshal(letter)
+	if err != nil {
+		return []byte(`{}`) // strings and bytes always encode
+	}
+	return line
+}

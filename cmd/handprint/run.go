@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"handprint/broker"
+	"handprint/config"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the stream processor",
+		Long: `Run the stream processor on a cluster, until SIGTERM, SIGINT, or a message
+{"action": "stop"} on the control topic. Topics that are missing are created;
+those that exist have to fit (see "handprint topics check").
+
+Every process of an application has the same --application-id and a --state-dir
+of its own. Start as many as you like: they share the partitions.`,
+		Example: `  handprint run --brokers a:9092,b:9092 --application-id soc --state-dir /var/lib/handprint --threads 4`,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context()) },
+	}
+	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics,
+		config.GroupRuntime, config.GroupThresholds, config.GroupValues)
+}
+
+func (a *app) run(ctx context.Context) (err error) {
+	client, err := a.clientOpts()
+	if err != nil {
+		return err
+	}
+	c, err := a.application(client)
+	if err != nil {
+		return err
+	}
+	if err := a.prepareTopics(ctx); err != nil {
+		return err
+	}
+	if err := a.openStore(&c, a.cfg.Runtime.StateDir); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Runtime.Store.Close()) }()
+	p, err := c.Processor()
+	if err != nil {
+		return err
+	}
+	return p.Run(ctx)
+}
+
+// prepareTopics creates the topics that are missing and checks those that are
+// there.
+func (a *app) prepareTopics(ctx context.Context) error {
+	cl, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	created, err := broker.Ensure(ctx, cl, a.specs())
+	if err != nil {
+		return err
+	}
+	if len(created) > 0 {
+		a.log.Info("created topics", "topics", created)
+	}
+	problems, err := broker.Check(ctx, cl, a.specs())
+	if err != nil {
+		return err
+	}
+	return topicsError(problems)
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"handprint/state"
+)
+
+// Whatever an attacker sends, a terminal gets nothing to obey.
+func TestPrintableTextHasNoControls(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		s := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) })).Draw(rt, "text")
+		got := printable(s)
+		if !utf8.ValidString(got) {
+			rt.Fatalf("%q is not UTF-8", got)
+		}
+		for _, r := range got {
+			if r != ' ' && !unicode.IsPrint(r) {
+				rt.Fatalf("%q holds %U", got, r)
+			}
+		}
+	})
+	for in, want := range map[string]string{
+		"\x1b[2J": `\u001b[2J`, "a\u202eb": `a\u202eb`, "\xff": `\xff`, "ü ✓": "ü ✓", "\U000e0001": `\U000e0001`,
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("%q gave %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestColoursDoNotShiftColumns(t *testing.T) {
+	rows := [][]cell{{{text: "a"}, {text: "red", sgr: "31"}, {text: "x"}}, {{text: "ü✓b"}, {text: "g", sgr: "32"}, {text: "y"}}}
+	var plain, coloured strings.Builder
+	header := []string{"H", "C", "L"}
+	if err := errors.Join(writeTable(&plain, false, header, rows), writeTable(&coloured, true, header, rows)); err != nil {
+		t.Fatal(err)
+	}
+	want := "H    C    L\na    red  x\nü✓b  g    y\n"
+	if plain.String() != want {
+		t.Errorf("plain\n%s", plain.String())
+	}
+	stripped := coloured.String()
+	for _, sgr := range []string{"31", "32", "1", "0"} {
+		stripped = strings.ReplaceAll(stripped, "\x1b["+sgr+"m", "")
+	}
+	if stripped != want || !strings.Contains(coloured.String(), "\x1b[31mred\x1b[0m") {
+		t.Errorf("coloured %q", coloured.String())
+	}
+}
+
+func TestShowTimeTakesAnyNumber(t *testing.T) {
+	for in, want := range map[float64]string{0: "1970-01-01 00:00:00", 1.7e9 + 0.5: "2023-11-14 22:13:20", 1e300: "1e+300", -1: "-1"} {
+		if got := showTime(in); got != want {
+			t.Errorf("%v gave %s", in, got)
+		}
+	}
+}
+
+func TestErrorsOfTheStateDirectoryHaveTheirExitCode(t *testing.T) {
+	for _, err := range []error{state.ErrLocked, state.ErrNewerVersion, state.ErrUnwritable, state.ErrNotAStore} {
+		if got := exitCode(fmt.Errorf("opening: %w", err)); got != exitState {
+			t.Errorf("%v gave %d", err, got)
+		}
+	}
+}
+
+func TestOneLine(t *testing.T) {
+	if got := oneLine(errors.Join(errors.New("a"), errors.New("b\x1b"))); got != `a; b\u001b` {
+		t.Errorf("%q", got)
+	}
+}
