@@ -120,3 +120,18 @@ func appendFloat(dst []byte, f float64) []byte { return appendFixed64(dst, math.
 func appendBytes[T ~string | ~[]byte](dst []byte, b T) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
 }
+
+func appendList(dst []byte, list [][]byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(list)))
+	for _, b := range list {
+		dst = appendBytes(dst, b)
+	}
+	return dst
+}
+
+func (r *reader) list() (list [][]byte) {
+	for range r.count(1) {
+		list = append(list, r.bytes())
+	}
+	return list
+}

@@ -106,18 +106,11 @@ func appendLinkTo(dst []byte, l *linkTo) []byte {
 	dst = appendOrigin(dst, l.By)
 	dst = appendBytes(dst, l.Identity)
 	dst = appendBool(dst, l.Claim)
-	dst = binary.AppendUvarint(dst, uint64(len(l.Attackers)))
-	for _, a := range l.Attackers {
-		dst = appendBytes(dst, a)
-	}
-	return dst
+	return appendList(dst, l.Attackers)
 }
 
 func (r *reader) linkTo() (l linkTo) {
-	l.By, l.Identity, l.Claim = r.origin(), r.bytes(), r.byte() == 1
-	for range r.count(1) {
-		l.Attackers = append(l.Attackers, r.bytes())
-	}
+	l.By, l.Identity, l.Claim, l.Attackers = r.origin(), r.bytes(), r.byte() == 1, r.list()
 	return l
 }
 

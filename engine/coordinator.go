@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -12,9 +13,10 @@ import (
 
 // coordinatorTask reads the identity events. It knows every pointer between
 // identities, for only events make them, so what an event names is resolved
-// when it is taken and bad ones are told at once. Then events are carried out
-// one after the other: the next begins when every task has compared the rows
-// that the one before had changed, which is what makes one event one step.
+// when it is taken and bad ones are told at once. Then events are carried out.
+// One is over when every task has compared the rows that it changed; until then
+// none begins that touches the same attackers or identities, which is what
+// makes one event one step (schedule.go).
 const coordinatorTask = 0
 
 // action is an event whose names are resolved, waiting for its turn.
@@ -26,9 +28,13 @@ type action struct {
 	Unmerge   bool   // Loser is itself again
 	Claim     bool
 	Attackers [][]byte
+	// Owners are the identities that the listed attackers may have to leave.
+	Owners [][]byte
+	// Alone says that they are not all known: nothing else may run meanwhile.
+	Alone bool
 }
 
-// running is the action under way.
+// running is how far an action under way has come.
 type running struct {
 	By            origin
 	Winner, Loser []byte
@@ -39,13 +45,6 @@ type running struct {
 }
 
 func (r *running) over() bool { return r.Left == 0 && !r.Telling }
-
-// coordinator is what task 0 keeps besides pointers and queue.
-type coordinator struct {
-	Taken  uint64 // the version of the event taken last
-	Active bool
-	Now    running
-}
 
 // identityEvent takes a record of the identity events.
 func (e *Engine) identityEvent() error {
@@ -83,6 +82,9 @@ func (e *Engine) identityEvent() error {
 		return err
 	}
 	e.cfg.Counters.Events.Add(1)
+	if err := e.findOwners(&a); err != nil {
+		return err
+	}
 	return e.enqueue(&a)
 }
 
@@ -135,36 +137,55 @@ func (e *Engine) claim(c *claim) error {
 	if err != nil {
 		return err
 	}
-	return e.enqueue(&action{
-		By: origin{Offset: e.now.Offset, Time: e.now.Time}, Winner: winner, Claim: true, Attackers: [][]byte{c.Attacker},
-	})
+	// An event may have named the attacker since it was seen: then that holds,
+	// and the claim comes to nothing where it is carried out.
+	a := action{By: origin{Offset: e.now.Offset, Time: e.now.Time}, Winner: winner, Claim: true, Attackers: [][]byte{c.Attacker}}
+	e.keys.other = idKey(e.keys.other, kindOwner, c.Attacker)
+	named, err := e.store.Get(e.keys.other)
+	if err != nil {
+		return fmt.Errorf("reading whose attacker %s is: %w", c.Attacker, err)
+	}
+	if named == nil {
+		if err := e.findOwners(&a); err != nil {
+			return err
+		}
+		a.Owners, a.Alone = nil, false
+	}
+	return e.enqueue(&a)
 }
 
 func (e *Engine) enqueue(a *action) error {
-	c, err := e.coordinator()
+	taken, err := e.lastVersion()
 	if err != nil {
 		return err
 	}
-	c.Taken++
-	a.By.Version = c.Taken
-	if c.Active {
-		e.keys.other = numberKey(e.keys.other, kindQueue, a.By.Version)
-		e.store.Put(e.keys.other, appendAction(nil, a))
-	} else {
-		e.start(&c, a)
+	a.By.Version = taken + 1
+	e.store.Put([]byte{kindCoordinator}, binary.AppendUvarint([]byte{1}, a.By.Version))
+	e.keys.other = numberKey(e.keys.other, kindQueue, a.By.Version)
+	e.store.Put(e.keys.other, appendAction(nil, a))
+	return e.startReady()
+}
+
+// lastVersion is the version of the event that was taken last.
+func (e *Engine) lastVersion() (uint64, error) {
+	b, err := e.store.Get([]byte{kindCoordinator})
+	if err != nil || b == nil {
+		return 0, err
 	}
-	return e.finish(&c)
+	in := reader{b: b}
+	in.version(1)
+	v := in.uvarint()
+	return v, in.end("version of the last identity event")
 }
 
 // start sends an action to the tasks that it concerns.
-func (e *Engine) start(c *coordinator, a *action) {
-	c.Active = true
-	c.Now = running{By: a.By, Winner: a.Winner, Loser: a.Loser, Left: int64(len(a.Attackers)), Telling: a.Merge}
+func (e *Engine) start(a *action) error {
+	r := running{By: a.By, Winner: a.Winner, Loser: a.Loser, Left: int64(len(a.Attackers)), Telling: a.Merge}
 	if a.Merge {
 		e.send(e.identityHome(a.Loser), a.Loser, appendMerge(e.buf.cmd, &merge{By: a.By, Loser: a.Loser, Winner: a.Winner}))
 	}
 	if a.Unmerge {
-		c.Now.Left++
+		r.Left++
 		e.send(e.identityHome(a.Loser), a.Loser, appendUnmerge(e.buf.cmd, &unmerge{By: a.By, Loser: a.Loser}))
 	}
 	perHome := make([][][]byte, e.cfg.Partitions)
@@ -177,93 +198,75 @@ func (e *Engine) start(c *coordinator, a *action) {
 			e.send(int32(home), a.Winner, appendLinkTo(e.buf.cmd, &linkTo{By: a.By, Identity: a.Winner, Claim: a.Claim, Attackers: list}))
 		}
 	}
+	return e.advance(&r)
 }
 
 // done is an attacker that has arrived, or another part of the event that is
 // over.
 func (e *Engine) done(d *done) error {
-	c, err := e.coordinator()
+	r, err := e.running(d.Version)
 	if err != nil {
 		return err
 	}
-	if !c.Active || c.Now.Settling || c.Now.By.Version != d.Version || c.Now.over() || d.Told && !c.Now.Telling {
-		return fmt.Errorf("event %d is reported done, but what runs is %d", d.Version, c.Now.By.Version)
+	if r.Settling || r.over() || d.Told && !r.Telling {
+		return fmt.Errorf("identity event %d is reported done when nothing of it is left to do", d.Version)
 	}
 	if d.Told {
-		c.Now.Telling = false
-		c.Now.Left += int64(d.Members)
+		r.Telling = false
+		r.Left += int64(d.Members)
 	} else {
-		c.Now.Left--
+		r.Left--
 	}
 	for _, task := range d.Touched {
-		if at, there := slices.BinarySearch(c.Now.Touched, task); !there {
-			c.Now.Touched = slices.Insert(c.Now.Touched, at, task)
+		if at, there := slices.BinarySearch(r.Touched, task); !there {
+			r.Touched = slices.Insert(r.Touched, at, task)
 		}
 	}
-	return e.finish(&c)
+	return e.advance(&r)
 }
 
 // settled is a task that has compared its rows.
 func (e *Engine) settled(s *settled) error {
-	c, err := e.coordinator()
+	r, err := e.running(s.Version)
 	if err != nil {
 		return err
 	}
-	if !c.Active || !c.Now.Settling || c.Now.By.Version != s.Version || c.Now.Left == 0 {
-		return fmt.Errorf("event %d is reported settled, but what runs is %d", s.Version, c.Now.By.Version)
+	if !r.Settling || r.over() {
+		return fmt.Errorf("identity event %d is reported settled when it is not being settled", s.Version)
 	}
-	c.Now.Left--
-	return e.finish(&c)
+	r.Left--
+	return e.advance(&r)
 }
 
-// finish brings the action under way as far as it can go, takes the next ones,
-// and writes what is kept.
-func (e *Engine) finish(c *coordinator) error {
-	for c.Active && c.Now.over() {
-		if !c.Now.Settling && len(c.Now.Touched) > 0 {
-			c.Now.Settling, c.Now.Left = true, int64(len(c.Now.Touched))
-			for _, task := range c.Now.Touched {
-				e.send(task, nil, appendSettle(e.buf.cmd, &settle{By: c.Now.By, Winner: c.Now.Winner, Loser: c.Now.Loser}))
-			}
-			break
+// advance brings an action as far as it can go and writes how far that is.
+func (e *Engine) advance(r *running) error {
+	if r.over() && !r.Settling && len(r.Touched) > 0 {
+		r.Settling, r.Left = true, int64(len(r.Touched))
+		for _, task := range r.Touched {
+			e.send(task, nil, appendSettle(e.buf.cmd, &settle{By: r.By, Winner: r.Winner, Loser: r.Loser}))
 		}
-		next, err := e.dequeue()
-		if err != nil {
-			return err
-		}
-		if next == nil {
-			c.Active, c.Now = false, running{}
-			break
-		}
-		e.start(c, next)
 	}
-	e.store.Put([]byte{kindCoordinator}, appendCoordinator(nil, c))
+	if r.over() {
+		return e.finish(r.By.Version)
+	}
+	e.keys.other = numberKey(e.keys.other, kindRunning, r.By.Version)
+	e.store.Put(e.keys.other, appendRunning(nil, r))
 	return nil
 }
 
-func (e *Engine) dequeue() (*action, error) {
-	var key, value []byte
-	err := e.store.Scan([]byte{kindQueue}, nil, func(k, v []byte) bool {
-		key, value = bytes.Clone(k), bytes.Clone(v)
-		return false
-	})
-	if err != nil || key == nil {
-		return nil, err
+func (e *Engine) running(version uint64) (r running, err error) {
+	e.keys.other = numberKey(e.keys.other, kindRunning, version)
+	b, err := e.store.Get(e.keys.other)
+	if err == nil && b == nil {
+		err = errors.New("it is not under way")
 	}
-	e.store.Delete(key)
-	a, err := decodeAction(value)
-	return &a, err
-}
-
-func (e *Engine) coordinator() (c coordinator, err error) {
-	b, err := e.store.Get([]byte{kindCoordinator})
-	if err == nil && b != nil {
-		c, err = decodeCoordinator(bytes.Clone(b))
+	if err == nil {
+		r, err = decodeRunning(bytes.Clone(b))
 	}
 	if err != nil {
-		return c, fmt.Errorf("reading which identity event is under way: %w", err)
+		return r, fmt.Errorf("identity event %d: %w", version, err)
 	}
-	return c, nil
+	return r, nil
 }
 
 func appendAction(dst []byte, a *action) []byte {
@@ -273,51 +276,39 @@ func appendAction(dst []byte, a *action) []byte {
 	dst = appendBool(dst, a.Merge)
 	dst = appendBool(dst, a.Unmerge)
 	dst = appendBool(dst, a.Claim)
-	dst = binary.AppendUvarint(dst, uint64(len(a.Attackers)))
-	for _, id := range a.Attackers {
-		dst = appendBytes(dst, id)
-	}
-	return dst
+	dst = appendList(dst, a.Attackers)
+	dst = appendList(dst, a.Owners)
+	return appendBool(dst, a.Alone)
 }
 
 func decodeAction(b []byte) (a action, err error) {
 	in := reader{b: b}
 	in.version(1)
 	a = action{By: in.origin(), Winner: in.bytes(), Loser: in.bytes(), Merge: in.byte() == 1, Unmerge: in.byte() == 1, Claim: in.byte() == 1}
-	for range in.count(1) {
-		a.Attackers = append(a.Attackers, in.bytes())
-	}
+	a.Attackers, a.Owners, a.Alone = in.list(), in.list(), in.byte() == 1
 	return a, in.end("queued identity event")
 }
 
-func appendCoordinator(dst []byte, c *coordinator) []byte {
-	dst = binary.AppendUvarint(append(dst, 1), c.Taken)
-	dst = appendBool(dst, c.Active)
-	if !c.Active {
-		return dst
-	}
-	dst = appendOrigin(dst, c.Now.By)
-	dst = appendBytes(dst, c.Now.Winner)
-	dst = appendBytes(dst, c.Now.Loser)
-	dst = binary.AppendVarint(dst, c.Now.Left)
-	dst = appendBool(dst, c.Now.Telling)
-	dst = binary.AppendUvarint(dst, uint64(len(c.Now.Touched)))
-	for _, task := range c.Now.Touched {
+func appendRunning(dst []byte, r *running) []byte {
+	dst = appendOrigin(append(dst, 1), r.By)
+	dst = appendBytes(dst, r.Winner)
+	dst = appendBytes(dst, r.Loser)
+	dst = binary.AppendVarint(dst, r.Left)
+	dst = appendBool(dst, r.Telling)
+	dst = binary.AppendUvarint(dst, uint64(len(r.Touched)))
+	for _, task := range r.Touched {
 		dst = binary.AppendUvarint(dst, uint64(task))
 	}
-	return appendBool(dst, c.Now.Settling)
+	return appendBool(dst, r.Settling)
 }
 
-func decodeCoordinator(b []byte) (c coordinator, err error) {
+func decodeRunning(b []byte) (r running, err error) {
 	in := reader{b: b}
 	in.version(1)
-	c.Taken = in.uvarint()
-	if c.Active = in.byte() == 1; c.Active {
-		c.Now = running{By: in.origin(), Winner: in.bytes(), Loser: in.bytes(), Left: in.varint(), Telling: in.byte() == 1}
-		for range in.count(1) {
-			c.Now.Touched = append(c.Now.Touched, int32(in.uvarint()))
-		}
-		c.Now.Settling = in.byte() == 1
+	r = running{By: in.origin(), Winner: in.bytes(), Loser: in.bytes(), Left: in.varint(), Telling: in.byte() == 1}
+	for range in.count(1) {
+		r.Touched = append(r.Touched, int32(in.uvarint()))
 	}
-	return c, in.end("coordinator")
+	r.Settling = in.byte() == 1
+	return r, in.end("identity event under way")
 }

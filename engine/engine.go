@@ -96,6 +96,8 @@ type Engine struct {
 	// unsettled are the identities whose rows wait for the end of an identity
 	// event. It mirrors the store, so that the common case costs no read.
 	unsettled map[string]unsettled
+	// schedule is what task 0 knows of the identity events under way.
+	schedule schedule
 
 	row     row
 	contrib attribution.Series
@@ -131,7 +133,10 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 // again: after a transaction that did not commit, or a record that was undone.
 func (e *Engine) Reload(store Store) error {
 	e.store = store
-	return e.loadUnsettled()
+	if err := e.loadUnsettled(); err != nil {
+		return err
+	}
+	return e.loadSchedule()
 }
 
 // Process takes one record. A record that cannot be used becomes a dead

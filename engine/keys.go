@@ -24,7 +24,12 @@ import (
 //	's' suspect       identity
 //	'y' history       identity, version (8 bytes, big endian)
 //	'p' pointer       identity           (task 0)
+//	'o' owner         attacker           (task 0)
+//	'n' generation    identity           (task 0)
+//	'h' heir          identity, generation (8 bytes, big endian) (task 0)
 //	'e' queued event  version            (task 0)
+//	'x' under way     version            (task 0)
+//	'z' its footprint version            (task 0)
 //	'v' coordinator                      (task 0)
 //
 // An id is 1 and its 16 bytes if it is a UUID in lower case with hyphens, else
@@ -46,7 +51,12 @@ const (
 	kindSuspect      = 's'
 	kindHistory      = 'y'
 	kindPointer      = 'p'
+	kindOwner        = 'o'
+	kindGeneration   = 'n'
+	kindHeir         = 'h'
 	kindQueue        = 'e'
+	kindRunning      = 'x'
+	kindFootprint    = 'z'
 	kindCoordinator  = 'v'
 )
 
