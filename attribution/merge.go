@@ -55,6 +55,22 @@ func (m *Merger) Conclude(kind Kind, s *Series) (Conclusion, error) {
 	return m.End()
 }
 
+// Union concludes from a union that is up to date. The Source of the conclusion
+// is for Union.Attacker.
+func (m *Merger) Union(u *Union) (Conclusion, error) {
+	m.reset(u.kind)
+	m.count = u.count
+	for i := max(0, len(u.tail)-2*m.t.Window); i < len(u.tail); i++ {
+		m.tail = append(m.tail, tailEntry{Entry: u.tail[i].Entry, source: i})
+	}
+	if u.kind == Hash {
+		for v, ts := range u.seen {
+			m.seen = append(m.seen, Gone{Value: Value(v), TS: ts})
+		}
+	}
+	return m.End()
+}
+
 // Begin starts a union of series.
 func (m *Merger) Begin(kind Kind) { m.reset(kind) }
 

@@ -71,12 +71,14 @@ const (
 )
 
 // Take adds one observation to the series, or replaces the one of the same
-// evidence. pushed is the entry that had to leave, if any.
-func (s *Series) Take(e Entry, kind Kind, t *Thresholds) (taken Taken, pushed Entry, full bool) {
+// evidence. left is the entry that had to leave, if any: the one that was
+// replaced, or the oldest when there is no more room.
+func (s *Series) Take(e Entry, kind Kind, t *Thresholds) (taken Taken, left Entry, had bool) {
 	if i := s.find(e.Evidence); i >= 0 {
+		left = s.Entries[i]
 		s.replace(i, e)
 		s.forget(kind, t)
-		return Replaced, Entry{}, false
+		return Replaced, left, true
 	}
 	s.Count++
 	if len(s.Entries) >= t.SeriesEntries && e.TS < s.Entries[0].TS {
@@ -84,14 +86,14 @@ func (s *Series) Take(e Entry, kind Kind, t *Thresholds) (taken Taken, pushed En
 	}
 	s.insert(e)
 	if len(s.Entries) > t.SeriesEntries {
-		pushed, full = s.Entries[0], true
+		left, had = s.Entries[0], true
 		s.Entries = slices.Delete(s.Entries, 0, 1)
-		if kind == Hash && !bytes.Equal(pushed.Value, Null) {
-			s.remember(pushed)
+		if kind == Hash && !bytes.Equal(left.Value, Null) {
+			s.remember(left)
 		}
 	}
 	s.forget(kind, t)
-	return Added, pushed, full
+	return Added, left, had
 }
 
 func (s *Series) find(evidence uint64) int {

@@ -32,6 +32,15 @@ const (
 // aborted one or with a batch that compaction has emptied, it returns nothing,
 // and who waits for the last offset waits for ever.
 func Scan(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, topics ...string) error {
+	return scanSome(ctx, cl, each, func(int32) bool { return true }, topics...)
+}
+
+// ScanPartition is [Scan] of one partition of a topic.
+func ScanPartition(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, topic string, partition int32) error {
+	return scanSome(ctx, cl, each, func(p int32) bool { return p == partition }, topic)
+}
+
+func scanSome(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, wanted func(int32) bool, topics ...string) error {
 	adm := kadm.NewClient(cl)
 	ends, err := adm.ListCommittedOffsets(ctx, topics...)
 	if err == nil {
@@ -49,6 +58,9 @@ func Scan(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, top
 	}
 	for _, topic := range topics {
 		for _, p := range slices.Sorted(maps.Keys(ends[topic])) {
+			if !wanted(p) {
+				continue
+			}
 			start, _ := starts.Lookup(topic, p)
 			s := &scan{cl: cl, topic: topic, partition: p, position: start.Offset, end: ends[topic][p].Offset}
 			if err := s.run(ctx, each); err != nil {

@@ -300,7 +300,10 @@ func appendBool(dst []byte, b bool) []byte {
 // nobody's version wrote ends as a dead letter.
 func (e *Engine) command() error {
 	in := reader{b: e.now.Value}
-	if v := in.byte(); v > commandVersion {
+	switch v := in.byte(); {
+	case v < commandVersion:
+		in.fail(fmt.Errorf("unknown version %d", v))
+	case v > commandVersion:
 		return fmt.Errorf("command at partition %d offset %d has version %d: an instance of a newer version is in the group, upgrade this one", e.now.Partition, e.now.Offset, v)
 	}
 	kind := commandType(in.byte())

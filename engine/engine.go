@@ -96,6 +96,9 @@ type Engine struct {
 	// unsettled are the identities whose rows wait for the end of an identity
 	// event. It mirrors the store, so that the common case costs no read.
 	unsettled map[string]unsettled
+	// unions are of the rows of many attackers that were concluded lately.
+	unions map[string]*attribution.Union
+
 	// schedule is what task 0 knows of the identity events under way.
 	schedule schedule
 
@@ -133,6 +136,7 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 // again: after a transaction that did not commit, or a record that was undone.
 func (e *Engine) Reload(store Store) error {
 	e.store = store
+	e.unions = make(map[string]*attribution.Union)
 	if err := e.loadUnsettled(); err != nil {
 		return err
 	}

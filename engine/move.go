@@ -213,6 +213,7 @@ func (e *Engine) detachRow(d *detach, primitive []byte, out *parts) error {
 	}
 	out.add(partContribution, primitive, nil, appendContribution(nil, &s))
 	e.store.Delete(seriesKey(nil, kindContribution, d.Old, primitive, d.Attacker))
+	e.dropUnion(d.Old, primitive)
 	e.markDirty(d.Old, primitive)
 	out.rows++
 	return nil
@@ -277,6 +278,7 @@ func (e *Engine) attachParts(a *attach) (rows uint64, err error) {
 				return rows, err
 			}
 			e.store.Put(seriesKey(nil, kindContribution, a.New, primitive, a.Attacker), record)
+			e.dropUnion(a.New, primitive)
 			e.markDirty(a.New, primitive)
 			rows++
 		default:

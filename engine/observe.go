@@ -169,8 +169,12 @@ func (e *Engine) contribute(identity, attacker, primitive []byte, entry attribut
 		return err
 	}
 	s := series{Series: e.contrib}
-	if _, err := e.loadContribution(&s, identity, primitive, attacker); err != nil {
+	known, err := e.loadContribution(&s, identity, primitive, attacker)
+	if err != nil {
 		return err
+	}
+	if !known {
+		e.dropUnion(identity, primitive)
 	}
 	e.take(&s, entry, e.cfg.Registry.Kind(primitive), identity, primitive, attacker)
 	e.saveContribution(&s, identity, primitive, attacker)

@@ -16,7 +16,6 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 		return err
 	}
 	kind := e.cfg.Registry.Kind(primitive)
-	var attackers [][]byte
 	if e.row.inline {
 		id, _, err := e.getIdentity(identity)
 		if err != nil {
@@ -32,7 +31,47 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 		}
 		return e.publish(identity, primitive, id.Own, &c, cause)
 	}
+	if u := e.unions[string(e.keys.row)]; u != nil {
+		c, err := e.merger.Union(u)
+		if err != nil {
+			e.inconclusive()
+			return nil
+		}
+		var attacker []byte
+		if c.Source >= 0 {
+			attacker = []byte(u.Attacker(c.Source))
+		}
+		return e.publish(identity, primitive, attacker, &c, cause)
+	}
+	attackers, err := e.addUp(kind, identity, primitive)
+	if err != nil {
+		return err
+	}
+	if len(attackers) == 0 {
+		return e.retract(identity, primitive)
+	}
+	c, err := e.merger.End()
+	if err != nil {
+		e.inconclusive()
+		return nil
+	}
+	var attacker []byte
+	if c.Source >= 0 {
+		attacker = attackers[c.Source]
+	}
+	return e.publish(identity, primitive, attacker, &c, cause)
+}
+
+// addUp gives all contributions to a row to the merger. If they are many it
+// keeps their union for the next time.
+func (e *Engine) addUp(kind attribution.Kind, identity, primitive []byte) (attackers [][]byte, err error) {
 	e.merger.Begin(kind)
+	union := attribution.NewUnion(kind, &e.cfg.Thresholds)
+	add := func(s *series, attacker []byte) {
+		e.merger.Add(&s.Series, len(attackers))
+		union.Add(&s.Series, string(attacker))
+		attackers = append(attackers, attacker)
+	}
 	prefix := rowKey(nil, kindContribution, identity, primitive)
 	var spilled [][]byte
 	s := series{Series: e.contrib}
@@ -50,8 +89,7 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 			spilled = append(spilled, attacker)
 			return true
 		}
-		e.merger.Add(&s.Series, len(attackers))
-		attackers = append(attackers, attacker)
+		add(&s, attacker)
 		return true
 	})
 	for _, attacker := range spilled {
@@ -59,8 +97,7 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 			break
 		}
 		if _, err = e.loadContribution(&s, identity, primitive, attacker); err == nil {
-			e.merger.Add(&s.Series, len(attackers))
-			attackers = append(attackers, attacker)
+			add(&s, attacker)
 		}
 	}
 	e.contrib = s.Series
@@ -68,21 +105,12 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 		err = fault
 	}
 	if err != nil {
-		return fmt.Errorf("contributions to %s of %s: %w", primitive, identity, err)
+		return nil, fmt.Errorf("contributions to %s of %s: %w", primitive, identity, err)
 	}
-	if len(attackers) == 0 {
-		return e.retract(identity, primitive)
+	if len(attackers) >= unionFrom && len(spilled) == 0 {
+		e.holdUnion(identity, primitive, union)
 	}
-	c, err := e.merger.End()
-	if err != nil {
-		e.inconclusive()
-		return nil
-	}
-	var attacker []byte
-	if c.Source >= 0 {
-		attacker = attackers[c.Source]
-	}
-	return e.publish(identity, primitive, attacker, &c, cause)
+	return attackers, nil
 }
 
 // publish compares the conclusion with what was sent for the row before,

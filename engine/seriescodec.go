@@ -126,7 +126,7 @@ func confidenceCode(c float64) (code uint64, exact bool) {
 	if c < 0 {
 		return confidenceNone, false
 	}
-	if n := math.Round(c * 1000); n/1000 == c {
+	if n := math.Round(c * 1000); n <= 1000 && n/1000 == c {
 		return uint64(n) + 1, false
 	}
 	return confidenceExact, true

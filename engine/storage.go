@@ -3,9 +3,7 @@ package engine
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"math"
 	"slices"
 
 	"handprint/attribution"
@@ -93,15 +91,24 @@ func (e *Engine) loadGone(s *series, identity, primitive, attacker []byte) error
 	prefix := seriesKey(nil, kindGone, identity, primitive, attacker)
 	e.buf.gone = e.buf.gone[:0]
 	s.Gone = s.Gone[:0]
+	var fault error
 	err := e.store.Scan(prefix, nil, func(key, value []byte) bool {
+		in := reader{b: value}
+		ts := in.float()
+		if fault = in.end("gone value"); fault != nil {
+			return false
+		}
 		from := len(e.buf.gone)
 		e.buf.gone = append(e.buf.gone, key[len(prefix):]...)
 		s.Gone = append(s.Gone, attribution.Gone{
 			Value: attribution.Value(e.buf.gone[from:len(e.buf.gone):len(e.buf.gone)]),
-			TS:    math.Float64frombits(binary.LittleEndian.Uint64(value)),
+			TS:    ts,
 		})
 		return true
 	})
+	if err == nil {
+		err = fault
+	}
 	if err != nil {
 		return fmt.Errorf("reading the gone values of %s in %s of %s: %w", attacker, primitive, identity, err)
 	}
@@ -139,7 +146,7 @@ func (e *Engine) saveGone(s *series, identity, primitive, attacker []byte) {
 }
 
 // take adds an observation to a series, and keeps the records of large values
-// in step with it.
+// and the row's union, if one is held, in step with it.
 func (e *Engine) take(s *series, entry attribution.Entry, kind attribution.Kind, identity, primitive, attacker []byte) {
 	if len(entry.Value) > largeValue && kind != attribution.Numeric {
 		entry.Value = e.putLarge(entry.Value, identity, primitive, attacker)
@@ -148,7 +155,13 @@ func (e *Engine) take(s *series, entry attribution.Entry, kind attribution.Kind,
 	if isLarge(entry.Value) {
 		large = append(large, string(entry.Value))
 	}
-	taken, _, _ := s.Take(entry, kind, &e.cfg.Thresholds)
+	taken, left, had := s.Take(entry, kind, &e.cfg.Thresholds)
+	if len(e.unions) > 0 {
+		e.unionTaken(identity, primitive, attacker, entry, taken, left, had)
+		if len(s.Gone) >= e.cfg.Thresholds.HashValues {
+			e.dropUnion(identity, primitive)
+		}
+	}
 	c := e.cfg.Counters
 	c.Observations.Add(1)
 	switch taken {

@@ -25,6 +25,8 @@ type batch struct {
 	touched  []int32                  // their numbers, for Config.Fault
 	consumed map[TopicPartition]int64 // the next offset to read
 	count    int64                    // records polled
+	topics   map[string]bool          // that the session has produced to
+	fresh    bool                     // the batch produces to a topic that was not among them
 	changes  []*kgo.Record            // changelog records
 	bytes    []byte                   // their keys and values
 	produced int64                    // records given to the client
@@ -47,6 +49,7 @@ func (b *batch) begin(session *kgo.GroupTransactSession) {
 	b.session = session
 	b.records, b.bytes = new(recordSlab), nil
 	b.consumed = make(map[TopicPartition]int64)
+	b.topics = make(map[string]bool)
 	b.crash.Store(nil)
 }
 
@@ -65,7 +68,7 @@ func (b *batch) clear() {
 	clear(b.changes)
 	clear(b.consumed)
 	b.parts, b.tasks, b.touched, b.changes = b.parts[:0], b.tasks[:0], b.touched[:0], b.changes[:0]
-	b.count, b.produced = 0, 0
+	b.count, b.produced, b.fresh = 0, 0, false
 	b.gate.open()
 	if b.w.cfg.OnCommit != nil {
 		b.records, b.bytes = new(recordSlab), nil // whoever was told of the records may keep them
@@ -256,6 +259,9 @@ func (b *batch) copy(v []byte) []byte {
 func (b *batch) send(ctx context.Context, r *kgo.Record) {
 	if !b.gate.shut() {
 		b.produced++
+		if !b.topics[r.Topic] {
+			b.topics[r.Topic], b.fresh = true, true
+		}
 		b.session.Produce(ctx, r, b.gate.promise)
 	}
 }
@@ -266,8 +272,24 @@ func (b *batch) flush(ctx context.Context) error {
 	if err := b.session.Client().Flush(ctx); err != nil {
 		return fmt.Errorf("waiting for %d records to be acknowledged: %w", b.produced, err)
 	}
-	return b.gate.error()
+	if err := b.gate.error(); err != nil || !b.fresh {
+		return err
+	}
+	if err := settleTopics(ctx, b.session.Client()); err != nil {
+		return fmt.Errorf("waiting for the client to know its topics: %w", err)
+	}
+	return nil
 }
+
+// settleTopics makes sure that cl, which has nothing buffered, knows the topics
+// it has just produced to for the first time. It sends the records of a new
+// topic before it publishes the topic to itself (franz-go v1.22.2,
+// storePartitionsUpdate), and if the transaction ends in between, the end
+// overlooks the topic: its sequence numbers are not reset with the epoch, and a
+// transaction that has nothing else is aborted though a commit was asked for.
+// Aborting the buffered records, of which there are none, passes through the
+// lock that is held until the topic is published.
+func settleTopics(ctx context.Context, cl *kgo.Client) error { return cl.AbortBufferedRecords(ctx) }
 
 // abort ends the transaction without committing it, so that readers do not have
 // to wait for its timeout. The session is over either way.

@@ -30,7 +30,7 @@ type Config struct {
 
 	// Client holds the options that every client of the process needs: seed
 	// brokers, TLS, SASL, dialer, logger. It may also set the compression
-	// of produced records (default lz4).
+	// of produced records (default snappy).
 	Client []kgo.Opt
 
 	// Inputs are co-partitioned topics, with Partitions partitions each,

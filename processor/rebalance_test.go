@@ -197,9 +197,7 @@ func TestRestoreRunsApartFromProcessing(t *testing.T) {
 	if o, ok := offsets.Lookup(testInput, late); ok && o.At > 0 {
 		t.Errorf("offset %d of the late task was committed", o.At)
 	}
-	if err := writer.EndTransaction(c.ctx, kgo.TryCommit); err != nil {
-		t.Fatal(err)
-	}
+	endTransaction(t, writer, true)
 	c.await(testOutput, 4*2)
 	p.halt()
 	if got := contents(t, cfg.Store, late); got["former"] != "owner" || len(got[testInput+"/key2"]) != 8 {
@@ -234,9 +232,7 @@ func TestAbortedInputIsNotRead(t *testing.T) {
 		if err := writer.ProduceSync(c.ctx, &kgo.Record{Topic: testInput, Key: []byte("key0"), Value: fmt.Append(nil, i)}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
-		if err := writer.EndTransaction(c.ctx, kgo.TransactionEndTry(commit)); err != nil {
-			t.Fatal(err)
-		}
+		endTransaction(t, writer, commit)
 	}
 	p := start(t, c.config(newStore(t)))
 	c.await(testOutput, 2*2)

@@ -68,8 +68,18 @@ func (l *changelog) write(changes ...change) {
 
 func (l *changelog) end(commit bool) {
 	l.t.Helper()
-	if err := l.writer.EndTransaction(l.ctx, kgo.TransactionEndTry(commit)); err != nil {
-		l.t.Fatal(err)
+	endTransaction(l.t, l.writer, commit)
+}
+
+func endTransaction(t *testing.T, cl *kgo.Client, commit bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testPatience)
+	defer cancel()
+	if err := settleTopics(ctx, cl); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.EndTransaction(ctx, kgo.TransactionEndTry(commit)); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -24,7 +24,7 @@ func (w *worker) open() error {
 	name := cfg.ApplicationID + "-" + cfg.InstanceID + "-" + strconv.Itoa(w.n)
 	opts := []kgo.Opt{
 		kgo.ClientID(name),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
 		kgo.MaxBufferedRecords(1 << 18),
 	}
 	opts = append(opts, cfg.Client...)

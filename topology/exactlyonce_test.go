@@ -235,7 +235,7 @@ func (a *app) summary() map[string][]string {
 				if err != nil {
 					a.t.Fatalf("row %s: %v", r.Value, err)
 				}
-				row.UpdatedAt = 0
+				row.Row.UpdatedAt = 0
 				sent[at] = []string{string(schemas.AppendStateRowJSON(nil, &row))}
 			}
 		case a.names.DeadLetter:

@@ -161,9 +161,14 @@ func (a *app) start() {
 // end stops the application and closes its store.
 func (a *app) end() error {
 	a.t.Helper()
-	a.stop()
-	err := <-a.finished
+	err := a.stopRunning()
 	return errors.Join(err, a.store.Close())
+}
+
+// stopRunning stops the application; its store can be read then.
+func (a *app) stopRunning() error {
+	a.stop()
+	return <-a.finished
 }
 
 // put writes records to the input topics, in order, and tells what follows.

@@ -46,7 +46,7 @@ const groupSize = 3
 
 func newHistory(r *rand.Rand, phases, groups int) history {
 	h := make(history, phases)
-	g := generator{Rand: r, at: time.UnixMilli(1_790_000_000_000)}
+	g := generator{Rand: r, at: time.UnixMilli(1_800_000_000_000)}
 	for i := range h {
 		for group := range groups {
 			if i > 1 && r.IntN(3) == 0 {

@@ -75,7 +75,7 @@ func TestEventsLinkTheirShare(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for key, value := range g.Events {
-		e, err := schemas.DecodeIdentityEventJSON(value, "", 0)
+		e, err := schemas.DecodeIdentityEvent("", value)
 		if err != nil {
 			t.Fatalf("%s: %v", value, err)
 		}

@@ -74,9 +74,8 @@ func paramType(p cowrie.Param) string {
 }
 
 // configure gives cmd the flags of setting groups, or of settings by their
-// names, and makes it read the
-// configuration before it runs. Every command that needs a setting goes
-// through here.
+// names, and makes it read the configuration before it runs. Every command
+// that needs a setting goes through here.
 func (a *app) configure(cmd *cobra.Command, groupsOrNames ...string) *cobra.Command {
 	a.settings.Flags(cmd.Flags(), groupsOrNames...)
 	cmd.PreRunE = func(*cobra.Command, []string) error { return a.load() }

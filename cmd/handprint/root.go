@@ -64,6 +64,8 @@ configuration file, in that order; docs/configuration.md lists them all.
 		a.ingestCommand(),
 		a.eventsCommand(),
 		a.rowsCommand(),
+		a.identityCommand(),
+		a.suggestCommand(),
 		a.topicsCommand(),
 		a.topologyCommand(),
 		a.versionCommand(),

@@ -1,0 +1,91 @@
+# `make` alone lists what can be made. Only Go is needed, and bash.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+
+# Packages to look at: make race PACKAGES=./processor
+PACKAGES ?= ./...
+# How long each fuzz target runs: make fuzz FUZZTIME=5m
+FUZZTIME ?= 10s
+# Random histories of the identity protocol that make test runs.
+HISTORIES ?= 5000
+# Flags of the benchmark, which `go run ./bench -h` lists: make bench BENCH='-n 2000000 -rounds 3'
+BENCH ?=
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/handprint.
+	$(GO) build -o bin/handprint ./cmd/handprint
+
+.PHONY: demo
+demo: ## Show transitions from a real Cowrie log, on a broker inside the process, until interrupted.
+	$(GO) run ./cmd/handprint demo
+
+.PHONY: test
+test: lint ## Run the linters, all tests, and thousands of random identity histories.
+	$(GO) test ./...
+	$(GO) test ./engine -run RandomHistories -rapid.checks=$(HISTORIES)
+
+.PHONY: lint
+lint: ## Run gofmt, go vet and staticcheck.
+	@unformatted=$$(gofmt -l .); if [[ -n $$unformatted ]]; then echo "gofmt would change:" $$unformatted; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+.PHONY: race
+race: ## Run the tests of PACKAGES with the race detector.
+	$(GO) test -race $(PACKAGES)
+
+.PHONY: conformance
+conformance: ## Run the conformance vectors, those in the folder HANDPRINT_VECTORS if it is set.
+	@$(if $(HANDPRINT_VECTORS),export HANDPRINT_VECTORS=$(abspath $(HANDPRINT_VECTORS)),unset HANDPRINT_VECTORS); \
+	$(GO) test -count=1 -v -run Conformance ./... | grep -vE 'no tests? (to run|files)|^PASS$$'
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME.
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort | while IFS=: read -r file func; do \
+		echo "$${file%/*} $${func#func }"; \
+		$(GO) test "$${file%/*}" -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) </dev/null; \
+	done
+
+.PHONY: bench
+bench: ## Measure the whole pipeline against a bare copy in transactions, and single functions.
+	$(GO) run ./bench $(BENCH)
+	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+.PHONY: profile
+profile: ## Take CPU and allocation profiles of the pipeline into out/profiles.
+	@mkdir -p out/profiles
+	$(GO) run ./bench -hold 0 -profiles out/profiles $(BENCH)
+	@echo "Look at one with: $(GO) tool pprof -http localhost:8000 FILE"; ls out/profiles/*
+
+.PHONY: cover
+cover: ## Write the coverage of all tests to out/cover.html.
+	@mkdir -p out
+	$(GO) test -coverpkg=./... -coverprofile=out/cover.out ./... >/dev/null
+	$(GO) tool cover -html=out/cover.out -o out/cover.html
+	@$(GO) tool cover -func=out/cover.out | tail -n 1
+
+.PHONY: docs
+docs: ## Write docs/configuration.md anew from the declarations of the settings.
+	$(GO) generate ./cmd/handprint
+
+.PHONY: check-docs
+check-docs: ## Check that docs/configuration.md is fresh and that links between documents lead somewhere.
+	@$(GO) run ./cmd/handprint reference | diff -u docs/configuration.md - || { echo "docs/configuration.md is out of date: make docs"; exit 1; }
+	@failed=0; \
+	for page in $$(git ls-files --cached --others --exclude-standard '*.md'); do \
+		while read -r link; do \
+			[[ -e $$(dirname "$$page")/$$link ]] || { echo "$$page: no such file: $$link"; failed=1; }; \
+		done < <(grep -oE '\]\([^)#: ]+' "$$page" | cut -c3-); \
+	done; exit $$failed
+
+.PHONY: clean
+clean: ## Remove what was made.
+	rm -rf bin out

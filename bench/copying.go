@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"handprint/processor"
+)
+
+// copy is the limit: it reads observations and writes them to one topic, in
+// transactions, with the client's options that handprint has. It does nothing
+// else with them.
+func (j *job) copy(ctx context.Context, m *meter) error {
+	left := int64(0)
+	for _, end := range j.Until[j.Names.Observations] {
+		left += end
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan int64)
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range j.Threads {
+		group.Go(func() error { return j.copyWorker(ctx, i, m, done) })
+	}
+	group.Go(func() error {
+		for left > 0 {
+			select {
+			case n := <-done:
+				left -= n
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		m.done()
+		stop()
+		return nil
+	})
+	return group.Wait()
+}
+
+func (j *job) copyWorker(ctx context.Context, i int, m *meter, done chan<- int64) error {
+	session, err := kgo.NewGroupTransactSession(
+		kgo.SeedBrokers(j.Brokers...),
+		kgo.WithHooks(m),
+		kgo.TransactionalID(fmt.Sprintf("%s-%d", j.Group, i)),
+		kgo.TransactionTimeout(10*time.Second),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression()),
+		kgo.MaxBufferedRecords(1<<18),
+		kgo.ProducerLinger(0),
+		kgo.ConsumerGroup(j.Group),
+		kgo.ConsumeTopics(j.Names.Observations),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(100*time.Millisecond),
+		kgo.FetchMaxBytes(8<<20),
+		kgo.RequireStableFetchOffsets(),
+	)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	var out []kgo.Record
+	for {
+		fetches := session.PollRecords(ctx, 10_000)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("reading: %w", err)
+		}
+		if fetches.NumRecords() == 0 {
+			continue
+		}
+		if err := session.Begin(); err != nil {
+			return fmt.Errorf("beginning a transaction: %w", err)
+		}
+		n, owed := int64(0), 0.0
+		out = out[:0]
+		fetches.EachRecord(func(r *kgo.Record) {
+			n++
+			for owed += j.Copies; owed >= 1; owed-- {
+				out = append(out, kgo.Record{Topic: j.Names.StateChanged, Key: r.Key, Value: j.value(r.Value)})
+			}
+		})
+		failed := make(chan error, 1)
+		for i := range out {
+			session.Produce(ctx, &out[i], func(_ *kgo.Record, err error) {
+				if err != nil {
+					select {
+					case failed <- err:
+					default:
+					}
+				}
+			})
+		}
+		if err := session.Client().Flush(ctx); err != nil {
+			return fmt.Errorf("writing: %w", err)
+		}
+		select {
+		case err := <-failed:
+			return fmt.Errorf("writing: %w", err)
+		default:
+		}
+		if ok, err := session.End(ctx, kgo.TryCommit); err != nil || !ok {
+			return fmt.Errorf("ending a transaction: committed %t: %w", ok, err)
+		}
+		m.committed(processor.Commit{})
+		select {
+		case done <- n:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// value is what a copy carries: the observation, cut or repeated to the size
+// that was asked for.
+func (j *job) value(v []byte) []byte {
+	switch {
+	case j.Bytes == 0:
+		return v
+	case len(v) >= j.Bytes:
+		return v[:j.Bytes]
+	}
+	out := make([]byte, j.Bytes)
+	for n := 0; n < len(out); {
+		n += copy(out[n:], v)
+	}
+	return out
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/attribution"
+	"handprint/broker"
+	"handprint/config"
+	"handprint/engine"
+	"handprint/schemas"
+)
+
+func (a *app) identityShowCommand() *cobra.Command {
+	var o output
+	cmd := &cobra.Command{
+		Use:   "show IDENTITY",
+		Short: "Show an identity's members, pointer, history and rows",
+		Long: `Show what is known of an identity: which attackers belong to it, what it is
+merged into, the identity events that touched it, and its rows. It is read from
+the changelog of the identity's partition, as committed, to its end, which takes
+a while where that is long.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.showIdentity(cmd.Context(), args[0], o) },
+	}
+	outputFlag(cmd, &o)
+	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics)
+}
+
+func (a *app) showIdentity(ctx context.Context, id string, o output) error {
+	pretty, err := a.pretty(o)
+	if err != nil {
+		return err
+	}
+	cl, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	topic := a.cfg.Topics.Changelog
+	infos, err := broker.List(ctx, cl, []broker.TopicSpec{{Name: topic, Partitions: 1, AnyPartitions: true}})
+	if err != nil {
+		return err
+	}
+	if len(infos) == 0 || infos[0].Partitions == 0 {
+		return &codeError{exitTopics, fmt.Errorf("topic %s is missing: the application has not run yet", topic)}
+	}
+	home := attribution.IdentityPartition(id, int32(infos[0].Partitions))
+	var records changelog
+	err = broker.ScanPartition(ctx, cl, func(r *kgo.Record) error {
+		if engine.Concerns(r.Key, id) {
+			records.set(r.Key, r.Value)
+		}
+		return nil
+	}, topic, home)
+	if err != nil {
+		return err
+	}
+	v, err := engine.View(&records, id)
+	if err != nil {
+		return err
+	}
+	if len(records.entries) == 0 {
+		return fmt.Errorf("identity %s is not known", printable(id))
+	}
+	if !pretty {
+		return json.NewEncoder(a.out).Encode(identityJSON(&v))
+	}
+	out := bufio.NewWriter(a.out)
+	return errors.Join(a.writeIdentity(out, &v), out.Flush())
+}
+
+// changelog is some records of a changelog, the last of each key: an
+// engine.Reader.
+type changelog struct{ entries []changelogEntry } // sorted
+
+type changelogEntry struct{ key, value []byte }
+
+func (c *changelog) find(key []byte) (at int, found bool) {
+	return slices.BinarySearchFunc(c.entries, key, func(e changelogEntry, key []byte) int { return bytes.Compare(e.key, key) })
+}
+
+func (c *changelog) set(key, value []byte) {
+	at, found := c.find(key)
+	switch {
+	case value == nil && found:
+		c.entries = slices.Delete(c.entries, at, at+1)
+	case value != nil && found:
+		c.entries[at].value = value
+	case value != nil:
+		c.entries = slices.Insert(c.entries, at, changelogEntry{key, value})
+	}
+}
+
+// Get implements engine.Reader.
+func (c *changelog) Get(key []byte) ([]byte, error) {
+	if at, found := c.find(key); found {
+		return c.entries[at].value, nil
+	}
+	return nil, nil
+}
+
+// Scan implements engine.Reader.
+func (c *changelog) Scan(prefix, from []byte, yield func(key, value []byte) bool) error {
+	if bytes.Compare(from, prefix) < 0 {
+		from = prefix
+	}
+	at, _ := c.find(from)
+	for ; at < len(c.entries) && bytes.HasPrefix(c.entries[at].key, prefix); at++ {
+		if !yield(c.entries[at].key, c.entries[at].value) {
+			break
+		}
+	}
+	return nil
+}
+
+func (a *app) writeIdentity(out io.Writer, v *engine.IdentityView) error {
+	p := palette(a.coloured())
+	fmt.Fprintf(out, "%s %s\n", p.paint(bold, "identity "), printable(v.Identity))
+	if v.MergedInto != "" {
+		fmt.Fprintf(out, "%s %s\n", p.paint(bold, "merged into"), printable(v.MergedInto))
+	}
+	if v.Unsettled {
+		fmt.Fprintln(out, p.paint("33", "an identity event that touches it is not over: rows are as they were before it"))
+	}
+	if len(v.Suspected) > 0 {
+		fmt.Fprintf(out, "%s %v\n", p.paint(stateColours[attribution.MultiActor], "several actors suspected:"), v.Suspected)
+	}
+	fmt.Fprintf(out, "\n%s\n", p.paint(bold, fmt.Sprintf("%d attackers", len(v.Members))))
+	for _, m := range v.Members {
+		by := "its own"
+		if m.Version > 0 {
+			by = fmt.Sprintf("by event %d", m.Version)
+		}
+		fmt.Fprintf(out, "    %s  %s\n", printable(m.Attacker), p.paint(faint, by))
+	}
+	if len(v.History) > 0 {
+		fmt.Fprintf(out, "\n%s\n", p.paint(bold, "history"))
+	}
+	for _, h := range v.History {
+		fmt.Fprintf(out, "    %s  event %d (offset %d)  %s  +%d -%d attackers, +%d -%d contributions\n",
+			p.paint(faint, time.UnixMilli(h.Time).UTC().Format(time.DateTime)), h.Version, h.Offset, describeEvent(&h), h.In, h.Out, h.RowsIn, h.RowsOut)
+	}
+	fmt.Fprintln(out)
+	table := make([][]cell, len(v.Rows))
+	for i, r := range v.Rows {
+		table[i] = []cell{
+			{text: printable(r.Primitive)}, stateCell(r.Row.State), {text: shorten(printable(string(r.Row.Value)), valueWidth)},
+			{text: showConfidence(r.Row.Confidence), right: true}, {text: strconv.FormatInt(r.Row.Count, 10), right: true},
+			{text: showTime(r.Row.LastChangeTS), sgr: faint}, {text: showTime(r.Row.LastObservationTS), sgr: faint},
+		}
+	}
+	return writeTable(out, p, []string{"PRIMITIVE", "STATE", "VALUE", "CONFIDENCE", "SEEN", "SINCE", "LAST"}, table)
+}
+
+func describeEvent(h *engine.HistoryEntry) string {
+	switch h.Type {
+	case attribution.Merged:
+		return fmt.Sprintf("%s merged into %s", shortID(h.Loser), shortID(h.Winner))
+	case attribution.Unmerged:
+		return fmt.Sprintf("%s unmerged", shortID(h.Loser))
+	case attribution.Formed:
+		return fmt.Sprintf("%s formed", shortID(h.Winner))
+	case attribution.Linked:
+		return fmt.Sprintf("attacker linked to %s", shortID(h.Winner))
+	}
+	return fmt.Sprintf("attacker seen first, stub stands for %s", shortID(h.Winner))
+}
+
+// identityJSON is an identity as programs read it.
+func identityJSON(v *engine.IdentityView) any {
+	type member struct {
+		Attacker string `json:"attacker_uuid"`
+		Version  uint64 `json:"event_version,omitempty"`
+	}
+	type event struct {
+		Version uint64  `json:"version"`
+		Type    string  `json:"type"`
+		Offset  int64   `json:"offset"`
+		Time    float64 `json:"ts"`
+		Winner  string  `json:"winner_uuid"`
+		Loser   string  `json:"loser_uuid,omitempty"`
+		In      uint64  `json:"attackers_in"`
+		Out     uint64  `json:"attackers_out"`
+		RowsIn  uint64  `json:"contributions_in"`
+		RowsOut uint64  `json:"contributions_out"`
+	}
+	shown := struct {
+		Identity   string            `json:"identity_uuid"`
+		MergedInto string            `json:"merged_into,omitempty"`
+		Unsettled  bool              `json:"unsettled"`
+		Members    []member          `json:"attackers"`
+		History    []event           `json:"history"`
+		Suspected  []string          `json:"suspected_primitives"`
+		Rows       []json.RawMessage `json:"rows"`
+	}{Identity: v.Identity, MergedInto: v.MergedInto, Unsettled: v.Unsettled, Members: []member{}, History: []event{}, Suspected: append([]string{}, v.Suspected...), Rows: []json.RawMessage{}}
+	for _, m := range v.Members {
+		shown.Members = append(shown.Members, member(m))
+	}
+	types := map[attribution.EventType]string{
+		attribution.Formed: "identity.formed", attribution.Linked: "identity.observation.linked",
+		attribution.Merged: "identity.merged", attribution.Unmerged: "identity.unmerged", 0: "claim",
+	}
+	for _, h := range v.History {
+		shown.History = append(shown.History, event{h.Version, types[h.Type], h.Offset, float64(h.Time) / 1000, h.Winner, h.Loser, h.In, h.Out, h.RowsIn, h.RowsOut})
+	}
+	for _, r := range v.Rows {
+		shown.Rows = append(shown.Rows, schemas.AppendStateRowJSON(nil, &schemas.StateRow{Identity: v.Identity, Primitive: r.Primitive, Row: r.Row}))
+	}
+	return shown
+}

@@ -1,0 +1,405 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"handprint/attribution"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// codec is one kind of record or command: how a value of it is written and
+// read, one to be kept as a golden file, and any other.
+type codec struct {
+	name   string
+	encode func(v any) []byte
+	decode func(b []byte) (any, error)
+	sample any
+	draw   func(t *rapid.T) any
+}
+
+// of makes a codec of functions that know their type.
+func of[T any](name string, encode func([]byte, *T) []byte, decode func([]byte) (T, error), sample T, draw func(t *rapid.T) T) codec {
+	return codec{
+		name:   name,
+		encode: func(v any) []byte { x := v.(T); return encode(nil, &x) },
+		decode: func(b []byte) (any, error) { return decode(b) },
+		sample: sample,
+		draw:   func(t *rapid.T) any { return draw(t) },
+	}
+}
+
+// plain is for encoders that take their value as it is.
+func plain[T any](encode func([]byte, T) []byte) func([]byte, *T) []byte {
+	return func(dst []byte, v *T) []byte { return encode(dst, *v) }
+}
+
+// command is for commands: behind version and type, what read reads.
+func command[T any](kind commandType, read func(*reader) T) func([]byte) (T, error) {
+	return func(b []byte) (T, error) {
+		in := reader{b: b}
+		in.version(commandVersion)
+		if k := in.byte(); in.err == nil && commandType(k) != kind {
+			in.fail(fmt.Errorf("type %d, want %d", k, kind))
+		}
+		v := read(&in)
+		return v, in.end("command")
+	}
+}
+
+var (
+	sampleOrigin = origin{Version: 300, Type: attribution.Merged, Offset: 1 << 33, Time: 1_700_000_000_123}
+	sampleID     = []byte("018f0000-0000-7000-8000-000000000001")
+	sampleText   = []byte("identity \x00 é")
+	sampleEntry  = attribution.Entry{
+		TS: 1_700_000_000.5, Value: attribution.Value(`"vim"`), Evidence: 0xfeedfacecafebeef, Confidence: 0.875,
+		Place:  attribution.Arrival{Time: 1_700_000_000_123, Partition: 7, Offset: 42},
+		Latest: attribution.Arrival{Time: 1_700_000_000_123, Partition: 7, Offset: 42},
+	}
+	sampleSeries = attribution.Series{Count: 12, Entries: []attribution.Entry{
+		{TS: 1, Value: attribution.Value(`"a"`), Evidence: 1, Confidence: -1, Place: attribution.Arrival{Time: 10, Partition: 1, Offset: 5}, Latest: attribution.Arrival{Time: 10, Partition: 1, Offset: 5}},
+		{TS: 1.5, Value: attribution.Value(`"b"`), Evidence: 2, Confidence: 1, Place: attribution.Arrival{Time: 9, Partition: 3, Offset: 4}, Latest: attribution.Arrival{Time: 12, Partition: 0, Offset: 9}},
+		{TS: 1e300, Value: attribution.Value(`"a"`), Evidence: math.MaxUint64, Confidence: 1.0 / 3, Place: attribution.Arrival{Time: 11}, Latest: attribution.Arrival{Time: 11}},
+	}}
+	sampleGone = []attribution.Gone{{Value: attribution.Value(`"x"`), TS: 0.25}, {Value: attribution.Value("\x01sixteen bytes ok"), TS: 5}}
+	sampleRow  = attribution.Row{
+		State: attribution.Drifting, Value: attribution.Value(`{"a":[1,null]}`), Confidence: 0.6, Count: 12,
+		LastChangeTS: 1, LastObservationTS: 1e300, UpdatedAt: 1_700_000_000.25,
+	}
+)
+
+var codecs = []codec{
+	of("link", plain(appendLink), decodeLink, link{Identity: sampleID, By: sampleOrigin}, func(t *rapid.T) link {
+		return link{Identity: drawBytes(t), By: drawOrigin(t)}
+	}),
+	of("identity", plain(appendIdentity), decodeIdentity, identity{Own: []byte("10.0.0.1"), MergedInto: sampleText, By: sampleOrigin}, func(t *rapid.T) identity {
+		return identity{Own: drawBytes(t), MergedInto: drawBytes(t), By: drawOrigin(t)}
+	}),
+	of("member", plain(appendMember), decodeMember, 1<<40, func(t *rapid.T) uint64 { return rapid.Uint64().Draw(t, "version") }),
+	of("unsettled", plain(appendUnsettled), decodeUnsettled, unsettled{Version: 300, Settling: true, In: 1, Out: 2, RowsIn: 3, RowsOut: 400}, func(t *rapid.T) unsettled {
+		n := rapid.Uint64()
+		return unsettled{n.Draw(t, "version"), rapid.Bool().Draw(t, "settling"), n.Draw(t, "in"), n.Draw(t, "out"), n.Draw(t, "rows in"), n.Draw(t, "rows out")}
+	}),
+	of("names", plain(appendNames), decodeNames, []string{"motor.input_modality", "toolchain.ssh.hassh_client"}, func(t *rapid.T) []string {
+		return rapid.SliceOfN(rapid.String(), 0, 5).Draw(t, "names")
+	}),
+	of("history", appendHistoryEntry, decodeHistory, HistoryEntry{300, attribution.Merged, 1 << 33, 1_700_000_000_123, "winner", "loser", 1, 2, 3, 400}, func(t *rapid.T) HistoryEntry {
+		o, n := drawOrigin(t), rapid.Uint64()
+		return HistoryEntry{o.Version, o.Type, o.Offset, o.Time, string(drawBytes(t)), string(drawBytes(t)), n.Draw(t, "in"), n.Draw(t, "out"), n.Draw(t, "rows in"), n.Draw(t, "rows out")}
+	}),
+	of("queued-event", appendAction, decodeAction, action{By: sampleOrigin, Winner: sampleID, Loser: sampleText, Merge: true, Attackers: [][]byte{[]byte("a"), []byte("b")}, Owners: [][]byte{sampleID}, Alone: true}, func(t *rapid.T) action {
+		b := rapid.Bool()
+		return action{drawOrigin(t), drawBytes(t), drawBytes(t), b.Draw(t, "merge"), b.Draw(t, "unmerge"), b.Draw(t, "claim"), drawList(t), drawList(t), b.Draw(t, "alone")}
+	}),
+	of("running-event", appendRunning, decodeRunning, running{sampleOrigin, sampleID, sampleText, -3, true, []int32{0, 5, 200}, true}, func(t *rapid.T) running {
+		b := rapid.Bool()
+		return running{drawOrigin(t), drawBytes(t), drawBytes(t), rapid.Int64().Draw(t, "left"), b.Draw(t, "telling"), drawTasks(t), b.Draw(t, "settling")}
+	}),
+	of("group", plain(appendGroup), decodeGroup, group{sampleID, 300}, func(t *rapid.T) group {
+		return group{drawBytes(t), rapid.Uint64().Draw(t, "generation")}
+	}),
+	of("row", appendRow, readRow, row{published: true, was: sampleRow}, func(t *rapid.T) row {
+		r := row{published: rapid.Bool().Draw(t, "published"), inline: rapid.Bool().Draw(t, "inline")}
+		if r.published {
+			f := rapid.Float64()
+			r.was = attribution.Row{
+				State: attribution.State(rapid.IntRange(0, 4).Draw(t, "state")), Value: drawBytes(t), Confidence: f.Draw(t, "confidence"),
+				Count: rapid.Int64().Draw(t, "count"), LastChangeTS: f.Draw(t, "change"), LastObservationTS: f.Draw(t, "last"), UpdatedAt: f.Draw(t, "updated"),
+			}
+		}
+		if r.inline {
+			r.series = drawSeries(t)
+		}
+		return r
+	}),
+	of("row-inline", appendRow, readRow, row{published: true, was: sampleRow, inline: true, series: series{Series: sampleSeries}}, drawnElsewhere[row]),
+	of("contribution", appendContribution, readContribution, series{Series: attribution.Series{Count: 40, Entries: sampleSeries.Entries, Gone: sampleGone}}, drawSeries),
+	of("contribution-spilled", appendContribution, readContribution, series{Series: sampleSeries, spilled: true}, drawnElsewhere[series]),
+	of("waiting", appendWaiting, readWaiting, waiting{[]byte("motor.input_modality"), sampleEntry}, func(t *rapid.T) waiting {
+		return waiting{drawBytes(t), drawArriving(t)}
+	}),
+
+	of("command-tick", func(_ []byte, v *tick) []byte { return TickCommand(v.Time) }, command(cmdTick, (*reader).tick), tick{1_700_000_000.5}, func(t *rapid.T) tick {
+		return tick{rapid.Float64().Draw(t, "time")}
+	}),
+	of("command-observe", appendObserve, command(cmdObserve, (*reader).observe), observe{[]byte("10.0.0.1"), sampleID, 300, []byte("motor.input_modality"), sampleEntry}, func(t *rapid.T) observe {
+		return observe{drawBytes(t), drawBytes(t), rapid.Uint64().Draw(t, "version"), drawBytes(t), drawArriving(t)}
+	}),
+	of("command-link", appendLinkTo, command(cmdLink, (*reader).linkTo), linkTo{sampleOrigin, sampleID, true, [][]byte{[]byte("10.0.0.1"), sampleText}}, func(t *rapid.T) linkTo {
+		return linkTo{drawOrigin(t), drawBytes(t), rapid.Bool().Draw(t, "claim"), drawList(t)}
+	}),
+	of("command-merge", appendMerge, command(cmdMerge, (*reader).merge), merge{sampleOrigin, sampleID, sampleText, []byte("from"), 512}, func(t *rapid.T) merge {
+		return merge{drawOrigin(t), drawBytes(t), drawBytes(t), drawBytes(t), rapid.Uint64().Draw(t, "sent")}
+	}),
+	of("command-unmerge", appendUnmerge, command(cmdUnmerge, (*reader).unmerge), unmerge{sampleOrigin, sampleID}, func(t *rapid.T) unmerge {
+		return unmerge{drawOrigin(t), drawBytes(t)}
+	}),
+	of("command-detach", appendDetach, command(cmdDetach, (*reader).detach), detach{sampleOrigin, []byte("10.0.0.1"), sampleID, sampleText, []byte("from")}, func(t *rapid.T) detach {
+		return detach{drawOrigin(t), drawBytes(t), drawBytes(t), drawBytes(t), drawBytes(t)}
+	}),
+	of("command-attach", appendAttach, command(cmdAttach, (*reader).attach), attach{sampleOrigin, []byte("10.0.0.1"), sampleID, sampleText, true,
+		appendPart(appendPart(nil, partLarge, []byte("a.b"), []byte("digest"), []byte(`"large"`)), partContribution, []byte("a.b"), nil, []byte("record"))}, func(t *rapid.T) attach {
+		return attach{drawOrigin(t), drawBytes(t), drawBytes(t), drawBytes(t), rapid.Bool().Draw(t, "last"), drawBytes(t)}
+	}),
+	of("command-done", appendDone, command(cmdDone, (*reader).done), done{300, []int32{0, 200}, true, 7}, func(t *rapid.T) done {
+		return done{rapid.Uint64().Draw(t, "version"), drawTasks(t), rapid.Bool().Draw(t, "told"), rapid.Uint64().Draw(t, "members")}
+	}),
+	of("command-settle", appendSettle, command(cmdSettle, (*reader).settle), settle{sampleOrigin, []byte("from"), sampleID, sampleText}, func(t *rapid.T) settle {
+		return settle{drawOrigin(t), drawBytes(t), drawBytes(t), drawBytes(t)}
+	}),
+	of("command-settled", appendSettled, command(cmdSettled, (*reader).settled), settled{300}, func(t *rapid.T) settled {
+		return settled{rapid.Uint64().Draw(t, "version")}
+	}),
+	of("command-claim", appendClaim, command(cmdClaim, (*reader).claim), claim{[]byte("10.0.0.1")}, func(t *rapid.T) claim { return claim{drawBytes(t)} }),
+	of("parts", appendParts, readParts, []part{{partLarge, []byte("a.b"), []byte("digest"), []byte(`"large"`)}, {partGone, []byte("a.b"), []byte(`"x"`), make([]byte, 8)}, {partContribution, []byte("a.b"), nil, []byte("record")}}, func(t *rapid.T) []part {
+		return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) part {
+			return part{partType(rapid.IntRange(1, 3).Draw(t, "type")), drawBytes(t), drawBytes(t), drawBytes(t)}
+		}), 0, 4).Draw(t, "parts")
+	}),
+}
+
+// drawnElsewhere stands where another codec of the same type draws.
+func drawnElsewhere[T any](*rapid.T) (v T) { return v }
+
+func appendHistoryEntry(dst []byte, h *HistoryEntry) []byte {
+	dst = appendOrigin(append(dst, 1), origin{h.Version, h.Type, h.Offset, h.Time})
+	dst = appendBytes(appendBytes(dst, h.Winner), h.Loser)
+	for _, n := range [...]uint64{h.In, h.Out, h.RowsIn, h.RowsOut} {
+		dst = appendUvarint(dst, n)
+	}
+	return dst
+}
+
+func appendUvarint(dst []byte, n uint64) []byte {
+	for ; n >= 0x80; n >>= 7 {
+		dst = append(dst, byte(n)|0x80)
+	}
+	return append(dst, byte(n))
+}
+
+func readRow(b []byte) (r row, err error) {
+	var values [][]byte
+	err = decodeRow(b, &r, &values)
+	return r, err
+}
+
+func readContribution(b []byte) (s series, err error) {
+	var values [][]byte
+	err = decodeContribution(b, &s, &values)
+	return s, err
+}
+
+type waiting struct {
+	primitive []byte
+	entry     attribution.Entry
+}
+
+func appendWaiting(dst []byte, w *waiting) []byte { return appendObserved(dst, w.primitive, &w.entry) }
+
+func readWaiting(b []byte) (w waiting, err error) {
+	in := reader{b: b}
+	w.primitive, w.entry = in.observed()
+	return w, in.end("waiting observation")
+}
+
+type part struct {
+	kind                    partType
+	primitive, name, record []byte
+}
+
+func appendParts(dst []byte, list *[]part) []byte {
+	for _, p := range *list {
+		dst = appendPart(dst, p.kind, p.primitive, p.name, p.record)
+	}
+	return dst
+}
+
+func readParts(b []byte) (list []part, err error) {
+	in := reader{b: b}
+	for len(in.b) > 0 {
+		var p part
+		p.kind, p.primitive, p.name, p.record = in.part()
+		list = append(list, p)
+	}
+	return list, in.end("parts")
+}
+
+func drawBytes(t *rapid.T) []byte { return rapid.SliceOfN(rapid.Byte(), 0, 12).Draw(t, "bytes") }
+
+func drawList(t *rapid.T) [][]byte {
+	return rapid.SliceOfN(rapid.SliceOfN(rapid.Byte(), 0, 5), 0, 4).Draw(t, "list")
+}
+
+func drawTasks(t *rapid.T) []int32 {
+	return rapid.SliceOfN(rapid.Int32Min(0), 0, 4).Draw(t, "tasks")
+}
+
+func drawOrigin(t *rapid.T) origin {
+	return origin{rapid.Uint64().Draw(t, "version"), attribution.EventType(rapid.IntRange(0, 4).Draw(t, "type")), rapid.Int64().Draw(t, "offset"), rapid.Int64().Draw(t, "time")}
+}
+
+func drawArrival(t *rapid.T) attribution.Arrival {
+	return attribution.Arrival{Time: rapid.Int64().Draw(t, "time"), Partition: rapid.Int32().Draw(t, "partition"), Offset: rapid.Int64().Draw(t, "offset")}
+}
+
+func drawEntry(t *rapid.T) attribution.Entry {
+	e := attribution.Entry{
+		TS: rapid.Float64().Draw(t, "ts"), Evidence: rapid.Uint64().Draw(t, "evidence"), Confidence: -1, Place: drawArrival(t),
+		Value: attribution.Value(fmt.Sprintf("value %d", rapid.IntRange(0, 400).Draw(t, "value"))),
+	}
+	e.Latest = e.Place
+	if rapid.Bool().Draw(t, "replaced") {
+		e.Latest = drawArrival(t)
+	}
+	switch rapid.IntRange(0, 2).Draw(t, "confidence") {
+	case 1:
+		e.Confidence = float64(rapid.IntRange(0, 1000).Draw(t, "thousandths")) / 1000
+	case 2:
+		e.Confidence = rapid.Float64Range(0, 1).Draw(t, "confidence")
+	}
+	return e
+}
+
+func drawArriving(t *rapid.T) attribution.Entry {
+	e := drawEntry(t)
+	e.Latest = e.Place
+	return e
+}
+
+func drawSeries(t *rapid.T) series {
+	s := series{Series: attribution.Series{Count: rapid.Int64().Draw(t, "count")}}
+	if rapid.IntRange(0, 9).Draw(t, "many") == 0 {
+		// More than a byte tells apart.
+		for i := range rapid.IntRange(120, 400).Draw(t, "entries") {
+			e := drawEntryAt(i)
+			s.Entries = append(s.Entries, e)
+		}
+	} else {
+		s.Entries = rapid.SliceOfN(rapid.Custom(drawEntry), 0, 6).Draw(t, "entries")
+	}
+	if s.spilled = rapid.IntRange(0, 3).Draw(t, "spilled") == 0; !s.spilled {
+		s.Gone = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) attribution.Gone {
+			return attribution.Gone{Value: drawBytes(t), TS: rapid.Float64().Draw(t, "ts")}
+		}), 0, 4).Draw(t, "gone")
+	}
+	return s
+}
+
+func drawEntryAt(i int) attribution.Entry {
+	at := attribution.Arrival{Time: int64(i), Offset: int64(i)}
+	return attribution.Entry{TS: float64(i), Value: attribution.Value(fmt.Sprint(i)), Evidence: uint64(i), Confidence: -1, Place: at, Latest: at}
+}
+
+// text is a value as it compares: nil and empty are the same, and so is NaN.
+func text(v any) string { return fmt.Sprintf("%+v", v) }
+
+func TestEveryRecordIsReadAsItWasWritten(t *testing.T) {
+	for _, c := range codecs {
+		t.Run(c.name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				want := c.draw(t)
+				got, err := c.decode(c.encode(want))
+				if err != nil {
+					t.Fatalf("%+v: %v", want, err)
+				}
+				if text(got) != text(want) {
+					t.Fatalf("%+v became %+v", want, got)
+				}
+			})
+		})
+	}
+}
+
+// Every record and command of version 1 is in testdata as this program wrote
+// it when the version was fixed. It must be read for ever; written must it be
+// the same as long as there is no version 2. With -update the files are
+// written anew, which is right only for a version that nobody has used.
+func TestGoldenRecordsAreRead(t *testing.T) {
+	for _, c := range codecs {
+		t.Run(c.name, func(t *testing.T) {
+			file := filepath.Join("testdata", "golden", "v1", c.name+".txt")
+			encoded := c.encode(c.sample)
+			if *update {
+				if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(file, []byte(hex.Dump(encoded)), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			golden := readGolden(t, file)
+			got, err := c.decode(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text(got) != text(c.sample) {
+				t.Errorf("it says %+v, want %+v", got, c.sample)
+			}
+			if !bytes.Equal(encoded, golden) {
+				t.Errorf("it is written as\n%swant\n%s", hex.Dump(encoded), hex.Dump(golden))
+			}
+		})
+	}
+}
+
+// readGolden reads what hex.Dump wrote.
+func readGolden(t testing.TB, file string) []byte {
+	t.Helper()
+	dump, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var record []byte
+	for line := range strings.Lines(string(dump)) {
+		_, line, _ = strings.Cut(line, "  ")
+		digits, _, _ := strings.Cut(line, "|")
+		b, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(digits), " ", ""))
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		record = append(record, b...)
+	}
+	return record
+}
+
+// A record that is cut short, or says that more follows than does, is an error
+// and costs no memory to find that out.
+func TestDamagedRecordsAreRefused(t *testing.T) {
+	huge := appendUvarint(nil, math.MaxUint64)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	decoded := uint64(0)
+	for _, c := range codecs {
+		whole := c.encode(c.sample)
+		for i := range whole {
+			if _, err := c.decode(whole[:i]); err == nil && i > 0 && !cutsWell(c.name) {
+				t.Errorf("%s: the first %d of %d bytes are read as a record", c.name, i, len(whole))
+			}
+			_, _ = c.decode(append(bytes.Clone(whole[:i]), huge...))
+			_, _ = c.decode(append(append(bytes.Clone(whole[:i]), huge...), whole[i:]...))
+			decoded += 3
+		}
+		if _, err := c.decode(append(bytes.Clone(whole), 0)); err == nil && !cutsWell(c.name) {
+			t.Errorf("%s: a byte too many is not noticed", c.name)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if used := (after.TotalAlloc - before.TotalAlloc) / decoded; used > 16<<10 {
+		t.Errorf("%d bytes are allocated for a damaged record, on average", used)
+	}
+}
+
+// cutsWell tells of what is a sequence, whose beginning may be one too. The
+// parts of an attach are looked at when they are taken.
+func cutsWell(name string) bool { return name == "parts" || name == "command-attach" }

@@ -1,0 +1,174 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+
+	"handprint/attribution"
+)
+
+// Reader is the part of a Store that is read only: a store's snapshot, or what
+// a task's changelog says.
+type Reader interface {
+	Get(key []byte) ([]byte, error)
+	Scan(prefix, from []byte, yield func(key, value []byte) bool) error
+}
+
+// IdentityView is what the home of an identity knows about it.
+type IdentityView struct {
+	Identity   string
+	MergedInto string   // empty: it stands for itself
+	Members    []Member // by attacker
+	Rows       []RowView
+	History    []HistoryEntry // oldest first
+	Unsettled  bool           // an identity event that touches it is not over
+	Flagged    []string       // primitives in multi_actor
+	Suspected  []string       // the set of the last suspicion sent
+}
+
+// Member is an attacker of an identity. Version is that of the event that
+// brought it, 0 if none did: the identity is its stub.
+type Member struct {
+	Attacker string
+	Version  uint64
+}
+
+// RowView is a row as it was last published.
+type RowView struct {
+	Primitive string
+	Row       attribution.Row
+}
+
+// View reads what is known of an identity from the task that is its home.
+func View(from Reader, id string) (v IdentityView, err error) {
+	v.Identity = id
+	key := []byte(id)
+	read := func(what string, decode func() error) {
+		if err == nil {
+			if err = decode(); err != nil {
+				err = fmt.Errorf("reading the %s of identity %s: %w", what, id, err)
+			}
+		}
+	}
+	get := func(kind byte, decode func(b []byte) error) error {
+		b, err := from.Get(idKey(nil, kind, key))
+		if err != nil || b == nil {
+			return err
+		}
+		return decode(bytes.Clone(b))
+	}
+	read("record", func() error {
+		return get(kindIdentity, func(b []byte) error {
+			i, err := decodeIdentity(b)
+			v.MergedInto = string(i.MergedInto)
+			if len(i.Own) > 0 {
+				v.Members = append(v.Members, Member{Attacker: string(i.Own)})
+			}
+			return err
+		})
+	})
+	read("members", func() error {
+		return each(from, idKey(nil, kindMember, key), func(rest, value []byte) error {
+			attacker, _, err := cutID(rest)
+			if err != nil {
+				return err
+			}
+			version, err := decodeMember(value)
+			v.Members = append(v.Members, Member{Attacker: string(attacker), Version: version})
+			return err
+		})
+	})
+	read("rows", func() error {
+		return each(from, idKey(nil, kindRow, key), func(rest, value []byte) error {
+			primitive, _, err := cutPrimitive(rest)
+			if err != nil {
+				return err
+			}
+			var r row
+			var values [][]byte
+			if err := decodeRow(bytes.Clone(value), &r, &values); err != nil || !r.published {
+				return err
+			}
+			v.Rows = append(v.Rows, RowView{Primitive: string(primitive), Row: r.was})
+			return nil
+		})
+	})
+	read("large values", func() error {
+		for i := range v.Rows {
+			if err := v.Rows[i].spellOut(from, key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	read("history", func() error {
+		return each(from, idKey(nil, kindHistory, key), func(_, value []byte) error {
+			h, err := decodeHistory(value)
+			v.History = append(v.History, h)
+			return err
+		})
+	})
+	read("state", func() error {
+		return get(kindUnsettled, func([]byte) error { v.Unsettled = true; return nil })
+	})
+	read("flags", func() error {
+		return get(kindFlagged, func(b []byte) (err error) { v.Flagged, err = decodeNames(b); return err })
+	})
+	read("suspicion", func() error {
+		return get(kindSuspect, func(b []byte) (err error) { v.Suspected, err = decodeNames(b); return err })
+	})
+	return v, err
+}
+
+// spellOut puts a large value in the place of its digest. It may be gone since
+// the row was published: then the row says nothing.
+func (r *RowView) spellOut(from Reader, identity []byte) error {
+	if !isLarge(r.Row.Value) {
+		return nil
+	}
+	digest := r.Row.Value[1:]
+	r.Row.Value = attribution.Null
+	return each(from, rowKey(nil, kindLarge, identity, []byte(r.Primitive)), func(rest, value []byte) error {
+		if bytes.HasSuffix(rest, digest) {
+			r.Row.Value = bytes.Clone(value)
+		}
+		return nil
+	})
+}
+
+// each calls f with what follows prefix in every key that begins with it.
+func each(from Reader, prefix []byte, f func(rest, value []byte) error) error {
+	var fault error
+	err := from.Scan(prefix, nil, func(key, value []byte) bool {
+		fault = f(key[len(prefix):], value)
+		return fault == nil
+	})
+	if err == nil {
+		err = fault
+	}
+	return err
+}
+
+// LinkedTo returns the identity that an attacker is linked to, from the task
+// that is the attacker's home. Not linked, it is its stub's.
+func LinkedTo(from Reader, attacker string) (identity string, linked bool, err error) {
+	b, err := from.Get(idKey(nil, kindLink, []byte(attacker)))
+	if err != nil || b == nil {
+		return "", false, err
+	}
+	l, err := decodeLink(bytes.Clone(b))
+	return string(l.Identity), err == nil, err
+}
+
+// Concerns reports whether a record of the store belongs to what View reads of
+// an identity.
+func Concerns(key []byte, id string) bool {
+	if len(key) == 0 {
+		return false
+	}
+	switch key[0] {
+	case kindIdentity, kindMember, kindRow, kindLarge, kindHistory, kindUnsettled, kindFlagged, kindSuspect:
+		return bytes.HasPrefix(key[1:], appendID(nil, []byte(id)))
+	}
+	return false
+}
