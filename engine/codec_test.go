@@ -102,9 +102,15 @@ var codecs = []codec{
 		b := rapid.Bool()
 		return action{drawOrigin(t), drawBytes(t), drawBytes(t), b.Draw(t, "merge"), b.Draw(t, "unmerge"), b.Draw(t, "claim"), drawList(t), drawList(t), b.Draw(t, "alone")}
 	}),
-	of("running-event", appendRunning, decodeRunning, running{sampleOrigin, sampleID, sampleText, -3, true, []int32{0, 5, 200}, true}, func(t *rapid.T) running {
-		b := rapid.Bool()
-		return running{drawOrigin(t), drawBytes(t), drawBytes(t), rapid.Int64().Draw(t, "left"), b.Draw(t, "telling"), drawTasks(t), b.Draw(t, "settling")}
+	of("running-event", appendRunning, decodeRunning, running{
+		By: sampleOrigin, Winner: sampleID, Loser: sampleText, Left: -3, Telling: true, From: []byte("from"), Sent: 128, Listed: 300,
+		Touched: []int32{0, 5, 200}, Settling: true,
+	}, func(t *rapid.T) running {
+		b, n := rapid.Bool(), rapid.Uint64()
+		return running{
+			By: drawOrigin(t), Winner: drawBytes(t), Loser: drawBytes(t), Left: rapid.Int64().Draw(t, "left"), Telling: b.Draw(t, "telling"),
+			From: drawBytes(t), Sent: n.Draw(t, "sent"), Listed: n.Draw(t, "listed"), Touched: drawTasks(t), Settling: b.Draw(t, "settling"),
+		}
 	}),
 	of("group", plain(appendGroup), decodeGroup, group{sampleID, 300}, func(t *rapid.T) group {
 		return group{drawBytes(t), rapid.Uint64().Draw(t, "generation")}
@@ -139,8 +145,8 @@ var codecs = []codec{
 	of("command-link", appendLinkTo, command(cmdLink, (*reader).linkTo), linkTo{sampleOrigin, sampleID, true, [][]byte{[]byte("10.0.0.1"), sampleText}}, func(t *rapid.T) linkTo {
 		return linkTo{drawOrigin(t), drawBytes(t), rapid.Bool().Draw(t, "claim"), drawList(t)}
 	}),
-	of("command-merge", appendMerge, command(cmdMerge, (*reader).merge), merge{sampleOrigin, sampleID, sampleText, []byte("from"), 512}, func(t *rapid.T) merge {
-		return merge{drawOrigin(t), drawBytes(t), drawBytes(t), drawBytes(t), rapid.Uint64().Draw(t, "sent")}
+	of("command-merge", appendMerge, command(cmdMerge, (*reader).merge), merge{sampleOrigin, sampleID, sampleText, []byte("from")}, func(t *rapid.T) merge {
+		return merge{drawOrigin(t), drawBytes(t), drawBytes(t), drawBytes(t)}
 	}),
 	of("command-unmerge", appendUnmerge, command(cmdUnmerge, (*reader).unmerge), unmerge{sampleOrigin, sampleID}, func(t *rapid.T) unmerge {
 		return unmerge{drawOrigin(t), drawBytes(t)}
@@ -152,8 +158,8 @@ var codecs = []codec{
 		appendPart(appendPart(nil, partLarge, []byte("a.b"), []byte("digest"), []byte(`"large"`)), partContribution, []byte("a.b"), nil, []byte("record"))}, func(t *rapid.T) attach {
 		return attach{drawOrigin(t), drawBytes(t), drawBytes(t), drawBytes(t), rapid.Bool().Draw(t, "last"), drawBytes(t)}
 	}),
-	of("command-done", appendDone, command(cmdDone, (*reader).done), done{300, []int32{0, 200}, true, 7}, func(t *rapid.T) done {
-		return done{rapid.Uint64().Draw(t, "version"), drawTasks(t), rapid.Bool().Draw(t, "told"), rapid.Uint64().Draw(t, "members")}
+	of("command-done", appendDone, command(cmdDone, (*reader).done), done{300, []int32{0, 200}, true, 7, []byte("from")}, func(t *rapid.T) done {
+		return done{rapid.Uint64().Draw(t, "version"), drawTasks(t), rapid.Bool().Draw(t, "told"), rapid.Uint64().Draw(t, "members"), drawBytes(t)}
 	}),
 	of("command-settle", appendSettle, command(cmdSettle, (*reader).settle), settle{sampleOrigin, []byte("from"), sampleID, sampleText}, func(t *rapid.T) settle {
 		return settle{drawOrigin(t), drawBytes(t), drawBytes(t), drawBytes(t)}

@@ -114,13 +114,12 @@ func (r *reader) linkTo() (l linkTo) {
 	return l
 }
 
-// merge tells the home of a loser to send all of its attackers to the winner.
-// A task that does not get through with it in one step tells itself to go on.
+// merge tells the home of a loser to send its attackers to the winner, the next
+// of them at a time.
 type merge struct {
 	By            origin
 	Loser, Winner []byte
 	From          []byte // key of the member to go on with; empty: the beginning
-	Sent          uint64 // attackers told so far
 }
 
 func appendMerge(dst []byte, m *merge) []byte {
@@ -128,12 +127,11 @@ func appendMerge(dst []byte, m *merge) []byte {
 	dst = appendOrigin(dst, m.By)
 	dst = appendBytes(dst, m.Loser)
 	dst = appendBytes(dst, m.Winner)
-	dst = appendBytes(dst, m.From)
-	return binary.AppendUvarint(dst, m.Sent)
+	return appendBytes(dst, m.From)
 }
 
 func (r *reader) merge() merge {
-	return merge{By: r.origin(), Loser: r.bytes(), Winner: r.bytes(), From: r.bytes(), Sent: r.uvarint()}
+	return merge{By: r.origin(), Loser: r.bytes(), Winner: r.bytes(), From: r.bytes()}
 }
 
 // unmerge tells the home of a loser that it is itself again.
@@ -219,14 +217,15 @@ func (r *reader) part() (t partType, primitive, name, record []byte) {
 }
 
 // done tells the coordinator that something it waits for is over: an attacker
-// has arrived where it belongs, a loser is itself again, or (Told) all members
+// has arrived where it belongs, a loser is itself again, or (Told) some members
 // of a loser have been told to move. The dones of these may come before that
 // one.
 type done struct {
 	Version uint64
 	Touched []int32 // tasks with rows that wait for the end of the event
 	Told    bool
-	Members uint64 // if Told: how many members there are
+	Members uint64 // if Told: how many members were told
+	From    []byte // if Told: key of the member to go on with; empty: these were all
 }
 
 func appendDone(dst []byte, d *done) []byte {
@@ -236,7 +235,8 @@ func appendDone(dst []byte, d *done) []byte {
 		dst = binary.AppendUvarint(dst, uint64(p))
 	}
 	dst = appendBool(dst, d.Told)
-	return binary.AppendUvarint(dst, d.Members)
+	dst = binary.AppendUvarint(dst, d.Members)
+	return appendBytes(dst, d.From)
 }
 
 func (r *reader) done() (d done) {
@@ -244,12 +244,12 @@ func (r *reader) done() (d done) {
 	for range r.count(1) {
 		d.Touched = append(d.Touched, int32(r.uvarint()))
 	}
-	d.Told, d.Members = r.byte() == 1, r.uvarint()
+	d.Told, d.Members, d.From = r.byte() == 1, r.uvarint(), r.bytes()
 	return d
 }
 
 // settle tells a task that an identity event is over: its rows are compared
-// with what was sent before. It continues like merge.
+// with what was sent before. It continues like detach.
 type settle struct {
 	By       origin
 	Identity []byte // to go on with; empty: the beginning

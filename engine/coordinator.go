@@ -38,13 +38,16 @@ type action struct {
 type running struct {
 	By            origin
 	Winner, Loser []byte
-	Left          int64   // dones still to come; below 0 if members overtake the count of them
-	Telling       bool    // the loser's home has not told all of its members yet
+	Left          int64   // dones of this wave still to come; below 0 if members overtake the count of them
+	Telling       bool    // the loser's home is telling members, and will say how many
+	From          []byte  // the member that it goes on with in the next wave; empty: none
+	Sent, Listed  uint64  // listed attackers told so far, and in all
 	Touched       []int32 // tasks that have rows to compare, sorted
 	Settling      bool    // Left then counts the tasks that still compare
 }
 
-func (r *running) over() bool { return r.Left == 0 && !r.Telling }
+// waveOver reports whether everything that was told to move has arrived.
+func (r *running) waveOver() bool { return r.Left == 0 && !r.Telling }
 
 // identityEvent takes a record of the identity events.
 func (e *Engine) identityEvent() error {
@@ -178,9 +181,13 @@ func (e *Engine) lastVersion() (uint64, error) {
 	return v, in.end("version of the last identity event")
 }
 
+// wave is how many attackers are told to move before those before them have
+// arrived: however many an event concerns, no transaction moves more.
+var wave uint64 = 128 // tests make it small
+
 // start sends an action to the tasks that it concerns.
 func (e *Engine) start(a *action) error {
-	r := running{By: a.By, Winner: a.Winner, Loser: a.Loser, Left: int64(len(a.Attackers)), Telling: a.Merge}
+	r := running{By: a.By, Winner: a.Winner, Loser: a.Loser, Listed: uint64(len(a.Attackers)), Telling: a.Merge}
 	if a.Merge {
 		e.send(e.identityHome(a.Loser), a.Loser, appendMerge(e.buf.cmd, &merge{By: a.By, Loser: a.Loser, Winner: a.Winner}))
 	}
@@ -188,8 +195,15 @@ func (e *Engine) start(a *action) error {
 		r.Left++
 		e.send(e.identityHome(a.Loser), a.Loser, appendUnmerge(e.buf.cmd, &unmerge{By: a.By, Loser: a.Loser}))
 	}
+	e.tellListed(&r, a)
+	return e.advance(&r)
+}
+
+// tellListed sends the next wave of the attackers that an event lists.
+func (e *Engine) tellListed(r *running, a *action) {
+	next := a.Attackers[r.Sent:min(r.Sent+wave, r.Listed)]
 	perHome := make([][][]byte, e.cfg.Partitions)
-	for _, attacker := range a.Attackers {
+	for _, attacker := range next {
 		home := e.attackerHome(attacker)
 		perHome[home] = append(perHome[home], attacker)
 	}
@@ -198,7 +212,8 @@ func (e *Engine) start(a *action) error {
 			e.send(int32(home), a.Winner, appendLinkTo(e.buf.cmd, &linkTo{By: a.By, Identity: a.Winner, Claim: a.Claim, Attackers: list}))
 		}
 	}
-	return e.advance(&r)
+	r.Sent += uint64(len(next))
+	r.Left += int64(len(next))
 }
 
 // done is an attacker that has arrived, or another part of the event that is
@@ -208,11 +223,11 @@ func (e *Engine) done(d *done) error {
 	if err != nil {
 		return err
 	}
-	if r.Settling || r.over() || d.Told && !r.Telling {
+	if r.Settling || r.waveOver() || d.Told && !r.Telling {
 		return fmt.Errorf("identity event %d is reported done when nothing of it is left to do", d.Version)
 	}
 	if d.Told {
-		r.Telling = false
+		r.Telling, r.From = false, d.From
 		r.Left += int64(d.Members)
 	} else {
 		r.Left--
@@ -231,7 +246,7 @@ func (e *Engine) settled(s *settled) error {
 	if err != nil {
 		return err
 	}
-	if !r.Settling || r.over() {
+	if !r.Settling || r.Left == 0 {
 		return fmt.Errorf("identity event %d is reported settled when it is not being settled", s.Version)
 	}
 	r.Left--
@@ -240,14 +255,25 @@ func (e *Engine) settled(s *settled) error {
 
 // advance brings an action as far as it can go and writes how far that is.
 func (e *Engine) advance(r *running) error {
-	if r.over() && !r.Settling && len(r.Touched) > 0 {
-		r.Settling, r.Left = true, int64(len(r.Touched))
-		for _, task := range r.Touched {
-			e.send(task, nil, appendSettle(e.buf.cmd, &settle{By: r.By, Winner: r.Winner, Loser: r.Loser}))
+	for r.waveOver() {
+		switch {
+		case r.Sent < r.Listed:
+			a, err := e.footprint(r.By.Version)
+			if err != nil {
+				return err
+			}
+			e.tellListed(r, &a)
+		case len(r.From) > 0:
+			e.send(e.identityHome(r.Loser), r.Loser, appendMerge(e.buf.cmd, &merge{By: r.By, Loser: r.Loser, Winner: r.Winner, From: r.From}))
+			r.Telling, r.From = true, nil
+		case !r.Settling && len(r.Touched) > 0:
+			r.Settling, r.Left = true, int64(len(r.Touched))
+			for _, task := range r.Touched {
+				e.send(task, nil, appendSettle(e.buf.cmd, &settle{By: r.By, Winner: r.Winner, Loser: r.Loser}))
+			}
+		default:
+			return e.finish(r.By.Version)
 		}
-	}
-	if r.over() {
-		return e.finish(r.By.Version)
 	}
 	e.keys.other = numberKey(e.keys.other, kindRunning, r.By.Version)
 	e.store.Put(e.keys.other, appendRunning(nil, r))
@@ -295,6 +321,9 @@ func appendRunning(dst []byte, r *running) []byte {
 	dst = appendBytes(dst, r.Loser)
 	dst = binary.AppendVarint(dst, r.Left)
 	dst = appendBool(dst, r.Telling)
+	dst = appendBytes(dst, r.From)
+	dst = binary.AppendUvarint(dst, r.Sent)
+	dst = binary.AppendUvarint(dst, r.Listed)
 	dst = binary.AppendUvarint(dst, uint64(len(r.Touched)))
 	for _, task := range r.Touched {
 		dst = binary.AppendUvarint(dst, uint64(task))
@@ -305,7 +334,7 @@ func appendRunning(dst []byte, r *running) []byte {
 func decodeRunning(b []byte) (r running, err error) {
 	in := reader{b: b}
 	in.version(1)
-	r = running{By: in.origin(), Winner: in.bytes(), Loser: in.bytes(), Left: in.varint(), Telling: in.byte() == 1}
+	r = running{By: in.origin(), Winner: in.bytes(), Loser: in.bytes(), Left: in.varint(), Telling: in.byte() == 1, From: in.bytes(), Sent: in.uvarint(), Listed: in.uvarint()}
 	for range in.count(1) {
 		r.Touched = append(r.Touched, int32(in.uvarint()))
 	}

@@ -99,6 +99,8 @@ type Engine struct {
 	// unions are of the rows of many attackers that were concluded lately.
 	unions map[string]*attribution.Union
 
+	added int // contributions added up in this step
+
 	// schedule is what task 0 knows of the identity events under way.
 	schedule schedule
 

@@ -13,13 +13,12 @@ import (
 // task to itself, so ordinary work goes on in between and no transaction grows
 // with the identity.
 const (
-	mergeStep  = 512       // attackers told in one step
 	detachStep = 512 << 10 // bytes taken from an identity in one step
 	partsLimit = 256 << 10 // bytes of one attach, unless one record alone is larger
 )
 
 // merge is the home of a loser: it points to the winner from now on, and its
-// attackers' homes hear that they belong there.
+// attackers' homes hear that they belong there, a wave of them at a time.
 func (e *Engine) merge(m *merge) error {
 	id, _, err := e.getIdentity(m.Loser)
 	if err != nil {
@@ -33,7 +32,7 @@ func (e *Engine) merge(m *merge) error {
 		}
 	}
 	prefix := idKey(nil, kindMember, m.Loser)
-	perHome := make(map[int32][][]byte)
+	perHome := make([][][]byte, e.cfg.Partitions)
 	told := 0
 	tell := func(attacker []byte) {
 		home := e.attackerHome(attacker)
@@ -46,7 +45,7 @@ func (e *Engine) merge(m *merge) error {
 	var next []byte
 	var fault error
 	err = e.store.Scan(prefix, m.From, func(key, _ []byte) bool {
-		if told >= mergeStep {
+		if uint64(told) >= wave {
 			next = bytes.Clone(key)
 			return false
 		}
@@ -63,17 +62,12 @@ func (e *Engine) merge(m *merge) error {
 	if err != nil {
 		return fmt.Errorf("reading the members of %s: %w", m.Loser, err)
 	}
-	for home := range e.cfg.Partitions { // in order, so that two runs send the same
-		if list := perHome[home]; len(list) > 0 {
-			e.send(home, m.Winner, appendLinkTo(e.buf.cmd, &linkTo{By: m.By, Identity: m.Winner, Attackers: list}))
+	for home, list := range perHome {
+		if len(list) > 0 {
+			e.send(int32(home), m.Winner, appendLinkTo(e.buf.cmd, &linkTo{By: m.By, Identity: m.Winner, Attackers: list}))
 		}
 	}
-	sent := m.Sent + uint64(told)
-	if next != nil {
-		e.send(e.task, m.Loser, appendMerge(e.buf.cmd, &merge{By: m.By, Loser: m.Loser, Winner: m.Winner, From: next, Sent: sent}))
-		return nil
-	}
-	e.answer(&done{Version: m.By.Version, Touched: []int32{e.task}, Told: true, Members: sent})
+	e.answer(&done{Version: m.By.Version, Touched: []int32{e.task}, Told: true, Members: uint64(told), From: next})
 	return nil
 }
 

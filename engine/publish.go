@@ -71,6 +71,7 @@ func (e *Engine) addUp(kind attribution.Kind, identity, primitive []byte) (attac
 		e.merger.Add(&s.Series, len(attackers))
 		union.Add(&s.Series, string(attacker))
 		attackers = append(attackers, attacker)
+		e.added++
 	}
 	prefix := rowKey(nil, kindContribution, identity, primitive)
 	var spilled [][]byte

@@ -134,17 +134,23 @@ func (e *Engine) startReady() error {
 	return nil
 }
 
-// finish ends an event that is over, and begins those that waited for it.
-func (e *Engine) finish(version uint64) error {
+// footprint returns the action that is under way.
+func (e *Engine) footprint(version uint64) (action, error) {
 	e.keys.other = numberKey(e.keys.other, kindFootprint, version)
 	b, err := e.store.Get(e.keys.other)
 	if err != nil {
-		return fmt.Errorf("reading what identity event %d touched: %w", version, err)
+		return action{}, fmt.Errorf("reading what identity event %d touches: %w", version, err)
 	}
-	a, err := decodeAction(bytes.Clone(b))
+	return decodeAction(bytes.Clone(b))
+}
+
+// finish ends an event that is over, and begins those that waited for it.
+func (e *Engine) finish(version uint64) error {
+	a, err := e.footprint(version)
 	if err != nil {
 		return err
 	}
+	e.keys.other = numberKey(e.keys.other, kindFootprint, version)
 	e.store.Delete(e.keys.other)
 	e.keys.other = numberKey(e.keys.other, kindRunning, version)
 	e.store.Delete(e.keys.other)

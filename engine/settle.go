@@ -8,8 +8,12 @@ import (
 	"handprint/attribution"
 )
 
-// settleStep is how many rows are compared in one step.
-const settleStep = 64
+// settleStep is about how many contributions are read in one step to compare
+// rows, and settleRows how many rows are compared at most.
+const (
+	settleStep = 20_000
+	settleRows = 256
+)
 
 // loadUnsettled reads which identities wait for the end of an event.
 func (e *Engine) loadUnsettled() error {
@@ -80,17 +84,18 @@ func (e *Engine) markDirty(id, primitive []byte) {
 // compared once with what was sent before it.
 func (e *Engine) settle(s *settle) error {
 	rows := 0
+	e.added = 0
 	for {
 		id := e.toSettle(s.By.Version)
 		if id == nil {
 			e.send(coordinatorTask, nil, appendSettled(e.buf.cmd, &settled{Version: s.By.Version}))
 			return nil
 		}
-		n, over, err := e.settleIdentity(id, s, settleStep-rows)
+		n, over, err := e.settleIdentity(id, s, settleRows-rows)
 		if err != nil {
 			return fmt.Errorf("settling %s after event %d: %w", id, s.By.Version, err)
 		}
-		if rows += n; !over || rows >= settleStep {
+		if rows += n; !over || rows >= settleRows || e.added >= settleStep {
 			e.send(e.task, nil, appendSettle(e.buf.cmd, s))
 			return nil
 		}
@@ -138,7 +143,10 @@ func (e *Engine) settleIdentity(id []byte, s *settle, most int) (rows int, over 
 		return 0, false, err
 	}
 	cause := attribution.Cause{Topic: 'i', Arrival: attribution.Arrival{Time: s.By.Time, Offset: s.By.Offset}}
-	for _, primitive := range dirty {
+	for i, primitive := range dirty {
+		if e.added >= settleStep {
+			return i, false, nil
+		}
 		e.store.Delete(rowKey(nil, kindDirty, id, primitive))
 		if err := e.conclude(id, primitive, cause); err != nil {
 			return 0, false, err

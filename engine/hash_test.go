@@ -1,0 +1,209 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"handprint/attribution"
+	"handprint/internal/vectors"
+	"handprint/schemas"
+)
+
+// HASH values that were pushed out of their series become records of their own
+// beyond goneInline, and large values always are: this drives tasks with limits
+// that are soon reached, while attackers move, and looks at what is stored.
+func TestPushedOutHashValues(t *testing.T) {
+	defer func(n int) { unionFrom = n }(unionFrom)
+	unionFrom = 2
+	registry, err := attribution.NewRegistry(modelPrimitives)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spilled, large := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		thresholds := attribution.DefaultThresholds()
+		thresholds.Window, thresholds.MinObservations, thresholds.CategoricalMajority = 1, 1, 1
+		thresholds.SeriesEntries = 3
+		thresholds.HashValues = goneInline + rapid.IntRange(-2, 6).Draw(t, "values kept")
+		thresholds.HashWindow = float64(rapid.SampledFrom([]int{10, 40, 1000}).Draw(t, "window"))
+		partitions := rapid.SampledFrom([]int32{1, 3}).Draw(t, "partitions")
+		c := newCluster(t, partitions, registry, rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "network"), 2)))
+		c.crash = 0.05
+		cfg := Config{Thresholds: thresholds, Registry: registry, Partitions: partitions, Counters: new(Counters)}
+		for p := range c.tasks {
+			if c.tasks[p], err = New(cfg, int32(p), c.stores[p]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Which of two values of equal ts goes first their texts decide, which
+		// a large one does not have at hand.
+		withLarge := rapid.Bool().Draw(t, "large values")
+		attackers := []string{"attacker-0", "attacker-1", "attacker-2"}
+		want := make(map[string]*attribution.Series)
+		for i := range rapid.IntRange(20, 150).Draw(t, "steps") {
+			switch rapid.IntRange(0, 11).Draw(t, "step") {
+			case 0:
+				e := attribution.IdentityEvent{Type: attribution.Linked, Identity: rapid.SampledFrom([]string{"identity-x", "identity-y"}).Draw(t, "identity")}
+				e.Attackers = []string{rapid.SampledFrom(attackers).Draw(t, "linked")}
+				c.input(&vectors.Step{Topic: "identity.events", Record: schemas.AppendIdentityEvent(nil, &e)}, int64(i))
+			case 1:
+				for range rapid.IntRange(1, 30).Draw(t, "delivered") {
+					c.step()
+				}
+			default:
+				attacker := rapid.SampledFrom(attackers).Draw(t, "attacker")
+				ts := float64(i/3 + rapid.IntRange(0, 12).Draw(t, "ts"))
+				n := rapid.IntRange(0, 24).Draw(t, "value")
+				value := fmt.Sprintf(`"value %02d"`, n)
+				if withLarge {
+					ts += float64(i) / 1024
+					if n%4 == 0 {
+						value = fmt.Sprintf(`"%s %02d"`, strings.Repeat("large", largeValue/5+1), n)
+					}
+				}
+				if n == 24 {
+					value = "null"
+				}
+				evidence := rapid.IntRange(0, 60).Draw(t, "evidence")
+				arrival := c.inputTo(&vectors.Step{Topic: "attacker.observation", Key: attacker, Record: fmt.Appendf(nil,
+					`{"attacker_uuid":%q,"primitive":"t.hash","value":%s,"ts":%v,"evidence_ref":"%d"}`, attacker, value, ts, evidence)}, int64(i), false)
+				if want[attacker] == nil {
+					want[attacker] = new(attribution.Series)
+				}
+				want[attacker].Take(attribution.Entry{TS: ts, Value: attribution.Value(value), Evidence: uint64(evidence), Place: arrival, Latest: arrival, Confidence: -1},
+					attribution.Hash, &thresholds)
+			}
+		}
+		c.settle()
+		if len(c.dead) > 0 {
+			t.Fatalf("dead letters %v", c.dead)
+		}
+		checkStoredHashes(t, c, want)
+		for _, s := range c.stores {
+			for _, k := range s.keys {
+				switch k[0] {
+				case kindGone:
+					spilled++
+				case kindLarge:
+					large++
+				}
+			}
+		}
+		m := &model{series: map[string]map[string]*attribution.Series{}}
+		for attacker, s := range want {
+			m.series[attacker] = map[string]*attribution.Series{"t.hash": s}
+		}
+		checkRows(t, c, m, &thresholds)
+	})
+	if spilled == 0 || large == 0 {
+		t.Errorf("%d gone values and %d large ones were stored: the test tests nothing", spilled, large)
+	}
+}
+
+// checkRows compares the rows with the mergers over the series.
+func checkRows(t *rapid.T, c *cluster, m *model, thresholds *attribution.Thresholds) {
+	t.Helper()
+	members := make(map[string][]string)
+	for attacker := range m.series {
+		owner := c.owner(attacker)
+		members[owner] = append(members[owner], attacker)
+	}
+	merger := attribution.NewMerger(thresholds)
+	var want []vectors.Row
+	for owner, attackers := range members {
+		merger.Begin(attribution.Hash)
+		for i, a := range attackers {
+			merger.Add(m.series[a]["t.hash"], i)
+		}
+		conclusion, err := merger.End()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, vectors.Row{
+			Identity: owner, Primitive: "t.hash", State: conclusion.State.String(), Value: []byte(string(conclusion.Value)),
+			Confidence: conclusion.Confidence, Count: conclusion.Count, LastObservationTS: conclusion.LastTS,
+			LastChangeTS: c.rows[owner+"/t.hash"].LastChangeTS,
+		})
+	}
+	if diff := vectors.DiffRows(want, c.allRows()); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+// checkStoredHashes compares each stored series, with what it has in records
+// of its own, with what must be kept, and finds records that nobody refers to.
+func checkStoredHashes(t *rapid.T, c *cluster, want map[string]*attribution.Series) {
+	t.Helper()
+	live := make(map[string]bool)
+	for attacker, s := range want {
+		owner := []byte(c.owner(attacker))
+		home := c.tasks[attribution.IdentityPartition(owner, int32(len(c.tasks)))]
+		store := c.stores[home.task]
+		home.store = store
+		var got series
+		found, err := home.loadRow(owner, []byte("t.hash"))
+		if err != nil || !found {
+			t.Fatalf("row of %s, where %s belongs: found %v, %v", owner, attacker, found, err)
+		}
+		if home.row.inline {
+			got = home.row.series
+			err = home.loadGone(&got, owner, []byte("t.hash"), []byte(attacker))
+		} else {
+			found, err = home.loadContribution(&got, owner, []byte("t.hash"), []byte(attacker))
+		}
+		if err != nil || !found {
+			t.Fatalf("series of %s in %s: found %v, %v", attacker, owner, found, err)
+		}
+		if got.spilled != (len(got.Gone) > goneInline) {
+			t.Fatalf("series of %s has %d gone values, spilled %v", attacker, len(got.Gone), got.spilled)
+		}
+		for _, ref := range largeValues(&got.Series) {
+			live[string(home.largeKey(attribution.Value(ref), owner, []byte("t.hash"), []byte(attacker)))] = true
+		}
+		prefix := string(seriesKey(nil, kindGone, owner, []byte("t.hash"), []byte(attacker)))
+		if got.spilled {
+			for _, g := range got.Gone {
+				live[prefix+string(g.Value)] = true
+			}
+		}
+		said := func(list []attribution.Gone) map[string]float64 {
+			values := make(map[string]float64)
+			for _, g := range list {
+				v, err := home.text(g.Value, owner, []byte("t.hash"), []byte(attacker))
+				if err != nil {
+					t.Fatal(err)
+				}
+				values[string(v)] = g.TS
+			}
+			return values
+		}
+		if g, w := said(got.Gone), said(s.Gone); !maps.Equal(g, w) {
+			t.Fatalf("gone of %s: %v, want %v", attacker, g, w)
+		}
+		if got.Count != s.Count || len(got.Entries) != len(s.Entries) {
+			t.Fatalf("series of %s: %d of %d kept, want %d of %d", attacker, len(got.Entries), got.Count, len(s.Entries), s.Count)
+		}
+		for i, e := range got.Entries {
+			v, err := home.text(e.Value, owner, []byte("t.hash"), []byte(attacker))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if w := s.Entries[i]; string(v) != string(w.Value) || e.TS != w.TS || e.Place != w.Place || e.Latest != w.Latest {
+				t.Fatalf("entry %d of %s: %+v says %s, want %+v", i, attacker, e, v, w)
+			}
+		}
+	}
+	for p, s := range c.stores {
+		for _, k := range s.keys {
+			if slices.Contains([]byte{kindGone, kindLarge}, k[0]) && !live[k] {
+				t.Fatalf("task %d has a record of kind %q that belongs to no series: %x", p, k[0], k)
+			}
+		}
+	}
+}
