@@ -80,10 +80,10 @@ docs: ## Write docs/configuration.md anew from the declarations of the settings.
 check-docs: ## Check that docs/configuration.md is fresh and that links between documents lead somewhere.
 	@$(GO) run ./cmd/handprint reference | diff -u docs/configuration.md - || { echo "docs/configuration.md is out of date: make docs"; exit 1; }
 	@failed=0; \
-	for page in $$(git ls-files --cached --others --exclude-standard '*.md'); do \
+	for page in $$(find . -name '*.md' -not -path './.git/*'); do \
 		while read -r link; do \
 			[[ -e $$(dirname "$$page")/$$link ]] || { echo "$$page: no such file: $$link"; failed=1; }; \
-		done < <(grep -oE '\]\([^)#: ]+' "$$page" | cut -c3-); \
+		done < <(grep -oE '\]\([^)# ]+' "$$page" | cut -c3- | grep -v '^[a-z]*:' || true); \
 	done; exit $$failed
 
 .PHONY: clean

@@ -84,6 +84,7 @@ func (b *taskBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int3
 	return parsed, nil
 }
 
+// join notes that the client joins, or is about to.
 func (b *taskBalancer) join() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -83,6 +83,7 @@ func (o *ownership) onAssigned(_ context.Context, cl *kgo.Client, added map[stri
 // session the client also calls it with none, which the session takes for no
 // change.
 func (o *ownership) onRevoked(ctx context.Context, cl *kgo.Client, gone map[string][]int32) {
+	o.balancer.join() // always comes next, but only after a batch may have been polled
 	if len(gone) > 0 {
 		o.onLost(ctx, cl, gone)
 	}

@@ -1,18 +1,15 @@
 package schemas
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"handprint/attribution"
 	"handprint/canonical"
+	"handprint/internal/vectors"
 )
 
 // TestConformanceRecords decodes every record of the conformance vectors
@@ -20,40 +17,18 @@ import (
 // identity event must be taken, each bad record refused, but those that only
 // the registry or the identities can know to be bad.
 func TestConformanceRecords(t *testing.T) {
-	folder := os.Getenv("HANDPRINT_VECTORS")
-	if folder == "" {
-		folder = filepath.Join("..", "testdata", "vectors")
-	}
 	for _, name := range []string{"scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl"} {
 		t.Run(name, func(t *testing.T) {
-			file, err := os.Open(filepath.Join(folder, name))
-			if errors.Is(err, fs.ErrNotExist) && os.Getenv("HANDPRINT_VECTORS") != "" {
-				t.Skipf("no %s", filepath.Join(folder, name))
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer file.Close()
-			lines := bufio.NewScanner(file)
-			lines.Buffer(nil, 64<<20)
-			records := 0
-			for line := 1; lines.Scan(); line++ {
+			for _, line := range vectors.Load(t, name) {
 				var scenario struct{ Steps []json.RawMessage }
-				if err := json.Unmarshal(lines.Bytes(), &scenario); err != nil {
-					t.Fatalf("%s:%d: %v", name, line, err)
+				if err := json.Unmarshal(line.Text, &scenario); err != nil {
+					t.Fatalf("%s: %v", line.Where(), err)
 				}
 				for i, step := range scenario.Steps {
 					if problem := checkStep(step); problem != "" {
-						t.Errorf("%s:%d: step %d: %s: %.300s", name, line, i, problem, step)
+						t.Errorf("%s: step %d: %s: %.300s", line.Where(), i, problem, step)
 					}
-					records++
 				}
-			}
-			if err := lines.Err(); err != nil {
-				t.Fatal(err)
-			}
-			if records == 0 {
-				t.Fatal("no case")
 			}
 		})
 	}

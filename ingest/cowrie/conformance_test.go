@@ -1,15 +1,10 @@
 package cowrie
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
-	"os"
-	"path/filepath"
 	"reflect"
 	"sort"
 	"strings"
@@ -17,6 +12,7 @@ import (
 	"time"
 
 	"handprint/ingest"
+	"handprint/internal/vectors"
 )
 
 // vectorCase is one line of cowrie.jsonl: a whole input and all that is sent.
@@ -34,42 +30,16 @@ type vectorCase struct {
 	} `json:"settings"`
 }
 
+// TestConformanceCowrie runs every line of cowrie.jsonl through the adapter.
 func TestConformanceCowrie(t *testing.T) {
-	folder, given := os.LookupEnv("HANDPRINT_VECTORS")
-	if !given {
-		folder = filepath.Join("..", "..", "testdata", "vectors")
-	}
-	path := filepath.Join(folder, "cowrie.jsonl")
-	file, err := os.Open(path)
-	if given && errors.Is(err, fs.ErrNotExist) {
-		t.Skipf("no cowrie.jsonl in %s", folder)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-
-	lines := bufio.NewReader(file)
-	cases := 0
-	for number := 1; ; number++ {
-		text, err := lines.ReadBytes('\n')
-		if len(bytes.TrimSpace(text)) > 0 {
-			cases++
-			var c vectorCase
-			if err := json.Unmarshal(text, &c); err != nil {
-				t.Errorf("%s:%d: %v", path, number, err)
-			} else if err := c.run(); err != nil {
-				t.Errorf("%s:%d: %s: %v", path, number, c.Name, err)
-			}
-		}
-		if err != nil {
-			break
+	for _, line := range vectors.Load(t, "cowrie.jsonl") {
+		var c vectorCase
+		if err := json.Unmarshal(line.Text, &c); err != nil {
+			t.Errorf("%s: %v", line.Where(), err)
+		} else if err := c.run(); err != nil {
+			t.Errorf("%s: %s: %v", line.Where(), c.Name, err)
 		}
 	}
-	if cases == 0 {
-		t.Fatalf("%s has no case", path)
-	}
-	t.Logf("%d cases", cases)
 }
 
 func (c *vectorCase) run() error {

@@ -30,19 +30,30 @@ type Line struct {
 // Where names the line as a failing test prints it.
 func (l Line) Where() string { return fmt.Sprintf("%s:%d", l.File, l.Number) }
 
-// Load reads a file of vectors from the folder that HANDPRINT_VECTORS names, or
-// from the repository's own. A file that is missing in the former is skipped by
-// name; one without a line fails the test.
+// files are the vectors that there are.
+var files = []string{"merge.jsonl", "scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl", "cowrie.jsonl"}
+
+// Load reads a file of vectors from the folder that HANDPRINT_VECTORS names (a
+// relative one is relative to the repository), or from the repository's own. A
+// file that is missing in the former is skipped by name; one without a line
+// fails the test, and so does a folder without any of the files.
 func Load(t *testing.T, file string) []Line {
 	t.Helper()
-	dir, given := os.LookupEnv("HANDPRINT_VECTORS")
-	if !given || dir == "" {
-		given = false
-		_, here, _, _ := runtime.Caller(0)
-		dir = filepath.Join(filepath.Dir(here), "..", "..", "testdata", "vectors")
+	_, here, _, _ := runtime.Caller(0)
+	root := filepath.Join(filepath.Dir(here), "..", "..")
+	dir := os.Getenv("HANDPRINT_VECTORS")
+	given := dir != ""
+	switch {
+	case !given:
+		dir = filepath.Join(root, "testdata", "vectors")
+	case !filepath.IsAbs(dir):
+		dir = filepath.Join(root, dir)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, file))
 	if errors.Is(err, fs.ErrNotExist) && given {
+		if !anyVectors(dir) {
+			t.Fatalf("HANDPRINT_VECTORS: %s holds none of %s", dir, strings.Join(files, ", "))
+		}
 		t.Skipf("%s is not in HANDPRINT_VECTORS", file)
 	}
 	if err != nil {
@@ -58,6 +69,15 @@ func Load(t *testing.T, file string) []Line {
 		t.Fatalf("%s holds no vectors", file)
 	}
 	return lines
+}
+
+func anyVectors(dir string) bool {
+	for _, f := range files {
+		if _, err := os.Stat(filepath.Join(dir, f)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // Scenario is a line of the scenario files.
