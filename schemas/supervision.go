@@ -1,7 +1,5 @@
 package schemas
 
-import "handprint/canonical"
-
 // Heartbeat is what a worker says of itself on the health topic, every 30 s by
 // default.
 type Heartbeat struct {
@@ -14,6 +12,19 @@ type Heartbeat struct {
 	Commits     int64   // transactions committed since the start
 	Aborts      int64   // transactions not committed since the start
 	DeadLetters int64   // records sent to the dead letters since the start
+
+	// What the tasks did since the start; records of transactions that were
+	// not committed are among them.
+	Observations int64 // taken into a series
+	Replaced     int64 // of these: another record of known evidence
+	Beyond       int64 // of these: older than all that is kept
+	Odd          int64 // of these: outside the registry's list or minimum
+	Misrouted    int64 // came to another partition than their attacker's
+	Forwarded    int64 // went on to the identity that their attacker is linked to
+	Transitions  int64
+	Suspicions   int64
+	Events       int64 // identity events taken
+	Moves        int64 // attackers that came to an identity
 }
 
 // AppendHeartbeat appends h as JSON.
@@ -28,34 +39,15 @@ func AppendHeartbeat(dst []byte, h *Heartbeat) []byte {
 	dst = appendCount(dst, "commits", h.Commits)
 	dst = appendCount(dst, "aborts", h.Aborts)
 	dst = appendCount(dst, "dead_letters", h.DeadLetters)
+	dst = appendCount(dst, "observations", h.Observations)
+	dst = appendCount(dst, "replaced", h.Replaced)
+	dst = appendCount(dst, "beyond", h.Beyond)
+	dst = appendCount(dst, "odd", h.Odd)
+	dst = appendCount(dst, "misrouted", h.Misrouted)
+	dst = appendCount(dst, "forwarded", h.Forwarded)
+	dst = appendCount(dst, "transitions", h.Transitions)
+	dst = appendCount(dst, "suspicions", h.Suspicions)
+	dst = appendCount(dst, "identity_events", h.Events)
+	dst = appendCount(dst, "moves", h.Moves)
 	return append(dst, '}')
-}
-
-// ActionStop is the one action of the control topic: shut down cleanly.
-const ActionStop = "stop"
-
-// DecodeControl reads a record of the control topic. action is never empty but
-// may be one that nobody knows; requestedBy may be empty. A record of more than
-// DefaultMaxBytes is refused. The error is always a *Bad.
-func DecodeControl(record []byte) (action, requestedBy string, err error) {
-	var act, by field
-	err = readObject(record, 0, func(s *canonical.Scanner, key string) (bool, error) {
-		switch key {
-		case "action":
-			return true, act.scan(s)
-		case "requested_by":
-			return true, by.scan(s)
-		}
-		return false, s.Skip()
-	})
-	if err != nil {
-		return "", "", err
-	}
-	if action, err = act.requiredString("action"); err != nil {
-		return "", "", err
-	}
-	if requestedBy, err = by.optionalString("requested_by"); err != nil {
-		return "", "", err
-	}
-	return action, requestedBy, nil
 }

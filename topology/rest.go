@@ -27,7 +27,7 @@ type Rest struct {
 	written map[processor.TopicPartition]int64 // the offset after the last record
 	read    map[processor.TopicPartition]int64
 	emitted map[processor.TopicPartition]int64 // the same of the outputs
-	changed chan struct{} // closed and replaced with each commit
+	changed chan struct{}                      // closed and replaced with each commit
 }
 
 // NewRest returns a Rest for an application with these topics. Give its

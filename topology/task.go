@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -35,10 +36,34 @@ func (c Config) Processor() (*processor.Processor, error) {
 	if c.Engine.Counters == nil {
 		c.Engine.Counters = new(engine.Counters)
 	}
+	counters := c.Engine.Counters
+	r.HeartbeatValue = func(now time.Time, s processor.Status) []byte { return heartbeat(now, &s, counters) }
 	r.NewHandler = func(t processor.Task) (processor.Handler, error) {
 		return &task{names: &c.Names, cfg: c.Engine, number: t.Partition, latest: make(map[string]int)}, nil
 	}
 	return processor.New(r)
+}
+
+// heartbeat says what this process does.
+func heartbeat(now time.Time, s *processor.Status, c *engine.Counters) []byte {
+	h := schemas.Heartbeat{
+		Worker: s.Instance, TS: seconds(now),
+		Records: s.Counters.Records, Commits: s.Counters.Commits, Aborts: s.Counters.Aborts,
+		DeadLetters: c.DeadLetters.Load(), Observations: c.Observations.Load(), Replaced: c.Replaced.Load(),
+		Beyond: c.Beyond.Load(), Odd: c.Odd.Load(), Misrouted: c.Misrouted.Load(), Forwarded: c.Forwarded.Load(),
+		Transitions: c.Transitions.Load(), Suspicions: c.Suspicions.Load(), Events: c.Events.Load(), Moves: c.Moves.Load(),
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		h.Version = info.Main.Version
+	}
+	for _, t := range s.Tasks {
+		if t.State == processor.TaskRunning {
+			h.Running++
+		} else {
+			h.Restoring++
+		}
+	}
+	return schemas.AppendHeartbeat(nil, &h)
 }
 
 // task gives the records of one task to its engine, and what the engine has to

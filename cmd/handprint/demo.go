@@ -128,7 +128,7 @@ func (a *app) demoTable(ctx context.Context, e *embedded) error {
 		lines = append(lines, line)
 	}
 	out := bufio.NewWriter(a.out)
-	err = writeTable(out, p, []string{"IDENTITY", "ADDRESS", "HANDS (TRUTH)", "ROWS", "HASSH", "LATENCY", "TOOLS"}, lines)
+	err = writeTable(out, p, []string{"IDENTITY", "ADDRESS", "SCRIPTED HANDS", "ROWS", "HASSH", "LATENCY", "TOOLS"}, lines)
 	fmt.Fprintf(out, "\n%d identities, %d rows:", len(order), len(rows))
 	for _, s := range []string{"unknown", "stable", "drifting", "conflicted", "multi_actor"} {
 		fmt.Fprintf(out, " %d %s", states[s], s)

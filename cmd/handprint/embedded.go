@@ -33,6 +33,11 @@ type embedded struct {
 
 // startEmbedded starts it. Broker and store live in a temporary folder.
 func (a *app) startEmbedded(ctx context.Context) (_ *embedded, err error) {
+	if a.cfg.Logging.Level == "info" {
+		// What a server tells of its work would stand between the results.
+		a.cfg.Logging.Level = "warn"
+		a.log = a.newLogger()
+	}
 	e := &embedded{app: a, rest: topology.NewRest(a.cfg.Topics)}
 	defer func() {
 		if err != nil {
