@@ -12,6 +12,8 @@ PACKAGES ?= ./...
 FUZZTIME ?= 10s
 # Random histories of the identity protocol that make test runs.
 HISTORIES ?= 5000
+# Flags of go test: make test TESTFLAGS=-v
+TESTFLAGS ?=
 # Flags of the benchmark, which `go run ./bench -h` lists: make bench BENCH='-n 2000000 -rounds 3'
 BENCH ?=
 
@@ -29,8 +31,8 @@ demo: ## Show transitions from a real Cowrie log, on a broker inside the process
 
 .PHONY: test
 test: lint ## Run the linters, all tests, and thousands of random identity histories.
-	$(GO) test ./...
-	$(GO) test ./engine -run RandomHistories -rapid.checks=$(HISTORIES)
+	$(GO) test $(TESTFLAGS) ./...
+	$(GO) test $(TESTFLAGS) ./engine -run RandomHistories -rapid.checks=$(HISTORIES)
 
 .PHONY: lint
 lint: ## Run gofmt, go vet and staticcheck.

@@ -27,6 +27,10 @@ const (
 
 const commandVersion = 1
 
+// versions are below this, so that a text that somebody wrote into the commands
+// topic is told from a command of a version to come.
+const mostVersion = 32
+
 func appendCommand(dst []byte, t commandType) []byte {
 	return append(dst[:0], commandVersion, byte(t))
 }
@@ -301,8 +305,8 @@ func appendBool(dst []byte, b bool) []byte {
 func (e *Engine) command() error {
 	in := reader{b: e.now.Value}
 	switch v := in.byte(); {
-	case v < commandVersion:
-		in.fail(fmt.Errorf("unknown version %d", v))
+	case v < commandVersion, v >= mostVersion:
+		in.fail(fmt.Errorf("%d is no version of a command", v))
 	case v > commandVersion:
 		return fmt.Errorf("command at partition %d offset %d has version %d: an instance of a newer version is in the group, upgrade this one", e.now.Partition, e.now.Offset, v)
 	}

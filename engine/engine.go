@@ -44,6 +44,12 @@ type Store interface {
 	Scan(prefix, from []byte, yield func(key, value []byte) bool) error
 }
 
+// nearStore is a Store that reads keys with the same first n bytes together
+// when more than one of them is asked for.
+type nearStore interface {
+	GetNear(key []byte, n int) ([]byte, error)
+}
+
 // Outbox takes what a record causes. Slices belong to the engine: an Outbox
 // copies what it keeps.
 type Outbox interface {

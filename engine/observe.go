@@ -234,15 +234,14 @@ func (e *Engine) hold(identity, attacker, primitive []byte, entry *attribution.E
 }
 
 // waiting reports whether observations of an attacker wait at an identity.
+// They are numbered from 0 and released together, so the first one tells.
 func (e *Engine) waiting(identity, attacker []byte) (some bool, err error) {
-	err = e.store.Scan(idsKey(nil, kindWaiting, identity, attacker), nil, func(_, _ []byte) bool {
-		some = true
-		return false
-	})
+	e.keys.other = binary.BigEndian.AppendUint64(idsKey(e.keys.other, kindWaiting, identity, attacker), 0)
+	first, err := e.store.Get(e.keys.other)
 	if err != nil {
 		return false, fmt.Errorf("reading what waits for %s: %w", attacker, err)
 	}
-	return some, nil
+	return first != nil, nil
 }
 
 // holdForClaim keeps the observations of an attacker back that was never seen

@@ -63,16 +63,26 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 }
 
 // addUp gives all contributions to a row to the merger. If they are many it
-// keeps their union for the next time.
+// keeps their union for the next time, for which it reads them once more.
 func (e *Engine) addUp(kind attribution.Kind, identity, primitive []byte) (attackers [][]byte, err error) {
 	e.merger.Begin(kind)
-	union := attribution.NewUnion(kind, &e.cfg.Thresholds)
-	add := func(s *series, attacker []byte) {
+	followed, err := e.eachContribution(identity, primitive, func(s *series, attacker []byte) {
 		e.merger.Add(&s.Series, len(attackers))
-		union.Add(&s.Series, string(attacker))
 		attackers = append(attackers, attacker)
-		e.added++
+	})
+	if err == nil && followed && len(attackers) >= unionFrom {
+		union := attribution.NewUnion(kind, &e.cfg.Thresholds)
+		_, err = e.eachContribution(identity, primitive, func(s *series, attacker []byte) { union.Add(&s.Series, string(attacker)) })
+		e.holdUnion(identity, primitive, union)
 	}
+	e.added += len(attackers)
+	return attackers, err
+}
+
+// eachContribution reads the contributions to a row, one at a time. followed
+// says that a union can follow them: none has so many gone values that they
+// are records of their own.
+func (e *Engine) eachContribution(identity, primitive []byte, use func(s *series, attacker []byte)) (followed bool, err error) {
 	prefix := rowKey(nil, kindContribution, identity, primitive)
 	var spilled [][]byte
 	s := series{Series: e.contrib}
@@ -86,32 +96,28 @@ func (e *Engine) addUp(kind attribution.Kind, identity, primitive []byte) (attac
 			return false
 		}
 		if s.spilled {
-			// Its gone values are elsewhere, and a scan is under way.
-			spilled = append(spilled, attacker)
-			return true
+			spilled = append(spilled, attacker) // a scan is under way, its gone values come later
+		} else {
+			use(&s, attacker)
 		}
-		add(&s, attacker)
 		return true
 	})
-	for _, attacker := range spilled {
-		if err != nil || fault != nil {
-			break
-		}
-		if _, err = e.loadContribution(&s, identity, primitive, attacker); err == nil {
-			add(&s, attacker)
-		}
-	}
-	e.contrib = s.Series
 	if err == nil {
 		err = fault
 	}
+	for _, attacker := range spilled {
+		if err != nil {
+			break
+		}
+		if _, err = e.loadContribution(&s, identity, primitive, attacker); err == nil {
+			use(&s, attacker)
+		}
+	}
+	e.contrib = s.Series
 	if err != nil {
-		return nil, fmt.Errorf("contributions to %s of %s: %w", primitive, identity, err)
+		return false, fmt.Errorf("contributions to %s of %s: %w", primitive, identity, err)
 	}
-	if len(attackers) >= unionFrom && len(spilled) == 0 {
-		e.holdUnion(identity, primitive, union)
-	}
-	return attackers, nil
+	return len(spilled) == 0, nil
 }
 
 // publish compares the conclusion with what was sent for the row before,

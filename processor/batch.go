@@ -17,7 +17,7 @@ import (
 type batch struct {
 	w       *worker
 	session *kgo.GroupTransactSession
-	records *recordSlab
+	memory  *batchMemory
 
 	now      time.Time
 	parts    []fetched                // what was polled, a partition each
@@ -28,10 +28,11 @@ type batch struct {
 	topics   map[string]bool          // that the session has produced to
 	fresh    bool                     // the batch produces to a topic that was not among them
 	changes  []*kgo.Record            // changelog records
-	bytes    []byte                   // their keys and values
 	produced int64                    // records given to the client
 
-	gate gate
+	gate    gate
+	promise func(*kgo.Record, error) // gate.promise
+	told    []*kgo.Record            // scratch of report
 	// crash is set by the hook that sees the offsets answered, which runs on
 	// a goroutine of the client.
 	crash atomic.Pointer[crashError]
@@ -47,14 +48,12 @@ type fetched struct {
 func (b *batch) begin(session *kgo.GroupTransactSession) {
 	b.clear()
 	b.session = session
-	b.records, b.bytes = new(recordSlab), nil
+	b.memory = new(batchMemory)
+	b.promise = b.gate.promise
 	b.consumed = make(map[TopicPartition]int64)
 	b.topics = make(map[string]bool)
 	b.crash.Store(nil)
 }
-
-// maxKeptBytes is how much memory of one batch is kept for the next.
-const maxKeptBytes = 64 << 20
 
 // clear forgets the last batch.
 func (b *batch) clear() {
@@ -66,18 +65,13 @@ func (b *batch) clear() {
 	clear(b.parts)
 	clear(b.tasks)
 	clear(b.changes)
+	clear(b.told)
 	clear(b.consumed)
 	b.parts, b.tasks, b.touched, b.changes = b.parts[:0], b.tasks[:0], b.touched[:0], b.changes[:0]
 	b.count, b.produced, b.fresh = 0, 0, false
 	b.gate.open()
-	if b.w.cfg.OnCommit != nil {
-		b.records, b.bytes = new(recordSlab), nil // whoever was told of the records may keep them
-	} else if b.records != nil {
-		b.records.reset()
-		b.bytes = b.bytes[:0]
-		if cap(b.bytes) > maxKeptBytes {
-			b.bytes = nil
-		}
+	if b.memory != nil {
+		b.memory.reset()
 	}
 }
 
@@ -208,7 +202,7 @@ func (b *batch) process() error {
 	b.now = b.w.cfg.Clock.Now()
 	for _, t := range b.tasks {
 		t.context.now = b.now
-		t.context.records = b.records
+		t.context.memory = b.memory
 	}
 	for _, f := range b.parts {
 		for _, r := range f.records {
@@ -233,8 +227,8 @@ func (b *batch) produce(ctx context.Context) error {
 			b.send(ctx, r)
 		}
 		t.context.txn.Changes(func(key, value []byte) bool {
-			r := b.records.next()
-			r.Topic, r.Partition, r.Key, r.Value = b.w.cfg.Changelog, t.partition, b.copy(key), b.copy(value)
+			r := b.memory.record()
+			r.Topic, r.Partition, r.Key, r.Value = b.w.cfg.Changelog, t.partition, b.memory.copy(key), b.memory.copy(value)
 			b.changes = append(b.changes, r)
 			b.send(ctx, r)
 			return !b.gate.shut()
@@ -246,23 +240,13 @@ func (b *batch) produce(ctx context.Context) error {
 	return b.fault(AfterProduce)
 }
 
-// copy returns a copy of v, nil for nil, that is valid until the next batch.
-func (b *batch) copy(v []byte) []byte {
-	if v == nil {
-		return nil
-	}
-	start := len(b.bytes)
-	b.bytes = append(b.bytes, v...)
-	return b.bytes[start:len(b.bytes):len(b.bytes)]
-}
-
 func (b *batch) send(ctx context.Context, r *kgo.Record) {
 	if !b.gate.shut() {
 		b.produced++
 		if !b.topics[r.Topic] {
 			b.topics[r.Topic], b.fresh = true, true
 		}
-		b.session.Produce(ctx, r, b.gate.promise)
+		b.session.Produce(ctx, r, b.promise)
 	}
 }
 
@@ -373,15 +357,12 @@ func (b *batch) apply() error {
 const checkpointMaxAge = 10 * time.Minute
 
 func (b *batch) report() Commit {
-	c := Commit{Worker: b.w.n, Consumed: make(map[TopicPartition]int64, len(b.consumed)), Produced: make([]*kgo.Record, 0, b.produced)}
-	for tp, offset := range b.consumed {
-		c.Consumed[tp] = offset
-	}
+	b.told = b.told[:0]
 	for _, t := range b.tasks {
-		c.Produced = append(c.Produced, t.context.out...)
+		b.told = append(b.told, t.context.out...)
 	}
-	c.Produced = append(c.Produced, b.changes...)
-	return c
+	b.told = append(b.told, b.changes...)
+	return Commit{Worker: b.w.n, Consumed: b.consumed, Produced: b.told}
 }
 
 // fault asks the test, if there is one, whether to crash here.

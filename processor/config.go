@@ -115,7 +115,8 @@ type TopicPartition struct {
 	Partition int32
 }
 
-// Commit is one committed batch.
+// Commit is one committed batch. What it refers to is valid until OnCommit
+// returns.
 type Commit struct {
 	Worker   int
 	Consumed map[TopicPartition]int64 // the next offset to read, of each partition read

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"errors"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -77,4 +78,59 @@ func TestCrashAtEveryStep(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Two processes of two workers each crash again and again, wherever it comes,
+// while records arrive and tasks move.
+func TestManyCrashes(t *testing.T) {
+	const keys, rounds = 8, 6
+	c := newCluster(t)
+	rng := rand.New(rand.NewPCG(1, 2))
+	configs := []Config{c.config(newStore(t)), c.second(t, c.config(nil))}
+	runs := make([]*running, len(configs))
+	boot := func(i int, crash bool) {
+		cfg := configs[i]
+		cfg.Threads, cfg.MaxBatchRecords = 2, 5
+		if crash {
+			step, due := Steps()[rng.IntN(len(Steps()))], once(1+rng.IntN(4))
+			cfg.Fault = func(s Step, _ []int32) error {
+				if s == step && due() {
+					return errTest
+				}
+				return nil
+			}
+		}
+		runs[i] = start(t, cfg)
+	}
+	for i := range configs {
+		boot(i, true)
+	}
+	for range rounds {
+		c.feed(testInput, keys, 2)
+		var crashed int
+		select {
+		case <-runs[0].done:
+			crashed = 0
+		case <-runs[1].done:
+			crashed = 1
+		case <-c.ctx.Done():
+			t.Fatal("no process crashes")
+		}
+		if err := runs[crashed].err; !errors.Is(err, errTest) {
+			t.Fatalf("Run returned %v, want the crash", err)
+		}
+		boot(crashed, true)
+	}
+	for i := range configs {
+		runs[i].stop()
+		if err := runs[i].wait(); err != nil && !errors.Is(err, errTest) {
+			t.Fatalf("Run returned %v", err)
+		}
+		boot(i, false)
+	}
+	c.await(testOutput, keys*rounds*2*2)
+	for i := range configs {
+		runs[i].halt()
+	}
+	c.checkCounts(keys, rounds*2, testInput, testCommands)
 }

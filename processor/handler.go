@@ -54,7 +54,7 @@ type Context struct {
 	now      time.Time
 	log      *slog.Logger
 	commands string
-	records  *recordSlab
+	memory   *batchMemory
 	out      []*kgo.Record // outputs and commands of the batch, in order
 }
 
@@ -74,12 +74,24 @@ func (c *Context) Store() *state.Txn { return c.txn }
 // The commands topic and the changelog are not for Emit; see [Context.Send].
 func (c *Context) Emit(r *kgo.Record) { c.out = append(c.out, r) }
 
+// EmitTo is Emit for a record of a topic, a key and a value. The slices are not
+// copied and must not change any more; see [Context.Copy].
+func (c *Context) EmitTo(topic string, key, value []byte) {
+	r := c.memory.record()
+	r.Topic, r.Key, r.Value = topic, key, value
+	c.out = append(c.out, r)
+}
+
+// Copy returns a copy of b, nil for nil, that is valid until the batch is over:
+// just long enough for what is emitted or sent.
+func (c *Context) Copy(b []byte) []byte { return c.memory.copy(b) }
+
 // Send adds a command to task partition, 0 <= partition < Task().Partitions, to
 // the outputs of the batch. It is read by that task after the batch has
 // committed; commands from one task to another keep their order. Key and value
 // are not copied and must not change any more.
 func (c *Context) Send(partition int32, key, value []byte) {
-	r := c.records.next()
+	r := c.memory.record()
 	r.Topic, r.Partition, r.Key, r.Value = c.commands, partition, key, value
 	c.out = append(c.out, r)
 }
@@ -89,27 +101,3 @@ func (c *Context) Now() time.Time { return c.now }
 
 // Log returns the logger of the task.
 func (c *Context) Log() *slog.Logger { return c.log }
-
-// recordSlab hands out records for one batch and takes them all back at once.
-type recordSlab struct {
-	chunks [][]kgo.Record
-	used   int
-}
-
-const slabChunk = 256
-
-// next returns a zero record that is valid until reset.
-func (s *recordSlab) next() *kgo.Record {
-	chunk, i := s.used/slabChunk, s.used%slabChunk
-	if chunk == len(s.chunks) {
-		s.chunks = append(s.chunks, make([]kgo.Record, slabChunk))
-	}
-	s.used++
-	r := &s.chunks[chunk][i]
-	*r = kgo.Record{}
-	return r
-}
-
-// reset takes back every record. Only call it when the client has let go of
-// them: after a flush that ended well.
-func (s *recordSlab) reset() { s.used = 0 }

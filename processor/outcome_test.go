@@ -22,23 +22,29 @@ func TestUnknownCommitOutcome(t *testing.T) {
 		name   string
 		answer func(frame []byte) bool
 		rejoin bool // the worker cannot know, and must start anew
+		opts   []kgo.Opt
 	}{
 		// The session answers (false, nil).
 		{"an unknown error instead of the answer", func(f []byte) bool {
 			setEndTxnError(f, kerr.UnknownServerError.Code)
 			return true
-		}, true},
+		}, true, nil},
 		// The session answers (false, error).
 		{"an error instead of the answer", func(f []byte) bool {
 			setEndTxnError(f, kerr.InvalidTxnState.Code)
 			return true
-		}, true},
+		}, true, nil},
 		{"abortable instead of the answer", func(f []byte) bool {
 			setEndTxnError(f, kerr.TransactionAbortable.Code)
 			return true
-		}, true},
+		}, true, nil},
 		// The client asks again and is told.
-		{"a broken connection", func([]byte) bool { return false }, false},
+		{"a broken connection", func([]byte) bool { return false }, false, nil},
+		// The session answers (false, timed out), and would go on.
+		{"a time out instead of the answer", func(f []byte) bool {
+			setEndTxnError(f, kerr.RequestTimedOut.Code)
+			return true
+		}, true, []kgo.Opt{kgo.RequestRetries(0)}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -48,7 +54,7 @@ func TestUnknownCommitOutcome(t *testing.T) {
 			cfg := c.config(newStore(t))
 			cfg.MaxBatchRecords = 8
 			var ends atomic.Int64
-			cfg.Client = append(cfg.Client, kgo.Dialer(tamper(func(key kmsg.Key, version int16, frame []byte) bool {
+			cfg.Client = append(append(cfg.Client, test.opts...), kgo.Dialer(tamper(func(key kmsg.Key, version int16, frame []byte) bool {
 				if key != kmsg.EndTxn || ends.Add(1)%3 != 2 {
 					return true
 				}

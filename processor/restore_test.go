@@ -297,6 +297,9 @@ func TestRestoreRebuilds(t *testing.T) {
 			l.create()
 			l.writer.Close()
 			l.writer = l.newClient(kgo.TransactionalID("other"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionTimeout(testPatience))
+			// So that the checkpoint lies inside the new topic.
+			l.write(change{"d", "1"}, change{"e", "1"}, change{"f", "1"})
+			l.end(true)
 		}, true},
 		{"the log begins after the checkpoint", func(l *changelog) {
 			l.write(change{"b", "1"}, change{"b", "2"})

@@ -1,9 +1,11 @@
 package processor
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -142,7 +144,18 @@ func TestOnCommitTellsOffsets(t *testing.T) {
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	commits := make(chan Commit, 1000)
-	cfg.OnCommit = func(c Commit) { commits <- c }
+	cfg.OnCommit = func(c Commit) {
+		c.Consumed = maps.Clone(c.Consumed)
+		produced := make([]*kgo.Record, len(c.Produced))
+		for i, r := range c.Produced {
+			produced[i] = &kgo.Record{
+				Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
+				Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value),
+			}
+		}
+		c.Produced = produced
+		commits <- c
+	}
 	c.feed(testInput, 3, 2)
 	p := start(t, cfg)
 	c.await(testOutput, 3*2*2)

@@ -22,7 +22,7 @@ type Options struct {
 	CacheBytes int64
 	// MemtableBytes is how much is written before it goes to a table on the
 	// disk. Up to 4 times as much memory is used while the disk is behind.
-	// Values below 64 KiB, zero included, mean 32 MiB; at most 1 GiB.
+	// Values below 64 KiB, zero included, mean 64 MiB; at most 1 GiB.
 	MemtableBytes uint64
 	// Logger gets what the operator should know; Pebble's own messages at
 	// level debug. nil is slog.Default().
@@ -35,7 +35,7 @@ type Options struct {
 const (
 	defaultCacheBytes    = 256 << 20
 	minCacheBytes        = 1 << 20
-	defaultMemtableBytes = 32 << 20
+	defaultMemtableBytes = 64 << 20
 	minMemtableBytes     = 64 << 10
 	maxMemtableBytes     = 1 << 30
 

@@ -32,6 +32,7 @@ type Txn struct {
 	value []byte           // scratch: a value that is not remembered
 	batch *pebble.Batch    // of the last Commit, for its memory
 	iter  *pebble.Iterator // of the last scan; sees the committed state
+	near  map[string]nearness
 
 	lower, upper []byte // scratch: bounds of iter
 	found        []change
@@ -195,6 +196,7 @@ func (t *Txn) Savepoint() {
 // all of them if there was none since the transaction was last empty.
 func (t *Txn) RollbackToSavepoint() {
 	t.mustNotScan("RollbackToSavepoint")
+	clear(t.near) // what was read since the savepoint is forgotten
 	t.rollback()
 }
 
@@ -277,6 +279,7 @@ func (t *Txn) Discard() {
 		_ = t.iter.Close()
 		t.iter = nil
 	}
+	clear(t.near)
 	t.reset()
 }
 

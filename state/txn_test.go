@@ -129,6 +129,16 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 					t.Fatalf("%q is %.20q, %v, want %.20q, %v", k, v, err, want, ok)
 				}
 			},
+			"get near": func(t *rapid.T) {
+				for range 3 {
+					k := drawKey(t)
+					v, err := tx.GetNear([]byte(k), rapid.IntRange(0, len(k)).Draw(t, "alike"))
+					want, ok := m.now[k]
+					if err != nil || (v != nil) != ok || string(v) != want {
+						t.Fatalf("%q is %.20q, %v, want %.20q, %v", k, v, err, want, ok)
+					}
+				}
+			},
 			"scan": func(t *rapid.T) {
 				prefix, from := drawKey(t), drawKey(t)
 				var start []byte
@@ -144,6 +154,9 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 							del(k)
 						} else {
 							put(k, drawValue(t))
+						}
+						if v, err := tx.GetNear([]byte(k), 0); err != nil || string(v) != m.now[k] {
+							t.Fatalf("%q is %.20q, %v, want %.20q", k, v, err, m.now[k])
 						}
 						if inner := scan(t, tx, []byte(prefix), nil, nil); !slices.Equal(inner, scanModel(m.now, prefix, "")) {
 							t.Fatal("a scan within a scan does not show the state at its start")

@@ -1,10 +1,12 @@
 package topology
 
 import (
+	"bytes"
 	"fmt"
 	"runtime/debug"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/engine"
@@ -39,7 +41,7 @@ func (c Config) Processor() (*processor.Processor, error) {
 	counters := c.Engine.Counters
 	r.HeartbeatValue = func(now time.Time, s processor.Status) []byte { return heartbeat(now, &s, counters) }
 	r.NewHandler = func(t processor.Task) (processor.Handler, error) {
-		return &task{names: &c.Names, cfg: c.Engine, number: t.Partition, latest: make(map[string]int)}, nil
+		return &task{names: &c.Names, cfg: c.Engine, number: t.Partition, latest: make(map[uint64]int)}, nil
 	}
 	return processor.New(r)
 }
@@ -74,12 +76,11 @@ type task struct {
 	number int32
 	engine *engine.Engine
 
-	ctx     *processor.Context
-	now     *kgo.Record // in hand
-	wrote   []stateRow  // by the record in hand
-	rows    []stateRow  // by the batch, the last of each key
-	latest  map[string]int
-	carrier carrier
+	ctx    *processor.Context
+	now    *kgo.Record    // in hand
+	wrote  []stateRow     // by the record in hand
+	rows   []stateRow     // by the batch, the last of each key
+	latest map[uint64]int // hash of a key to where it stands in rows
 }
 
 // stateRow is a write to the state topic. Of a key that a batch writes several
@@ -113,11 +114,14 @@ func (t *task) Process(c *processor.Context, r *kgo.Record) error {
 		return fmt.Errorf("%s[%d] offset %d: %w", r.Topic, r.Partition, r.Offset, err)
 	}
 	for _, w := range t.wrote {
-		if i, ok := t.latest[string(w.key)]; ok {
+		// Of two keys with one hash each may come more than once: they are still
+		// sent in order, and so the last one counts.
+		hash := xxhash.Sum64(w.key)
+		if i, ok := t.latest[hash]; ok && bytes.Equal(t.rows[i].key, w.key) {
 			t.rows[i].value = w.value
 			continue
 		}
-		t.latest[string(w.key)] = len(t.rows)
+		t.latest[hash] = len(t.rows)
 		t.rows = append(t.rows, w)
 	}
 	return nil
@@ -126,7 +130,7 @@ func (t *task) Process(c *processor.Context, r *kgo.Record) error {
 // Flush implements processor.Handler.
 func (t *task) Flush(c *processor.Context) error {
 	for _, w := range t.rows {
-		c.Emit(&kgo.Record{Topic: t.names.State, Key: w.key, Value: w.value})
+		c.EmitTo(t.names.State, w.key, w.value)
 	}
 	t.forget()
 	return nil
@@ -155,21 +159,17 @@ func (t *task) Poisoned(c *processor.Context, r *kgo.Record, cause error) error 
 
 // StateChanged implements engine.Outbox.
 func (t *task) StateChanged(identity, event []byte) {
-	t.ctx.Emit(&kgo.Record{Topic: t.names.StateChanged, Key: t.carrier.copy(identity), Value: t.carrier.copy(event)})
+	t.ctx.EmitTo(t.names.StateChanged, t.ctx.Copy(identity), t.ctx.Copy(event))
 }
 
 // Suspected implements engine.Outbox.
 func (t *task) Suspected(identity, event []byte) {
-	t.ctx.Emit(&kgo.Record{Topic: t.names.MultiActorSuspects, Key: t.carrier.copy(identity), Value: t.carrier.copy(event)})
+	t.ctx.EmitTo(t.names.MultiActorSuspects, t.ctx.Copy(identity), t.ctx.Copy(event))
 }
 
 // StateRow implements engine.Outbox.
 func (t *task) StateRow(key, row []byte) {
-	w := stateRow{key: t.carrier.copy(key)}
-	if row != nil {
-		w.value = t.carrier.copy(row)
-	}
-	t.wrote = append(t.wrote, w)
+	t.wrote = append(t.wrote, stateRow{key: t.ctx.Copy(key), value: t.ctx.Copy(row)})
 }
 
 // DeadLetter implements engine.Outbox.
@@ -182,31 +182,10 @@ func (t *task) DeadLetter(stage, reason string) {
 
 // Send implements engine.Outbox.
 func (t *task) Send(partition int32, key, command []byte) {
-	t.ctx.Send(partition, t.carrier.copy(key), t.carrier.copy(command))
+	t.ctx.Send(partition, t.ctx.Copy(key), t.ctx.Copy(command))
 }
 
 // Now implements engine.Outbox.
 func (t *task) Now() float64 { return seconds(t.ctx.Now()) }
 
 func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
-
-// carrier copies small slices into larger blocks, which the garbage collector
-// takes when their last record is sent.
-type carrier struct{ block []byte }
-
-const carrierBlock = 64 << 10
-
-func (c *carrier) copy(b []byte) []byte {
-	if len(b) == 0 {
-		return nil
-	}
-	if len(b) > carrierBlock/4 {
-		return append([]byte(nil), b...)
-	}
-	if cap(c.block)-len(c.block) < len(b) {
-		c.block = make([]byte, 0, carrierBlock)
-	}
-	from := len(c.block)
-	c.block = append(c.block, b...)
-	return c.block[from:len(c.block):len(c.block)]
-}
