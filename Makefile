@@ -42,12 +42,12 @@ lint: ## Run gofmt, go vet and staticcheck.
 
 .PHONY: race
 race: ## Run the tests of PACKAGES with the race detector.
-	$(GO) test -race $(PACKAGES)
+	$(GO) test -race $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: conformance
 conformance: ## Run the conformance vectors, those in the folder HANDPRINT_VECTORS if it is set.
 	@$(if $(HANDPRINT_VECTORS),export HANDPRINT_VECTORS=$(abspath $(HANDPRINT_VECTORS)),unset HANDPRINT_VECTORS); \
-	$(GO) test -count=1 -v -run Conformance ./... | grep -vE 'no tests? (to run|files)|^PASS$$'
+	$(GO) test -count=1 -v -run Conformance ./... | grep -vE '^=== |^PASS$$|no tests? (to run|files)'
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -83,14 +84,14 @@ func TestCrashAtEveryStep(t *testing.T) {
 // Two processes of two workers each crash again and again, wherever it comes,
 // while records arrive and tasks move.
 func TestManyCrashes(t *testing.T) {
-	const keys, rounds = 8, 6
+	const keys, rounds = 8, 4
 	c := newCluster(t)
 	rng := rand.New(rand.NewPCG(1, 2))
 	configs := []Config{c.config(newStore(t)), c.second(t, c.config(nil))}
 	runs := make([]*running, len(configs))
 	boot := func(i int, crash bool) {
 		cfg := configs[i]
-		cfg.Threads, cfg.MaxBatchRecords = 2, 5
+		cfg.Threads, cfg.MaxBatchRecords, cfg.TransactionTimeout = 2, 5, time.Second
 		if crash {
 			step, due := Steps()[rng.IntN(len(Steps()))], once(1+rng.IntN(4))
 			cfg.Fault = func(s Step, _ []int32) error {

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"handprint/ingest/cowrie/lab"
+)
+
+// labFile puts the sample log into a folder of the test.
+func labFile(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "cowrie.json.gz")
+	if err := os.WriteFile(name, lab.Packed(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+type labRow struct {
+	Identity  string `json:"identity_uuid"`
+	Primitive string
+	State     string
+}
+
+// ndjson reads a file of JSON lines.
+func ndjson[T any](t *testing.T, name string) (list []T) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(text) {
+		var v T
+		if err := json.Unmarshal(line, &v); err != nil {
+			t.Fatalf("%s: %s: %v", name, line, err)
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+// TestReplayOfARealLogTellsTheHandsApart holds what is concluded against who
+// was behind each address of the sample log.
+func TestReplayOfARealLogTellsTheHandsApart(t *testing.T) {
+	out := t.TempDir()
+	r := handprint(deadline(t), "", nil, "replay", "--from", "cowrie", "--out", out, "--json", labFile(t))
+	if r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	var got summary
+	if err := json.Unmarshal([]byte(r.out), &got); err != nil {
+		t.Fatalf("summary %q: %v", r.out, err)
+	}
+	rows := ndjson[labRow](t, filepath.Join(out, "rows.ndjson"))
+	changes := ndjson[labRow](t, filepath.Join(out, "state_changed.ndjson"))
+	suspects := ndjson[labRow](t, filepath.Join(out, "multi_actor_suspected.ndjson"))
+	dead := ndjson[labRow](t, filepath.Join(out, "dead_letters.ndjson"))
+	identities, states := map[string]bool{}, map[string]bool{}
+	hassh := map[string]string{}
+	for _, row := range rows {
+		identities[row.Identity], states[row.State] = true, true
+		if row.Primitive == "toolchain.ssh.hassh_client" {
+			hassh[row.Identity] = row.State
+		}
+	}
+	want := summary{Observations: 1221, DeadLetters: len(dead), Transitions: len(changes), Suspicions: len(suspects), Identities: len(identities)}
+	if got != want || got.Identities != 15 || got.DeadLetters != 0 {
+		t.Errorf("summary %+v, the files hold %+v", got, want)
+	}
+	if len(states) != 5 {
+		t.Errorf("states %v, want all five", states)
+	}
+	for id, h := range labHands() {
+		switch state := hassh[id]; {
+		case h.names == "drifter" && state != "drifting":
+			t.Errorf("%s changed its tool, but is %s", h.address, state)
+		case strings.Contains(h.names, " ") && state == "stable":
+			t.Errorf("%s has three hands, but is stable", h.address)
+		case h.names != "drifter" && !strings.Contains(h.names, " ") && state != "stable":
+			t.Errorf("%s is one hand, but is %s", h.address, state)
+		}
+	}
+	if len(suspects) != 1 || !strings.Contains(labHands()[suspects[0].Identity].names, " ") {
+		t.Errorf("suspected: %v, want the address with three hands alone", suspects)
+	}
+}
+
+func TestReplayOfObservationsCountsWhatCannotBeUsed(t *testing.T) {
+	out := t.TempDir()
+	input := `{"attacker_uuid":"a","primitive":"x.y","value":1,"ts":1,"evidence_ref":"e"}
+not JSON
+{"attacker_uuid":"a","primitive":"x.y","value":1,"ts":-1,"evidence_ref":"e"}
+`
+	r := handprint(deadline(t), "", nil, "replay", "--from", "behave", "--out", out, "--json", file(t, input))
+	if want := `{"observations":1,"dead_letters":2,"transitions":1,"suspicions":0,"identities":1}` + "\n"; r.code != exitOK || r.out != want {
+		t.Fatalf("%+v, want %s", r, want)
+	}
+	for _, d := range ndjson[map[string]any](t, filepath.Join(out, "dead_letters.ndjson")) {
+		if d["reason"] == "" || d["value"] == nil || d["stage"] == nil {
+			t.Errorf("dead letter %v does not say why, where or what", d)
+		}
+	}
+}
+
+func file(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "input")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestDemoShowsAllStatesAndEnds(t *testing.T) {
+	r := handprint(deadline(t), "", nil, "demo", "--once")
+	if r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	for _, want := range []string{"unknown", "stable", "drifting", "conflicted", "multi_actor", "several actors suspected", "15 identities"} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("the demo does not show %q", want)
+		}
+	}
+	if n := strings.Count(r.out, "several actors suspected"); n != 1 {
+		t.Errorf("%d suspicions, want 1", n)
+	}
+}
+
+// TestIdentitiesOfARunningApplication merges and unmerges identities of the
+// demo, as a user would in another terminal.
+func TestIdentitiesOfARunningApplication(t *testing.T) {
+	ctx, cancel := context.WithCancel(deadline(t))
+	defer cancel()
+	in, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, streams{in: strings.NewReader(""), out: w, err: w}, []string{"demo"})
+		w.Close()
+	}()
+	var environ []string
+	lines := bufio.NewScanner(in)
+	for lines.Scan() && !strings.Contains(lines.Text(), "Interrupt to end") {
+		if _, address, ok := strings.Cut(lines.Text(), "broker     a Kafka broker inside this process, at "); ok {
+			environ = []string{"HANDPRINT_BROKERS=" + address}
+		}
+	}
+	go func() { // ends with the demo
+		for lines.Scan() {
+		}
+	}()
+	var winner, loser string
+	for id, h := range labHands() {
+		switch h.address {
+		case "127.0.4.1":
+			winner = id
+		case "127.0.4.2":
+			loser = id
+		}
+	}
+	command := func(args ...string) string {
+		t.Helper()
+		r := handprint(ctx, "", environ, args...)
+		if r.code != exitOK {
+			t.Fatalf("%v: %+v", args, r)
+		}
+		return r.out
+	}
+	suggested := command("suggest", "--most", "3", "-o", "json")
+	if !strings.Contains(suggested, winner) || !strings.Contains(suggested, loser) {
+		t.Errorf("two addresses of one hand are not suggested:\n%s", suggested)
+	}
+	command("identity", "merge", "--winner", winner, "--loser", loser)
+	until := func(id, want string) {
+		t.Helper()
+		for ctx.Err() == nil {
+			r := handprint(ctx, "", environ, "identity", "show", id, "-o", "json")
+			if strings.Contains(r.out, want) && !strings.Contains(r.out, `"unsettled":true`) {
+				return
+			}
+		}
+		t.Fatalf("identity %s never showed %s", id, want)
+	}
+	until(loser, `"merged_into":"`+winner)
+	until(winner, `"attackers_in":1`)
+	command("identity", "unmerge", "--winner", winner, "--loser", loser)
+	until(loser, `"type":"identity.unmerged"`)
+	if r := handprint(ctx, "", environ, "identity", "show", "nobody"); r.code != exitFailure || !strings.Contains(r.err, "identity nobody is not known") {
+		t.Errorf("an identity that is not known: %+v", r)
+	}
+	cancel()
+	if code := <-ended; code != exitOK {
+		t.Errorf("the demo ended with %d", code)
+	}
+}
