@@ -57,7 +57,6 @@ func (j *job) copyWorker(ctx context.Context, i int, m *meter, done chan<- int64
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxWait(100*time.Millisecond),
 		kgo.FetchMaxBytes(8<<20),
-		kgo.RequireStableFetchOffsets(),
 	)
 	if err != nil {
 		return err

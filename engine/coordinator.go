@@ -28,7 +28,8 @@ type action struct {
 	Unmerge   bool   // Loser is itself again
 	Claim     bool
 	Attackers [][]byte
-	// Owners are the identities that the listed attackers may have to leave.
+	// Owners are the identities that the listed attackers may have to leave,
+	// besides their stubs.
 	Owners [][]byte
 	// Alone says that they are not all known: nothing else may run meanwhile.
 	Alone bool

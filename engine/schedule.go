@@ -33,10 +33,13 @@ type schedule struct {
 	busy    map[string]struct{} // 'a' + attacker, 'i' + identity
 }
 
-// claims calls use for everything that an action touches.
+// claims calls use for everything that an action touches. The stub of an
+// attacker is what it has to leave if no event has named it; to claim it in any
+// case costs nothing but a wait now and then.
 func (a *action) claims(use func(key string)) {
 	for _, id := range a.Attackers {
 		use("a" + string(id))
+		use("i" + attribution.Stub(id).String())
 	}
 	for _, id := range a.Owners {
 		use("i" + string(id))
@@ -208,15 +211,28 @@ func (e *Engine) inherit(loser, winner []byte) error {
 	return nil
 }
 
+// mostOwners bounds the bytes of the owners that an action lists, and so the
+// record of it. One that has more to list is carried out alone.
+const mostOwners = 64 << 10
+
 // findOwners finds out whom the listed attackers of an action may have to
 // leave, as things are before it, and then notes what it makes of them.
 func (e *Engine) findOwners(a *action) error {
+	listed, size := make(map[string]bool), 0
 	for _, attacker := range a.Attackers {
 		owner, known, err := e.ownerOf(attacker)
 		if err != nil {
 			return fmt.Errorf("finding out whose attacker %s is: %w", attacker, err)
 		}
-		if known {
+		if !known {
+			a.Alone = true
+			continue
+		}
+		if listed[string(owner)] || string(owner) == attribution.Stub(attacker).String() {
+			continue
+		}
+		listed[string(owner)] = true
+		if size += len(owner); size <= mostOwners {
 			a.Owners = append(a.Owners, owner)
 		} else {
 			a.Alone = true

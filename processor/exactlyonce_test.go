@@ -84,7 +84,8 @@ func TestCrashAtEveryStep(t *testing.T) {
 // Two processes of two workers each crash again and again, wherever it comes,
 // while records arrive and tasks move.
 func TestManyCrashes(t *testing.T) {
-	const keys, rounds = 8, 4
+	t.Parallel()
+	const keys, rounds = 8, 3
 	c := newCluster(t)
 	rng := rand.New(rand.NewPCG(1, 2))
 	configs := []Config{c.config(newStore(t)), c.second(t, c.config(nil))}
@@ -92,6 +93,7 @@ func TestManyCrashes(t *testing.T) {
 	boot := func(i int, crash bool) {
 		cfg := configs[i]
 		cfg.Threads, cfg.MaxBatchRecords, cfg.TransactionTimeout = 2, 5, time.Second
+		cfg.SessionTimeout = time.Second
 		if crash {
 			step, due := Steps()[rng.IntN(len(Steps()))], once(1+rng.IntN(4))
 			cfg.Fault = func(s Step, _ []int32) error {

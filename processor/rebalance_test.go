@@ -52,6 +52,7 @@ func (c *cluster) second(t *testing.T, cfg Config) Config {
 // A second process joins and the first one leaves, under load: nothing is lost
 // and nothing is done twice, and each store is what its changelog says.
 func TestTasksMoveBetweenProcesses(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	cfg.StaticMembership = false
@@ -109,6 +110,7 @@ func (c *cluster) checkStore(cfg Config) {
 
 // Tasks move between the workers of one process, which share a store.
 func TestTasksMoveBetweenWorkers(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	cfg.Threads = 3
@@ -134,6 +136,7 @@ func TestTasksMoveBetweenWorkers(t *testing.T) {
 // A member that is stalled with a batch in hand until the group has given its
 // tasks to another must not commit that batch.
 func TestStalledMemberDoesNotCommit(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	cfg.StaticMembership = false
@@ -300,6 +303,7 @@ func TestEveryTransactionCarriesOffsets(t *testing.T) {
 // A worker that cannot reach the brokers for longer than its session lasts has
 // lost its tasks by the time it can again.
 func TestSessionTimesOut(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	cfg.StaticMembership = false

@@ -113,6 +113,7 @@ func (l *changelog) restore(store *state.Store) *restorer {
 // Whatever was committed, aborted and compacted away, and wherever a store
 // stood when it began, a restored store holds what the committed changes say.
 func TestRestoreProperty(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	var topics atomic.Int64
 	rapid.Check(t, func(rt *rapid.T) {

@@ -16,6 +16,10 @@ const (
 	HeaderSourcePartition = "handprint.source.partition" // of the original
 	HeaderSourceOffset    = "handprint.source.offset"    // of the original
 	HeaderSourceTimestamp = "handprint.source.timestamp" // of the original, Unix milliseconds
+	// HeaderOriginalSize is there only where the original is too large for any
+	// topic to take again: the bytes of its value, of which the dead letter has
+	// the beginning.
+	HeaderOriginalSize = "handprint.original.size"
 )
 
 // maxReason bounds the reason in a header: an error from elsewhere may carry

@@ -43,13 +43,6 @@ func (f *field) requiredString(name string) (string, error) {
 	return string(text), err
 }
 
-// optionalString is text for a record that is read once and kept; an absent
-// string is empty.
-func (f *field) optionalString(name string) (string, error) {
-	text, _, err := f.text(name, nil)
-	return string(text), err
-}
-
 // requiredNumber is number, but it must be there.
 func (f *field) requiredNumber(name string) (float64, error) {
 	n, ok, err := f.number(name)

@@ -15,7 +15,7 @@
 // brings it up to date.
 //
 // The package knows nothing of attribution: keys and values are bytes, and
-// their meaning is the business of package topology. Nor does it know Kafka: a
+// their meaning is the business of package engine. Nor does it know Kafka: a
 // checkpoint is an offset and a name that the caller compares, and who may
 // write to a share, and when, is for package processor to say.
 package state

@@ -2,6 +2,7 @@ package topology_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -318,5 +319,38 @@ func TestLargeValuesStayOutOfRows(t *testing.T) {
 	slices.Sort(shown) // two partitions
 	if !slices.Equal(shown, []string{"38", "39", "tombstone"}) {
 		t.Errorf("the rows showed %s, want the stub's tombstone, value 39 and, when that was replaced, 38", shown)
+	}
+}
+
+// TestARecordTooLargeForAnyTopicIsCut takes a record that its producer's
+// compression made small enough to be accepted.
+func TestARecordTooLargeForAnyTopicIsCut(t *testing.T) {
+	b := startBroker(t)
+	a := newApp(t, b, options{prefix: "huge-", partitions: 1})
+	a.start()
+	producer, err := kgo.NewClient(append(b.ClientOpts(), kgo.ProducerBatchMaxBytes(32<<20), kgo.ProducerBatchCompression(kgo.ZstdCompression()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close()
+	huge := &kgo.Record{Topic: a.names.Observations, Key: []byte("a"), Value: bytes.Repeat([]byte("x"), 10<<20), Headers: []kgo.RecordHeader{{Key: "mine", Value: []byte("1")}}}
+	if err := producer.ProduceSync(context.Background(), huge).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	a.rest.Expect(huge.Topic, huge.Partition, huge.Offset)
+	a.settle()
+	if err := a.end(); err != nil {
+		t.Fatal(err)
+	}
+	dead := a.read(a.names.DeadLetter)
+	if len(dead) != 1 {
+		t.Fatalf("%d dead letters, want 1", len(dead))
+	}
+	size, _ := schemas.Header(dead[0].Headers, schemas.HeaderOriginalSize)
+	if string(size) != strconv.Itoa(len(huge.Value)) || len(dead[0].Value) < 1<<20 || !bytes.HasPrefix(huge.Value, dead[0].Value) {
+		t.Errorf("a dead letter of %d bytes says its original had %s", len(dead[0].Value), size)
+	}
+	if offset, _ := schemas.Header(dead[0].Headers, schemas.HeaderSourceOffset); string(offset) != "0" {
+		t.Errorf("source offset %q", offset)
 	}
 }

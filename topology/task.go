@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -38,6 +40,7 @@ func (c Config) Processor() (*processor.Processor, error) {
 	if c.Engine.Counters == nil {
 		c.Engine.Counters = new(engine.Counters)
 	}
+	r.Client = append(slices.Clone(r.Client), kgo.ProducerBatchMaxBytes(maxRecord))
 	counters := c.Engine.Counters
 	r.HeartbeatValue = func(now time.Time, s processor.Status) []byte { return heartbeat(now, &s, counters) }
 	r.NewHandler = func(t processor.Task) (processor.Handler, error) {
@@ -172,12 +175,32 @@ func (t *task) StateRow(key, row []byte) {
 	t.wrote = append(t.wrote, stateRow{key: t.ctx.Copy(key), value: t.ctx.Copy(row)})
 }
 
-// DeadLetter implements engine.Outbox.
+// DeadLetter implements engine.Outbox. The original goes along as it was, but
+// for one that no topic would take: of it the headers of its own are left out,
+// and the value is cut, which a header says.
 func (t *task) DeadLetter(stage, reason string) {
-	t.ctx.Emit(&kgo.Record{
-		Topic: t.names.DeadLetter, Key: t.now.Key, Value: t.now.Value,
-		Headers: schemas.DeadLetterHeaders(t.now, stage, reason),
-	})
+	r := t.now
+	letter := &kgo.Record{Topic: t.names.DeadLetter, Key: r.Key, Value: r.Value, Headers: schemas.DeadLetterHeaders(r, stage, reason)}
+	if sizeOf(letter) > maxRecord-recordSlack {
+		bare := *r
+		bare.Headers = nil
+		letter.Headers = append(schemas.DeadLetterHeaders(&bare, stage, reason),
+			kgo.RecordHeader{Key: schemas.HeaderOriginalSize, Value: strconv.AppendInt(nil, int64(len(r.Value)), 10)})
+		letter.Key = letter.Key[:min(len(letter.Key), recordSlack)]
+		letter.Value = letter.Value[:min(len(letter.Value), maxRecord-4*recordSlack)]
+	}
+	t.ctx.Emit(letter)
+}
+
+// recordSlack is more than what a batch adds to a record.
+const recordSlack = 16 << 10
+
+func sizeOf(r *kgo.Record) int {
+	n := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value) + 16
+	}
+	return n
 }
 
 // Send implements engine.Outbox.

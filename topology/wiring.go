@@ -93,7 +93,7 @@ func (g Graph) Mermaid() string {
 		fmt.Fprintf(&b, "    %s%s\"%s\"%s\n", ids[n.Name], open, n.Name, shut)
 	}
 	for _, e := range g.Edges {
-		fmt.Fprintf(&b, "    %s -->|%s| %s\n", ids[e.From], e.What, ids[e.To])
+		fmt.Fprintf(&b, "    %s -->|%q| %s\n", ids[e.From], e.What, ids[e.To])
 	}
 	return b.String()
 }
