@@ -48,7 +48,7 @@ func (j *job) copyWorker(ctx context.Context, i int, m *meter, done chan<- int64
 		kgo.WithHooks(m),
 		kgo.TransactionalID(fmt.Sprintf("%s-%d", j.Group, i)),
 		kgo.TransactionTimeout(10*time.Second),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression()),
+		kgo.ProducerBatchCompression(kgo.SnappyCompression()),
 		kgo.MaxBufferedRecords(1<<18),
 		kgo.ProducerLinger(0),
 		kgo.ConsumerGroup(j.Group),

@@ -184,7 +184,7 @@ func (e *Engine) lastVersion() (uint64, error) {
 
 // wave is how many attackers are told to move before those before them have
 // arrived: however many an event concerns, no transaction moves more.
-var wave uint64 = 128 // tests make it small
+var wave uint64 = 64 // tests make it small
 
 // start sends an action to the tasks that it concerns.
 func (e *Engine) start(a *action) error {

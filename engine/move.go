@@ -272,7 +272,9 @@ func (e *Engine) attachParts(a *attach) (rows uint64, err error) {
 				return rows, err
 			}
 			e.store.Put(seriesKey(nil, kindContribution, a.New, primitive, a.Attacker), record)
-			e.dropUnion(a.New, primitive)
+			if err := e.unionJoined(a.New, primitive, a.Attacker, record); err != nil {
+				return rows, err
+			}
 			e.markDirty(a.New, primitive)
 			rows++
 		default:

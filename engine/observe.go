@@ -169,12 +169,8 @@ func (e *Engine) contribute(identity, attacker, primitive []byte, entry attribut
 		return err
 	}
 	s := series{Series: e.contrib}
-	known, err := e.loadContribution(&s, identity, primitive, attacker)
-	if err != nil {
+	if _, err := e.loadContribution(&s, identity, primitive, attacker); err != nil {
 		return err
-	}
-	if !known {
-		e.dropUnion(identity, primitive)
 	}
 	e.take(&s, entry, e.cfg.Registry.Kind(primitive), identity, primitive, attacker)
 	e.saveContribution(&s, identity, primitive, attacker)
@@ -199,6 +195,7 @@ func (e *Engine) openRow(identity, primitive []byte) (found bool, err error) {
 	}
 	if !found {
 		e.saveRow(identity, primitive)
+		e.holdUnion(identity, primitive, attribution.NewUnion(e.cfg.Registry.Kind(primitive), &e.cfg.Thresholds))
 		return false, nil
 	}
 	if !e.row.inline {

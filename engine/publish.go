@@ -169,6 +169,11 @@ func (e *Engine) publish(identity, primitive, attacker []byte, c *attribution.Co
 // retract takes a row away that nobody contributes to any more: a tombstone
 // for the world, no event. If it fills again it is a new row.
 func (e *Engine) retract(identity, primitive []byte) error {
+	found, err := e.loadRow(identity, primitive)
+	if err != nil || !found {
+		return err
+	}
+	e.dropUnion(identity, primitive)
 	published, flagged := e.row.published, e.row.was.State == attribution.MultiActor
 	e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
 	e.store.Delete(e.keys.row)

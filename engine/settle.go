@@ -11,7 +11,7 @@ import (
 // settleStep is about how many contributions are read in one step to compare
 // rows, and settleRows how many rows are compared at most.
 const (
-	settleStep = 20_000
+	settleStep = 5_000
 	settleRows = 256
 )
 
@@ -143,12 +143,21 @@ func (e *Engine) settleIdentity(id []byte, s *settle, most int) (rows int, over 
 		return 0, false, err
 	}
 	cause := attribution.Cause{Topic: 'i', Arrival: attribution.Arrival{Time: s.By.Time, Offset: s.By.Offset}}
+	empty, err := e.deserted(id)
+	if err != nil {
+		return 0, false, err
+	}
 	for i, primitive := range dirty {
 		if e.added >= settleStep {
 			return i, false, nil
 		}
 		e.store.Delete(rowKey(nil, kindDirty, id, primitive))
-		if err := e.conclude(id, primitive, cause); err != nil {
+		if empty {
+			err = e.retract(id, primitive)
+		} else {
+			err = e.conclude(id, primitive, cause)
+		}
+		if err != nil {
 			return 0, false, err
 		}
 	}
@@ -158,6 +167,21 @@ func (e *Engine) settleIdentity(id []byte, s *settle, most int) (rows int, over 
 	delete(e.unsettled, string(id))
 	e.drop(kindUnsettled, id)
 	return len(dirty), true, e.remember(id, s, u)
+}
+
+// deserted reports whether no attacker is left: then no row has a contribution,
+// and there is no need to look for any among the many that were just deleted.
+func (e *Engine) deserted(id []byte) (bool, error) {
+	i, _, err := e.getIdentity(id)
+	if err != nil || len(i.Own) > 0 {
+		return false, err
+	}
+	empty := true
+	err = e.store.Scan(idKey(nil, kindMember, id), nil, func(_, _ []byte) bool {
+		empty = false
+		return false
+	})
+	return empty, err
 }
 
 // HistoryEntry is one identity event as one identity saw it.

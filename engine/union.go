@@ -1,9 +1,14 @@
 package engine
 
-import "handprint/attribution"
+import (
+	"fmt"
 
-// A row with fewer contributions than unionFrom is added up anew for each
-// observation. Of the others the union is held, of at most mostUnions rows.
+	"handprint/attribution"
+)
+
+// The unions of rows with several contributions are held, of at most mostUnions
+// rows: from the first contribution on, and from when a row that has at least
+// unionFrom of them was added up.
 const mostUnions = 4096
 
 var unionFrom = 8 // tests hold unions of small rows too
@@ -35,4 +40,24 @@ func (e *Engine) unionTaken(identity, primitive, attacker []byte, entry attribut
 	if u != nil && !u.Taken(string(attacker), entry, taken, left, had) {
 		delete(e.unions, string(e.keys.row))
 	}
+}
+
+// unionJoined adds what an attacker brings along to the union of a row.
+func (e *Engine) unionJoined(identity, primitive, attacker, contribution []byte) error {
+	e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
+	u := e.unions[string(e.keys.row)]
+	if u == nil {
+		return nil
+	}
+	s := series{Series: e.contrib}
+	if err := decodeContribution(contribution, &s, &e.buf.contribValues); err != nil {
+		return fmt.Errorf("contribution to %s: %w", primitive, err)
+	}
+	e.contrib = s.Series
+	if s.spilled {
+		delete(e.unions, string(e.keys.row))
+		return nil
+	}
+	u.Add(&s.Series, string(attacker))
+	return nil
 }

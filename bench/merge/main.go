@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ type plan struct {
 	attackers, rows, rate, backlog int
 	partitions                     int
 	hold                           time.Duration
-	brokers                        string
+	brokers, profile               string
 }
 
 func main() {
@@ -48,14 +49,32 @@ func main() {
 	flag.IntVar(&p.backlog, "backlog", 200_000, "observations of unrelated attackers that are drained, once without and once with a merge")
 	flag.IntVar(&p.partitions, "partitions", 8, "partitions of the topics")
 	flag.DurationVar(&p.hold, "hold", 5*time.Second, "how long the usual latency is measured")
+	flag.StringVar(&p.profile, "profile", "", "file for a CPU profile of the whole run")
 	flag.StringVar(&p.brokers, "brokers", "", "brokers, separated by commas; default: an embedded one")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, p, os.Stdout); err != nil {
+	if err := profiled(ctx, p); err != nil {
 		fmt.Fprintln(os.Stderr, "merge:", err)
 		os.Exit(1)
 	}
+}
+
+// profiled runs the benchmark, under a CPU profile if one is asked for.
+func profiled(ctx context.Context, p plan) (err error) {
+	if p.profile == "" {
+		return run(ctx, p, os.Stdout)
+	}
+	f, err := os.Create(p.profile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return run(ctx, p, os.Stdout)
 }
 
 // bench is the application under way, and what puts records into it.
