@@ -100,6 +100,9 @@ func (r *reader) version(known byte) {
 	}
 }
 
+// whole reports whether the record was read to its end without a fault.
+func (r *reader) whole() bool { return r.err == nil && len(r.b) == 0 }
+
 // end reports the first fault, or bytes that should not be there.
 func (r *reader) end(what string) error {
 	if r.err == nil && len(r.b) > 0 {

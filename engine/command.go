@@ -310,48 +310,54 @@ func (e *Engine) command() error {
 	case v > commandVersion:
 		return fmt.Errorf("command at partition %d offset %d has version %d: an instance of a newer version is in the group, upgrade this one", e.now.Partition, e.now.Offset, v)
 	}
-	kind := commandType(in.byte())
-	var act func() error
-	switch kind {
+	switch kind := commandType(in.byte()); kind {
 	case cmdTick:
-		c := in.tick()
-		act = func() error { return e.sweep(c) }
+		if c := in.tick(); in.whole() {
+			return e.sweep(c)
+		}
 	case cmdObserve:
-		c := in.observe()
-		act = func() error { return e.observed(&c) }
+		if c := in.observe(); in.whole() {
+			return e.observed(&c)
+		}
 	case cmdLink:
-		c := in.linkTo()
-		act = func() error { return e.link(&c) }
+		if c := in.linkTo(); in.whole() {
+			return e.link(&c)
+		}
 	case cmdMerge:
-		c := in.merge()
-		act = func() error { return e.merge(&c) }
+		if c := in.merge(); in.whole() {
+			return e.merge(&c)
+		}
 	case cmdUnmerge:
-		c := in.unmerge()
-		act = func() error { return e.unmerge(&c) }
+		if c := in.unmerge(); in.whole() {
+			return e.unmerge(&c)
+		}
 	case cmdDetach:
-		c := in.detach()
-		act = func() error { return e.detach(&c) }
+		if c := in.detach(); in.whole() {
+			return e.detach(&c)
+		}
 	case cmdAttach:
-		c := in.attach()
-		act = func() error { return e.attach(&c) }
+		if c := in.attach(); in.whole() {
+			return e.attach(&c)
+		}
 	case cmdDone:
-		c := in.done()
-		act = func() error { return e.done(&c) }
+		if c := in.done(); in.whole() {
+			return e.done(&c)
+		}
 	case cmdSettle:
-		c := in.settle()
-		act = func() error { return e.settle(&c) }
+		if c := in.settle(); in.whole() {
+			return e.settle(&c)
+		}
 	case cmdSettled:
-		c := in.settled()
-		act = func() error { return e.settled(&c) }
+		if c := in.settled(); in.whole() {
+			return e.settled(&c)
+		}
 	case cmdClaim:
-		c := in.claim()
-		act = func() error { return e.claim(&c) }
+		if c := in.claim(); in.whole() {
+			return e.claim(&c)
+		}
 	default:
 		in.fail(fmt.Errorf("no command of version %d has type %d", commandVersion, kind))
 	}
-	if err := in.end("command"); err != nil {
-		e.deadLetter(StageCommand, err.Error())
-		return nil
-	}
-	return act()
+	e.deadLetter(StageCommand, in.end("command").Error())
+	return nil
 }
