@@ -57,8 +57,9 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 	done
 
 .PHONY: bench
-bench: ## Measure the whole pipeline against a bare copy in transactions, and single functions.
+bench: ## Measure the pipeline against a bare copy in transactions, a large merge, and single functions.
 	$(GO) run ./bench $(BENCH)
+	$(GO) run ./bench/merge
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
 .PHONY: profile

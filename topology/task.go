@@ -40,7 +40,7 @@ func (c Config) Processor() (*processor.Processor, error) {
 	if c.Engine.Counters == nil {
 		c.Engine.Counters = new(engine.Counters)
 	}
-	r.Client = append(slices.Clone(r.Client), kgo.ProducerBatchMaxBytes(maxRecord))
+	r.Client = append(slices.Clone(r.Client), kgo.ProducerBatchMaxBytes(maxRecord-recordSlack/2))
 	counters := c.Engine.Counters
 	r.HeartbeatValue = func(now time.Time, s processor.Status) []byte { return heartbeat(now, &s, counters) }
 	r.NewHandler = func(t processor.Task) (processor.Handler, error) {
@@ -192,7 +192,8 @@ func (t *task) DeadLetter(stage, reason string) {
 	t.ctx.Emit(letter)
 }
 
-// recordSlack is more than what a batch adds to a record.
+// recordSlack is more than what a batch adds to a record, and a broker to a
+// batch.
 const recordSlack = 16 << 10
 
 func sizeOf(r *kgo.Record) int {
