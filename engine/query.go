@@ -149,15 +149,26 @@ func each(from Reader, prefix []byte, f func(rest, value []byte) error) error {
 	return err
 }
 
-// LinkedTo returns the identity that an attacker is linked to, from the task
-// that is the attacker's home. Not linked, it is its stub's.
-func LinkedTo(from Reader, attacker string) (identity string, linked bool, err error) {
+// Owner returns whose an attacker is, from the task that is the attacker's home:
+// the identity that it was linked to last, or its stub if it was seen and never
+// linked. known is false for an attacker that was neither. There is one answer
+// at every moment, also while what the attacker contributed is under way from
+// one identity to another.
+func Owner(from Reader, attacker string) (identity string, known bool, err error) {
 	b, err := from.Get(idKey(nil, kindLink, []byte(attacker)))
-	if err != nil || b == nil {
+	if err != nil {
 		return "", false, err
 	}
-	l, err := decodeLink(bytes.Clone(b))
-	return string(l.Identity), err == nil, err
+	if b != nil {
+		l, err := decodeLink(bytes.Clone(b))
+		return string(l.Identity), err == nil, err
+	}
+	stub := attribution.Stub([]byte(attacker)).String()
+	if b, err = from.Get(idKey(nil, kindIdentity, []byte(stub))); err != nil || b == nil {
+		return "", false, err
+	}
+	i, err := decodeIdentity(bytes.Clone(b))
+	return stub, err == nil && len(i.Own) > 0, err
 }
 
 // Concerns reports whether a record of the store belongs to what View reads of
@@ -171,4 +182,11 @@ func Concerns(key []byte, id string) bool {
 		return bytes.HasPrefix(key[1:], appendID(nil, []byte(id)))
 	}
 	return false
+}
+
+// ConcernsAttacker reports whether a record of the store belongs to what Owner
+// reads of an attacker.
+func ConcernsAttacker(key []byte, attacker string) bool {
+	stub := attribution.Stub([]byte(attacker)).String()
+	return bytes.Equal(key, idKey(nil, kindLink, []byte(attacker))) || bytes.Equal(key, idKey(nil, kindIdentity, []byte(stub)))
 }

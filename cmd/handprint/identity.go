@@ -20,7 +20,8 @@ func (a *app) identityCommand() *cobra.Command {
 Ids are taken as they are; nothing is linked that is not named.`,
 		Example: `  handprint identity form 8f0c… attacker-1 attacker-2
   handprint identity merge --winner 8f0c… --loser 11aa…
-  handprint identity show 8f0c…`,
+  handprint identity show 8f0c…
+  handprint identity owner attacker-1`,
 	})
 	var e attribution.IdentityEvent
 	send := func(use, short string, args cobra.PositionalArgs, make func(args []string)) *cobra.Command {
@@ -53,7 +54,7 @@ Ids are taken as they are; nothing is linked that is not named.`,
 			}
 		}
 	}
-	cmd.AddCommand(form, link, merge, unmerge, a.identityShowCommand())
+	cmd.AddCommand(form, link, merge, unmerge, a.identityShowCommand(), a.identityOwnerCommand())
 	return cmd
 }
 

@@ -48,26 +48,12 @@ func (a *app) showIdentity(ctx context.Context, id string, o output) error {
 		return err
 	}
 	defer cl.Close()
-	topic := a.cfg.Topics.Changelog
-	infos, err := broker.List(ctx, cl, []broker.TopicSpec{{Name: topic, Partitions: 1, AnyPartitions: true}})
+	records, err := a.readChangelog(ctx, cl, func(n int32) int32 { return attribution.IdentityPartition(id, n) },
+		func(key []byte) bool { return engine.Concerns(key, id) })
 	if err != nil {
 		return err
 	}
-	if len(infos) == 0 || infos[0].Partitions == 0 {
-		return &codeError{exitTopics, fmt.Errorf("topic %s is missing: the application has not run yet", topic)}
-	}
-	home := attribution.IdentityPartition(id, int32(infos[0].Partitions))
-	var records changelog
-	err = broker.ScanPartition(ctx, cl, func(r *kgo.Record) error {
-		if engine.Concerns(r.Key, id) {
-			records.set(r.Key, r.Value)
-		}
-		return nil
-	}, topic, home)
-	if err != nil {
-		return err
-	}
-	v, err := engine.View(&records, id)
+	v, err := engine.View(records, id)
 	if err != nil {
 		return err
 	}
@@ -79,6 +65,26 @@ func (a *app) showIdentity(ctx context.Context, id string, o output) error {
 	}
 	out := bufio.NewWriter(a.out)
 	return errors.Join(a.writeIdentity(out, &v), out.Flush())
+}
+
+// readChangelog reads the records that are wanted from the partition of the
+// changelog that home names, given how many there are.
+func (a *app) readChangelog(ctx context.Context, cl *kgo.Client, home func(partitions int32) int32, wanted func(key []byte) bool) (*changelog, error) {
+	topic := a.cfg.Topics.Changelog
+	infos, err := broker.List(ctx, cl, []broker.TopicSpec{{Name: topic, Partitions: 1, AnyPartitions: true}})
+	if err != nil {
+		return nil, err
+	}
+	if len(infos) == 0 || infos[0].Partitions == 0 {
+		return nil, &codeError{exitTopics, fmt.Errorf("topic %s is missing: the application has not run yet", topic)}
+	}
+	records := new(changelog)
+	return records, broker.ScanPartition(ctx, cl, func(r *kgo.Record) error {
+		if wanted(r.Key) {
+			records.set(r.Key, r.Value)
+		}
+		return nil
+	}, topic, home(int32(infos[0].Partitions)))
 }
 
 // changelog is some records of a changelog, the last of each key: an

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"handprint/ingest/cowrie"
 	"handprint/ingest/cowrie/lab"
 )
 
@@ -193,6 +194,10 @@ func TestIdentitiesOfARunningApplication(t *testing.T) {
 	}
 	until(loser, `"merged_into":"`+winner)
 	until(winner, `"attackers_in":1`)
+	moved, _ := cowrie.Attacker("127.0.4.2")
+	if owner := strings.TrimSpace(command("identity", "owner", moved)); owner != winner {
+		t.Errorf("the attacker that moved is %s's, want %s's", owner, winner)
+	}
 	command("identity", "unmerge", "--winner", winner, "--loser", loser)
 	until(loser, `"type":"identity.unmerged"`)
 	if r := handprint(ctx, "", environ, "identity", "show", "nobody"); r.code != exitFailure || !strings.Contains(r.err, "identity nobody is not known") {
