@@ -103,7 +103,7 @@ func (r *fileRun) Dead(d DeadLetter) error {
 const checkEvery = 256
 
 func (r *fileRun) file(name string) error {
-	in, err := Open(name)
+	in, err := Open(r.ctx, name)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -24,21 +25,31 @@ type Input struct {
 	size int64
 }
 
-// Open opens the file of that name, or the standard input for [Stdin].
-func Open(name string) (*Input, error) {
+// Open opens the file of that name, or the standard input for [Stdin]. A read
+// of an input that keeps its reader waiting ends with ctx.
+func Open(ctx context.Context, name string) (*Input, error) {
 	if name == Stdin {
-		return open(name, os.Stdin, nil, sizeOf(os.Stdin))
+		return open(name, patient(ctx, os.Stdin), nil, sizeOf(os.Stdin))
 	}
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, err // names the file already
 	}
-	in, err := open(name, file, file, sizeOf(file))
+	in, err := open(name, patient(ctx, file), file, sizeOf(file))
 	if err != nil {
 		file.Close()
 		return nil, err
 	}
 	return in, nil
+}
+
+// patient returns a reader of the file that does not wait beyond ctx. A regular
+// file keeps nobody waiting and is read as it is.
+func patient(ctx context.Context, file *os.File) io.Reader {
+	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+		return file
+	}
+	return newWaitingReader(ctx, file)
 }
 
 // storedSize returns the size of the input of that name in bytes, 0 if it has

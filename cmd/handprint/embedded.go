@@ -137,7 +137,10 @@ func (a *app) adapter(sensor string) func(ingest.Sink) (ingest.Adapter, error) {
 func (e *embedded) close() (err error) {
 	if e.stop != nil {
 		e.stop()
-		err = <-e.done
+		// A processor that had not started yet says that it was told to stop.
+		if err = <-e.done; errors.Is(err, context.Canceled) {
+			err = nil
+		}
 	}
 	if e.client != nil {
 		e.client.Close()

@@ -168,7 +168,11 @@ func (a *app) ingestFiles(ctx context.Context, q *ingestQuery, files []string, a
 		return err
 	}
 	run := ingest.Files{Names: files}
-	run.Progress = a.progress(run.TotalSize())
+	total := run.TotalSize()
+	if p, ok := sink.(*printingSink); ok {
+		p.atOnce = total == 0 // somebody may be waiting for each line of a pipe
+	}
+	run.Progress = a.progress(total)
 	_, err = run.Run(ctx, sink, adapt)
 	return errors.Join(err, done(ctx))
 }
@@ -261,24 +265,31 @@ func (a *app) sink(ctx context.Context, q *ingestQuery) (ingest.FlushingSink, fu
 
 // printingSink prints observations instead of sending them.
 type printingSink struct {
-	out  *bufio.Writer
-	log  *slog.Logger
-	buf  []byte
-	dead int
+	out    *bufio.Writer
+	log    *slog.Logger
+	buf    []byte
+	dead   int
+	atOnce bool // every line is written as soon as it is there
 }
 
 // Observation implements ingest.Sink.
 func (s *printingSink) Observation(o ingest.Observation) error {
 	s.buf = append(o.AppendJSON(s.buf[:0]), '\n')
+	return s.write()
+}
+
+func (s *printingSink) write() error {
 	_, err := s.out.Write(s.buf)
+	if err == nil && s.atOnce {
+		err = s.out.Flush()
+	}
 	return err
 }
 
 // Record implements ingest.Sink.
 func (s *printingSink) Record(_, value []byte) error {
 	s.buf = append(append(s.buf[:0], value...), '\n')
-	_, err := s.out.Write(s.buf)
-	return err
+	return s.write()
 }
 
 // deadLogged is how many dead letters are logged one by one.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,12 +72,18 @@ func (a *app) replay(ctx context.Context, from, out string, names []string, asJS
 		if name == "-" {
 			continue
 		}
-		if _, err := os.Stat(name); err != nil {
-			return usageErrorf("input: %w", err)
+		if err := readable(name); err != nil {
+			return err
 		}
 	}
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return usageErrorf("--out: %w", err)
+	}
+	// What an earlier replay left must not be taken for what this one found.
+	for _, name := range resultFiles {
+		if err := os.Remove(filepath.Join(out, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return usageErrorf("--out: %w", err)
+		}
 	}
 	e, err := a.startEmbedded(ctx)
 	if err != nil {
@@ -106,15 +113,25 @@ func (a *app) replay(ctx context.Context, from, out string, names []string, asJS
 	return err
 }
 
+// The files of a replay's results.
+const (
+	fileStateChanged = "state_changed.ndjson"
+	fileSuspected    = "multi_actor_suspected.ndjson"
+	fileRows         = "rows.ndjson"
+	fileDeadLetters  = "dead_letters.ndjson"
+)
+
+var resultFiles = []string{fileStateChanged, fileSuspected, fileRows, fileDeadLetters}
+
 // writeResults copies the output topics, as they are committed, into files.
 func (e *embedded) writeResults(ctx context.Context, out string) (s summary, err error) {
 	n := &e.app.cfg.Topics
 	files := map[string]*os.File{}
 	writers := map[string]*bufio.Writer{}
 	for topic, name := range map[string]string{
-		n.StateChanged: "state_changed", n.MultiActorSuspects: "multi_actor_suspected", n.State: "rows", n.DeadLetter: "dead_letters",
+		n.StateChanged: fileStateChanged, n.MultiActorSuspects: fileSuspected, n.State: fileRows, n.DeadLetter: fileDeadLetters,
 	} {
-		f, err := os.Create(filepath.Join(out, name+".ndjson"))
+		f, err := os.Create(filepath.Join(out, name))
 		if err != nil {
 			return s, fmt.Errorf("writing the results: %w", err)
 		}

@@ -23,6 +23,9 @@ func run(ctx context.Context, s streams, args []string) int {
 	if !a.running {
 		code = exitUsage
 	}
+	if code == exitInterrupted && ctx.Err() == nil {
+		code = exitFailure // something was cancelled, but not by a signal
+	}
 	text := oneLine(err)
 	var coded *codeError
 	if code == exitUsage && !errors.As(err, &coded) && called != nil {
