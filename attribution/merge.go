@@ -180,6 +180,15 @@ func (m *Merger) End() (Conclusion, error) {
 	return c, err
 }
 
+// EndCategorical concludes from what was added as from values that are equal or
+// not, whatever the kind: what End does for most kinds. It is for series with
+// values that End refuses.
+func (m *Merger) EndCategorical() Conclusion {
+	m.kind = Unregistered
+	c, _ := m.End() // the categorical merger takes anything
+	return c
+}
+
 func (m *Merger) reset(kind Kind) {
 	m.kind, m.count = kind, 0
 	m.tail, m.arena, m.seen = m.tail[:0], m.arena[:0], m.seen[:0]

@@ -30,20 +30,42 @@ func (m *Merger) numeric(c *Conclusion) error {
 		c.Value = m.formatted(values[n-1])
 		return nil
 	}
+	up := raise(values)
 	at := max(0, n-m.t.Window)
 	recent, older := values[at:], values[max(0, at-m.t.Window):at]
 	mean := m.ewma(recent)
 	cv := variation(recent, mean)
-	c.Value = m.formatted(mean)
+	c.Value = m.formatted(mean / up)
 	if cv > m.t.ConflictCV {
 		c.State, c.Confidence = Conflicted, 0.5
 		return nil
 	}
 	c.State, c.Confidence = Stable, max(0, 1-min(cv, 1))
-	if len(older) > 0 && shift(mean, m.ewma(older)) >= m.t.DriftMeanShift {
-		c.State = Drifting
+	if len(older) > 0 {
+		was := m.ewma(older)
+		if was == 0 {
+			mean /= up // its shift is not relative
+		}
+		if shift(mean, was) >= m.t.DriftMeanShift {
+			c.State = Drifting
+		}
 	}
 	return nil
+}
+
+// raise multiplies values that are all so small that a product of them would
+// lose digits by a power of two, which loses none, and returns it.
+func raise(values []float64) (up float64) {
+	for _, v := range values {
+		if math.Abs(v) >= 0x1p-900 {
+			return 1
+		}
+	}
+	up = 0x1p+600
+	for i := range values {
+		values[i] *= up
+	}
+	return up
 }
 
 func (m *Merger) formatted(f float64) Value {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"sync"
+
+	"handprint/canonical"
 )
 
 // Primitive is one entry of the registry.
@@ -93,11 +95,7 @@ func NewRegistry(list []Primitive) (*Registry, error) {
 		}
 		p.listed = make(map[string]struct{}, len(p.Values))
 		for _, v := range p.Values {
-			text, err := json.Marshal(v)
-			if err != nil {
-				return nil, fmt.Errorf("primitive %q, value %q: %w", p.Name, v, err)
-			}
-			p.listed[string(text)] = struct{}{}
+			p.listed[string(canonical.AppendString(nil, v))] = struct{}{}
 		}
 		r.byName[p.Name] = &p
 		r.names = append(r.names, p.Name)

@@ -12,7 +12,7 @@ type Counters struct {
 	Misrouted    atomic.Int64 // forwarded to their attacker's home
 	Forwarded    atomic.Int64 // forwarded to the identity their attacker is linked to
 	Waiting      atomic.Int64 // held back until their attacker's move is over
-	Inconclusive atomic.Int64 // rows left as they were: the registry changed a kind
+	OtherKind    atomic.Int64 // rows concluded otherwise: the registry changed a kind
 	DeadLetters  atomic.Int64
 	Transitions  atomic.Int64
 	Suspicions   atomic.Int64

@@ -137,7 +137,10 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 	e := &Engine{cfg: cfg, task: task}
 	e.merger = attribution.NewMerger(&e.cfg.Thresholds)
 	e.decoder.MaxBytes = cfg.RecordLimit
-	return e, e.Reload(store)
+	if err := e.Reload(store); err != nil {
+		return nil, err
+	}
+	return e, e.indexSuspects()
 }
 
 // Reload forgets what the task keeps in memory and reads it from the store

@@ -18,6 +18,7 @@ import (
 //	'g' gone value    identity, primitive, attacker, the value
 //	'b' large value   identity, primitive, attacker, its digest
 //	'q' waiting       identity, attacker, number (8 bytes, big endian)
+//	'w' how many wait identity, attacker
 //	'u' unsettled     identity
 //	'd' dirty row     identity, primitive
 //	'f' flagged       identity
@@ -45,6 +46,7 @@ const (
 	kindGone         = 'g'
 	kindLarge        = 'b'
 	kindWaiting      = 'q'
+	kindWaitingCount = 'w'
 	kindUnsettled    = 'u'
 	kindDirty        = 'd'
 	kindFlagged      = 'f'

@@ -33,8 +33,9 @@ func (e *Engine) merge(m *merge) error {
 	}
 	prefix := idKey(nil, kindMember, m.Loser)
 	perHome := make([][][]byte, e.cfg.Partitions)
-	told := 0
+	told, size := 0, 0
 	tell := func(attacker []byte) {
+		size += len(attacker)
 		home := e.attackerHome(attacker)
 		perHome[home] = append(perHome[home], attacker)
 		told++
@@ -45,7 +46,7 @@ func (e *Engine) merge(m *merge) error {
 	var next []byte
 	var fault error
 	err = e.store.Scan(prefix, m.From, func(key, _ []byte) bool {
-		if uint64(told) >= wave {
+		if uint64(told) >= wave || size >= partsLimit {
 			next = bytes.Clone(key)
 			return false
 		}

@@ -2,10 +2,9 @@ package engine
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-
-	"github.com/cespare/xxhash/v2"
 
 	"handprint/attribution"
 )
@@ -32,7 +31,7 @@ func (e *Engine) observation() error {
 	entry := attribution.Entry{
 		TS:         e.obs.TS,
 		Value:      e.obs.Value,
-		Evidence:   xxhash.Sum64(e.obs.Evidence),
+		Evidence:   evidenceHash(e.obs.Evidence),
 		Place:      arrival,
 		Latest:     arrival,
 		Confidence: -1,
@@ -46,6 +45,14 @@ func (e *Engine) observation() error {
 		return nil
 	}
 	return e.atHome(e.obs.Attacker, e.obs.Primitive, entry)
+}
+
+// evidenceHash stands for an evidence_ref in a series. Two that were made to
+// have the same one would replace each other, so it is not a hash for which
+// such are easily made.
+func evidenceHash(ref []byte) uint64 {
+	sum := sha256.Sum256(ref)
+	return binary.LittleEndian.Uint64(sum[:8])
 }
 
 // observed takes an observation that another task sent on.
@@ -118,9 +125,7 @@ func (e *Engine) takeInline(stub, attacker, primitive []byte, entry attribution.
 	}
 	c, err := e.merger.Conclude(kind, &e.row.series.Series)
 	if err != nil {
-		e.inconclusive()
-		e.saveRow(stub, primitive)
-		return nil
+		c = e.otherKind()
 	}
 	return e.publish(stub, primitive, attacker, &c, observationCause(&entry))
 }
@@ -131,9 +136,13 @@ func observationCause(entry *attribution.Entry) attribution.Cause {
 	return attribution.Cause{Topic: 'o', Arrival: entry.Latest}
 }
 
-// inconclusive counts a series that no merger takes: the registry gave its
-// primitive another kind since. The row stays as it was.
-func (e *Engine) inconclusive() { e.cfg.Counters.Inconclusive.Add(1) }
+// otherKind concludes from series that their own merger does not take: the
+// registry has given the primitive another kind since, and values that were
+// taken before do not fit it. Until they are gone, they are equal or not.
+func (e *Engine) otherKind() attribution.Conclusion {
+	e.cfg.Counters.OtherKind.Add(1)
+	return e.merger.EndCategorical()
+}
 
 // forward brings an observation to the identity that its attacker is linked to.
 func (e *Engine) forward(l *link, attacker, primitive []byte, entry attribution.Entry) error {
@@ -217,15 +226,19 @@ func (e *Engine) openRow(identity, primitive []byte) (found bool, err error) {
 // hold keeps an observation back until its attacker has arrived.
 func (e *Engine) hold(identity, attacker, primitive []byte, entry *attribution.Entry) error {
 	e.cfg.Counters.Waiting.Add(1)
-	prefix := idsKey(nil, kindWaiting, identity, attacker)
-	next := uint64(0)
-	err := e.store.Scan(prefix, nil, func(key, _ []byte) bool {
-		next = binary.BigEndian.Uint64(key[len(prefix):]) + 1
-		return true
-	})
+	count := idsKey(nil, kindWaitingCount, identity, attacker)
+	b, err := e.store.Get(count)
 	if err != nil {
-		return fmt.Errorf("reading what waits for %s: %w", attacker, err)
+		return fmt.Errorf("reading how many wait for %s: %w", attacker, err)
 	}
+	next := uint64(0)
+	if b != nil {
+		if next, err = decodeMember(b); err != nil {
+			return fmt.Errorf("how many wait for %s: %w", attacker, err)
+		}
+	}
+	e.store.Put(count, appendMember(nil, next+1))
+	prefix := idsKey(nil, kindWaiting, identity, attacker)
 	e.store.Put(binary.BigEndian.AppendUint64(prefix, next), appendObserved(nil, primitive, entry))
 	return nil
 }
@@ -267,6 +280,9 @@ func (e *Engine) release(identity, attacker []byte, take func(primitive []byte, 
 	}
 	for _, k := range keys {
 		e.store.Delete(k)
+	}
+	if len(keys) > 0 {
+		e.store.Delete(idsKey(nil, kindWaitingCount, identity, attacker))
 	}
 	for _, h := range held {
 		in := reader{b: h}

@@ -26,16 +26,14 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 		}
 		c, err := e.merger.Conclude(kind, &e.row.series.Series)
 		if err != nil {
-			e.inconclusive()
-			return nil
+			c = e.otherKind()
 		}
 		return e.publish(identity, primitive, id.Own, &c, cause)
 	}
 	if u := e.unions[string(e.keys.row)]; u != nil {
 		c, err := e.merger.Union(u)
 		if err != nil {
-			e.inconclusive()
-			return nil
+			c = e.otherKind()
 		}
 		var attacker []byte
 		if c.Source >= 0 {
@@ -52,8 +50,7 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 	}
 	c, err := e.merger.End()
 	if err != nil {
-		e.inconclusive()
-		return nil
+		c = e.otherKind()
 	}
 	var attacker []byte
 	if c.Source >= 0 {
@@ -208,6 +205,9 @@ func (e *Engine) flag(identity, primitive []byte, was, is bool) error {
 	at, there := slices.BinarySearch(names, name)
 	switch {
 	case is && !there:
+		if sizeOfNames(names)+len(name) > mostFlagged {
+			return nil
+		}
 		names = slices.Insert(names, at, name)
 	case !is && there:
 		names = slices.Delete(names, at, at+1)
@@ -228,4 +228,16 @@ func (e *Engine) flag(identity, primitive []byte, was, is bool) error {
 		e.drop(kindSuspect, identity)
 	}
 	return nil
+}
+
+// mostFlagged bounds the bytes of the names in a set of flagged primitives, and
+// so the record of it and the suspicion that names them all. Ten thousand names
+// of the usual length fit; what goes beyond is not flagged.
+const mostFlagged = 1 << 20
+
+func sizeOfNames(names []string) (n int) {
+	for _, name := range names {
+		n += len(name)
+	}
+	return n
 }

@@ -69,7 +69,7 @@ func decodeIdentity(b []byte) (i identity, err error) {
 }
 
 // A member is an attacker that was linked to an identity and has arrived: the
-// version of its link.
+// version of its link. How many observations wait is a number in the same form.
 func appendMember(dst []byte, version uint64) []byte {
 	return binary.AppendUvarint(append(dst, 1), version)
 }

@@ -142,7 +142,11 @@ func (e *Engine) settleIdentity(id []byte, s *settle, most int) (rows int, over 
 	if err != nil {
 		return 0, false, err
 	}
-	cause := attribution.Cause{Topic: 'i', Arrival: attribution.Arrival{Time: s.By.Time, Offset: s.By.Offset}}
+	topic := byte('i')
+	if s.By.Type == 0 {
+		topic = 'c' // a claim: its place is in the commands, not in the events
+	}
+	cause := attribution.Cause{Topic: topic, Arrival: attribution.Arrival{Time: s.By.Time, Offset: s.By.Offset}}
 	empty, err := e.deserted(id)
 	if err != nil {
 		return 0, false, err

@@ -231,7 +231,7 @@ func (c *cluster) settle() {
 			c.t.Fatalf("task %d at rest has unsettled identities: %v", p, e.unsettled)
 		}
 		for _, k := range c.stores[p].keys {
-			if strings := "qude"; bytes.IndexByte([]byte(strings), k[0]) >= 0 {
+			if strings := "quwdexz"; bytes.IndexByte([]byte(strings), k[0]) >= 0 {
 				c.t.Fatalf("task %d at rest has a record of kind %q", p, k[0])
 			}
 		}

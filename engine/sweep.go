@@ -31,6 +31,9 @@ func (e *Engine) sweep(t tick) error {
 		return fmt.Errorf("reading the suspects: %w", err)
 	}
 	for i, identity := range suspects {
+		if e.unsettled[string(identity)].Settling {
+			continue // its rows are compared one after the other: the next sweep sees them all
+		}
 		flagged, _, err := e.getNames(kindFlagged, identity)
 		if err != nil {
 			return err
@@ -53,6 +56,34 @@ func (e *Engine) sweep(t tick) error {
 			TS:         t.Time,
 		})
 		e.out.Suspected(identity, e.buf.out)
+	}
+	return nil
+}
+
+// indexSuspects adds the identities to the index that have become suspects
+// because the setting was lowered since the task ran last.
+func (e *Engine) indexSuspects() error {
+	var missing [][]byte
+	err := each(e.store, []byte{kindFlagged}, func(rest, value []byte) error {
+		names, err := decodeNames(value)
+		if err != nil || len(names) < e.cfg.Thresholds.MultiActorPrimitives {
+			return err
+		}
+		id, _, err := cutID(rest)
+		missing = append(missing, bytes.Clone(id))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("reading the flagged identities: %w", err)
+	}
+	for _, id := range missing {
+		_, there, err := e.getNames(kindSuspect, id)
+		if err != nil {
+			return err
+		}
+		if !there {
+			e.putNames(kindSuspect, id, nil)
+		}
 	}
 	return nil
 }
