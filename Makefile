@@ -8,7 +8,7 @@ GO ?= go
 
 # Packages to look at: make race PACKAGES=./processor
 PACKAGES ?= ./...
-# How long each fuzz target runs: make fuzz FUZZTIME=5m
+# How long each fuzz target runs, or on how many inputs: make fuzz FUZZTIME=5m, FUZZTIME=100000x
 FUZZTIME ?= 10s
 # Random histories of the identity protocol that make test runs.
 HISTORIES ?= 5000
