@@ -26,8 +26,8 @@ build: ## Build bin/handprint.
 	$(GO) build -o bin/handprint ./cmd/handprint
 
 .PHONY: demo
-demo: ## Show transitions from a real Cowrie log, on a broker inside the process, until interrupted.
-	$(GO) run ./cmd/handprint demo
+demo: build ## Show transitions from a real Cowrie log, on a broker inside the process, until interrupted.
+	@bin/handprint demo
 
 .PHONY: test
 test: lint ## Run the linters, all tests, and thousands of random identity histories.
