@@ -38,7 +38,7 @@ func (m *model) merge(winner, loser *identity, cause attribution.Cause) {
 	m.touch(loser, cause)
 	m.touch(winner, cause)
 	if loser.own == nil {
-		m.setMay(m.newcomerOf(loser), loser)
+		m.mayAlso(m.newcomerOf(loser), loser)
 	} else {
 		m.track(loser.own)
 	}
@@ -137,6 +137,7 @@ func (m *model) newAttacker(name string) *attacker {
 	}
 	m.batchTracked[a] = struct{}{}
 	delete(m.batchTracked, unknown)
+	m.batchClaims[name] = nil // its home may have had to ask whose it is
 	return a
 }
 

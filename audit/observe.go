@@ -23,7 +23,6 @@ func (m *model) observe(o *attribution.Observation, at attribution.Arrival) {
 			for _, i := range a.may {
 				m.touch(i)
 			}
-			m.batchClaims[a.name] = nil
 		}
 	}
 	p := m.primitive(o.Primitive)
