@@ -33,6 +33,8 @@ type batch struct {
 	gate    gate
 	promise func(*kgo.Record, error) // gate.promise
 	told    []*kgo.Record            // scratch of report
+	times   stepTimes
+	outcome Outcome // how the batch would end if it failed now
 	// crash is set by the hook that sees the offsets answered, which runs on
 	// a goroutine of the client.
 	crash atomic.Pointer[crashError]
@@ -81,6 +83,8 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 	if err := b.poll(ctx, fetches); err != nil || b.count == 0 {
 		return err
 	}
+	b.times.end(&b.times.poll)
+	b.outcome = Aborted
 	ctx, cancel := b.w.bounded(ctx)
 	defer cancel()
 	err := b.steps(ctx)
@@ -90,6 +94,7 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 			t.handler.Reset()
 		}
 	}
+	b.tell(b.outcome)
 	return err
 }
 
@@ -100,6 +105,7 @@ func (b *batch) steps(ctx context.Context) error {
 	if err := b.process(); err != nil {
 		return err
 	}
+	b.times.end(&b.times.process)
 	if err := b.fault(AfterProcess); err != nil {
 		return err
 	}
@@ -112,21 +118,27 @@ func (b *batch) steps(ctx context.Context) error {
 	if err := b.produce(ctx); err != nil {
 		return b.abort(ctx, err)
 	}
+	b.times.end(&b.times.produce)
 	if err := b.flush(ctx); err != nil {
 		return b.abort(ctx, err)
 	}
+	b.times.end(&b.times.flush)
 	if err := b.fault(AfterFlush); err != nil {
 		return err
 	}
+	b.outcome = Unknown
 	if err := b.commit(ctx); err != nil {
 		return err
 	}
+	b.outcome = Committed
+	b.times.end(&b.times.commit)
 	if err := b.fault(AfterEnd); err != nil {
 		return err
 	}
 	if err := b.apply(); err != nil {
 		return err
 	}
+	b.times.end(&b.times.apply)
 	return b.fault(AfterApply)
 }
 
@@ -331,6 +343,7 @@ func (b *batch) apply() error {
 		b.w.tasks[r.Partition].checkpoint.Offset = r.Offset + 1
 	}
 	for _, t := range b.tasks {
+		t.progressed.Store(b.now.UnixNano())
 		// A checkpoint that stands still is written again from time to
 		// time: its age says how long ago the store was known to lack
 		// nothing.

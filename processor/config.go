@@ -98,6 +98,13 @@ type Config struct {
 	// Logger gets the processor's log. Default: slog.Default().
 	Logger *slog.Logger
 
+	// StallTimeout is how long a task may have input, or a restore something
+	// left to read, without getting on before Status calls it stuck. 0 turns
+	// the watch off.
+	StallTimeout time.Duration
+
+	// Hooks are told what happens.
+	Hooks Hooks
 	// OnCommit, if set, is called by a worker after each batch that was
 	// committed and applied. Workers call it concurrently.
 	OnCommit func(Commit)

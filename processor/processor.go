@@ -100,8 +100,9 @@ func (p *Processor) clientOptions() []kgo.Opt {
 // Status returns what the processor is doing now. It may be called at any time,
 // from any goroutine.
 func (p *Processor) Status() Status {
-	s := Status{Instance: p.cfg.InstanceID, Workers: len(p.workers), Tasks: []TaskStatus{}, Counters: p.counters.snapshot()}
+	s := Status{Instance: p.cfg.InstanceID, Workers: len(p.workers), Tasks: []TaskStatus{}, Standbys: []StandbyStatus{}, Counters: p.counters.snapshot()}
 	for _, w := range p.workers {
+		s.Members = append(s.Members, w.member())
 		s.Tasks = append(s.Tasks, w.status()...)
 	}
 	slices.SortFunc(s.Tasks, func(a, b TaskStatus) int {

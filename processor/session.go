@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -21,7 +20,7 @@ func (w *worker) open() error {
 	w.ownership, w.seen = newOwnership(cfg, balancer, w.wake), 0
 	w.lifetime, w.kill = context.WithCancel(context.Background())
 
-	name := cfg.ApplicationID + "-" + cfg.InstanceID + "-" + strconv.Itoa(w.n)
+	name := cfg.ApplicationID + "-" + w.name()
 	opts := []kgo.Opt{
 		kgo.ClientID(name),
 		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
@@ -54,7 +53,7 @@ func (w *worker) open() error {
 		kgo.FetchMaxBytes(int32(min(cfg.MaxBatchBytes, 1<<30))),
 	)
 	if cfg.StaticMembership {
-		opts = append(opts, kgo.InstanceID(cfg.InstanceID+"-"+strconv.Itoa(w.n)))
+		opts = append(opts, kgo.InstanceID(w.name()))
 	}
 	if cfg.Fault != nil {
 		opts = append(opts, kgo.WithHooks(&w.batch))
@@ -65,6 +64,7 @@ func (w *worker) open() error {
 		return err
 	}
 	w.session = session
+	w.setClient(session.Client())
 	w.batch.begin(session)
 	return nil
 }
@@ -107,10 +107,11 @@ func (w *worker) close(crashed bool) {
 		w.log.Warn("leaving the group failed, its tasks stay here until the session times out", "error", err)
 	}
 	w.kill()
+	w.setClient(nil)
 	w.session.Close()
 	// Only now has the client let go of the records that it had been given.
 	for _, t := range w.tasks {
-		w.drop(t)
+		w.drop(t, "the worker's session has ended")
 	}
 }
 
