@@ -16,7 +16,11 @@ const leaveTimeout = 5 * time.Second
 // open makes the session's client. It does not join the group yet.
 func (w *worker) open() error {
 	cfg := w.cfg
-	balancer := &taskBalancer{copies: func() map[int32]int64 { return copies(cfg.Store) }}
+	balancer := &taskBalancer{
+		rules:    placementRules{standbys: cfg.Standbys, acceptableLag: cfg.AcceptableLag},
+		describe: w.p.memberData,
+		decided:  func(standbys map[int32]bool) { w.p.standbys.decide(w.n, standbys) },
+	}
 	w.ownership, w.seen = newOwnership(cfg, balancer, w.wake), 0
 	w.lifetime, w.kill = context.WithCancel(context.Background())
 

@@ -174,6 +174,7 @@ func (w *worker) reconcile(ctx context.Context) error {
 		t := w.tasks[p]
 		if t == nil {
 			t = &task{partition: p, term: term, store: w.cfg.Store.Partition(p)}
+			w.p.standbys.activate(p)
 			w.setState(t, TaskWaiting, "the group has given it to this worker")
 			w.mu.Lock()
 			w.tasks[p] = t
@@ -269,6 +270,7 @@ func (w *worker) drop(t *task, why string) {
 	if t.done != nil && t.err == nil {
 		w.p.leases.release(t.partition)
 	}
+	w.p.standbys.deactivate(t.partition)
 	w.mu.Lock()
 	delete(w.tasks, t.partition)
 	w.mu.Unlock()
@@ -316,6 +318,18 @@ func (w *worker) setClient(c *kgo.Client) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.client = c
+}
+
+// askRebalance asks the group to look again who gets what, and tells whether
+// there is a group to ask.
+func (w *worker) askRebalance() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.client == nil {
+		return false
+	}
+	w.client.ForceRebalance()
+	return true
 }
 
 func (w *worker) status() []TaskStatus {
