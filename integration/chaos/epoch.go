@@ -131,7 +131,7 @@ func plan(r *rand.Rand, instances, brokers int, load time.Duration, only string)
 			total += k.weight
 		}
 	}
-	for want, tries := 1+r.IntN(3), 0; len(list) < want && tries < 20; tries++ {
+	for want, tries := 1+r.IntN(3), 0; total > 0 && len(list) < want && tries < 20; tries++ {
 		n := r.IntN(total)
 		var k *kind
 		for i := range kinds {

@@ -46,6 +46,7 @@ func (c Config) Args() []string {
 		"--threads", fmt.Sprint(max(1, c.Threads)),
 		"--state-dir", c.StateDir(),
 		"--group-session-timeout", SessionTimeout.String(),
+		"--static-membership",
 	}, c.Flags...)
 }
 
