@@ -54,6 +54,10 @@ type Runtime struct {
 	StateDir           string
 	InstanceID         string // empty: kept in the state directory
 	StaticMembership   bool
+	Standbys           int
+	RecoveryLag        int
+	Rack               string
+	StallTimeout       time.Duration
 	Threads            int
 	BatchRecords       int
 	BatchBytes         int
@@ -184,12 +188,16 @@ func declareRuntime(s *Set, r *Runtime) {
 	s.Group(GroupRuntime)
 	s.Path(&r.StateDir, "state-dir", "handprint-state", NotEmpty(), "Folder of the local store. Each process has its own; keep it across restarts.", Important(High))
 	s.Text(&r.InstanceID, "instance-id", "", Any[string](), "Name of this process among those of the application; empty takes one that is kept in the state folder.")
-	s.Bool(&r.StaticMembership, "static-membership", false, "Keep this process's tasks for it over a restart within the session timeout, instead of moving them.", Important(Low))
+	s.Bool(&r.StaticMembership, "static-membership", true, "Keep this process's tasks for it if it is killed and back within the session timeout, instead of moving them.", Important(Low))
+	s.Int(&r.Standbys, "standby-replicas", 1, Between(0, 10), "Copies of each task's store that other processes keep up to date. The same in all processes.")
+	s.Int(&r.RecoveryLag, "acceptable-recovery-lag", 10_000, Between(0, 1_000_000_000), "Changelog records that a copy may lack and still be given its task. The same in all processes.", Important(Low))
+	s.Text(&r.Rack, "rack", "", Any[string](), "Where this process runs; copies of its tasks are kept in another rack if there is one.", Important(Low))
+	s.Duration(&r.StallTimeout, "stall-timeout", time.Minute, Matching("0, or at least 1s", func(d time.Duration) bool { return d == 0 || d >= time.Second }), "How long a task may have input without getting on before it is reported as stuck; 0 turns that off.", Important(Low))
 	s.Int(&r.Threads, "threads", 2, Between(1, 256), "Workers of this process. More than its share of the partitions stay idle.", Important(High))
 	s.Int(&r.BatchRecords, "batch-records", 10_000, Between(1, 1_000_000), "Most records of one transaction.")
 	s.Bytes(&r.BatchBytes, "batch-bytes", 8<<20, Sizes(1<<10, 1<<30), "About the most input of one transaction.")
 	s.Duration(&r.TransactionTimeout, "transaction-timeout", 10*time.Second, Between(time.Second, 15*time.Minute), "How long a transaction that nobody ends keeps readers waiting.")
-	s.Duration(&r.SessionTimeout, "group-session-timeout", 20*time.Second, Between(100*time.Millisecond, 30*time.Minute), "How long after its last sign of life a worker is taken for dead.")
+	s.Duration(&r.SessionTimeout, "group-session-timeout", 10*time.Second, Between(100*time.Millisecond, 30*time.Minute), "How long after its last sign of life a worker is taken for dead.")
 	s.Duration(&r.RebalanceTimeout, "rebalance-timeout", time.Minute, Between(time.Second, time.Hour), "How long the group waits for a worker to end its batch when tasks move.", Important(Low))
 	s.Duration(&r.HeartbeatInterval, "health-interval", 30*time.Second, Between(100*time.Millisecond, time.Hour), "Time between heartbeats on the health topic.", Important(Low))
 	s.Duration(&r.SweepInterval, "sweep-interval", time.Minute, Between(10*time.Millisecond, 24*time.Hour), "Time between two looks for identities that several actors may share.")

@@ -23,10 +23,14 @@ type Config struct {
 	// processes may have the same: they would fence each other off.
 	InstanceID string
 	// StaticMembership makes the workers static members of the group, named
-	// by InstanceID and worker number: a restart within SessionTimeout then
-	// moves no task, and a stopped process's tasks stay unowned until
-	// SessionTimeout has passed.
+	// by InstanceID and worker number: a process that was killed and is back
+	// within SessionTimeout goes on with its tasks at once, and none moves. A
+	// clean stop leaves the group either way.
 	StaticMembership bool
+	// ConfirmInstance, if set, says that InstanceID may have been copied from
+	// another process. The start is then refused while the group has a member
+	// of that name; otherwise it is called, and an error of it ends the start.
+	ConfirmInstance func() error
 
 	// Standbys is how many copies of each task other processes keep up to
 	// date, as far as there are processes. The group's leader decides, so all

@@ -22,6 +22,7 @@ type Processor struct {
 	workers  []*worker
 	leases   leases
 	standbys *standbys
+	side     *kgo.Client         // for what is outside of transactions, while Run runs
 	restores *semaphore.Weighted // bounds the restores that run at the same time
 	once     sync.Once
 }
@@ -50,7 +51,7 @@ func New(cfg Config) (*Processor, error) {
 // Run works until ctx ends or the control topic says stop, which are no errors,
 // or until something goes wrong that trying again does not mend. By the time it
 // returns, the batches in hand are committed or aborted, the group has been
-// left (not by static members) and every goroutine has ended. Run may be called
+// left and every goroutine has ended. Run may be called
 // once.
 func (p *Processor) Run(ctx context.Context) error {
 	first := false
@@ -66,6 +67,7 @@ func (p *Processor) Run(ctx context.Context) error {
 		return fmt.Errorf("processor %s: %w", p.cfg.InstanceID, err)
 	}
 	defer side.Close()
+	p.side = side
 	if err := p.checkCluster(ctx, side); err != nil {
 		if ctx.Err() != nil {
 			return nil

@@ -34,6 +34,7 @@ type worker struct {
 	session   *kgo.GroupTransactSession
 	lifetime  context.Context    // of the session's client, with all its requests
 	kill      context.CancelFunc // ends lifetime
+	joined    bool               // the client has been told to join the group
 	ownership *ownership
 	seen      uint64 // the version of ownership that the tasks were last reconciled with
 	batch     batch
@@ -74,6 +75,9 @@ func (w *worker) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		if err := w.displaced(ctx); err != nil {
+			return err
+		}
 		w.p.counters.rejoins.Add(1)
 		w.log.Warn("session ended, joining again", "error", err)
 		if w.commits > commits {
@@ -92,7 +96,7 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 	}
 	defer func() {
 		var crash *crashError
-		w.close(errors.As(err, &crash))
+		w.close(ctx, errors.As(err, &crash))
 	}()
 	if err := w.join(ctx); err != nil {
 		return err
