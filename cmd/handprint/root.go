@@ -73,6 +73,7 @@ configuration file, in that order; docs/configuration.md lists them all.
 		a.topicsCommand(),
 		a.schemasCommand(),
 		a.topologyCommand(),
+		a.healthcheckCommand(),
 		a.versionCommand(),
 		a.referenceCommand(),
 	)
