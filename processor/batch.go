@@ -220,8 +220,11 @@ func (b *batch) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 		case errors.Is(err, kgo.ErrClientClosed):
 			stop = errors.New("the client was closed")
 			return
+		case errors.Is(err, kerr.FencedInstanceID):
+			stop = errDisplaced(b.w.cfg.InstanceID)
+			return
 		case errors.Is(err, kerr.GroupAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed),
-			errors.Is(err, kerr.InconsistentGroupProtocol), errors.Is(err, kerr.FencedInstanceID):
+			errors.Is(err, kerr.InconsistentGroupProtocol):
 			stop = fatal(fmt.Errorf("reading as group %s: %w", b.w.cfg.ApplicationID, err))
 			return
 		}

@@ -25,7 +25,10 @@ func (p *Processor) checkCluster(ctx context.Context, client *kgo.Client) error 
 		return fmt.Errorf("cannot reach any broker of [%s]: %w", strings.Join(seeds, " "), err)
 	}
 	p.warnOldBroker(limit, client)
-	return p.checkTopics(limit, kadm.NewClient(client))
+	if err := p.checkTopics(limit, kadm.NewClient(client)); err != nil {
+		return err
+	}
+	return p.confirmInstance(limit)
 }
 
 func (p *Processor) checkTopics(ctx context.Context, admin *kadm.Client) error {

@@ -70,4 +70,14 @@ func (l leases) acquire(ctx context.Context, p int32) error {
 	}
 }
 
+// try acquires without waiting and tells whether it could.
+func (l leases) try(p int32) bool {
+	select {
+	case l[p] <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
 func (l leases) release(p int32) { <-l[p] }
