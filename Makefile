@@ -89,6 +89,10 @@ check-docs: ## Check that docs/configuration.md is fresh and that links between 
 		done < <(grep -oE '\]\([^)# ]+' "$$page" | cut -c3- | grep -v '^[a-z]*:' || true); \
 	done; exit $$failed
 
+.PHONY: connect-check
+connect-check: build ## Let a real Kafka Connect worker copy the topics, and compare. Needs Java and Maven.
+	@$(GO) run ./integration/connect
+
 .PHONY: clean
 clean: ## Remove what was made.
 	rm -rf bin out
