@@ -19,11 +19,9 @@ const Stage = "ingest"
 // The headers by which a dead letter from a file says where its line stood. A
 // line of a topic is located as any record is ([schemas.DeadLetterHeaders]).
 const (
-	HeaderFile = "handprint.source.file"
-	HeaderLine = "handprint.source.line" // counted from 1
-	// HeaderLength is the length in bytes of a line of which the dead letter
-	// holds only the beginning; others have no such header.
-	HeaderLength = "handprint.source.length"
+	HeaderFile   = schemas.HeaderFile
+	HeaderLine   = schemas.HeaderLine
+	HeaderLength = schemas.HeaderLength
 )
 
 // ProducerConfig says where a Producer sends to.
