@@ -71,6 +71,7 @@ configuration file, in that order; docs/configuration.md lists them all.
 		a.suggestCommand(),
 		a.topicsCommand(),
 		a.topologyCommand(),
+		a.asyncapiCommand(),
 		a.versionCommand(),
 		a.referenceCommand(),
 	)
