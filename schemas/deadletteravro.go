@@ -19,13 +19,13 @@ const (
 	HeaderLength = "handprint.source.length"
 )
 
-// AppendDeadLetter appends the value of a dead letter: in JSON, which has no
-// schema for it, the original's value as it was; in Avro a record that holds it,
-// with what headers say of it. Headers are those of the dead letter itself.
-func (f *Format) AppendDeadLetter(dst, original []byte, headers []kgo.RecordHeader) []byte {
-	dst, ok := f.header(dst, DeadLetterContract)
+// DeadLetterValue returns the value of a dead letter: in JSON, which has no
+// schema for it, the original's value itself; in Avro a record that holds it,
+// with what the dead letter's headers say of it.
+func (f *Format) DeadLetterValue(original []byte, headers []kgo.RecordHeader) []byte {
+	dst, ok := f.header(nil, DeadLetterContract)
 	if !ok {
-		return append(dst, original...)
+		return original
 	}
 	text := func(key string) string {
 		v, _ := Header(headers, key)

@@ -163,7 +163,7 @@ func TestAvroDeadLettersHoldTheOriginal(t *testing.T) {
 	observation := format.AppendObservation(nil, &attribution.Observation{Attacker: []byte("a"), Primitive: []byte("a.b"), Value: attribution.Null, Evidence: []byte("e")})
 	for _, original := range [][]byte{nil, {}, []byte("{"), {0, 0xff}, {0, 0, 0, 0, 9, 1}, observation} {
 		r := &kgo.Record{Topic: "t", Partition: 3, Offset: 7, Value: original}
-		record := format.AppendDeadLetter(nil, original, DeadLetterHeaders(r, "observation", "ts: negative"))
+		record := format.DeadLetterValue(original, DeadLetterHeaders(r, "observation", "ts: negative"))
 		native := viaGoavro(t, DeadLetterContract, record)
 		if native["reason"] != "ts: negative" || native["source_offset"].(map[string]any)["long"] != int64(7) || native["source_file"] != nil {
 			t.Errorf("%q: %v", original, native)

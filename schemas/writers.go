@@ -86,7 +86,7 @@ func (w *Writers) plan(record []byte, as Contract) (*avro.Plan, error) {
 	id, ok := SchemaID(record)
 	switch {
 	case !ok:
-		return nil, bad("Avro: the schema id is truncated")
+		return nil, bad("not JSON, and too short for Avro: the schema id is truncated")
 	case w == nil:
 		return nil, bad("Avro: no schema registry is configured")
 	}

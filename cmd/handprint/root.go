@@ -70,6 +70,7 @@ configuration file, in that order; docs/configuration.md lists them all.
 		a.identityCommand(),
 		a.suggestCommand(),
 		a.topicsCommand(),
+		a.schemasCommand(),
 		a.topologyCommand(),
 		a.asyncapiCommand(),
 		a.versionCommand(),

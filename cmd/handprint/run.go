@@ -25,7 +25,7 @@ of its own. Start as many as you like: they share the partitions.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context()) },
 	}
 	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics,
-		config.GroupRuntime, config.GroupThresholds, config.GroupValues)
+		config.GroupRuntime, config.GroupThresholds, config.GroupValues, config.GroupSchemas)
 }
 
 func (a *app) run(ctx context.Context) (err error) {
@@ -38,6 +38,9 @@ func (a *app) run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := a.prepareTopics(ctx); err != nil {
+		return err
+	}
+	if err := a.useSchemas(ctx, &c); err != nil {
 		return err
 	}
 	if err := a.openStore(&c, a.cfg.Runtime.StateDir); err != nil {
