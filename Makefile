@@ -82,7 +82,7 @@ docs: ## Write docs/configuration.md and docs/asyncapi.yaml anew from the code.
 .PHONY: check-docs
 check-docs: ## Check that generated documents are fresh and that links between documents lead somewhere.
 	@$(GO) run ./cmd/handprint reference | diff -u docs/configuration.md - || { echo "docs/configuration.md is out of date: make docs"; exit 1; }
-	@$(GO) run ./cmd/handprint asyncapi | diff -u docs/asyncapi.yaml - || { echo "docs/asyncapi.yaml is out of date: make docs"; exit 1; }
+	@$(GO) run ./cmd/handprint schemas asyncapi | diff -u docs/asyncapi.yaml - || { echo "docs/asyncapi.yaml is out of date: make docs"; exit 1; }
 	@failed=0; \
 	for page in $$(find . -name '*.md' -not -path './.git/*' -not -path '*/node_modules/*'); do \
 		while read -r link; do \

@@ -19,8 +19,8 @@ func (a *app) asyncapiCommand() *cobra.Command {
 		Long: `Print an AsyncAPI 3 document (YAML) of all public topics: channels, operations,
 messages, keys, headers, and the payloads as JSON Schema and as Avro. Names,
 partitions and lifetimes are those of the settings.`,
-		Example: `  handprint asyncapi > handprint.yaml
-  handprint asyncapi --topic-prefix soc. --partitions 12`,
+		Example: `  handprint schemas asyncapi > handprint.yaml
+  handprint schemas asyncapi --topic-prefix soc. --partitions 12`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if out == "" {

@@ -72,7 +72,6 @@ configuration file, in that order; docs/configuration.md lists them all.
 		a.topicsCommand(),
 		a.schemasCommand(),
 		a.topologyCommand(),
-		a.asyncapiCommand(),
 		a.versionCommand(),
 		a.referenceCommand(),
 	)

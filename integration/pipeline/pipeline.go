@@ -102,7 +102,7 @@ func (p *Pipeline) environment() []string {
 		"HANDPRINT_HEALTH_INTERVAL=500ms",
 	)
 	if p.Format == "avro" {
-		env = append(env, "HANDPRINT_OUTPUT_FORMAT=avro", "HANDPRINT_REGISTRY_URL="+p.Registry)
+		env = append(env, "HANDPRINT_OUTPUT_FORMAT=avro", "HANDPRINT_SCHEMA_REGISTRY_URL="+p.Registry)
 	}
 	return env
 }
