@@ -12,16 +12,17 @@ import (
 	"os/signal"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 
-	"handprint/integration/cluster"
 	"handprint/integration/connect/upsert"
+	"handprint/integration/lab"
 	"handprint/integration/pipeline"
-	"handprint/integration/registry"
 )
 
 func main() {
@@ -58,46 +59,34 @@ func check(ctx context.Context, binary string, formats []string, keep bool) (err
 	if binary, err = filepath.Abs(binary); err != nil {
 		return err
 	}
-	c, err := cluster.Start(ctx, cluster.Options{Brokers: 1, Dir: filepath.Join(dir, "brokers")})
+	lab, err := lab.Start(ctx, dir, slices.Contains(formats, "avro"))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	fmt.Println("brokers ", strings.Join(c.Addrs(), ","))
-	address := ""
-	for _, format := range formats {
-		if format != "avro" {
-			continue
-		}
-		r, err := registry.Start(ctx, dir)
+	defer func() { err = errors.Join(err, lab.Close()) }()
+	decoder, err := upsert.NewDecoder(lab.Registry)
+	if err != nil {
+		return err
+	}
+	filled := make([]*pipeline.Pipeline, len(formats))
+	for i, format := range formats {
+		p, err := pipeline.New(ctx, pipeline.Options{Binary: binary, Brokers: lab.Brokers, Replication: lab.Replication,
+			Format: format, Registry: lab.Registry, Dir: filepath.Join(dir, format)})
 		if err != nil {
 			return err
 		}
-		defer r.Close()
-		address = r.URL
-		fmt.Println("registry", address)
+		defer func() { err = errors.Join(err, p.Close(context.WithoutCancel(ctx))) }()
+		filled[i] = p
 	}
-	decoder, err := upsert.NewDecoder(address)
-	if err != nil {
+	group, filling := errgroup.WithContext(ctx)
+	for _, p := range filled {
+		group.Go(func() error { return p.Fill(filling) })
+	}
+	if err := group.Wait(); err != nil {
 		return err
 	}
-	var filled []*pipeline.Pipeline
-	defer func() {
-		for _, p := range filled {
-			err = errors.Join(err, p.Close(context.WithoutCancel(ctx)))
-		}
-	}()
 	var copies []copyCheck
-	for _, format := range formats {
-		p, err := pipeline.New(ctx, pipeline.Options{Binary: binary, Brokers: c.Addrs(), Replication: c.Replication(),
-			Format: format, Registry: address, Dir: filepath.Join(dir, format)})
-		if err != nil {
-			return err
-		}
-		filled = append(filled, p)
-		if err := p.Fill(ctx); err != nil {
-			return err
-		}
+	for _, p := range filled {
 		copies = append(copies, copiesOf(p, decoder)...)
 	}
 	if err := compareCopies(ctx, dir, filled, copies); err != nil {
