@@ -44,10 +44,6 @@ const patience = 2 * time.Minute
 func (b *rig) drain(ctx context.Context, c *contender, j *job) (res result, err error) {
 	res = result{Name: c.name, Job: *j}
 	look := b.watch(ctx, c, j)
-	ends, err := b.ends(ctx, j.Names.Observations)
-	if err != nil {
-		return res, err
-	}
 	brokerBefore := used(b.brokerPID()).CPU
 	begin := time.Now()
 	r, err := b.start(ctx, c, j)
@@ -88,11 +84,11 @@ func (b *rig) drain(ctx context.Context, c *contender, j *job) (res result, err 
 			return res, fmt.Errorf("%s has done nothing for %s (see %s)", c.name, patience, b.dir)
 		}
 		if now.Sub(moved) > quiet && committed > 0 {
-			read, err := b.read(ctx, j)
+			behind, err := b.behind(ctx, j)
 			if err != nil {
 				return res, err
 			}
-			if read >= ends {
+			if !behind {
 				break
 			}
 		}
@@ -130,14 +126,38 @@ func (b *rig) watch(ctx context.Context, c *contender, j *job) func() (int64, er
 	}
 }
 
-// ends is the sum of the ends of a topic's partitions.
-func (b *rig) ends(ctx context.Context, topic string) (n int64, err error) {
-	listed, err := kadm.NewClient(b.client).ListEndOffsets(ctx, topic)
+// markers is how many offsets may lie behind the last record that a group has
+// read: the marks of transactions, one for each of its producers.
+const markers = 4
+
+// behind tells whether a contender's group has something left to read: of the
+// observations, or of topics of its own that lie between.
+func (b *rig) behind(ctx context.Context, j *job) (bool, error) {
+	admin := kadm.NewClient(b.client)
+	offsets, err := admin.FetchOffsets(ctx, j.Group)
 	if err != nil {
-		return 0, fmt.Errorf("asking for the ends of %s: %w", topic, err)
+		return false, fmt.Errorf("asking for the offsets of %s: %w", j.Group, err)
 	}
-	listed.Each(func(o kadm.ListedOffset) { n += max(0, o.Offset) })
-	return n, nil
+	topics := []string{j.Names.Observations}
+	for topic := range offsets {
+		topics = append(topics, topic)
+	}
+	ends, err := admin.ListCommittedOffsets(ctx, topics...)
+	if err != nil {
+		return false, fmt.Errorf("asking for the ends of what %s reads: %w", j.Group, err)
+	}
+	behind := false
+	ends.Each(func(end kadm.ListedOffset) {
+		at, allowed := int64(0), int64(0)
+		if o, ok := offsets.Lookup(end.Topic, end.Partition); ok {
+			at = max(0, o.At)
+		}
+		if end.Topic != j.Names.Observations {
+			allowed = markers
+		}
+		behind = behind || end.Offset-at > allowed
+	})
+	return behind, nil
 }
 
 // read is how many observations the group has committed as read.

@@ -53,13 +53,23 @@ func groupCommand(ctx context.Context, b *rig, j *job) (*exec.Cmd, error) {
 	return exec.Command(binary, j.arguments("-")...), nil
 }
 
+// pythonCommand runs the peer in an environment of its own, in the user's cache.
+// PYTHON names another interpreter that has what the peer needs.
 func pythonCommand(ctx context.Context, b *rig, j *job) (*exec.Cmd, error) {
 	python := os.Getenv("PYTHON")
 	if python == "" {
-		python = "python3"
-	}
-	if err := b.build(ctx, "python", "", python, "-c", "import confluent_kafka"); err != nil {
-		return nil, fmt.Errorf("%w (pip install -r %s/python/requirements.txt; PYTHON names another interpreter)", err, peers)
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return nil, err
+		}
+		env := filepath.Join(cache, "handprint", "python-peer")
+		python = filepath.Join(env, "bin", "python")
+		if err := b.build(ctx, "python environment", "", "python3", "-m", "venv", env); err != nil {
+			return nil, err
+		}
+		if err := b.build(ctx, "python libraries", "", python, "-m", "pip", "install", "-q", "-r", peers+"/python/requirements.txt"); err != nil {
+			return nil, err
+		}
 	}
 	return exec.Command(python, append([]string{peers + "/python/peer.py"}, j.arguments("--")...)...), nil
 }
