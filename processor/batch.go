@@ -33,6 +33,8 @@ type batch struct {
 	gate    gate
 	promise func(*kgo.Record, error) // gate.promise
 	told    []*kgo.Record            // scratch of report
+	times   stepTimes
+	outcome Outcome // how the batch would end if it failed now
 	// crash is set by the hook that sees the offsets answered, which runs on
 	// a goroutine of the client.
 	crash atomic.Pointer[crashError]
@@ -41,6 +43,7 @@ type batch struct {
 type fetched struct {
 	task    *task
 	records []*kgo.Record
+	end     int64 // of what can be read of the partition
 }
 
 // begin prepares for a new session. What the last one had may still be held by
@@ -81,6 +84,11 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 	if err := b.poll(ctx, fetches); err != nil || b.count == 0 {
 		return err
 	}
+	if ready, err := b.prepare(ctx); err != nil || !ready {
+		return err
+	}
+	b.times.end(&b.times.poll)
+	b.outcome = Aborted
 	ctx, cancel := b.w.bounded(ctx)
 	defer cancel()
 	err := b.steps(ctx)
@@ -90,6 +98,7 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 			t.handler.Reset()
 		}
 	}
+	b.tell(b.outcome)
 	return err
 }
 
@@ -100,6 +109,7 @@ func (b *batch) steps(ctx context.Context) error {
 	if err := b.process(); err != nil {
 		return err
 	}
+	b.times.end(&b.times.process)
 	if err := b.fault(AfterProcess); err != nil {
 		return err
 	}
@@ -112,21 +122,27 @@ func (b *batch) steps(ctx context.Context) error {
 	if err := b.produce(ctx); err != nil {
 		return b.abort(ctx, err)
 	}
+	b.times.end(&b.times.produce)
 	if err := b.flush(ctx); err != nil {
 		return b.abort(ctx, err)
 	}
+	b.times.end(&b.times.flush)
 	if err := b.fault(AfterFlush); err != nil {
 		return err
 	}
+	b.outcome = Unknown
 	if err := b.commit(ctx); err != nil {
 		return err
 	}
+	b.outcome = Committed
+	b.times.end(&b.times.commit)
 	if err := b.fault(AfterEnd); err != nil {
 		return err
 	}
 	if err := b.apply(); err != nil {
 		return err
 	}
+	b.times.end(&b.times.apply)
 	return b.fault(AfterApply)
 }
 
@@ -162,7 +178,7 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) error {
 			b.tasks = append(b.tasks, t)
 			b.touched = append(b.touched, t.partition)
 		}
-		b.parts = append(b.parts, fetched{t, p.Records})
+		b.parts = append(b.parts, fetched{t, p.Records, p.LastStableOffset})
 		b.consumed[TopicPartition{p.Topic, p.Partition}] = p.Records[n-1].Offset + 1
 	})
 	if b.count == 0 || admitted && !b.w.ownership.takeMoved() && b.w.ownership.balancer.awaitJoined(ctx, joinPatience) {
@@ -170,6 +186,28 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) error {
 	}
 	b.clear()
 	return b.w.rewind(ctx)
+}
+
+// prepare makes sure that what was polled can be processed. If it cannot yet, it
+// goes back and is polled again.
+func (b *batch) prepare(ctx context.Context) (ready bool, err error) {
+	if b.w.cfg.Prepare == nil {
+		return true, nil
+	}
+	limit, cancel := context.WithTimeout(ctx, b.w.cfg.RebalanceTimeout/4)
+	defer cancel()
+	for _, f := range b.parts {
+		for _, r := range f.records {
+			if err := b.w.cfg.Prepare(limit, r); err != nil {
+				if ctx.Err() == nil {
+					b.w.log.Warn("records cannot be processed yet, they are read again", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
+				}
+				b.clear()
+				return false, b.w.rewind(ctx)
+			}
+		}
+	}
+	return true, nil
 }
 
 // fetchErrors sees to the errors that come with fetches. The client goes on by
@@ -183,8 +221,11 @@ func (b *batch) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 		case errors.Is(err, kgo.ErrClientClosed):
 			stop = errors.New("the client was closed")
 			return
+		case errors.Is(err, kerr.FencedInstanceID):
+			stop = errDisplaced(b.w.cfg.InstanceID)
+			return
 		case errors.Is(err, kerr.GroupAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed),
-			errors.Is(err, kerr.InconsistentGroupProtocol), errors.Is(err, kerr.FencedInstanceID):
+			errors.Is(err, kerr.InconsistentGroupProtocol):
 			stop = fatal(fmt.Errorf("reading as group %s: %w", b.w.cfg.ApplicationID, err))
 			return
 		}
@@ -331,6 +372,7 @@ func (b *batch) apply() error {
 		b.w.tasks[r.Partition].checkpoint.Offset = r.Offset + 1
 	}
 	for _, t := range b.tasks {
+		t.progressed.Store(b.now.UnixNano())
 		// A checkpoint that stands still is written again from time to
 		// time: its age says how long ago the store was known to lack
 		// nothing.
@@ -342,6 +384,10 @@ func (b *batch) apply() error {
 		if err := t.context.txn.Commit(t.checkpoint); err != nil {
 			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
 		}
+	}
+	for _, f := range b.parts {
+		last := f.records[len(f.records)-1]
+		b.w.p.watch.reached(TopicPartition{last.Topic, last.Partition}, last.Offset+1, f.end)
 	}
 	b.w.commits++
 	c := &b.w.p.counters

@@ -8,10 +8,30 @@ import (
 
 // Status is what a processor is doing at one moment.
 type Status struct {
-	Instance string       `json:"instance"`
-	Workers  int          `json:"workers"`
-	Tasks    []TaskStatus `json:"tasks"` // those owned here, by partition
-	Counters Counters     `json:"counters"`
+	Instance string          `json:"instance"`
+	Workers  int             `json:"workers"`
+	Members  []MemberStatus  `json:"members"` // of the group, by worker
+	Tasks    []TaskStatus    `json:"tasks"`   // those owned here, by partition
+	Standbys []StandbyStatus `json:"standbys"`
+	Counters Counters        `json:"counters"`
+}
+
+// MemberStatus is one worker's membership of the group.
+type MemberStatus struct {
+	Worker     int    `json:"worker"`
+	MemberID   string `json:"member_id"`             // empty until it has joined
+	InstanceID string `json:"instance_id,omitempty"` // of a static member
+	Generation int32  `json:"generation"`            // -1 until it has joined
+}
+
+// StandbyStatus is a copy of a task that is active elsewhere, kept up to date
+// in this process's store.
+type StandbyStatus struct {
+	Partition int32  `json:"partition"`
+	Position  int64  `json:"position"`        // the next changelog offset to read
+	Lag       int64  `json:"lag"`             // changelog offsets to the end; -1 if not known yet
+	WarmUp    bool   `json:"warm_up"`         // the task is to move here as soon as the copy has caught up
+	Stuck     string `json:"stuck,omitempty"` // why, if it does not get on
 }
 
 // TaskState is how far a task has come.
@@ -22,6 +42,11 @@ const (
 	TaskWaiting   TaskState = "waiting"   // for the offsets of its former owner to settle
 	TaskRestoring TaskState = "restoring" // reading its changelog
 	TaskRunning   TaskState = "running"
+	// TaskStandby is a copy of a task that is active elsewhere, and
+	// TaskClosed a task or copy that has just been given up; only hooks see
+	// these two.
+	TaskStandby TaskState = "standby"
+	TaskClosed  TaskState = "closed"
 )
 
 // TaskStatus is the status of one task that is owned here.
@@ -30,6 +55,16 @@ type TaskStatus struct {
 	Worker    int       `json:"worker"`
 	State     TaskState `json:"state"`
 	Restore   *Progress `json:"restore,omitempty"` // nil unless restoring
+	// Lag is how many offsets of the task's input have not been processed,
+	// as of the last time the brokers were heard; nil if not known. Markers
+	// of transactions count until the watch has looked what is there.
+	Lag *int64 `json:"lag,omitempty"`
+	// LastProgress is when the task last got on: took a batch, read some of
+	// its changelog, or changed its phase.
+	LastProgress time.Time `json:"last_progress"`
+	// Stuck says why the task is taken to be stuck: it has something to do
+	// and has not got on for StallTimeout. Empty if it is not.
+	Stuck string `json:"stuck,omitempty"`
 }
 
 // Progress is how far a restore has come. Done and Total count changelog
@@ -51,6 +86,7 @@ type Counters struct {
 	Rejoins         int64 `json:"rejoins"` // sessions closed and opened again
 	Panics          int64 `json:"panics"`
 	Restores        int64 `json:"restores"` // tasks restored
+	RestoredRecords int64 `json:"restored_records"`
 	Rebuilds        int64 `json:"rebuilds"` // stores rebuilt from nothing
 	Ticks           int64 `json:"ticks"`
 	TickFailures    int64 `json:"tick_failures"`
@@ -62,7 +98,7 @@ type Counters struct {
 
 // counters is Counters while they count.
 type counters struct {
-	records, produced, commits, aborts, rejoins, panics, restores, rebuilds,
+	records, produced, commits, aborts, rejoins, panics, restores, restoredRecords, rebuilds,
 	ticks, tickFailures, heartbeats, heartbeatErrors, controlIgnored, fetchErrors atomic.Int64
 }
 
@@ -70,7 +106,7 @@ func (c *counters) snapshot() Counters {
 	return Counters{
 		Records: c.records.Load(), Produced: c.produced.Load(), Commits: c.commits.Load(),
 		Aborts: c.aborts.Load(), Rejoins: c.rejoins.Load(), Panics: c.panics.Load(),
-		Restores: c.restores.Load(), Rebuilds: c.rebuilds.Load(),
+		Restores: c.restores.Load(), RestoredRecords: c.restoredRecords.Load(), Rebuilds: c.rebuilds.Load(),
 		Ticks: c.ticks.Load(), TickFailures: c.tickFailures.Load(),
 		Heartbeats: c.heartbeats.Load(), HeartbeatErrors: c.heartbeatErrors.Load(),
 		ControlIgnored: c.controlIgnored.Load(), FetchErrors: c.fetchErrors.Load(),
@@ -94,6 +130,7 @@ func statusJSON(now time.Time, s Status) []byte {
 type progress struct {
 	start                   time.Time
 	from, to, at, recordsIn atomic.Int64
+	moved                   atomic.Int64 // when it last got on, in Unix nanoseconds
 }
 
 func (p *progress) snapshot(now time.Time) *Progress {

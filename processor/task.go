@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"handprint/state"
 )
@@ -15,6 +16,8 @@ type task struct {
 	store     *state.Partition
 	state     atomic.Value // TaskState
 	progress  progress
+	// progressed is when the task last got on, in Unix nanoseconds.
+	progressed atomic.Int64
 
 	// While it is restored:
 	cancel     context.CancelFunc
@@ -28,12 +31,10 @@ type task struct {
 	inBatch bool // has records in the batch in hand
 }
 
-func (t *task) setState(s TaskState) { t.state.Store(s) }
-
 func (t *task) running() bool { return t.state.Load() == TaskRunning }
 
 func (t *task) status(worker int, clock Clock) TaskStatus {
-	s := TaskStatus{Partition: t.partition, Worker: worker, State: t.state.Load().(TaskState)}
+	s := TaskStatus{Partition: t.partition, Worker: worker, State: t.state.Load().(TaskState), LastProgress: time.Unix(0, max(t.progressed.Load(), t.progress.moved.Load()))}
 	if s.State == TaskRestoring {
 		s.Restore = t.progress.snapshot(clock.Now())
 	}
@@ -66,6 +67,16 @@ func (l leases) acquire(ctx context.Context, p int32) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// try acquires without waiting and tells whether it could.
+func (l leases) try(p int32) bool {
+	select {
+	case l[p] <- struct{}{}:
+		return true
+	default:
+		return false
 	}
 }
 

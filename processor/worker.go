@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -21,8 +22,9 @@ type worker struct {
 	n   int
 	log *slog.Logger
 
-	mu    sync.Mutex      // guards tasks against Status; only the worker's goroutine writes
-	tasks map[int32]*task // owned tasks
+	mu     sync.Mutex      // guards tasks and client against Status; only the worker's goroutine writes
+	tasks  map[int32]*task // owned tasks
+	client *kgo.Client     // of the session in hand; nil between two
 
 	pollMu     sync.Mutex
 	woken      bool
@@ -32,6 +34,7 @@ type worker struct {
 	session   *kgo.GroupTransactSession
 	lifetime  context.Context    // of the session's client, with all its requests
 	kill      context.CancelFunc // ends lifetime
+	joined    bool               // the client has been told to join the group
 	ownership *ownership
 	seen      uint64 // the version of ownership that the tasks were last reconciled with
 	batch     batch
@@ -72,6 +75,9 @@ func (w *worker) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		if err := w.displaced(ctx); err != nil {
+			return err
+		}
 		w.p.counters.rejoins.Add(1)
 		w.log.Warn("session ended, joining again", "error", err)
 		if w.commits > commits {
@@ -90,7 +96,7 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 	}
 	defer func() {
 		var crash *crashError
-		w.close(errors.As(err, &crash))
+		w.close(ctx, errors.As(err, &crash))
 	}()
 	if err := w.join(ctx); err != nil {
 		return err
@@ -104,6 +110,7 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 		if ctx.Err() != nil {
 			return nil
 		}
+		w.batch.times.begin(w.cfg.Clock)
 		if err := w.batch.run(ctx, w.poll(ctx)); err != nil {
 			return err
 		}
@@ -164,14 +171,15 @@ func (w *worker) reconcile(ctx context.Context) error {
 	terms := w.ownership.owned()
 	for p, t := range w.tasks {
 		if terms[p] != t.term {
-			w.drop(t)
+			w.drop(t, "the group has taken it away")
 		}
 	}
 	for p, term := range terms {
 		t := w.tasks[p]
 		if t == nil {
 			t = &task{partition: p, term: term, store: w.cfg.Store.Partition(p)}
-			t.setState(TaskWaiting)
+			w.p.standbys.activate(p)
+			w.setState(t, TaskWaiting, "the group has given it to this worker")
 			w.mu.Lock()
 			w.tasks[p] = t
 			w.mu.Unlock()
@@ -209,7 +217,7 @@ func (w *worker) startRestore(ctx context.Context, t *task) {
 	rctx, t.cancel = context.WithCancel(ctx)
 	t.done = make(chan struct{})
 	t.progress.start = w.cfg.Clock.Now()
-	t.setState(TaskRestoring)
+	w.setState(t, TaskRestoring, "")
 	r := &restorer{cfg: w.cfg, task: t.partition, store: t.store, progress: &t.progress, counters: &w.p.counters, log: w.log}
 	go func() {
 		defer w.wake()
@@ -244,14 +252,21 @@ func (w *worker) start(ctx context.Context, t *task) error {
 	t.context = Context{
 		task: name, txn: t.store.Begin(), commands: w.cfg.Commands, log: w.cfg.Logger.With("task", t.partition),
 	}
-	t.setState(TaskRunning)
+	w.setState(t, TaskRunning, "")
 	w.log.Info("task runs", "task", t.partition, "checkpoint", t.checkpoint.Offset, "restored_records", t.progress.recordsIn.Load())
 	w.ownership.resume(w.session.Client(), t.partition, t.term)
 	return nil
 }
 
+// setState notes and reports a task's new phase.
+func (w *worker) setState(t *task, s TaskState, reason string) {
+	t.state.Store(s)
+	t.progressed.Store(w.cfg.Clock.Now().UnixNano())
+	w.cfg.Hooks.task(TaskReport{Partition: t.partition, Worker: w.n, State: s, Reason: reason})
+}
+
 // drop gives up a task and its store.
-func (w *worker) drop(t *task) {
+func (w *worker) drop(t *task, why string) {
 	t.stopRestore()
 	if t.context.txn != nil {
 		t.context.txn.Discard()
@@ -259,9 +274,11 @@ func (w *worker) drop(t *task) {
 	if t.done != nil && t.err == nil {
 		w.p.leases.release(t.partition)
 	}
+	w.p.standbys.deactivate(t.partition)
 	w.mu.Lock()
 	delete(w.tasks, t.partition)
 	w.mu.Unlock()
+	w.cfg.Hooks.task(TaskReport{Partition: t.partition, Worker: w.n, State: TaskClosed, Reason: why})
 }
 
 // rewind puts the session back to the committed offsets and clears its note
@@ -280,6 +297,43 @@ func (w *worker) rewind(ctx context.Context) error {
 // own time.
 func (w *worker) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), w.cfg.TransactionTimeout+leaveTimeout)
+}
+
+// member returns the worker's membership of the group.
+func (w *worker) member() MemberStatus {
+	m := MemberStatus{Worker: w.n, Generation: -1}
+	if w.cfg.StaticMembership {
+		m.InstanceID = w.name()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.client != nil {
+		m.MemberID, m.Generation = w.client.GroupMetadata()
+	}
+	return m
+}
+
+// name returns what the worker is called in the group, among all workers of all
+// processes.
+func (w *worker) name() string { return w.cfg.InstanceID + "-" + strconv.Itoa(w.n) }
+
+// setClient says which client the session in hand has.
+func (w *worker) setClient(c *kgo.Client) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.client = c
+}
+
+// askRebalance asks the group to look again who gets what, and tells whether
+// there is a group to ask.
+func (w *worker) askRebalance() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.client == nil {
+		return false
+	}
+	w.client.ForceRebalance()
+	return true
 }
 
 func (w *worker) status() []TaskStatus {
