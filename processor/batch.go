@@ -84,6 +84,9 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 	if err := b.poll(ctx, fetches); err != nil || b.count == 0 {
 		return err
 	}
+	if ready, err := b.prepare(ctx); err != nil || !ready {
+		return err
+	}
 	b.times.end(&b.times.poll)
 	b.outcome = Aborted
 	ctx, cancel := b.w.bounded(ctx)
@@ -183,6 +186,28 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) error {
 	}
 	b.clear()
 	return b.w.rewind(ctx)
+}
+
+// prepare makes sure that what was polled can be processed. If it cannot yet, it
+// goes back and is polled again.
+func (b *batch) prepare(ctx context.Context) (ready bool, err error) {
+	if b.w.cfg.Prepare == nil {
+		return true, nil
+	}
+	limit, cancel := context.WithTimeout(ctx, b.w.cfg.RebalanceTimeout/4)
+	defer cancel()
+	for _, f := range b.parts {
+		for _, r := range f.records {
+			if err := b.w.cfg.Prepare(limit, r); err != nil {
+				if ctx.Err() == nil {
+					b.w.log.Warn("records cannot be processed yet, they are read again", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
+				}
+				b.clear()
+				return false, b.w.rewind(ctx)
+			}
+		}
+	}
+	return true, nil
 }
 
 // fetchErrors sees to the errors that come with fetches. The client goes on by
