@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
@@ -240,10 +241,9 @@ func (a *Auditor) holds(i *identity, by *attacker, primitive string, f *engine.F
 // digestSeries is over all that a series says. The values that were pushed out
 // of a spilled one are records of their own and left out.
 func digestSeries(s *attribution.Series, spilled bool) uint64 {
-	b := fmt.Appendf(nil, "%d\n", s.Count)
+	b := binary.AppendVarint(make([]byte, 0, 64+64*len(s.Entries)), s.Count)
 	for i := range s.Entries {
-		e := &s.Entries[i]
-		b = appendEntry(b, e)
+		b = appendEntry(b, &s.Entries[i])
 	}
 	if !spilled {
 		gone := slices.Clone(s.Gone)
