@@ -3,8 +3,6 @@ package processor
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -15,17 +13,21 @@ import (
 
 // taskBalancer is the group's assignor. It gives out tasks, not partitions:
 // whoever gets task p gets partition p of every topic that has one, which for
-// task 0 includes the topics of a single partition. It is cooperative (what
-// does not move is not interrupted), sticky (as few tasks move as balance
-// within one allows), and gives a task that has no owner to the member with
-// the freshest copy of its store.
+// task 0 includes the topics of a single partition. It is cooperative: what
+// does not move is not interrupted. Who gets what, and where standby copies go,
+// is decided in placement.go; what members tell each other for it is in
+// metadata.go.
 //
 // Each client has its own, because it also remembers the assignment that its
 // client was given last.
 type taskBalancer struct {
-	// copies returns the tasks that have a copy in this process's store,
-	// with the changelog offset that each has reached. May be nil.
-	copies func() map[int32]int64
+	rules placementRules
+	// describe returns what the group is to know of this process. May be
+	// nil.
+	describe func() memberData
+	// decided is called with the standby copies that a rebalance has given
+	// to this member; nil if the leader does not know of standbys.
+	decided func(standbys map[int32]bool)
 
 	mu     sync.Mutex
 	last   map[string][]int32
@@ -34,8 +36,9 @@ type taskBalancer struct {
 
 var _ kgo.GroupBalancer = (*taskBalancer)(nil)
 
-// ProtocolName names the protocol. Its members must agree on the format of
-// memberCopies and on Balance, so change the name when either changes.
+// ProtocolName names the protocol. It stays the same as the format of what
+// members tell each other grows: that has a version of its own, and members of
+// several versions work in one group.
 func (*taskBalancer) ProtocolName() string { return "handprint-tasks-1" }
 
 // IsCooperative returns true.
@@ -57,8 +60,8 @@ func (b *taskBalancer) JoinGroupMetadata(topics []string, owned map[string][]int
 		return cmp.Compare(a.Topic, b.Topic)
 	})
 	b.join()
-	if b.copies != nil {
-		meta.UserData = appendCopies(nil, b.copies())
+	if b.describe != nil {
+		meta.UserData = b.describe().append(nil)
 	}
 	return meta.AppendTo(nil)
 }
@@ -73,6 +76,14 @@ func (b *taskBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int3
 	keep := make(map[string][]int32, len(parsed))
 	for topic, partitions := range parsed {
 		keep[topic] = slices.Clone(partitions)
+	}
+	if b.decided != nil {
+		var full kmsg.ConsumerMemberAssignment
+		if err := full.ReadFrom(assignment); err != nil {
+			return nil, err
+		}
+		standbys, _ := decodeDecision(full.UserData)
+		b.decided(standbys)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -134,19 +145,21 @@ func (b *taskBalancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (k
 }
 
 // Balance plans who gets what. The client calls it on the leader.
-func (*taskBalancer) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo.IntoSyncAssignment {
+func (t *taskBalancer) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo.IntoSyncAssignment {
 	var tasks int32
 	for _, n := range topics {
 		tasks = max(tasks, n)
 	}
 	members := make([]balanceMember, 0, len(b.Members()))
 	b.EachMember(func(m *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) {
-		members = append(members, balanceMember{
-			generation: meta.Generation, owned: ownedTasks(meta), copies: parseCopies(meta.UserData),
-		})
+		members = append(members, newBalanceMember(m.MemberID, meta.Generation, ownedTasks(meta), meta.UserData))
 	})
+	placed := place(members, tasks, t.rules)
 	plan := b.NewPlan()
-	for p, m := range assignTasks(members, tasks) {
+	for p, m := range placed.active {
+		if m < 0 {
+			continue
+		}
 		member, _ := b.MemberAt(m)
 		for topic, n := range topics {
 			if int32(p) < n {
@@ -155,14 +168,34 @@ func (*taskBalancer) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) k
 		}
 	}
 	plan.AdjustCooperative(b)
-	return plan
+	whole := &wholePlan{BalancePlan: plan, decisions: make(map[string][]byte, len(members))}
+	for i, standbys := range placed.standbys {
+		if member, _ := b.MemberAt(i); members[i].warms {
+			whole.decisions[member.MemberID] = appendDecision(nil, standbys)
+		}
+	}
+	return whole
 }
 
-// balanceMember is what the leader knows of a member.
-type balanceMember struct {
-	generation int32
-	owned      map[int32]int   // tasks it owns, with the number of partitions it claims of each
-	copies     map[int32]int64 // tasks it has a copy of, with the changelog offset reached
+// wholePlan is a plan with the standby copies in it.
+type wholePlan struct {
+	*kgo.BalancePlan
+	decisions map[string][]byte // by member id
+}
+
+// IntoSyncAssignment implements kgo.IntoSyncAssignment.
+func (p *wholePlan) IntoSyncAssignment() []kmsg.SyncGroupRequestGroupAssignment {
+	all := p.BalancePlan.IntoSyncAssignment()
+	for i := range all {
+		decision := p.decisions[all[i].MemberID]
+		var a kmsg.ConsumerMemberAssignment
+		if decision == nil || a.ReadFrom(all[i].MemberAssignment) != nil {
+			continue
+		}
+		a.UserData = decision
+		all[i].MemberAssignment = a.AppendTo(nil)
+	}
+	return all
 }
 
 func ownedTasks(meta *kmsg.ConsumerMemberMetadata) map[int32]int {
@@ -173,183 +206,4 @@ func ownedTasks(meta *kmsg.ConsumerMemberMetadata) map[int32]int {
 		}
 	}
 	return owned
-}
-
-// assignTasks returns for each task the index of the member that gets it. It
-// depends on nothing but its arguments, members' order included.
-func assignTasks(members []balanceMember, tasks int32) []int {
-	plan := currentOwners(members, tasks)
-	if len(members) == 0 {
-		return nil
-	}
-
-	// Give every member its share, the larger shares to those who would
-	// otherwise have to give away most: that moves the fewest tasks.
-	counts := make([]int, len(members))
-	for _, m := range plan {
-		if m >= 0 {
-			counts[m]++
-		}
-	}
-	order := make([]int, len(members))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(len(members[b].copies), len(members[a].copies)))
-	})
-	room := make([]int, len(members))
-	for i, m := range order {
-		room[m] = int(tasks) / len(members)
-		if i < int(tasks)%len(members) {
-			room[m]++
-		}
-	}
-
-	for p, m := range plan {
-		switch {
-		case m < 0:
-		case room[m] > 0:
-			room[m]--
-		default:
-			plan[p] = -1
-		}
-	}
-	assignByCopies(members, plan, room)
-	for p, m := range plan {
-		if m >= 0 {
-			continue
-		}
-		most := 0
-		for i := range room {
-			if room[i] > room[most] {
-				most = i
-			}
-		}
-		plan[p] = most
-		room[most]--
-	}
-	return plan
-}
-
-// currentOwners returns who owns each task now, -1 for nobody. Of several that
-// claim one, the one that joined the latest generation is right; a member that
-// missed a rebalance claims what it had before.
-func currentOwners(members []balanceMember, tasks int32) []int {
-	owners := make([]int, tasks)
-	for p := range owners {
-		owners[p] = -1
-		for i, m := range members {
-			n := m.owned[int32(p)]
-			if n == 0 {
-				continue
-			}
-			if best := owners[p]; best < 0 || m.generation > members[best].generation ||
-				m.generation == members[best].generation && n > members[best].owned[int32(p)] {
-				owners[p] = i
-			}
-		}
-	}
-	return owners
-}
-
-// assignByCopies gives tasks that nobody owns to members that have a copy and
-// room, the freshest copies first.
-func assignByCopies(members []balanceMember, plan, room []int) {
-	type candidate struct {
-		task   int32
-		member int
-		offset int64
-	}
-	var candidates []candidate
-	for i, m := range members {
-		for p, offset := range m.copies {
-			if int(p) < len(plan) && plan[p] < 0 {
-				candidates = append(candidates, candidate{p, i, offset})
-			}
-		}
-	}
-	slices.SortFunc(candidates, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(a.task, b.task), cmp.Compare(b.offset, a.offset), cmp.Compare(a.member, b.member))
-	})
-	for _, c := range candidates {
-		if plan[c.task] < 0 && room[c.member] > 0 {
-			plan[c.task] = c.member
-			room[c.member]--
-		}
-	}
-}
-
-// A member's copies travel in the user data of its join request:
-//
-//	byte     version, 1
-//	uvarint  number of tasks
-//	for each, by ascending number:
-//	uvarint  task
-//	uvarint  changelog offset reached
-const copiesVersion = 1
-
-// maxCopies bounds what is believed of a member, and so what a broken one can
-// make the leader allocate.
-const maxCopies = 1 << 20
-
-func appendCopies(b []byte, copies map[int32]int64) []byte {
-	tasks := make([]int32, 0, len(copies))
-	for p, offset := range copies {
-		if p >= 0 && offset >= 0 {
-			tasks = append(tasks, p)
-		}
-	}
-	slices.Sort(tasks)
-	b = append(b, copiesVersion)
-	b = binary.AppendUvarint(b, uint64(len(tasks)))
-	for _, p := range tasks {
-		b = binary.AppendUvarint(b, uint64(p))
-		b = binary.AppendUvarint(b, uint64(copies[p]))
-	}
-	return b
-}
-
-var errCopies = errors.New("broken list of copies")
-
-// parseCopies returns what appendCopies wrote, and nothing for what it did not:
-// copies are a hint, and a hint that cannot be read is none.
-func parseCopies(b []byte) map[int32]int64 {
-	copies, err := decodeCopies(b)
-	if err != nil {
-		return nil
-	}
-	return copies
-}
-
-func decodeCopies(b []byte) (map[int32]int64, error) {
-	if len(b) == 0 || b[0] != copiesVersion {
-		return nil, errCopies
-	}
-	b = b[1:]
-	next := func() (uint64, bool) {
-		v, n := binary.Uvarint(b)
-		if n <= 0 {
-			return 0, false
-		}
-		b = b[n:]
-		return v, true
-	}
-	n, ok := next()
-	if !ok || n > maxCopies || n*2 > uint64(len(b)) {
-		return nil, errCopies
-	}
-	copies := make(map[int32]int64, n)
-	for range n {
-		p, ok1 := next()
-		offset, ok2 := next()
-		if !ok1 || !ok2 || p > 1<<31-1 || offset > 1<<63-1 {
-			return nil, errCopies
-		}
-		copies[int32(p)] = int64(offset)
-	}
-	if len(b) > 0 {
-		return nil, errCopies
-	}
-	return copies, nil
 }

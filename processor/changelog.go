@@ -130,10 +130,21 @@ func (r *changelogReader) locate(ctx context.Context) error {
 // that it has seen. No records and no error means that nothing could be read
 // now: the log ends here, or at a transaction that is still open.
 func (r *changelogReader) read(ctx context.Context) ([]*kgo.Record, error) {
-	resp, err := r.fetch(ctx)
+	answers, err := fetchAll(ctx, r.client, r.leader, []*changelogReader{r}, r.maxWait, r.maxBytes, r.maxBytes)
 	if err != nil {
 		return nil, err
 	}
+	records, err := r.process(answers[0])
+	if errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.InconsistentTopicID) {
+		if err := r.locate(ctx); errors.Is(err, errOtherTopic) {
+			return nil, err
+		}
+	}
+	return records, err
+}
+
+// process is the second half of read: it takes the answer to a fetch.
+func (r *changelogReader) process(resp *kmsg.FetchResponseTopicPartition) ([]*kgo.Record, error) {
 	fp, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		Offset: r.position, IsolationLevel: kgo.ReadCommitted(), Topic: r.topic, Partition: r.partition,
 	}, resp, r.decompressor, nil)
@@ -143,29 +154,30 @@ func (r *changelogReader) read(ctx context.Context) ([]*kgo.Record, error) {
 		return fp.Records, nil
 	case errors.Is(fp.Err, kerr.OffsetOutOfRange):
 		return nil, errOutOfRange
-	case errors.Is(fp.Err, kerr.UnknownTopicID), errors.Is(fp.Err, kerr.InconsistentTopicID):
-		if err := r.locate(ctx); errors.Is(err, errOtherTopic) {
-			return nil, err
-		}
-		return nil, fp.Err
 	}
 	return nil, fp.Err
 }
 
-func (r *changelogReader) fetch(ctx context.Context) (*kmsg.FetchResponseTopicPartition, error) {
+// fetchAll fetches for several readers of one topic, whose partitions leader
+// leads, in one request, and returns an answer for each. At most bytes are
+// fetched altogether and partBytes of each partition; the broker waits up to
+// wait for there to be something.
+func fetchAll(ctx context.Context, client *kgo.Client, leader int32, readers []*changelogReader, wait time.Duration, bytes, partBytes int32) ([]*kmsg.FetchResponseTopicPartition, error) {
 	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis = int32(r.maxWait.Milliseconds())
+	req.MaxWaitMillis = int32(wait.Milliseconds())
 	req.MinBytes = 1
-	req.MaxBytes = r.maxBytes
+	req.MaxBytes = bytes
 	req.IsolationLevel = 1
 	t := kmsg.NewFetchRequestTopic()
-	t.Topic, t.TopicID = r.topic, r.id
-	p := kmsg.NewFetchRequestTopicPartition()
-	p.Partition, p.FetchOffset, p.PartitionMaxBytes = r.partition, r.position, r.maxBytes
-	t.Partitions = append(t.Partitions, p)
+	t.Topic, t.TopicID = readers[0].topic, readers[0].id
+	for _, r := range readers {
+		p := kmsg.NewFetchRequestTopicPartition()
+		p.Partition, p.FetchOffset, p.PartitionMaxBytes = r.partition, r.position, partBytes
+		t.Partitions = append(t.Partitions, p)
+	}
 	req.Topics = append(req.Topics, t)
 
-	kresp, err := r.client.Broker(int(r.leader)).Request(ctx, req)
+	kresp, err := client.Broker(int(leader)).Request(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -176,8 +188,21 @@ func (r *changelogReader) fetch(ctx context.Context) (*kmsg.FetchResponseTopicPa
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
 		return nil, err
 	}
-	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 || resp.Topics[0].Partitions[0].Partition != r.partition {
-		return nil, errors.New("a fetch was answered without the partition that it asked for")
+	answers := make([]*kmsg.FetchResponseTopicPartition, len(readers))
+	for i := range resp.Topics {
+		for j := range resp.Topics[i].Partitions {
+			p := &resp.Topics[i].Partitions[j]
+			for n, r := range readers {
+				if r.partition == p.Partition {
+					answers[n] = p
+				}
+			}
+		}
 	}
-	return &resp.Topics[0].Partitions[0], nil
+	for n, r := range readers {
+		if answers[n] == nil {
+			return nil, fmt.Errorf("a fetch was answered without partition %d, which it asked for", r.partition)
+		}
+	}
+	return answers, nil
 }

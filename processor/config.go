@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,10 +24,25 @@ type Config struct {
 	// processes may have the same: they would fence each other off.
 	InstanceID string
 	// StaticMembership makes the workers static members of the group, named
-	// by InstanceID and worker number: a restart within SessionTimeout then
-	// moves no task, and a stopped process's tasks stay unowned until
-	// SessionTimeout has passed.
+	// by InstanceID and worker number: a process that was killed and is back
+	// within SessionTimeout goes on with its tasks at once, and none moves. A
+	// clean stop leaves the group either way.
 	StaticMembership bool
+	// ConfirmInstance, if set, says that InstanceID may have been copied from
+	// another process. The start is then refused while the group has a member
+	// of that name; otherwise it is called, and an error of it ends the start.
+	ConfirmInstance func() error
+
+	// Standbys is how many copies of each task other processes keep up to
+	// date, as far as there are processes. The group's leader decides, so all
+	// processes should have the same. Default 0.
+	Standbys int
+	// AcceptableLag is how many changelog offsets a copy may lack and still
+	// count as caught up. Default 10000.
+	AcceptableLag int64
+	// Rack is where this process runs; copies of a task are put into another
+	// rack if there is one. May be empty.
+	Rack string
 
 	// Client holds the options that every client of the process needs: seed
 	// brokers, TLS, SASL, dialer, logger. It may also set the compression
@@ -56,6 +72,14 @@ type Config struct {
 	// error stops the processor.
 	NewHandler func(Task) (Handler, error)
 
+	// Prepare, if set, is called with each record that was polled, before any
+	// of them is processed, and may wait for what processing needs from
+	// outside; no transaction is open then. While it waits the group cannot
+	// move tasks, so ctx ends after a quarter of RebalanceTimeout, or when the
+	// processor stops. After an error nothing is processed: the records are
+	// polled again. Workers call it concurrently.
+	Prepare func(ctx context.Context, r *kgo.Record) error
+
 	// TickInterval is how often Tick is asked for a record to write into
 	// the commands partition of every task that runs here. 0: no ticks.
 	TickInterval time.Duration
@@ -77,7 +101,7 @@ type Config struct {
 	// open and keeps readers waiting. Default 10 s.
 	TransactionTimeout time.Duration
 	// SessionTimeout is how long after its last heartbeat a worker is taken
-	// for dead. Default 20 s.
+	// for dead. Default 10 s.
 	SessionTimeout time.Duration
 	// RebalanceTimeout is how long the group waits for a worker to finish
 	// its batch when tasks move. Default 60 s.
@@ -166,7 +190,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxBatchRecords, 10_000)
 	setDefault(&c.MaxBatchBytes, 8<<20)
 	setDefault(&c.TransactionTimeout, 10*time.Second)
-	setDefault(&c.SessionTimeout, 20*time.Second)
+	setDefault(&c.SessionTimeout, 10*time.Second)
+	setDefault(&c.AcceptableLag, 10_000)
 	setDefault(&c.RebalanceTimeout, 60*time.Second)
 	setDefault(&c.StartTimeout, 10*time.Second)
 	setDefault(&c.FetchMaxWait, 100*time.Millisecond)
@@ -219,6 +244,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("processor: %d threads, must be at least 1", c.Threads)
 	case c.MaxBatchRecords < 1 || c.MaxBatchBytes < 1:
 		return errors.New("processor: a batch must have room for a record")
+	case c.Standbys < 0 || c.AcceptableLag < 0:
+		return errors.New("processor: standby copies and their lag cannot be below zero")
 	case c.Store == nil:
 		return errors.New("processor: no store")
 	case c.NewHandler == nil:

@@ -59,9 +59,17 @@ func TestHooks(t *testing.T) {
 	if outcomes[Aborted] != 1 || outcomes[Unknown] != 0 || int64(outcomes[Committed]) != s.Counters.Commits {
 		t.Errorf("outcomes %v, counted %+v", outcomes, s.Counters)
 	}
-	want := []TaskState{TaskWaiting, TaskRestoring, TaskRunning, TaskClosed}
+	// The first session may have ended while a task was still on its way.
+	next := map[TaskState]TaskState{"": TaskWaiting, TaskWaiting: TaskRestoring, TaskRestoring: TaskRunning, TaskRunning: TaskClosed, TaskClosed: TaskWaiting}
 	for task, got := range phases {
-		if !slices.Equal(got, slices.Concat(want, want)) {
+		last := TaskState("")
+		for _, state := range got {
+			if state != next[last] && state != TaskClosed {
+				t.Errorf("task %d went through %v", task, got)
+			}
+			last = state
+		}
+		if last != TaskClosed || !slices.Contains(got, TaskRunning) {
 			t.Errorf("task %d went through %v", task, got)
 		}
 	}

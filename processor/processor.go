@@ -21,6 +21,9 @@ type Processor struct {
 	counters counters
 	workers  []*worker
 	leases   leases
+	standbys *standbys
+	watch    *watch
+	side     *kgo.Client         // for what is outside of transactions, while Run runs
 	restores *semaphore.Weighted // bounds the restores that run at the same time
 	once     sync.Once
 }
@@ -39,6 +42,8 @@ func New(cfg Config) (*Processor, error) {
 		cfg: cfg, log: cfg.Logger, leases: newLeases(cfg.Partitions),
 		restores: semaphore.NewWeighted(restoresAtOnce),
 	}
+	p.watch = newWatch(&p.cfg)
+	p.standbys = newStandbys(&p.cfg, p.leases, &p.counters, p.lookAgain)
 	for n := range cfg.Threads {
 		p.workers = append(p.workers, newWorker(p, n))
 	}
@@ -48,7 +53,7 @@ func New(cfg Config) (*Processor, error) {
 // Run works until ctx ends or the control topic says stop, which are no errors,
 // or until something goes wrong that trying again does not mend. By the time it
 // returns, the batches in hand are committed or aborted, the group has been
-// left (not by static members) and every goroutine has ended. Run may be called
+// left and every goroutine has ended. Run may be called
 // once.
 func (p *Processor) Run(ctx context.Context) error {
 	first := false
@@ -64,6 +69,7 @@ func (p *Processor) Run(ctx context.Context) error {
 		return fmt.Errorf("processor %s: %w", p.cfg.InstanceID, err)
 	}
 	defer side.Close()
+	p.side = side
 	if err := p.checkCluster(ctx, side); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -86,6 +92,10 @@ func (p *Processor) Run(ctx context.Context) error {
 	if p.cfg.TickInterval > 0 {
 		group.Go(func() error { p.tick(ctx, side); return nil })
 	}
+	if p.cfg.StallTimeout > 0 {
+		group.Go(func() error { p.watchTasks(ctx); return nil })
+	}
+	group.Go(func() error { return p.standbys.run(ctx) })
 	for _, w := range p.workers {
 		group.Go(func() error { return w.run(ctx) })
 	}
@@ -100,13 +110,55 @@ func (p *Processor) clientOptions() []kgo.Opt {
 // Status returns what the processor is doing now. It may be called at any time,
 // from any goroutine.
 func (p *Processor) Status() Status {
-	s := Status{Instance: p.cfg.InstanceID, Workers: len(p.workers), Tasks: []TaskStatus{}, Standbys: []StandbyStatus{}, Counters: p.counters.snapshot()}
+	s := Status{Instance: p.cfg.InstanceID, Workers: len(p.workers), Tasks: []TaskStatus{}, Standbys: p.standbys.status(p.cfg.Clock.Now()), Counters: p.counters.snapshot()}
 	for _, w := range p.workers {
 		s.Members = append(s.Members, w.member())
 		s.Tasks = append(s.Tasks, w.status()...)
+	}
+	for i := range s.Tasks {
+		t := &s.Tasks[i]
+		t.Stuck = p.watch.why(t.Partition)
+		if lag, ok := p.watch.lag(t.Partition); ok {
+			t.Lag = &lag
+		}
 	}
 	slices.SortFunc(s.Tasks, func(a, b TaskStatus) int {
 		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Worker, b.Worker))
 	})
 	return s
+}
+
+// lookAgain makes the group look again who gets what.
+func (p *Processor) lookAgain() {
+	for _, w := range p.workers {
+		if w.askRebalance() {
+			return
+		}
+	}
+}
+
+// memberData returns what the group is to know of this process: the copies in
+// its store and how far they have come. A store that cannot be read has no
+// copies to offer; the restore will say what is wrong with it.
+func (p *Processor) memberData() memberData {
+	d := memberData{process: p.cfg.InstanceID, rack: p.cfg.Rack, copies: make(map[int32]copyData)}
+	tasks, err := p.cfg.Store.Partitions()
+	if err != nil {
+		return d
+	}
+	for _, task := range tasks {
+		if cp, ok, err := p.cfg.Store.Partition(task).Checkpoint(); err == nil && ok {
+			d.copies[task] = copyData{position: cp.Offset, lag: -1}
+		}
+	}
+	for _, w := range p.workers {
+		for _, task := range w.status() {
+			if c, ok := d.copies[task.Partition]; ok && task.State == TaskRunning {
+				c.lag = 0
+				d.copies[task.Partition] = c
+			}
+		}
+	}
+	p.standbys.describe(d.copies)
+	return d
 }

@@ -19,26 +19,31 @@ import (
 // awaitTasks waits until n tasks run.
 func (r *running) awaitTasks(n int) {
 	r.t.Helper()
-	deadline := time.NewTimer(testPatience)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	r.awaitStatus(func(s Status) bool {
 		have := 0
-		for _, t := range r.Status().Tasks {
+		for _, t := range s.Tasks {
 			if t.State == TaskRunning {
 				have++
 			}
 		}
-		if have == n {
-			return
-		}
+		return have == n
+	})
+}
+
+// awaitStatus waits until the status is as it should be.
+func (r *running) awaitStatus(good func(Status) bool) {
+	r.t.Helper()
+	deadline := time.NewTimer(testPatience)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !good(r.Status()) {
 		select {
 		case <-tick.C:
 		case <-r.done:
 			r.t.Fatalf("the processor ended: %v", r.err)
 		case <-deadline.C:
-			r.t.Fatalf("%d tasks run, want %d: %+v", have, n, r.Status())
+			r.t.Fatalf("it does not come to this: %+v", r.Status())
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -52,6 +51,7 @@ func (r *restorer) run(ctx context.Context) (state.Checkpoint, error) {
 		cp, err := r.attempt(ctx, reader)
 		if err == nil {
 			r.counters.restores.Add(1)
+			r.counters.restoredRecords.Add(r.progress.recordsIn.Load())
 			return cp, nil
 		}
 		err = r.wrap(err, reader.position)
@@ -182,24 +182,8 @@ func (r *restorer) apply(records []*kgo.Record, cp state.Checkpoint) error {
 	}
 	r.progress.recordsIn.Add(int64(len(records)))
 	r.progress.at.Store(cp.Offset)
+	r.progress.moved.Store(r.cfg.Clock.Now().UnixNano())
 	return nil
-}
-
-// copies returns which tasks have data in this process's store and how far it
-// goes, for the balancer. A store that cannot be read has no copies to offer;
-// the restore will say what is wrong with it.
-func copies(store *state.Store) map[int32]int64 {
-	tasks, err := store.Partitions()
-	if err != nil {
-		return nil
-	}
-	offsets := make(map[int32]int64, len(tasks))
-	for _, p := range slices.Compact(tasks) {
-		if cp, ok, err := store.Partition(p).Checkpoint(); err == nil && ok {
-			offsets[p] = cp.Offset
-		}
-	}
-	return offsets
 }
 
 // backoff waits longer each time, from 50 ms to max.
@@ -210,8 +194,7 @@ type backoff struct {
 
 // wait returns ctx's error if that ends first.
 func (b *backoff) wait(ctx context.Context) error {
-	b.next = min(max(2*b.next, 50*time.Millisecond), b.max)
-	t := time.NewTimer(b.next)
+	t := time.NewTimer(b.step())
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
@@ -219,6 +202,12 @@ func (b *backoff) wait(ctx context.Context) error {
 	case <-t.C:
 		return nil
 	}
+}
+
+// step returns how long to wait, longer than the last time.
+func (b *backoff) step() time.Duration {
+	b.next = min(max(2*b.next, 50*time.Millisecond), b.max)
+	return b.next
 }
 
 func (b *backoff) reset() { b.next = 0 }

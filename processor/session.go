@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,16 +9,21 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// leaveTimeout bounds the last requests of a session.
+// leaveTimeout bounds the last request of a session.
 const leaveTimeout = 5 * time.Second
 
 // open makes the session's client. It does not join the group yet.
 func (w *worker) open() error {
 	cfg := w.cfg
-	balancer := &taskBalancer{copies: func() map[int32]int64 { return copies(cfg.Store) }}
-	w.ownership, w.seen = newOwnership(cfg, balancer, w.wake), 0
+	balancer := &taskBalancer{
+		rules:    placementRules{standbys: cfg.Standbys, acceptableLag: cfg.AcceptableLag},
+		describe: w.p.memberData,
+		decided:  func(standbys map[int32]bool) { w.p.standbys.decide(w.n, standbys) },
+	}
+	w.ownership, w.seen = newOwnership(cfg, balancer, w.p.watch, w.wake), 0
 	w.lifetime, w.kill = context.WithCancel(context.Background())
 
 	name := cfg.ApplicationID + "-" + w.name()
@@ -38,7 +44,7 @@ func (w *worker) open() error {
 		kgo.ConsumerGroup(cfg.ApplicationID),
 		kgo.Balancers(balancer),
 		kgo.SessionTimeout(cfg.SessionTimeout),
-		kgo.HeartbeatInterval(min(3*time.Second, cfg.SessionTimeout/6)),
+		kgo.HeartbeatInterval(min(time.Second, cfg.SessionTimeout/6)),
 		kgo.RebalanceTimeout(cfg.RebalanceTimeout),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(w.ownership.onAssigned),
@@ -63,7 +69,7 @@ func (w *worker) open() error {
 		w.kill()
 		return err
 	}
-	w.session = session
+	w.session, w.joined = session, false
 	w.setClient(session.Client())
 	w.batch.begin(session)
 	return nil
@@ -84,35 +90,68 @@ func (w *worker) join(ctx context.Context) error {
 		}
 		return err
 	}
+	w.joined = true
 	w.session.Client().AddConsumeTopics(w.cfg.consumed()...)
 	return nil
 }
 
-// close ends the session. After a simulated crash nothing is sent any more, as
-// if the process had been killed; otherwise the group is told, so that the
-// tasks move at once.
-func (w *worker) close(crashed bool) {
+// close ends the session. At a clean stop the group is told, so that others
+// take over at once; so is it by a dynamic member after an error. A static
+// member that is about to join again says nothing: its tasks wait for it. After
+// a simulated crash nothing is sent any more, as if the process had been killed.
+func (w *worker) close(ctx context.Context, crashed bool) {
 	for _, t := range w.tasks {
 		if t.done != nil {
 			t.cancel()
 		}
 	}
-	if crashed {
-		w.kill()
-	}
-	w.session.AllowRebalance()
-	limit, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-	defer cancel()
-	if err := w.session.Client().LeaveGroupContext(limit); err != nil && !crashed {
-		w.log.Warn("leaving the group failed, its tasks stay here until the session times out", "error", err)
-	}
+	// A join may be in flight, which the broker holds until all members have
+	// come, and until it ends the client would neither end nor leave. So the
+	// client ends first and another one leaves in its name.
 	w.kill()
 	w.setClient(nil)
+	w.session.AllowRebalance()
 	w.session.Close()
+	if !crashed && w.joined && (ctx.Err() != nil || !w.cfg.StaticMembership) {
+		if err := w.leave(); err != nil {
+			w.log.Warn("leaving the group failed, the tasks stay here until the session times out", "error", err)
+		}
+	}
 	// Only now has the client let go of the records that it had been given.
 	for _, t := range w.tasks {
 		w.drop(t, "the worker's session has ended")
 	}
+}
+
+// leave takes this session's member out of the group. The client does not do
+// it for static members.
+func (w *worker) leave() error {
+	limit, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = w.cfg.ApplicationID
+	m := kmsg.NewLeaveGroupRequestMember()
+	m.MemberID, _ = w.session.Client().GroupMetadata()
+	m.Reason = kmsg.StringPtr("stopped")
+	if w.cfg.StaticMembership {
+		m.InstanceID = kmsg.StringPtr(w.name())
+	} else if m.MemberID == "" {
+		return nil // the group has never heard of it
+	}
+	req.MemberID = m.MemberID // for old brokers
+	req.Members = append(req.Members, m)
+	resp, err := req.RequestWith(limit, w.p.side)
+	if err != nil {
+		return err
+	}
+	err = kerr.ErrorForCode(resp.ErrorCode)
+	for _, answer := range resp.Members {
+		err = cmp.Or(err, kerr.ErrorForCode(answer.ErrorCode))
+	}
+	if errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.FencedInstanceID) {
+		return nil // it is out already, or somebody else is in its place
+	}
+	return err
 }
 
 // alive tells whether the session's client has not been killed.

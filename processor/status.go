@@ -86,6 +86,7 @@ type Counters struct {
 	Rejoins         int64 `json:"rejoins"` // sessions closed and opened again
 	Panics          int64 `json:"panics"`
 	Restores        int64 `json:"restores"` // tasks restored
+	RestoredRecords int64 `json:"restored_records"`
 	Rebuilds        int64 `json:"rebuilds"` // stores rebuilt from nothing
 	Ticks           int64 `json:"ticks"`
 	TickFailures    int64 `json:"tick_failures"`
@@ -97,7 +98,7 @@ type Counters struct {
 
 // counters is Counters while they count.
 type counters struct {
-	records, produced, commits, aborts, rejoins, panics, restores, rebuilds,
+	records, produced, commits, aborts, rejoins, panics, restores, restoredRecords, rebuilds,
 	ticks, tickFailures, heartbeats, heartbeatErrors, controlIgnored, fetchErrors atomic.Int64
 }
 
@@ -105,7 +106,7 @@ func (c *counters) snapshot() Counters {
 	return Counters{
 		Records: c.records.Load(), Produced: c.produced.Load(), Commits: c.commits.Load(),
 		Aborts: c.aborts.Load(), Rejoins: c.rejoins.Load(), Panics: c.panics.Load(),
-		Restores: c.restores.Load(), Rebuilds: c.rebuilds.Load(),
+		Restores: c.restores.Load(), RestoredRecords: c.restoredRecords.Load(), Rebuilds: c.rebuilds.Load(),
 		Ticks: c.ticks.Load(), TickFailures: c.tickFailures.Load(),
 		Heartbeats: c.heartbeats.Load(), HeartbeatErrors: c.heartbeatErrors.Load(),
 		ControlIgnored: c.controlIgnored.Load(), FetchErrors: c.fetchErrors.Load(),
@@ -129,6 +130,7 @@ func statusJSON(now time.Time, s Status) []byte {
 type progress struct {
 	start                   time.Time
 	from, to, at, recordsIn atomic.Int64
+	moved                   atomic.Int64 // when it last got on, in Unix nanoseconds
 }
 
 func (p *progress) snapshot(now time.Time) *Progress {

@@ -34,6 +34,7 @@ type worker struct {
 	session   *kgo.GroupTransactSession
 	lifetime  context.Context    // of the session's client, with all its requests
 	kill      context.CancelFunc // ends lifetime
+	joined    bool               // the client has been told to join the group
 	ownership *ownership
 	seen      uint64 // the version of ownership that the tasks were last reconciled with
 	batch     batch
@@ -74,6 +75,9 @@ func (w *worker) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		if err := w.displaced(ctx); err != nil {
+			return err
+		}
 		w.p.counters.rejoins.Add(1)
 		w.log.Warn("session ended, joining again", "error", err)
 		if w.commits > commits {
@@ -92,7 +96,7 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 	}
 	defer func() {
 		var crash *crashError
-		w.close(errors.As(err, &crash))
+		w.close(ctx, errors.As(err, &crash))
 	}()
 	if err := w.join(ctx); err != nil {
 		return err
@@ -174,6 +178,7 @@ func (w *worker) reconcile(ctx context.Context) error {
 		t := w.tasks[p]
 		if t == nil {
 			t = &task{partition: p, term: term, store: w.cfg.Store.Partition(p)}
+			w.p.standbys.activate(p)
 			w.setState(t, TaskWaiting, "the group has given it to this worker")
 			w.mu.Lock()
 			w.tasks[p] = t
@@ -269,6 +274,7 @@ func (w *worker) drop(t *task, why string) {
 	if t.done != nil && t.err == nil {
 		w.p.leases.release(t.partition)
 	}
+	w.p.standbys.deactivate(t.partition)
 	w.mu.Lock()
 	delete(w.tasks, t.partition)
 	w.mu.Unlock()
@@ -316,6 +322,18 @@ func (w *worker) setClient(c *kgo.Client) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.client = c
+}
+
+// askRebalance asks the group to look again who gets what, and tells whether
+// there is a group to ask.
+func (w *worker) askRebalance() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.client == nil {
+		return false
+	}
+	w.client.ForceRebalance()
+	return true
 }
 
 func (w *worker) status() []TaskStatus {

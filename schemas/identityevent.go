@@ -33,6 +33,8 @@ type IdentityEventDecoder struct {
 	// MaxBytes is the most bytes of a record that are taken; 0 means
 	// DefaultMaxBytes.
 	MaxBytes int
+	// Writers are the schemas of Avro records; nil: JSON alone is taken.
+	Writers *Writers
 }
 
 // DecodeIdentityEvent is Decode of the zero IdentityEventDecoder.
@@ -50,7 +52,11 @@ func DecodeIdentityEvent(typeHeader string, record []byte) (attribution.Identity
 func (d IdentityEventDecoder) Decode(typeHeader string, record []byte) (attribution.IdentityEvent, error) {
 	var e attribution.IdentityEvent
 	var f eventFields
-	if err := f.read(record, d.MaxBytes); err != nil {
+	read := f.read
+	if IsAvro(record) {
+		read = func(record []byte, limit int) error { return f.readAvro(d.Writers, record, limit) }
+	}
+	if err := read(record, d.MaxBytes); err != nil {
 		return e, err
 	}
 	typ, err := f.eventType(typeHeader)

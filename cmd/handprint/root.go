@@ -71,7 +71,9 @@ configuration file, in that order; docs/configuration.md lists them all.
 		a.suggestCommand(),
 		a.auditCommand(),
 		a.topicsCommand(),
+		a.schemasCommand(),
 		a.topologyCommand(),
+		a.healthcheckCommand(),
 		a.versionCommand(),
 		a.referenceCommand(),
 	)

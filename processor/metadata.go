@@ -1,0 +1,213 @@
+package processor
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+)
+
+// What a member tells the group's leader travels in the user data of its join
+// request. All numbers are uvarints, texts have their length before them:
+//
+//	byte     version, 2
+//	text     process: workers with the same one share a store
+//	text     rack; may be empty
+//	number   how many copies
+//	for each, by ascending task:
+//	number   task
+//	number   changelog offset that the copy has reached
+//	number   how far that is from the end, plus 1; 0 if it is not known
+//	byte     flags; bit 0: the copy is kept up to date, as a standby
+//
+// Version 1, of releases without standbys, has neither process, rack, distance
+// nor flags. What a leader answers is the user data of an assignment:
+//
+//	byte     version, 1
+//	number   how many standby copies the member is to keep
+//	for each, by ascending task:
+//	number   task
+//	byte     flags; bit 0: a warm-up, the task is to move to this process
+const (
+	memberVersion1  = 1
+	memberVersion   = 2
+	decisionVersion = 1
+
+	flagStandby = 1
+	flagWarmUp  = 1
+)
+
+// Bounds of what is believed of a member, and so of what a broken one can make
+// the leader allocate.
+const (
+	maxCopies = 1 << 20
+	maxName   = 1 << 10
+)
+
+// memberData is what a member tells the group.
+type memberData struct {
+	process string
+	rack    string
+	copies  map[int32]copyData
+}
+
+// copyData is one task's copy in a process's store.
+type copyData struct {
+	position int64 // the changelog offset that it has reached
+	lag      int64 // how far that is from the end; -1 if not known
+	standby  bool  // it is kept up to date
+}
+
+var errMemberData = errors.New("broken or unknown member data")
+
+func (d memberData) append(b []byte) []byte {
+	tasks := make([]int32, 0, len(d.copies))
+	for p, c := range d.copies {
+		if p >= 0 && c.position >= 0 {
+			tasks = append(tasks, p)
+		}
+	}
+	slices.Sort(tasks)
+	b = append(b, memberVersion)
+	b = appendText(b, d.process)
+	b = appendText(b, d.rack)
+	b = binary.AppendUvarint(b, uint64(len(tasks)))
+	for _, p := range tasks {
+		c := d.copies[p]
+		b = binary.AppendUvarint(b, uint64(p))
+		b = binary.AppendUvarint(b, uint64(c.position))
+		b = binary.AppendUvarint(b, uint64(max(c.lag, -1)+1))
+		b = append(b, flag(c.standby, flagStandby))
+	}
+	return b
+}
+
+func appendText(b []byte, s string) []byte {
+	s = s[:min(len(s), maxName)]
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func flag(is bool, f byte) byte {
+	if is {
+		return f
+	}
+	return 0
+}
+
+// decodeMemberData returns what a member said, and the version that it said it
+// in. Of version 1 only positions are known.
+func decodeMemberData(b []byte) (memberData, byte, error) {
+	if len(b) == 0 || b[0] != memberVersion1 && b[0] != memberVersion {
+		return memberData{}, 0, errMemberData
+	}
+	version := b[0]
+	r := wireReader{rest: b[1:]}
+	d := memberData{}
+	least := 2 // bytes of a copy
+	if version == memberVersion {
+		d.process, d.rack = r.text(), r.text()
+		least = 4
+	}
+	n := r.count(least)
+	d.copies = make(map[int32]copyData, n)
+	for range n {
+		p, c := r.task(), copyData{position: r.offset(), lag: -1}
+		if version == memberVersion {
+			c.lag = r.offset() - 1
+			c.standby = r.byte()&flagStandby != 0
+		}
+		d.copies[p] = c
+	}
+	if !r.done() {
+		return memberData{}, 0, errMemberData
+	}
+	return d, version, nil
+}
+
+// appendDecision appends the standby copies that a member is to keep; true
+// stands for a warm-up.
+func appendDecision(b []byte, standbys map[int32]bool) []byte {
+	tasks := make([]int32, 0, len(standbys))
+	for p := range standbys {
+		tasks = append(tasks, p)
+	}
+	slices.Sort(tasks)
+	b = append(b, decisionVersion)
+	b = binary.AppendUvarint(b, uint64(len(tasks)))
+	for _, p := range tasks {
+		b = binary.AppendUvarint(b, uint64(p))
+		b = append(b, flag(standbys[p], flagWarmUp))
+	}
+	return b
+}
+
+// decodeDecision returns what appendDecision wrote, and an error for all else:
+// a leader of another release may not know of standbys.
+func decodeDecision(b []byte) (map[int32]bool, error) {
+	if len(b) == 0 || b[0] != decisionVersion {
+		return nil, errMemberData
+	}
+	r := wireReader{rest: b[1:]}
+	n := r.count(2)
+	standbys := make(map[int32]bool, n)
+	for range n {
+		p := r.task()
+		standbys[p] = r.byte()&flagWarmUp != 0
+	}
+	if !r.done() {
+		return nil, errMemberData
+	}
+	return standbys, nil
+}
+
+// wireReader reads numbers and texts until something is wrong, and gives zeros
+// from then on.
+type wireReader struct {
+	rest   []byte
+	broken bool
+}
+
+func (r *wireReader) number(most uint64) uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 || v > most || r.broken {
+		r.broken, r.rest = true, nil
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *wireReader) task() int32   { return int32(r.number(1<<31 - 1)) }
+func (r *wireReader) offset() int64 { return int64(r.number(1<<63 - 1)) }
+
+// count reads how many things of at least size bytes follow.
+func (r *wireReader) count(size int) int {
+	n := r.number(maxCopies)
+	if n*uint64(size) > uint64(len(r.rest)) {
+		r.broken = true
+		return 0
+	}
+	return int(n)
+}
+
+func (r *wireReader) byte() byte {
+	if len(r.rest) == 0 {
+		r.broken = true
+		return 0
+	}
+	c := r.rest[0]
+	r.rest = r.rest[1:]
+	return c
+}
+
+func (r *wireReader) text() string {
+	n := r.number(maxName)
+	if n > uint64(len(r.rest)) {
+		r.broken = true
+		return ""
+	}
+	s := string(r.rest[:n])
+	r.rest = r.rest[n:]
+	return s
+}
+
+func (r *wireReader) done() bool { return !r.broken && len(r.rest) == 0 }

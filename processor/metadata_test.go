@@ -1,0 +1,92 @@
+package processor
+
+import (
+	"encoding/binary"
+	"maps"
+	"reflect"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestMemberDataRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := memberData{
+			process: rapid.StringN(0, -1, 100).Draw(t, "process"),
+			rack:    rapid.StringN(0, -1, 100).Draw(t, "rack"),
+			copies: rapid.MapOf(rapid.Int32Min(0), rapid.Custom(func(t *rapid.T) copyData {
+				return copyData{rapid.Int64Min(0).Draw(t, "position"), rapid.Int64Range(-1, 1<<62).Draw(t, "lag"), rapid.Bool().Draw(t, "standby")}
+			})).Draw(t, "copies"),
+		}
+		got, version, err := decodeMemberData(want.append(nil))
+		if err != nil || version != memberVersion || !reflect.DeepEqual(got, want) {
+			t.Fatalf("got %v, %v, want %v", got, err, want)
+		}
+	})
+}
+
+func TestDecisionRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.MapOf(rapid.Int32Min(0), rapid.Bool()).Draw(t, "standbys")
+		got, err := decodeDecision(appendDecision(nil, want))
+		if err != nil || !maps.Equal(got, want) {
+			t.Fatalf("got %v, %v, want %v", got, err, want)
+		}
+	})
+}
+
+// version1 is what a member of a release without standbys says.
+func version1(copies map[int32]int64) []byte {
+	b := binary.AppendUvarint([]byte{memberVersion1}, uint64(len(copies)))
+	for _, p := range slices.Sorted(maps.Keys(copies)) {
+		b = binary.AppendUvarint(b, uint64(p))
+		b = binary.AppendUvarint(b, uint64(copies[p]))
+	}
+	return b
+}
+
+func TestMemberDataOfVersion1(t *testing.T) {
+	got, version, err := decodeMemberData(version1(map[int32]int64{3: 7, 9: 1 << 40}))
+	want := map[int32]copyData{3: {position: 7, lag: -1}, 9: {position: 1 << 40, lag: -1}}
+	if err != nil || version != memberVersion1 || !maps.Equal(got.copies, want) {
+		t.Errorf("got %v, version %d, %v", got, version, err)
+	}
+}
+
+func FuzzDecodeMemberData(f *testing.F) {
+	f.Add(memberData{}.append(nil))
+	f.Add(memberData{"p", "r", map[int32]copyData{0: {0, -1, false}, 7: {1 << 40, 12, true}}}.append(nil))
+	f.Add(version1(map[int32]int64{0: 0, 7: 1 << 40}))
+	f.Add([]byte{memberVersion, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Add([]byte{3})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d, _, err := decodeMemberData(b)
+		if err != nil {
+			if d.copies != nil {
+				t.Fatalf("%v with an error", d)
+			}
+			return
+		}
+		again, _, err := decodeMemberData(d.append(nil))
+		if err != nil || !reflect.DeepEqual(again, d) {
+			t.Fatalf("%v became %v, %v", d, again, err)
+		}
+	})
+}
+
+func FuzzDecodeDecision(f *testing.F) {
+	f.Add(appendDecision(nil, nil))
+	f.Add(appendDecision(nil, map[int32]bool{1: true, 1 << 30: false}))
+	f.Add([]byte{decisionVersion, 0xff, 0xff, 0x0f})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d, err := decodeDecision(b)
+		if err != nil {
+			return
+		}
+		again, err := decodeDecision(appendDecision(nil, d))
+		if err != nil || !maps.Equal(again, d) {
+			t.Fatalf("%v became %v, %v", d, again, err)
+		}
+	})
+}

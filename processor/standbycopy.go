@@ -1,0 +1,174 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"handprint/state"
+)
+
+// standby is the copy of one task. Its changelog is read and written to the
+// store as in a restore, by the same rules, but without an end.
+type standby struct {
+	task int32
+
+	// Only the goroutine that reads uses these.
+	reader     *changelogReader
+	restorer   *restorer
+	opened     bool // the checkpoint is known
+	checkpoint state.Checkpoint
+	retry      backoff
+	notBefore  time.Time // of the next attempt, after an error
+	askedAt    time.Time // when the group was asked to look again
+	askNext    time.Duration
+
+	mu       sync.Mutex // guards the store and all below
+	gone     bool       // given up: nothing may be written any more
+	warmUp   bool
+	position int64     // -1 before the checkpoint is known
+	end      int64     // what can be read of the changelog
+	moved    time.Time // when it last got on, or had nothing to do
+}
+
+func newStandby(s *standbys, client *kgo.Client, task int32) *standby {
+	return &standby{
+		task:   task,
+		reader: newChangelogReader(client, s.cfg.Changelog, task, standbyMaxWait, standbyPartBytes),
+		restorer: &restorer{
+			cfg: s.cfg, task: task, store: s.cfg.Store.Partition(task), progress: new(progress),
+			counters: s.counters, log: s.log,
+		},
+		retry: backoff{max: restoreRetryMax}, position: -1, moved: s.cfg.Clock.Now(),
+	}
+}
+
+// open finds the checkpoint and empties a store that cannot be brought up to
+// date from it. An error is fatal; what may pass is noted and tried again.
+func (c *standby) open(ctx context.Context) error {
+	ends, err := c.reader.bounds(ctx)
+	if errors.Is(err, errOtherTopic) {
+		c.reader.id = noTopicID
+	}
+	if err == nil {
+		err = c.write(func() (err error) {
+			if c.checkpoint, err = c.restorer.checkpoint(ends); err == nil {
+				c.reader.position, c.position, c.end = c.checkpoint.Offset, c.checkpoint.Offset, ends.end
+			}
+			return err
+		})
+		c.opened = err == nil
+	}
+	switch f := (*fatalError)(nil); {
+	case err == nil, ctx.Err() != nil, errors.Is(err, errGone):
+		return nil
+	case errors.As(err, &f):
+		return err
+	}
+	c.failed(err)
+	return nil
+}
+
+// errGone is returned when a copy has been given up meanwhile.
+var errGone = errors.New("the copy has been given up")
+
+// write calls f unless the copy has been given up, and keeps it from being
+// given up meanwhile.
+func (c *standby) write(f func() error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone {
+		return errGone
+	}
+	return f()
+}
+
+// take writes what a fetch that began at the time given has brought.
+func (c *standby) take(answer *kmsg.FetchResponseTopicPartition, began time.Time) error {
+	records, err := c.reader.process(answer)
+	switch {
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		return fatal(c.restorer.wrap(err, c.reader.position))
+	case err != nil:
+		return err
+	}
+	retention := c.restorer.cfg.ChangelogRetention
+	if retention > 0 && began.Sub(c.checkpoint.At) >= retention && c.checkpoint.Offset < answer.LastStableOffset {
+		return fmt.Errorf("the copy has been behind for %s and may have missed deletions", retention)
+	}
+	err = c.write(func() error {
+		before := c.checkpoint
+		c.checkpoint.Offset = c.reader.position
+		c.end = max(answer.LastStableOffset, c.reader.position)
+		if c.reader.position >= c.end {
+			c.checkpoint.At = began // it lacks nothing that was there then
+			c.moved = began
+		}
+		if c.checkpoint.Offset == before.Offset && c.checkpoint.At.Sub(before.At) < checkpointMaxAge {
+			c.checkpoint.At = before.At
+			return nil
+		}
+		c.position, c.moved = c.checkpoint.Offset, began
+		return c.restorer.apply(records, c.checkpoint)
+	})
+	if errors.Is(err, errGone) {
+		return nil
+	}
+	if err == nil {
+		c.retry.reset()
+	}
+	return err
+}
+
+// failed notes an error that may pass.
+func (c *standby) failed(err error) {
+	c.opened = false // look for the leader and the bounds anew
+	c.notBefore = c.restorer.cfg.Clock.Now().Add(c.retry.step())
+	if c.retry.next < c.retry.max/2 {
+		return // a broker that has just moved is no news
+	}
+	c.restorer.log.Warn("keeping a standby copy failed, trying again", "task", c.task, "offset", c.reader.position, "error", err)
+}
+
+// isReady tells whether the copy is of a task that is to move here, has caught
+// up, and the group has not been asked just now.
+func (c *standby) isReady(now time.Time, acceptable int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.warmUp {
+		c.askNext = 0
+		return false
+	}
+	if c.gone || c.position < 0 || c.end-c.position > acceptable || now.Sub(c.askedAt) < c.askNext {
+		return false
+	}
+	c.askedAt, c.askNext = now, min(max(2*c.askNext, askAgainFirst), askAgainMost)
+	return true
+}
+
+// data returns what the group is to know of the copy, and false if nothing is
+// known yet.
+func (c *standby) data() (copyData, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return copyData{position: c.position, lag: max(c.end-c.position, 0), standby: true}, c.position >= 0
+}
+
+func (c *standby) status(now time.Time, stall time.Duration) StandbyStatus {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := StandbyStatus{Partition: c.task, Position: max(c.position, 0), Lag: -1, WarmUp: c.warmUp}
+	if c.position >= 0 {
+		s.Lag = max(c.end-c.position, 0)
+	}
+	if idle := now.Sub(c.moved); stall > 0 && idle >= stall {
+		s.Stuck = fmt.Sprintf("has not read its changelog for %s", idle.Round(time.Second))
+	}
+	return s
+}
