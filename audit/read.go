@@ -177,6 +177,10 @@ func (a *Auditor) read(ctx context.Context, topic string, ends map[int32]int64, 
 		}
 		ends = map[int32]int64{0: ends[0]} // only claims are of interest
 	}
+	await := func(*kgo.Record) error { return nil }
+	if a.o.Schemas != nil && topic != a.o.Topics.Commands && topic != a.o.Topics.Changelog {
+		await = func(r *kgo.Record) error { return a.o.Schemas.Await(ctx, r.Value) }
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	ahead := make(chan []*kgo.Record, readAhead)
 	done := make(chan error, 1)
@@ -188,7 +192,10 @@ func (a *Auditor) read(ctx context.Context, topic string, ends map[int32]int64, 
 	for records := range ahead {
 		for _, r := range records {
 			if fault == nil {
-				if fault = each(r); fault != nil {
+				if fault = await(r); fault == nil {
+					fault = each(r)
+				}
+				if fault != nil {
 					cancel()
 				}
 			}
