@@ -33,12 +33,12 @@ type epoch struct {
 func runEpoch(ctx context.Context, l *lab.Lab, o *options, first, last int, sum *summary) (round int, err error) {
 	r := source(o.seed, -first)
 	e := &epoch{rnd: r, instances: 2 + r.IntN(3), sum: sum, damaged: make(map[int]bool)}
-	partitions := []int{1, 4, 6, 8}[r.IntN(4)]
+	partitions := []int{1, 3, 4, 6}[r.IntN(4)]
 	name := fmt.Sprintf("%schaos-%d-%d", o.prefix, o.seed, first)
 	e.app, err = l.NewApp(ctx, lab.AppOptions{
 		Name: name, Partitions: partitions, Traffic: traffic.Config{Seed: r.Uint64(), Attackers: 50 + r.IntN(300)},
 		Flags: []string{
-			"--threads", fmt.Sprint(1 + r.IntN(2)), "--sweep-interval", "2s", "--transaction-timeout", "5s",
+			"--threads", fmt.Sprint(1 + r.IntN(2)), "--sweep-interval", "5s", "--transaction-timeout", "5s",
 			"--batch-records", fmt.Sprint([]int{50, 500, 10_000}[r.IntN(3)]), "--connect-timeout", "60s",
 		},
 	})
@@ -327,7 +327,7 @@ func (e *epoch) end(ctx context.Context, o *options) error {
 	}
 	report, err := e.app.AuditAll(limit, dirs...)
 	fmt.Printf("application %s stopped, %d stores compared as well: %s\n", e.app.Name, len(dirs), report)
-	if err == nil {
+	if err == nil && !o.keep {
 		err = os.RemoveAll(e.app.Dir)
 	}
 	return err
