@@ -90,18 +90,28 @@ cover: ## Write the coverage of all tests to out/cover.html.
 	@$(GO) tool cover -func=out/cover.out | tail -n 1
 
 .PHONY: docs
-docs: ## Write docs/configuration.md anew from the declarations of the settings.
+docs: ## Write docs/configuration.md and docs/asyncapi.yaml anew from the code.
 	$(GO) generate ./cmd/handprint
 
 .PHONY: check-docs
-check-docs: ## Check that docs/configuration.md is fresh and that links between documents lead somewhere.
+check-docs: ## Check that generated documents are fresh and that links between documents lead somewhere.
 	@$(GO) run ./cmd/handprint reference | diff -u docs/configuration.md - || { echo "docs/configuration.md is out of date: make docs"; exit 1; }
+	@$(GO) run ./cmd/handprint schemas asyncapi | diff -u docs/asyncapi.yaml - || { echo "docs/asyncapi.yaml is out of date: make docs"; exit 1; }
 	@failed=0; \
-	for page in $$(find . -name '*.md' -not -path './.git/*'); do \
+	for page in $$(find . -name '*.md' -not -path './.git/*' -not -path '*/node_modules/*'); do \
 		while read -r link; do \
 			[[ -e $$(dirname "$$page")/$$link ]] || { echo "$$page: no such file: $$link"; failed=1; }; \
 		done < <(grep -oE '\]\([^)# ]+' "$$page" | cut -c3- | grep -v '^[a-z]*:' || true); \
 	done; exit $$failed
+
+.PHONY: connect-check
+connect-check: build ## Let a real Kafka Connect worker copy the topics, and compare. Needs Java and Maven.
+	@$(GO) run ./integration/connect
+
+.PHONY: asyncapi-check
+asyncapi-check: ## Let AsyncAPI's own parser check docs/asyncapi.yaml. Needs Node.js and npm.
+	@cd integration/asyncapi && npm ci --silent --no-audit --no-fund
+	@node integration/asyncapi/check.mjs docs/asyncapi.yaml
 
 .PHONY: clean
 clean: ## Remove what was made.

@@ -89,6 +89,7 @@ func (a *Auditor) row(i *identity, r *row) {
 		conclusion   attribution.Conclusion
 		contributors int
 		loose        bool
+		broken       bool
 	)
 	if exact {
 		a.report.Exact += int64(len(r.want))
@@ -96,7 +97,7 @@ func (a *Auditor) row(i *identity, r *row) {
 	} else {
 		conclusion, contributors, loose = a.model.conclude(i, r.primitive)
 		a.report.Chained += int64(len(r.got))
-		a.chain(i, r, key, &conclusion, contributors > 0, loose)
+		broken = a.chain(i, r, key, &conclusion, contributors > 0, loose)
 	}
 	if n := len(r.got); n > 0 {
 		last := &r.got[n-1]
@@ -109,8 +110,11 @@ func (a *Auditor) row(i *identity, r *row) {
 			State: conclusion.State, Value: a.model.value(conclusion.Value), Confidence: conclusion.Confidence, Count: conclusion.Count,
 			LastObservationTS: conclusion.LastTS, LastChangeTS: r.saidTS,
 		}
-		if loose && r.has && r.state.there {
+		switch {
+		case loose && r.has && r.state.there:
 			r.was = r.state.row
+		case broken && r.state.there: // when it changed last, the lost one said
+			r.was.LastChangeTS = r.state.row.LastChangeTS
 		}
 	}
 	a.published(i, r, key, loose)
@@ -142,6 +146,7 @@ func (a *Auditor) sequence(r *row, key string) {
 		case w.times > 0:
 			w.times++
 			a.differs(Doubled, topic, g.place, key, "transition %s is there %d times", g.id, w.times)
+			g.doubled = true
 		default:
 			w.times++
 			if detail := w.differs(g); detail != "" {
@@ -175,8 +180,8 @@ func (e *event) differs(g *event) string {
 }
 
 // chain checks the transitions of a row of which only the beginning and the
-// end are determined.
-func (a *Auditor) chain(i *identity, r *row, key string, final *attribution.Conclusion, there, loose bool) {
+// end are determined. It reports whether the end is missing.
+func (a *Auditor) chain(i *identity, r *row, key string, final *attribution.Conclusion, there, loose bool) (broken bool) {
 	topic := a.o.Topics.StateChanged
 	ids := map[attribution.UUID]int64{}
 	var causes map[attribution.UUID]bool
@@ -188,6 +193,7 @@ func (a *Auditor) chain(i *identity, r *row, key string, final *attribution.Conc
 		g := &r.got[n]
 		if first, again := ids[g.id]; again {
 			a.differs(Doubled, topic, g.place, key, "transition %s is at offset %d already", g.id, first)
+			g.doubled = true
 			continue
 		}
 		ids[g.id] = g.place.offset
@@ -206,13 +212,18 @@ func (a *Auditor) chain(i *identity, r *row, key string, final *attribution.Conc
 		}
 		is, state = true, g.new
 	}
+	r.got = slices.DeleteFunc(r.got, func(g event) bool { return g.doubled })
 	switch {
 	case !there:
+		return false
 	case !is:
 		a.differs(Lost, topic, place{offset: -1}, key, "the row is %s, and no transition says that there is one", final.State)
 	case state != final.State && !loose:
 		a.differs(Lost, topic, place{offset: -1}, key, "the row is %s, the last transition led to %s", final.State, state)
+	default:
+		return false
 	}
+	return true
 }
 
 // published compares the row with what the state topic and the changelog say.

@@ -1,7 +1,9 @@
 package audit_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"testing"
@@ -49,6 +51,11 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 // startApp runs an application with topics of its own until the test is over.
 func startApp(t testing.TB, b *broker.Embedded, id string, partitions int32, registry *attribution.Registry) *app {
 	t.Helper()
+	return startAppIn(t, b, id, partitions, registry, "store", state.Options{FS: vfs.NewMem()})
+}
+
+func startAppIn(t testing.TB, b *broker.Embedded, id string, partitions int32, registry *attribution.Registry, dir string, so state.Options) *app {
+	t.Helper()
 	a := &app{t: t, id: id + "app", names: topology.DefaultNames(id, "app"), partitions: partitions, registry: registry, broker: b, clock: time.UnixMilli(1_800_000_000_000)}
 	var err error
 	a.client, err = kgo.NewClient(append(b.ClientOpts(), kgo.RecordPartitioner(a.names.Partitioner()), kgo.ProducerLinger(0))...)
@@ -59,7 +66,8 @@ func startApp(t testing.TB, b *broker.Embedded, id string, partitions int32, reg
 	if _, err := broker.Ensure(t.Context(), a.client, a.names.Specs(topology.Layout{Partitions: partitions, Replication: 1})); err != nil {
 		t.Fatal(err)
 	}
-	a.store, err = state.Open("store", state.Options{FS: vfs.NewMem(), CacheBytes: 1 << 20, MemtableBytes: 1 << 20, Logger: quiet})
+	so.CacheBytes, so.MemtableBytes, so.Logger = 1<<20, 1<<20, quiet
+	a.store, err = state.Open(dir, so)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,13 +96,11 @@ func startApp(t testing.TB, b *broker.Embedded, id string, partitions int32, reg
 		if err := <-done; err != nil {
 			t.Errorf("the processor ended: %v", err)
 		}
-	}
-	t.Cleanup(func() {
-		a.stop()
 		if err := a.store.Close(); err != nil {
 			t.Error(err)
 		}
-	})
+	}
+	t.Cleanup(func() { a.stop() })
 	return a
 }
 
@@ -148,4 +154,35 @@ func clean(t testing.TB, r audit.Report, err error) audit.Report {
 		t.FailNow()
 	}
 	return r
+}
+
+var storeOptions state.Options // on the disk
+
+// writeStore changes a record of a stopped store, which is deleted if value is
+// nil, and returns what puts it back.
+func (a *app) writeStore(dir string, p int32, key, value []byte) (restore func()) {
+	a.t.Helper()
+	write := func(value []byte) (before []byte) {
+		s, err := state.Open(dir+"/store", state.Options{Logger: quiet})
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		part := s.Partition(p)
+		snapshot := part.Snapshot()
+		if before, err = snapshot.Get(key); err != nil {
+			a.t.Fatal(err)
+		}
+		before = bytes.Clone(before)
+		snapshot.Close()
+		cp, _, err := part.Checkpoint()
+		if err == nil {
+			err = part.Restore(func(yield func(k, v []byte) bool) { yield(key, value) }, cp)
+		}
+		if err = errors.Join(err, s.Close()); err != nil {
+			a.t.Fatal(err)
+		}
+		return before
+	}
+	before := write(value)
+	return func() { write(before) }
 }

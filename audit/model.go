@@ -124,6 +124,7 @@ type published struct {
 // event is a transition, wanted or got.
 type event struct {
 	times      int // a wanted one was got
+	doubled    bool
 	id         attribution.UUID
 	cause      attribution.Arrival // of a wanted one
 	place      place               // of one got

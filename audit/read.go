@@ -2,19 +2,21 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/broker"
 )
 
 // restPause is how long to wait before looking again.
-const restPause = 100 * time.Millisecond
+const restPause = 50 * time.Millisecond
 
 // ends says where each partition of each topic ends.
 type ends map[string]map[int32]int64
@@ -58,6 +60,9 @@ func (a *Auditor) look(ctx context.Context) (found ends, moving string, err erro
 		if taken, err = a.adm.FetchOffsets(ctx, a.o.Group); err == nil {
 			err = taken.Error()
 		}
+		if errors.Is(err, kerr.GroupIDNotFound) {
+			err = nil // it has taken nothing
+		}
 		if err != nil {
 			return nil, "", fmt.Errorf("asking for the offsets of group %s: %w", a.o.Group, err)
 		}
@@ -92,7 +97,7 @@ func (a *Auditor) look(ctx context.Context) (found ends, moving string, err erro
 				}
 			}
 			if left > 0 {
-				return nil, fmt.Sprintf("%d records of %s[%d] from offset %d on are not taken yet", left, topic, p, from), nil
+				return nil, fmt.Sprintf("%d records of %s[%d] from offset %d on are not taken yet by group %s", left, topic, p, from, a.o.Group), nil
 			}
 		}
 	}

@@ -45,24 +45,17 @@ func (a *Auditor) compareStore(dir string) (err error) {
 			err = fmt.Errorf("the store of %s: %w", dir, e)
 		}
 	}()
-	return a.CompareStore(store, dir)
-}
-
-// CompareStore compares a store that is open with the changelog as the last
-// Advance read it. The Auditor must have been made with StateDirs. It is
-// called by Advance for each of them.
-func (a *Auditor) CompareStore(store *state.Store, name string) error {
 	partitions, err := store.Partitions()
 	if err != nil {
-		return fmt.Errorf("the store of %s: %w", name, err)
+		return fmt.Errorf("the store of %s: %w", dir, err)
 	}
 	for _, p := range partitions {
 		if int(p) >= len(a.stored) {
-			a.differs(Unexpected, a.o.Topics.Changelog, place{p, -1}, name, "a store of partition %d, which the changelog does not have", p)
+			a.differs(Unexpected, a.o.Topics.Changelog, place{p, -1}, dir, "a store of partition %d, which the changelog does not have", p)
 			continue
 		}
-		if err := a.comparePartition(store.Partition(p).Snapshot(), p, name); err != nil {
-			return fmt.Errorf("the store of %s, partition %d: %w", name, p, err)
+		if err := a.comparePartition(store.Partition(p).Snapshot(), p, dir); err != nil {
+			return fmt.Errorf("the store of %s, partition %d: %w", dir, p, err)
 		}
 	}
 	return nil

@@ -3,6 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,8 +22,10 @@ const (
 	GroupRuntime     = "Runtime"
 	GroupThresholds  = "Thresholds"
 	GroupValues      = "Values"
+	GroupSchemas     = "Schemas"
 	GroupCowrie      = "Cowrie"
 	GroupLogging     = "Logging"
+	GroupAdmin       = "Administration"
 )
 
 // Config holds the value of every setting, after [Set.Load] and
@@ -33,7 +38,9 @@ type Config struct {
 	Runtime     Runtime
 	Thresholds  attribution.Thresholds
 	Values      Values
+	Schemas     Schemas
 	Logging     Logging
+	Admin       Admin
 
 	prefix                  string
 	partitions, replication int
@@ -76,6 +83,12 @@ type Logging struct {
 	Format string // text, json or auto
 }
 
+// Admin is what a running process shows of itself.
+type Admin struct {
+	Listen       string // host:port of metrics, health and status; empty: none
+	OTLPEndpoint string // URL that traces go to; empty: none
+}
+
 // Declare declares every setting of handprint, bound to c. The numbers of a
 // sensor's adapter are declared by the command that has the adapter.
 func Declare(c *Config) *Set {
@@ -86,10 +99,38 @@ func Declare(c *Config) *Set {
 	declareRuntime(s, &c.Runtime)
 	declareThresholds(s, c)
 	declareValues(s, &c.Values)
+	declareSchemas(s, &c.Schemas)
 	s.Group(GroupLogging)
 	s.Text(&c.Logging.Level, "log-level", "info", OneOf("debug", "info", "warn", "error"), "Least level that is logged.")
 	s.Text(&c.Logging.Format, "log-format", "auto", OneOf("auto", "text", "json"), "How log lines look; auto is text on a terminal and JSON elsewhere.", Important(Low))
+	declareAdmin(s, &c.Admin)
 	return s
+}
+
+func declareAdmin(s *Set, a *Admin) {
+	s.Group(GroupAdmin)
+	s.Text(&a.Listen, "admin-listen", "",
+		Matching("empty, or host:port", func(t string) bool { return t == "" || !notListen(t) }),
+		"Address that serves metrics, health and status over HTTP, such as 127.0.0.1:9464; empty serves none. It has no access control.", Important(High))
+	s.Text(&a.OTLPEndpoint, "otlp-endpoint", "",
+		Matching("empty, or a URL that begins with http:// or https://", func(t string) bool { return t == "" || webURL(t) }),
+		"OpenTelemetry collector that gets a trace of every batch, such as http://localhost:4318; empty traces nothing.", Important(Low))
+}
+
+// notListen reports whether t is no address to listen on: a host, which may be
+// empty for every interface, and a port, which may be 0 for a free one.
+func notListen(t string) bool {
+	_, port, err := net.SplitHostPort(t)
+	if err != nil {
+		return true
+	}
+	n, err := strconv.Atoi(port)
+	return err != nil || n < 0 || n > 65535
+}
+
+func webURL(t string) bool {
+	u, err := url.Parse(t)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil
 }
 
 func declareApplication(s *Set, c *Config) {
@@ -224,6 +265,9 @@ func (c *Config) Finish(s *Set) error {
 	}
 	if err := t.Validate(); err != nil {
 		return errors.New(firstLine(err.Error()))
+	}
+	if err := c.Schemas.finish(s); err != nil {
+		return err
 	}
 	return c.Connection.finish(s)
 }

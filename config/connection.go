@@ -32,6 +32,8 @@ type Connection struct {
 	SASLUser      string
 	SASLPassword  string
 
+	OAuth OAuth // of the mechanism oauthbearer
+
 	saslPasswordFile string
 }
 
@@ -47,10 +49,11 @@ func declareConnection(s *Set, c *Connection) {
 	s.Path(&c.TLSKeyFile, "tls-key-file", "", Any[string](), "Key of the client certificate, as PEM.")
 	s.Text(&c.TLSServerName, "tls-server-name", "", Any[string](), "Name that the brokers' certificates must have, instead of the host's.", Important(Low))
 	s.Bool(&c.TLSSkipVerify, "tls-skip-verify", false, "Trust any certificate. For tests only.", Important(Low))
-	s.Text(&c.SASLMechanism, "sasl-mechanism", "none", OneOf("none", "plain", "scram-sha-256", "scram-sha-512"), "How to authenticate.")
+	s.Text(&c.SASLMechanism, "sasl-mechanism", "none", OneOf("none", "plain", "scram-sha-256", "scram-sha-512", "oauthbearer"), "How to authenticate.")
 	s.Text(&c.SASLUser, "sasl-user", "", Any[string](), "User to authenticate as.")
 	s.Text(&c.SASLPassword, "sasl-password", "", Any[string](), "Its password. As a flag other users of the machine can see it; prefer the file.", Secret(), Important(Low))
 	s.Path(&c.saslPasswordFile, "sasl-password-file", "", Any[string](), "File that holds the password.")
+	declareOAuth(s, &c.OAuth)
 }
 
 func notHostPort(s string) bool {
@@ -77,7 +80,10 @@ func (c *Connection) finish(s *Set) error {
 	if c.SASLMechanism == "none" {
 		c.SASLMechanism = ""
 	}
-	if c.SASLMechanism != "" && c.SASLUser == "" {
+	if err := c.OAuth.finish(s, c.SASLMechanism == oauthBearer); err != nil {
+		return err
+	}
+	if c.SASLMechanism != "" && c.SASLMechanism != oauthBearer && c.SASLUser == "" {
 		return s.Errorf("sasl-mechanism", "needs sasl-user and sasl-password-file")
 	}
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
@@ -91,7 +97,7 @@ func (c *Connection) finish(s *Set) error {
 func (c *Connection) ClientOpts() ([]kgo.Opt, error) {
 	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...), kgo.ClientID("handprint")}
 	if c.TLS || c.TLSCAFile != "" || c.TLSCertFile != "" {
-		t, err := c.tlsConfig()
+		t, err := c.tlsConfig("")
 		if err != nil {
 			return nil, err
 		}
@@ -107,28 +113,35 @@ func (c *Connection) ClientOpts() ([]kgo.Opt, error) {
 		m = scram.Auth{User: c.SASLUser, Pass: c.SASLPassword}.AsSha256Mechanism()
 	case "scram-sha-512":
 		m = scram.Auth{User: c.SASLUser, Pass: c.SASLPassword}.AsSha512Mechanism()
+	case oauthBearer:
+		var err error
+		if m, err = c.OAuth.mechanism(c); err != nil {
+			return nil, err
+		}
 	default:
 		return nil, fmt.Errorf("sasl-mechanism: unknown mechanism %s", c.SASLMechanism)
 	}
 	return append(opts, kgo.SASL(m)), nil
 }
 
-func (c *Connection) tlsConfig() (*tls.Config, error) {
+// tlsConfig makes a TLS configuration; prefix begins the names of its settings in
+// errors.
+func (c *Connection) tlsConfig(prefix string) (*tls.Config, error) {
 	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.TLSServerName, InsecureSkipVerify: c.TLSSkipVerify}
 	if c.TLSCAFile != "" {
 		pem, err := os.ReadFile(c.TLSCAFile)
 		if err != nil {
-			return nil, fmt.Errorf("tls-ca-file: %s cannot be read: %w", c.TLSCAFile, pathCause(err))
+			return nil, fmt.Errorf("%stls-ca-file: %s cannot be read: %w", prefix, c.TLSCAFile, pathCause(err))
 		}
 		t.RootCAs = x509.NewCertPool()
 		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls-ca-file: %s holds no PEM certificate", c.TLSCAFile)
+			return nil, fmt.Errorf("%stls-ca-file: %s holds no PEM certificate", prefix, c.TLSCAFile)
 		}
 	}
 	if c.TLSCertFile != "" {
 		cert, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("tls-cert-file: %s with tls-key-file %s: %w", c.TLSCertFile, c.TLSKeyFile, err)
+			return nil, fmt.Errorf("%stls-cert-file: %s with tls-key-file %s: %w", prefix, c.TLSCertFile, c.TLSKeyFile, err)
 		}
 		t.Certificates = []tls.Certificate{cert}
 	}

@@ -76,6 +76,12 @@ type Config struct {
 	HistoryKept int  // identity events remembered per identity; 0: the default
 	Partitions  int32
 	Counters    *Counters // may be shared by all tasks; nil: not counted
+
+	// Format is how events and rows are written; nil: JSON.
+	Format *schemas.Format
+	// Writers are the schemas of Avro input. What it does not know is a bad
+	// record, so whoever reads the input adds it first. Nil: JSON alone.
+	Writers *schemas.Writers
 }
 
 // The stages that dead letters name.
@@ -136,7 +142,7 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, task: task}
 	e.merger = attribution.NewMerger(&e.cfg.Thresholds)
-	e.decoder.MaxBytes = cfg.RecordLimit
+	e.decoder.MaxBytes, e.decoder.Writers = cfg.RecordLimit, cfg.Writers
 	if err := e.Reload(store); err != nil {
 		return nil, err
 	}
