@@ -14,6 +14,10 @@ FUZZTIME ?= 10s
 HISTORIES ?= 5000
 # Flags of go test: make test TESTFLAGS=-v
 TESTFLAGS ?=
+# make chaos: how many rounds, from which on, and the seed of input and faults.
+ROUNDS ?= 200
+FROM ?= 1
+SEED ?= 1
 # Flags of the benchmark, which `go run ./bench -h` lists: make bench BENCH='-n 2000000 -rounds 3'
 BENCH ?=
 
@@ -38,7 +42,9 @@ test: lint ## Run the linters, all tests, and thousands of random identity histo
 lint: ## Run gofmt, go vet and staticcheck.
 	@unformatted=$$(gofmt -l .); if [[ -n $$unformatted ]]; then echo "gofmt would change:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags integration,faults ./integration/... ./cmd/handprint
 	$(GO) tool staticcheck ./...
+	$(GO) tool staticcheck -tags integration,faults ./integration/... ./cmd/handprint
 
 .PHONY: race
 race: ## Run the tests of PACKAGES with the race detector.
@@ -55,6 +61,14 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 		echo "$${file%/*} $${func#func }"; \
 		$(GO) test "$${file%/*}" -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) </dev/null; \
 	done
+
+.PHONY: integration
+integration: ## Run the tests against a real Kafka cluster: in containers, as processes, or HANDPRINT_BROKERS.
+	$(GO) test -tags integration -count=1 -timeout 60m $(TESTFLAGS) ./integration/...
+
+.PHONY: chaos
+chaos: ## Hurt a real cluster at random for ROUNDS rounds, and audit after each; SEED says what happens.
+	$(GO) run ./integration/chaos -rounds $(ROUNDS) -from $(FROM) -seed $(SEED)
 
 .PHONY: bench
 bench: ## Measure the pipeline against a bare copy in transactions, a large merge, and single functions.
