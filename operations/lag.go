@@ -57,7 +57,7 @@ func MeasureLag(ctx context.Context, cl *kgo.Client, a *Application) (*Lag, erro
 	if err == nil {
 		err = committed.Error()
 	}
-	if err != nil {
+	if err != nil && !isNoGroup(err) {
 		return nil, fmt.Errorf("asking for the offsets of group %s: %w", a.ID, err)
 	}
 	topics := append(a.read(0), a.Names.Changelog)
