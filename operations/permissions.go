@@ -107,6 +107,10 @@ func (d *doctor) transactions(now func() time.Time) {
 	}
 }
 
+// quickly is how soon a client may ask again where a topic is. It goes away
+// after one record, and has no brokers to spare.
+const quickly = 100 * time.Millisecond
+
 var errNoHealth = errors.New("no health topic")
 
 // abortedRecord aborts a transaction of one record and returns the timestamp of
@@ -122,7 +126,7 @@ func (d *doctor) abortedRecord() (time.Time, error) {
 	}
 	ctx, cancel := context.WithTimeout(d.ctx, 10*time.Second)
 	defer cancel()
-	cl, err := kgo.NewClient(append(d.cl.Opts(), kgo.TransactionalID(d.app.ID+"-doctor"), kgo.TransactionTimeout(10*time.Second), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	cl, err := kgo.NewClient(append(d.cl.Opts(), kgo.TransactionalID(d.app.ID+"-doctor"), kgo.TransactionTimeout(10*time.Second), kgo.MetadataMinAge(quickly), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -147,7 +151,7 @@ func (d *doctor) abortedRecord() (time.Time, error) {
 func (d *doctor) marker(ctx context.Context, topic string, offset int64) time.Time {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	cl, err := kgo.NewClient(append(d.cl.Opts(), kgo.KeepControlRecords(),
+	cl, err := kgo.NewClient(append(d.cl.Opts(), kgo.KeepControlRecords(), kgo.MetadataMinAge(quickly),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(offset)}}))...)
 	if err != nil {
 		return time.Time{}

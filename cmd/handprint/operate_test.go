@@ -57,8 +57,7 @@ func startRun(t *testing.T, environ []string, dir string) running {
 	return r
 }
 
-// awaitRows returns when the state topic has a row behind the offset from, and
-// the offset behind it.
+// awaitRows waits until the state topic has as many rows and returns their keys.
 func awaitRows(t *testing.T, e *broker.Embedded, count int) []string {
 	t.Helper()
 	cl, err := kgo.NewClient(append(e.ClientOpts(), kgo.ConsumeTopics("attribution.state"),
@@ -86,9 +85,17 @@ func TestResetBeginsAgain(t *testing.T) {
 	first := startRun(t, environ, dir)
 	awaitRows(t, e, 1)
 
-	r := handprint(deadline(t), "", environ, "lag", "--json")
+	// The second worker may still be joining.
 	var lag operations.Lag
-	if err := json.Unmarshal([]byte(r.out), &lag); err != nil || lag.Total != 0 || lag.Unowned != 0 || len(lag.Tasks) != 2 || lag.State != "Stable" {
+	r := result{}
+	for ctx := deadline(t); ctx.Err() == nil && (lag.State != "Stable" || lag.Total != 0); {
+		r = handprint(ctx, "", environ, "lag", "--json")
+		lag = operations.Lag{}
+		if err := json.Unmarshal([]byte(r.out), &lag); err != nil {
+			t.Fatalf("%+v: %v", r, err)
+		}
+	}
+	if lag.Total != 0 || lag.Unowned != 0 || len(lag.Tasks) != 2 || lag.State != "Stable" {
 		t.Errorf("lag while it runs: %+v", r)
 	}
 	if r := handprint(deadline(t), "", environ, "reset", "--execute"); r.code != exitFailure || !strings.Contains(r.err, "the application runs") {
@@ -127,6 +134,7 @@ func TestResetBeginsAgain(t *testing.T) {
 		t.Errorf("the store is still there: %v", err)
 	}
 	r = handprint(deadline(t), "", environ, "lag", "--json")
+	lag = operations.Lag{}
 	if err := json.Unmarshal([]byte(r.out), &lag); err != nil || lag.Total != 0 || lag.Unowned != 2 {
 		t.Errorf("lag after a reset to the future: %+v", r)
 	}
