@@ -89,9 +89,21 @@ cover: ## Write the coverage of all tests to out/cover.html.
 	$(GO) tool cover -html=out/cover.out -o out/cover.html
 	@$(GO) tool cover -func=out/cover.out | tail -n 1
 
+.PHONY: image
+image: ## Build the container image handprint:local from a binary built here; BASE=... for another base than scratch.
+	@mkdir -p out/image/state
+	CGO_ENABLED=0 $(GO) build -trimpath -o out/image/handprint ./cmd/handprint
+	@cp deploy/image/Dockerfile out/image/ && { cp /etc/ssl/certs/ca-certificates.crt out/image/ 2>/dev/null || : >out/image/ca-certificates.crt; }
+	docker build -q $(if $(BASE),--build-arg BASE=$(BASE)) -t handprint:local out/image
+
+.PHONY: compose-check
+compose-check: image ## Check docker-compose.yml and start what it can of it, the broker from HANDPRINT_KAFKA_IMAGE.
+	deploy/compose-check
+
 .PHONY: docs
-docs: ## Write docs/configuration.md and docs/asyncapi.yaml anew from the code.
+docs: ## Write docs/configuration.md, docs/asyncapi.yaml and docs/metrics.md anew from what the code declares.
 	$(GO) generate ./cmd/handprint
+	$(GO) test ./metrics -run ThePageIsCurrent -update
 
 .PHONY: check-docs
 check-docs: ## Check that generated documents are fresh and that links between documents lead somewhere.
