@@ -19,7 +19,7 @@ BENCH ?=
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/handprint.
@@ -76,18 +76,43 @@ cover: ## Write the coverage of all tests to out/cover.html.
 	@$(GO) tool cover -func=out/cover.out | tail -n 1
 
 .PHONY: docs
-docs: ## Write docs/configuration.md anew from the declarations of the settings.
+docs: ## Write docs/configuration.md and docs/asyncapi.yaml anew from the code.
 	$(GO) generate ./cmd/handprint
 
 .PHONY: check-docs
-check-docs: ## Check that docs/configuration.md is fresh and that links between documents lead somewhere.
+check-docs: ## Check that generated documents are fresh and that links between documents lead somewhere.
 	@$(GO) run ./cmd/handprint reference | diff -u docs/configuration.md - || { echo "docs/configuration.md is out of date: make docs"; exit 1; }
+	@$(GO) run ./cmd/handprint schemas asyncapi | diff -u docs/asyncapi.yaml - || { echo "docs/asyncapi.yaml is out of date: make docs"; exit 1; }
 	@failed=0; \
-	for page in $$(find . -name '*.md' -not -path './.git/*'); do \
+	for page in $$(find . -name '*.md' -not -path './.git/*' -not -path '*/node_modules/*'); do \
 		while read -r link; do \
 			[[ -e $$(dirname "$$page")/$$link ]] || { echo "$$page: no such file: $$link"; failed=1; }; \
 		done < <(grep -oE '\]\([^)# ]+' "$$page" | cut -c3- | grep -v '^[a-z]*:' || true); \
 	done; exit $$failed
+
+.PHONY: connect-check
+connect-check: build ## Let a real Kafka Connect worker copy the topics, and compare. Needs Java and Maven.
+	@$(GO) run ./integration/connect
+
+# A virtual environment of Python with what check.py needs.
+out/fastavro/ready: integration/fastavro/requirements.txt
+	@rm -rf out/fastavro && python3 -m venv out/fastavro
+	@out/fastavro/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: fastavro-check
+fastavro-check: build out/fastavro/ready ## Let fastavro read what handprint writes, and write what it reads. Needs Java, Maven and Python.
+	@$(GO) run ./integration/fastavro -python out/fastavro/bin/python
+
+.PHONY: fastavro-fixtures
+fastavro-fixtures: out/fastavro/ready ## Have fastavro write anew the records that the tests of schemas read. Needs Python.
+	@mkdir -p schemas/testdata/fastavro
+	@out/fastavro/bin/python integration/fastavro/check.py fixtures schemas/avsc >schemas/testdata/fastavro/records.ndjson
+
+.PHONY: asyncapi-check
+asyncapi-check: ## Let AsyncAPI's own parser check docs/asyncapi.yaml. Needs Node.js and npm.
+	@cd integration/asyncapi && npm ci --silent --no-audit --no-fund
+	@node integration/asyncapi/check.mjs docs/asyncapi.yaml
 
 .PHONY: clean
 clean: ## Remove what was made.
