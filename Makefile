@@ -90,6 +90,12 @@ check-docs: ## Check that generated documents are fresh and that links between d
 		done < <(grep -oE '\]\([^)# ]+' "$$page" | cut -c3- | grep -v '^[a-z]*:' || true); \
 	done; exit $$failed
 
+# What of these tests needs a registry runs against a real one here, and against
+# one inside the process in make test.
+.PHONY: registry-check
+registry-check: ## Run the tests of schemas against a real registry (HANDPRINT_REGISTRY, or one that is started). Needs Java and Maven.
+	@$(GO) run ./integration/registry/with $(GO) test -count=1 -v -run 'Registry' ./schemas/registry ./cmd/handprint
+
 .PHONY: connect-check
 connect-check: build ## Let a real Kafka Connect worker copy the topics, and compare. Needs Java and Maven.
 	@$(GO) run ./integration/connect
