@@ -23,7 +23,7 @@ BENCH ?=
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/handprint.
@@ -116,9 +116,30 @@ check-docs: ## Check that generated documents are fresh and that links between d
 		done < <(grep -oE '\]\([^)# ]+' "$$page" | cut -c3- | grep -v '^[a-z]*:' || true); \
 	done; exit $$failed
 
+# What of these tests needs a registry runs against a real one here, and against
+# one inside the process in make test.
+.PHONY: registry-check
+registry-check: ## Run the tests of schemas against a real registry (HANDPRINT_REGISTRY, or one that is started). Needs Java and Maven.
+	@$(GO) run ./integration/registry/with $(GO) test -count=1 -v -run 'Registry' ./schemas/registry ./cmd/handprint
+
 .PHONY: connect-check
 connect-check: build ## Let a real Kafka Connect worker copy the topics, and compare. Needs Java and Maven.
 	@$(GO) run ./integration/connect
+
+# A virtual environment of Python with what check.py needs.
+out/fastavro/ready: integration/fastavro/requirements.txt
+	@rm -rf out/fastavro && python3 -m venv out/fastavro
+	@out/fastavro/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: fastavro-check
+fastavro-check: build out/fastavro/ready ## Let fastavro read what handprint writes, and write what it reads. Needs Java, Maven and Python.
+	@$(GO) run ./integration/fastavro -python out/fastavro/bin/python
+
+.PHONY: fastavro-fixtures
+fastavro-fixtures: out/fastavro/ready ## Have fastavro write anew the records that the tests of schemas read. Needs Python.
+	@mkdir -p schemas/testdata/fastavro
+	@out/fastavro/bin/python integration/fastavro/check.py fixtures schemas/avsc >schemas/testdata/fastavro/records.ndjson
 
 .PHONY: asyncapi-check
 asyncapi-check: ## Let AsyncAPI's own parser check docs/asyncapi.yaml. Needs Node.js and npm.

@@ -42,7 +42,7 @@ type app struct {
 	rest       *topology.Rest
 	client     *kgo.Client
 	broker     *broker.Embedded
-	avro       *avroTopics // nil: JSON
+	avro       *avroTopics                        // nil: JSON
 	produced   map[processor.TopicPartition]int64 // ends of the outputs
 
 	mu       sync.Mutex

@@ -36,7 +36,7 @@ func (p *Pipeline) Fill(ctx context.Context) (err error) {
 	if err := p.abort(ctx); err != nil {
 		return err
 	}
-	stop, err := p.start()
+	stop, err := p.Start()
 	if err != nil {
 		return err
 	}
@@ -88,12 +88,12 @@ func (p *Pipeline) observe(ctx context.Context) ([]string, error) {
 		records = append(records, &kgo.Record{Topic: p.Names.Observations, Key: []byte(attacker), Value: fmt.Appendf(nil,
 			`{"attacker_uuid":%q,"primitive":"lab.odd_value","value":%s,"evidence_ref":"odd","ts":%d}`, attacker, value, 1_700_000_000+i)})
 	}
-	if err := p.send(ctx, records...); err != nil {
+	if err := p.Send(ctx, records...); err != nil {
 		return nil, err
 	}
 	names := slices.Sorted(maps.Keys(attackers))
 	err = p.untilRows(ctx, func(rows map[string]bool) bool {
-		return !slices.ContainsFunc(names, func(a string) bool { return !has(rows, stub(a)) })
+		return !slices.ContainsFunc(names, func(a string) bool { return !has(rows, Stub(a)) })
 	})
 	return names, err
 }
@@ -103,7 +103,7 @@ func (p *Pipeline) observe(ctx context.Context) ([]string, error) {
 func (p *Pipeline) regroup(ctx context.Context, attackers []string) error {
 	stubs := make([]string, 0, len(attackers))
 	for _, a := range attackers {
-		stubs = append(stubs, stub(a))
+		stubs = append(stubs, Stub(a))
 	}
 	const formed = "11111111-2222-4333-8444-555555555555"
 	events := []attribution.IdentityEvent{
@@ -128,8 +128,8 @@ func (p *Pipeline) regroup(ctx context.Context, attackers []string) error {
 	return p.untilRows(ctx, func(rows map[string]bool) bool { return has(rows, stubs[1]) })
 }
 
-// stub is the identity that an attacker is by itself.
-func stub(attacker string) string { return attribution.Stub([]byte(attacker)).String() }
+// Stub is the identity that an attacker is by itself.
+func Stub(attacker string) string { return attribution.Stub([]byte(attacker)).String() }
 
 // has tells whether an identity has a row.
 func has(rows map[string]bool, identity string) bool {
@@ -146,10 +146,11 @@ func (p *Pipeline) sendEvents(ctx context.Context, events ...attribution.Identit
 	for _, e := range events {
 		records = append(records, &kgo.Record{Topic: p.Names.IdentityEvents, Key: []byte(e.Identity), Value: schemas.AppendIdentityEvent(nil, &e)})
 	}
-	return p.send(ctx, records...)
+	return p.Send(ctx, records...)
 }
 
-func (p *Pipeline) send(ctx context.Context, records ...*kgo.Record) error {
+// Send produces records, and waits until they are acknowledged.
+func (p *Pipeline) Send(ctx context.Context, records ...*kgo.Record) error {
 	if err := p.client.ProduceSync(ctx, records...).FirstErr(); err != nil {
 		return fmt.Errorf("producing to %s: %w", records[0].Topic, err)
 	}
