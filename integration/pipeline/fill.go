@@ -22,6 +22,10 @@ import (
 // records may see it.
 const Aborted = `{"aborted":"somebody else's transaction that was given up"}`
 
+// AbortedRecords is how many of them Fill puts into each output topic: one in
+// every partition, three times.
+const AbortedRecords = 3 * partitions
+
 // odd are values of an unregistered primitive, one attacker each: every type
 // of JSON, text that copies tend to damage, numbers that few hold exactly.
 var odd = []string{
