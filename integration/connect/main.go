@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"handprint/integration/connect/upsert"
-	"handprint/integration/lab"
 	"handprint/integration/pipeline"
+	"handprint/integration/services"
 )
 
 func main() {
@@ -59,19 +59,19 @@ func check(ctx context.Context, binary string, formats []string, keep bool) (err
 	if binary, err = filepath.Abs(binary); err != nil {
 		return err
 	}
-	lab, err := lab.Start(ctx, dir, slices.Contains(formats, "avro"))
+	running, err := services.Start(ctx, dir, slices.Contains(formats, "avro"))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lab.Close()) }()
-	decoder, err := upsert.NewDecoder(lab.Registry)
+	defer func() { err = errors.Join(err, running.Close()) }()
+	decoder, err := upsert.NewDecoder(running.Registry)
 	if err != nil {
 		return err
 	}
 	filled := make([]*pipeline.Pipeline, len(formats))
 	for i, format := range formats {
-		p, err := pipeline.New(ctx, pipeline.Options{Binary: binary, Brokers: lab.Brokers, Replication: lab.Replication,
-			Format: format, Registry: lab.Registry, Dir: filepath.Join(dir, format)})
+		p, err := pipeline.New(ctx, pipeline.Options{Binary: binary, Brokers: running.Brokers, Replication: running.Replication,
+			Format: format, Registry: running.Registry, Dir: filepath.Join(dir, format)})
 		if err != nil {
 			return err
 		}
