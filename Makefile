@@ -81,11 +81,12 @@ bench-scale: ## Measure at 10 thousand to 5 million identities and with 1, 2, 4 
 	$(GO) run ./bench/scale
 
 # What bench-release compares with: make bench-release SINCE=v0.2.0
-SINCE ?= $$(git describe --tags --abbrev=0)
+SINCE ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
 
 .PHONY: bench-release
 bench-release: ## Compare the benchmarks of single functions with those of the last release (SINCE), with benchstat.
 	@mkdir -p out
+	@[[ -n "$(SINCE)" ]] || { echo "There is no release yet: name a commit with SINCE=..."; exit 1; }
 	@since=$(SINCE); tree=$$(mktemp -d); trap 'git worktree remove --force "$$tree"' EXIT; git worktree add -q --detach "$$tree" "$$since"; \
 	(cd "$$tree" && $(GO) test -run '^$$' -bench . -benchmem -count 6 $(PACKAGES)) > out/bench-release.txt; \
 	$(GO) test -run '^$$' -bench . -benchmem -count 6 $(PACKAGES) > out/bench-now.txt; \
