@@ -14,6 +14,10 @@ FUZZTIME ?= 10s
 HISTORIES ?= 5000
 # Flags of go test: make test TESTFLAGS=-v
 TESTFLAGS ?=
+# make chaos: how many rounds, from which on, and the seed of input and faults.
+ROUNDS ?= 200
+FROM ?= 1
+SEED ?= 1
 # Flags of the benchmark, which `go run ./bench -h` lists: make bench BENCH='-n 2000000 -rounds 3'
 BENCH ?=
 
@@ -38,7 +42,9 @@ test: lint ## Run the linters, all tests, and thousands of random identity histo
 lint: ## Run gofmt, go vet and staticcheck.
 	@unformatted=$$(gofmt -l .); if [[ -n $$unformatted ]]; then echo "gofmt would change:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags integration,faults ./integration/... ./cmd/handprint
 	$(GO) tool staticcheck ./...
+	$(GO) tool staticcheck -tags integration,faults ./integration/... ./cmd/handprint
 
 .PHONY: race
 race: ## Run the tests of PACKAGES with the race detector.
@@ -55,6 +61,14 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 		echo "$${file%/*} $${func#func }"; \
 		$(GO) test "$${file%/*}" -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) </dev/null; \
 	done
+
+.PHONY: integration
+integration: ## Run the tests against a real Kafka cluster: in containers, as processes, or HANDPRINT_BROKERS.
+	$(GO) test -tags integration -count=1 -timeout 60m $(TESTFLAGS) ./integration/...
+
+.PHONY: chaos
+chaos: ## Hurt a real cluster at random for ROUNDS rounds, and audit after each; SEED says what happens.
+	$(GO) run ./integration/chaos -rounds $(ROUNDS) -from $(FROM) -seed $(SEED)
 
 .PHONY: bench
 bench: ## Measure the pipeline against a bare copy in transactions, a large merge, and single functions.
@@ -106,18 +120,28 @@ cover: ## Write the coverage of all tests to out/cover.html.
 	@$(GO) tool cover -func=out/cover.out | tail -n 1
 
 .PHONY: docs
-docs: ## Write docs/configuration.md anew from the declarations of the settings.
+docs: ## Write docs/configuration.md and docs/asyncapi.yaml anew from the code.
 	$(GO) generate ./cmd/handprint
 
 .PHONY: check-docs
-check-docs: ## Check that docs/configuration.md is fresh and that links between documents lead somewhere.
+check-docs: ## Check that generated documents are fresh and that links between documents lead somewhere.
 	@$(GO) run ./cmd/handprint reference | diff -u docs/configuration.md - || { echo "docs/configuration.md is out of date: make docs"; exit 1; }
+	@$(GO) run ./cmd/handprint schemas asyncapi | diff -u docs/asyncapi.yaml - || { echo "docs/asyncapi.yaml is out of date: make docs"; exit 1; }
 	@failed=0; \
-	for page in $$(find . -name '*.md' -not -path './.git/*'); do \
+	for page in $$(find . -name '*.md' -not -path './.git/*' -not -path '*/node_modules/*'); do \
 		while read -r link; do \
 			[[ -e $$(dirname "$$page")/$$link ]] || { echo "$$page: no such file: $$link"; failed=1; }; \
 		done < <(grep -oE '\]\([^)# ]+' "$$page" | cut -c3- | grep -v '^[a-z]*:' || true); \
 	done; exit $$failed
+
+.PHONY: connect-check
+connect-check: build ## Let a real Kafka Connect worker copy the topics, and compare. Needs Java and Maven.
+	@$(GO) run ./integration/connect
+
+.PHONY: asyncapi-check
+asyncapi-check: ## Let AsyncAPI's own parser check docs/asyncapi.yaml. Needs Node.js and npm.
+	@cd integration/asyncapi && npm ci --silent --no-audit --no-fund
+	@node integration/asyncapi/check.mjs docs/asyncapi.yaml
 
 .PHONY: clean
 clean: ## Remove what was made.

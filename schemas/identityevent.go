@@ -21,6 +21,16 @@ var eventTypes = [...]struct {
 	{"identity.unmerged", attribution.Unmerged},
 }
 
+// EventTypes are the types of identity events, by the names that records have
+// for them.
+func EventTypes() []string {
+	var names []string
+	for _, t := range eventTypes {
+		names = append(names, t.name)
+	}
+	return names
+}
+
 // eventFields are the members of an identity event that are looked at.
 type eventFields struct {
 	typ, identity, winner, loser, attacker field

@@ -52,7 +52,7 @@ the ids that the registry gives them. Doing it again changes nothing.`,
 	for _, c := range []*cobra.Command{check, register} {
 		c.Flags().BoolVar(&asJSON, "json", false, "Print JSON.")
 	}
-	cmd.AddCommand(register, check, show)
+	cmd.AddCommand(register, check, show, a.asyncapiCommand())
 	return cmd
 }
 

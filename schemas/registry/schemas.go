@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/twmb/franz-go/pkg/sr"
 
@@ -98,7 +99,7 @@ func (c *Client) Format(ctx context.Context, subjects map[schemas.Contract]strin
 		}
 		err := c.retry(ctx, func(ctx context.Context) (err error) {
 			if register {
-				ids[contract], err = c.Register(ctx, subject, contract)
+				ids[contract], err = c.registerTogether(ctx, subject, contract)
 			} else {
 				ids[contract], err = c.Lookup(ctx, subject, contract)
 			}
@@ -109,6 +110,21 @@ func (c *Client) Format(ctx context.Context, subjects map[schemas.Contract]strin
 		}
 	}
 	return schemas.AvroFormat(ids), nil
+}
+
+// registerTogether is Register among others who register the same schema at the
+// same moment: a registry may answer all but the first of them that the subject
+// exists, which a look then shows to be all that was wanted. An incompatible
+// schema is not found, and stays refused.
+func (c *Client) registerTogether(ctx context.Context, subject string, contract schemas.Contract) (uint32, error) {
+	id, err := c.Register(ctx, subject, contract)
+	var refused *RefusedError
+	if errors.As(err, &refused) && refused.Status == http.StatusConflict {
+		if there, looked := c.Lookup(ctx, subject, contract); looked == nil {
+			return there, nil
+		}
+	}
+	return id, err
 }
 
 // Await makes the schema known by which a record was written: Writers then reads
