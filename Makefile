@@ -76,6 +76,36 @@ bench: ## Measure the pipeline against a bare copy in transactions, a large merg
 	$(GO) run ./bench/merge
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
+# Flags of the long benchmark: make bench-peers PEERS='-n 4000000 -rounds 5'
+PEERS ?= -n 1000000 -rounds 3
+
+.PHONY: bench-peers
+bench-peers: ## Measure handprint against Kafka Streams and others, on a real broker. Needs Java, Maven, Python.
+	$(GO) run ./bench -real -contenders handprint,streams,group,python,copy,copy2 -hold 20s -warm 15s -restarts $(PEERS)
+
+.PHONY: peers-vectors
+peers-vectors: ## Run the merge vectors through every peer. Needs Java, Maven, Python.
+	$(GO) run ./bench/peers/group -vectors testdata/vectors/merge.jsonl
+	python3 bench/peers/python/vectors.py testdata/vectors/merge.jsonl
+	cd bench/peers/kafkastreams && mvn -q -B package dependency:copy-dependencies -DoutputDirectory=target/lib
+	java -cp 'bench/peers/kafkastreams/target/peer-kafkastreams-1.jar:bench/peers/kafkastreams/target/lib/*' handprint.peer.Vectors testdata/vectors/merge.jsonl
+
+.PHONY: bench-scale
+bench-scale: ## Measure at 10 thousand to 5 million identities and with 1, 2, 4 threads; draw docs/scale.svg.
+	$(GO) run ./bench/scale
+
+# What bench-release compares with: make bench-release SINCE=v0.2.0
+SINCE ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
+
+.PHONY: bench-release
+bench-release: ## Compare the benchmarks of single functions with those of the last release (SINCE), with benchstat.
+	@mkdir -p out
+	@[[ -n "$(SINCE)" ]] || { echo "There is no release yet: name a commit with SINCE=..."; exit 1; }
+	@since=$(SINCE); tree=$$(mktemp -d); trap 'git worktree remove --force "$$tree"' EXIT; git worktree add -q --detach "$$tree" "$$since"; \
+	(cd "$$tree" && $(GO) test -run '^$$' -bench . -benchmem -count 6 $(PACKAGES)) > out/bench-release.txt; \
+	$(GO) test -run '^$$' -bench . -benchmem -count 6 $(PACKAGES) > out/bench-now.txt; \
+	$(GO) run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da out/bench-release.txt out/bench-now.txt
+
 .PHONY: profile
 profile: ## Take CPU and allocation profiles of the pipeline into out/profiles.
 	@mkdir -p out/profiles
