@@ -97,7 +97,7 @@ func (w *worker) close(crashed bool) {
 			t.cancel()
 		}
 	}
-	if crashed {
+	if w.crashed = crashed; crashed {
 		w.kill()
 	}
 	w.session.AllowRebalance()
