@@ -60,7 +60,11 @@ func BenchmarkTask(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
-				if err := tx.Commit(state.Checkpoint{Offset: offset}); err != nil {
+				tx.Hold(state.Checkpoint{Offset: offset})
+				if tx.HeldBytes() < 48<<20 {
+					return
+				}
+				if err := tx.WriteHeld(); err != nil {
 					b.Fatal(err)
 				}
 			}

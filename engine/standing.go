@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"fmt"
 
 	"handprint/attribution"
@@ -117,38 +116,47 @@ func (s *standings) stub(identity []byte) *standing {
 }
 
 // stubRow reads the row of a stub into e.row, unless it is known not to be
-// there. The first row of an attacker that is not there may be chance; at the
-// second it is worth to see which ones are.
+// there. The first row of an attacker that is asked for may be the only one; at
+// the second it is worth to see which ones there are. From then on each is read
+// by itself: a session has a part of them, and a read of all costs as much as
+// twenty.
 func (e *Engine) stubRow(at *standing, primitive []byte) (found bool, err error) {
-	place, known := e.standings.place(primitive)
-	if known && at.whole && !at.has(place) {
-		e.noRow()
-		return false, nil
+	if at.whole {
+		if place, known := e.standings.place(primitive); known && !at.has(place) {
+			e.noRow()
+			return false, nil
+		}
+		return e.loadRowBy(e.store.Get, at.stub[:], primitive)
 	}
-	found, err = e.loadRow(at.stub[:], primitive)
-	if err != nil || found {
-		at.asked = true
+	if found, err = e.loadRow(at.stub[:], primitive); err != nil {
 		return found, err
 	}
-	if at.asked && !at.whole {
+	if at.asked {
 		err = e.seeRows(at)
 	}
 	at.asked = true
-	return false, err
+	return found, err
 }
 
-// seeRows notes which rows of a stub are there.
+// seeRows notes which rows of a stub are there. A store that reads near keys
+// together has all of them in memory.
 func (e *Engine) seeRows(at *standing) error {
-	prefix := idKey(nil, kindRow, at.stub[:])
+	key := idKey(nil, kindRow, at.stub[:])
+	n := len(key)
+	get := e.store.Get
+	if near, ok := e.store.(nearStore); ok {
+		get = func(key []byte) ([]byte, error) { return near.GetNear(key, n) }
+	}
 	at.rows = [4]uint64{}
-	err := e.store.Scan(prefix, nil, func(key, _ []byte) bool {
-		if place, ok := e.standings.place(bytes.TrimSuffix(key[len(prefix):], []byte{0})); ok {
+	for name, place := range e.standings.places {
+		key = append(append(key[:n], name...), 0)
+		b, err := get(key)
+		if err != nil {
+			return fmt.Errorf("reading the rows of %s: %w", at.stub, err)
+		}
+		if b != nil {
 			at.add(place)
 		}
-		return true
-	})
-	if err != nil {
-		return fmt.Errorf("reading the rows of %s: %w", at.stub, err)
 	}
 	at.whole = true
 	return nil

@@ -33,14 +33,18 @@ func isLarge(v attribution.Value) bool { return len(v) > 0 && v[0] == largeMark 
 
 // loadRow reads the row into e.row. Its slices are valid until the next call.
 func (e *Engine) loadRow(identity, primitive []byte) (found bool, err error) {
-	e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
-	var b []byte
 	if near, ok := e.store.(nearStore); ok {
 		// A session has many primitives of one identity.
-		b, err = near.GetNear(e.keys.row, len(e.keys.row)-len(primitive)-1)
-	} else {
-		b, err = e.store.Get(e.keys.row)
+		return e.loadRowBy(func(key []byte) ([]byte, error) {
+			return near.GetNear(key, len(key)-len(primitive)-1)
+		}, identity, primitive)
 	}
+	return e.loadRowBy(e.store.Get, identity, primitive)
+}
+
+func (e *Engine) loadRowBy(get func(key []byte) ([]byte, error), identity, primitive []byte) (found bool, err error) {
+	e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
+	b, err := get(e.keys.row)
 	if err != nil {
 		return false, fmt.Errorf("reading row %s of %s: %w", primitive, identity, err)
 	}
