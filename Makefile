@@ -18,6 +18,8 @@ TESTFLAGS ?=
 ROUNDS ?= 200
 FROM ?= 1
 SEED ?= 1
+# Flags of make scale, which `go run ./integration/scale -h` lists.
+SCALE ?=
 # Flags of the benchmark, which `go run ./bench -h` lists: make bench BENCH='-n 2000000 -rounds 3'
 BENCH ?=
 
@@ -69,6 +71,10 @@ integration: ## Run the tests against a real Kafka cluster: in containers, as pr
 .PHONY: chaos
 chaos: ## Hurt a real cluster at random for ROUNDS rounds, and audit after each; SEED says what happens.
 	$(GO) run ./integration/chaos -rounds $(ROUNDS) -from $(FROM) -seed $(SEED)
+
+.PHONY: scale
+scale: ## Show that four instances come to the same rows as one, and what 5 million rows take; SCALE has flags.
+	$(GO) run ./integration/scale $(SCALE)
 
 .PHONY: bench
 bench: ## Measure the pipeline against a bare copy in transactions, a large merge, and single functions.

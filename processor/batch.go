@@ -336,7 +336,14 @@ func (b *batch) commit(ctx context.Context) error {
 	// A join that began with the batch in hand is about to end, as its
 	// callbacks wait for the batch.
 	b.w.ownership.balancer.awaitJoined(ctx, b.w.cfg.TransactionTimeout/2)
-	committed, err := b.session.End(kgo.PreTxnCommitFnContext(ctx, b.checkOffsets), kgo.TryCommit)
+	check := func(req *kmsg.TxnOffsetCommitRequest) error {
+		if err := b.checkOffsets(req); err != nil {
+			return err
+		}
+		b.awaitPrior(ctx, req)
+		return nil
+	}
+	committed, err := b.session.End(kgo.PreTxnCommitFnContext(ctx, check), kgo.TryCommit)
 	if crash := b.crash.Load(); crash != nil {
 		return crash
 	}

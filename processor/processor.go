@@ -26,6 +26,9 @@ type Processor struct {
 	side     *kgo.Client         // for what is outside of transactions, while Run runs
 	restores *semaphore.Weighted // bounds the restores that run at the same time
 	once     sync.Once
+	// transactionV2 says that the brokers have version 2 of transactions; set
+	// before the workers start.
+	transactionV2 bool
 }
 
 // restoresAtOnce bounds memory and load while many tasks restore.

@@ -108,7 +108,7 @@ func (p *Processor) warnOldBroker(ctx context.Context, client *kgo.Client) {
 		p.log.Warn("cannot tell whether the brokers have transaction version 2", "error", err)
 		return
 	}
-	if !transactionV2(resp) {
+	if p.transactionV2 = transactionV2(resp); !p.transactionV2 {
 		p.log.Warn("EXACTLY-ONCE IS NOT SAFE ON THESE BROKERS: they lack transaction version 2 (Kafka 4.0, KIP-890), " +
 			"so a delayed message can end the wrong transaction; upgrade, or set the feature transaction.version to 2")
 	}

@@ -39,6 +39,7 @@ func newLink(p *Proxy, client, broker net.Conn) *link {
 func (l *link) cut() {
 	l.end.Do(func() {
 		close(l.ended)
+		reset(l.client)
 		l.client.Close()
 		l.broker.Close()
 	})

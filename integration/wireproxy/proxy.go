@@ -139,10 +139,12 @@ func (p *Proxy) serve(client net.Conn) {
 	unwelcome := p.shut || p.closed
 	p.mu.Unlock()
 	if unwelcome {
+		reset(client)
 		return
 	}
 	broker, err := net.DialTimeout("tcp", p.upstream(), dialTimeout)
 	if err != nil {
+		reset(client)
 		return
 	}
 	defer broker.Close()
@@ -164,4 +166,13 @@ func (p *Proxy) serve(client net.Conn) {
 	l.requests()
 	l.cut()
 	answers.Wait()
+}
+
+// reset makes the end of a connection that leads nowhere look like a broker
+// that does not run, rather than one that hung up on purpose: clients take an
+// end without a word for a broker that wants TLS.
+func reset(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // at worst the client sees the other end
+	}
 }

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/attribution"
+	"handprint/integration/instance"
+	"handprint/integration/lab"
+)
+
+// manyRows makes an instance hold many rows in bounded memory, and starts it
+// again with its state kept, and with its state deleted.
+func manyRows(ctx context.Context, l *lab.Lab, o *options) error {
+	app, err := open(ctx, l, o, "rows")
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+	if err := feedRows(ctx, app, o.rows); err != nil {
+		return err
+	}
+	c := app.Config(0)
+	c.Binary = l.Binaries.Plain
+	c.Env = append(c.Env, fmt.Sprintf("GOMEMLIMIT=%dMiB", o.memory*900/1024))
+	measure := func(what string, records func(tail int64) int64) error {
+		since := fileSize(c.LogFile())
+		began := time.Now()
+		i, err := app.StartAs(c, 0)
+		if err != nil {
+			return err
+		}
+		restored, err := awaitTasks(ctx, i, c.LogFile(), since, o.partitions)
+		if err != nil {
+			return err
+		}
+		running := time.Since(began)
+		if err := app.Rest(ctx); err != nil {
+			return err
+		}
+		took := time.Since(began)
+		peak, err := peakMemory(i.Pid())
+		if err != nil {
+			return err
+		}
+		if n := records(restored); n > 0 && n == restored {
+			took = running
+		}
+		n := records(restored)
+		fmt.Printf("%s: %d records in %.1f s, %.0f records/s; peak of resident memory %d MiB of %d\n",
+			what, n, took.Seconds(), float64(n)/took.Seconds(), peak>>20, o.memory)
+		if peak>>20 > o.memory {
+			return fmt.Errorf("an instance with %d rows took %d MiB, allowed are %d", o.rows, peak>>20, o.memory)
+		}
+		i.Kill()
+		return nil
+	}
+	restored := func(n int64) int64 { return n }
+	if err := measure(fmt.Sprintf("%d rows made", o.rows), func(int64) int64 { return int64(o.rows) }); err != nil {
+		return err
+	}
+	if err := measure("killed and started with its state: restored", restored); err != nil {
+		return err
+	}
+	if err := app.Forget(0); err != nil {
+		return err
+	}
+	return measure("started without its state: restored", restored)
+}
+
+// feedRows puts in an observation for each row.
+func feedRows(ctx context.Context, app *lab.App, rows int) error {
+	const each = 20 // primitives of an attacker
+	registry := attribution.DefaultRegistry()
+	var names []string
+	for _, name := range registry.Names() {
+		if k := registry.Kind([]byte(name)); k == attribution.Categorical || k == attribution.FreeString {
+			names = append(names, name)
+		}
+	}
+	if len(names) < each {
+		return fmt.Errorf("the registry has %d primitives with texts, %d are needed", len(names), each)
+	}
+	var failure firstError
+	for i := range rows {
+		attacker := fmt.Sprintf("%08x-0000-4000-8000-000000000001", uint32(i/each)*2654435761)
+		app.Client.Produce(ctx, &kgo.Record{Topic: app.Names.Observations, Key: []byte(attacker), Value: fmt.Appendf(nil,
+			`{"attacker_uuid":%q,"primitive":%q,"value":"v%d","confidence":0.9,"source":"s","evidence_ref":"session/%d","ts":%d}`,
+			attacker, names[i%each], i%7, i/each, 1_700_000_000+i/each)}, failure.promise)
+	}
+	if err := app.Client.Flush(ctx); err != nil {
+		return err
+	}
+	return failure.get()
+}
+
+func fileSize(name string) int64 {
+	info, err := os.Stat(name)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// awaitTasks waits until the log of an instance, from an offset on, says that
+// all tasks run. It returns how many records they have restored.
+func awaitTasks(ctx context.Context, i *instance.Instance, log string, since int64, tasks int) (restored int64, err error) {
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			return 0, err
+		}
+		running := make(map[int64]int64)
+		for line := range strings.Lines(string(text[min(since, int64(len(text))):])) {
+			var said struct {
+				Msg      string
+				Task     int64
+				Restored int64 `json:"restored_records"`
+			}
+			if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "task runs" {
+				running[said.Task] += said.Restored
+			}
+		}
+		if len(running) == tasks {
+			for _, n := range running {
+				restored += n
+			}
+			return restored, nil
+		}
+		select {
+		case <-poll.C:
+		case <-i.Ended():
+			return 0, fmt.Errorf("the instance ended; see %s", log)
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// peakMemory is the most resident memory that a process has had, in bytes.
+func peakMemory(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("reading the peak of memory, which needs Linux: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			return kib << 10, nil
+		}
+	}
+	return 0, fmt.Errorf("process %d tells no peak of memory", pid)
+}

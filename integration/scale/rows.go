@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/attribution"
+	"handprint/bench/load"
+	"handprint/integration/lab"
+	"handprint/schemas"
+)
+
+// feedLoad puts the identity events and n observations of the generator into an
+// application's topics, and waits until they are written.
+func feedLoad(ctx context.Context, app *lab.App, g *load.Generator, n int) error {
+	var failure firstError
+	for key, value := range g.Events {
+		app.Client.Produce(ctx, &kgo.Record{Topic: app.Names.IdentityEvents, Key: append([]byte(nil), key...), Value: append([]byte(nil), value...)}, failure.promise)
+	}
+	for range n {
+		r := g.Next()
+		if attribution.AttackerPartition(r.Key, int32(app.Partitions)) != r.Partition {
+			r.Key = keyOf(r.Partition, int32(app.Partitions)) // as a sensor with another partitioner has it
+		}
+		app.Client.Produce(ctx, &kgo.Record{Topic: app.Names.Observations, Key: append([]byte(nil), r.Key...), Value: append([]byte(nil), r.Value...)}, failure.promise)
+	}
+	if err := app.Client.Flush(ctx); err != nil {
+		return err
+	}
+	return failure.get()
+}
+
+// keyOf returns a key that leads to a partition.
+func keyOf(p, partitions int32) []byte {
+	for i := 0; ; i++ {
+		if key := fmt.Appendf(nil, "to-%d", i); attribution.AttackerPartition(key, partitions) == p {
+			return key
+		}
+	}
+}
+
+// firstError keeps the first error of many records.
+type firstError struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (f *firstError) promise(_ *kgo.Record, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+func (f *firstError) get() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+// digest says what rows there are: it does not depend on their order.
+type digest struct {
+	rows int
+	sum  [sha256.Size]byte
+}
+
+func (d digest) String() string { return fmt.Sprintf("%d rows, digest %x", d.rows, d.sum[:8]) }
+
+// rowsOf reads the state topic: the last value of each key, without the time at
+// which it was written.
+func rowsOf(ctx context.Context, app *lab.App) (digest, error) {
+	var d digest
+	ends, err := kadm.NewClient(app.Client).ListEndOffsets(ctx, app.Names.State)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return d, err
+	}
+	cl, err := kgo.NewClient(append(app.Lab.Direct(), kgo.ConsumeTopics(app.Names.State), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+	if err != nil {
+		return d, err
+	}
+	defer cl.Close()
+	left := make(map[int32]int64)
+	ends.Each(func(e kadm.ListedOffset) {
+		if e.Offset > 0 {
+			left[e.Partition] = e.Offset
+		}
+	})
+	rows := make(map[string][sha256.Size]byte)
+	for len(left) > 0 {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err0(); err != nil {
+			return d, err
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			switch {
+			case r.Attrs.IsControl():
+			case r.Value == nil:
+				delete(rows, string(r.Key))
+			default:
+				row, decodeErr := schemas.DecodeStateRowJSON(r.Value)
+				if decodeErr != nil && err == nil {
+					err = fmt.Errorf("row %s: %w", r.Key, decodeErr)
+				}
+				row.Row.UpdatedAt = 0
+				rows[string(r.Key)] = sha256.Sum256(schemas.AppendStateRowJSON(nil, &row))
+			}
+			if r.Offset >= left[r.Partition]-1 {
+				delete(left, r.Partition)
+			}
+		})
+	}
+	for key, value := range rows {
+		each := sha256.Sum256(append([]byte(key), value[:]...))
+		for i := range d.sum {
+			d.sum[i] ^= each[i]
+		}
+	}
+	d.rows = len(rows)
+	return d, err
+}
