@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -89,7 +90,7 @@ func (d *doctor) transactions(now func() time.Time) {
 	var skew time.Duration
 	switch {
 	case marker.IsZero():
-		d.add("clock", Warning, "look by hand whether the clocks agree", "the broker does not tell what its clock says")
+		d.add("clock", Warning, "allow Read on topic "+d.app.Names.Health+", or look by hand whether the clocks agree", "what the broker's clock says cannot be read")
 		return
 	case marker.Before(before):
 		skew = before.Sub(marker)
@@ -147,7 +148,8 @@ func (d *doctor) abortedRecord() (time.Time, error) {
 	return d.marker(ctx, health, r.Offset), nil
 }
 
-// marker waits for the first control record behind an offset of partition 0.
+// marker waits for the first control record behind an offset of partition 0 and
+// returns its timestamp; zero if it cannot be read.
 func (d *doctor) marker(ctx context.Context, topic string, offset int64) time.Time {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -159,7 +161,11 @@ func (d *doctor) marker(ctx context.Context, topic string, offset int64) time.Ti
 	defer cl.Close()
 	for ctx.Err() == nil {
 		var at time.Time
-		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+		fetches := cl.PollFetches(ctx)
+		if errors.Is(fetches.Err(), kerr.TopicAuthorizationFailed) {
+			return time.Time{}
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
 			if at.IsZero() && r.Attrs.IsControl() && r.Offset > offset {
 				at = r.Timestamp
 			}
