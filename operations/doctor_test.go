@@ -25,7 +25,7 @@ func secured(t *testing.T, user ...kfake.ACL) (*Application, *kgo.Client) {
 	}
 	t.Cleanup(cluster.Close)
 	client := func(name, password string) *kgo.Client {
-		cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.SASL(plain.Auth{User: name, Pass: password}.AsMechanism()))
+		cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.MetadataMinAge(quickly), kgo.SASL(plain.Auth{User: name, Pass: password}.AsMechanism()))
 		if err != nil {
 			t.Fatal(err)
 		}
