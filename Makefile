@@ -14,12 +14,16 @@ FUZZTIME ?= 10s
 HISTORIES ?= 5000
 # Flags of go test: make test TESTFLAGS=-v
 TESTFLAGS ?=
+# make chaos: how many rounds, from which on, and the seed of input and faults.
+ROUNDS ?= 200
+FROM ?= 1
+SEED ?= 1
 # Flags of the benchmark, which `go run ./bench -h` lists: make bench BENCH='-n 2000000 -rounds 3'
 BENCH ?=
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/handprint.
@@ -38,7 +42,9 @@ test: lint ## Run the linters, all tests, and thousands of random identity histo
 lint: ## Run gofmt, go vet and staticcheck.
 	@unformatted=$$(gofmt -l .); if [[ -n $$unformatted ]]; then echo "gofmt would change:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags integration,faults ./integration/... ./cmd/handprint
 	$(GO) tool staticcheck ./...
+	$(GO) tool staticcheck -tags integration,faults ./integration/... ./cmd/handprint
 
 .PHONY: race
 race: ## Run the tests of PACKAGES with the race detector.
@@ -56,11 +62,49 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 		$(GO) test "$${file%/*}" -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) </dev/null; \
 	done
 
+.PHONY: integration
+integration: ## Run the tests against a real Kafka cluster: in containers, as processes, or HANDPRINT_BROKERS.
+	$(GO) test -tags integration -count=1 -timeout 60m $(TESTFLAGS) ./integration/...
+
+.PHONY: chaos
+chaos: ## Hurt a real cluster at random for ROUNDS rounds, and audit after each; SEED says what happens.
+	$(GO) run ./integration/chaos -rounds $(ROUNDS) -from $(FROM) -seed $(SEED)
+
 .PHONY: bench
 bench: ## Measure the pipeline against a bare copy in transactions, a large merge, and single functions.
 	$(GO) run ./bench $(BENCH)
 	$(GO) run ./bench/merge
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+# Flags of the long benchmark: make bench-peers PEERS='-n 4000000 -rounds 5'
+PEERS ?= -n 1000000 -rounds 3
+
+.PHONY: bench-peers
+bench-peers: ## Measure handprint against Kafka Streams and others, on a real broker. Needs Java, Maven, Python.
+	$(GO) run ./bench -real -contenders handprint,streams,group,python,copy,copy2 -hold 20s -warm 15s -restarts $(PEERS)
+
+.PHONY: peers-vectors
+peers-vectors: ## Run the merge vectors through every peer. Needs Java, Maven, Python.
+	$(GO) run ./bench/peers/group -vectors testdata/vectors/merge.jsonl
+	python3 bench/peers/python/vectors.py testdata/vectors/merge.jsonl
+	cd bench/peers/kafkastreams && mvn -q -B package dependency:copy-dependencies -DoutputDirectory=target/lib
+	java -cp 'bench/peers/kafkastreams/target/peer-kafkastreams-1.jar:bench/peers/kafkastreams/target/lib/*' handprint.peer.Vectors testdata/vectors/merge.jsonl
+
+.PHONY: bench-scale
+bench-scale: ## Measure at 10 thousand to 5 million identities and with 1, 2, 4 threads; draw docs/scale.svg.
+	$(GO) run ./bench/scale
+
+# What bench-release compares with: make bench-release SINCE=v0.2.0
+SINCE ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
+
+.PHONY: bench-release
+bench-release: ## Compare the benchmarks of single functions with those of the last release (SINCE), with benchstat.
+	@mkdir -p out
+	@[[ -n "$(SINCE)" ]] || { echo "There is no release yet: name a commit with SINCE=..."; exit 1; }
+	@since=$(SINCE); tree=$$(mktemp -d); trap 'git worktree remove --force "$$tree"' EXIT; git worktree add -q --detach "$$tree" "$$since"; \
+	(cd "$$tree" && $(GO) test -run '^$$' -bench . -benchmem -count 6 $(PACKAGES)) > out/bench-release.txt; \
+	$(GO) test -run '^$$' -bench . -benchmem -count 6 $(PACKAGES) > out/bench-now.txt; \
+	$(GO) run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da out/bench-release.txt out/bench-now.txt
 
 .PHONY: profile
 profile: ## Take CPU and allocation profiles of the pipeline into out/profiles.
@@ -87,19 +131,50 @@ compose-check: image ## Check docker-compose.yml and start what it can of it, th
 	deploy/compose-check
 
 .PHONY: docs
-docs: ## Write docs/configuration.md and docs/metrics.md anew from what the code declares.
+docs: ## Write docs/configuration.md, docs/asyncapi.yaml and docs/metrics.md anew from what the code declares.
 	$(GO) generate ./cmd/handprint
 	$(GO) test ./metrics -run ThePageIsCurrent -update
 
 .PHONY: check-docs
-check-docs: ## Check that docs/configuration.md is fresh and that links between documents lead somewhere.
+check-docs: ## Check that generated documents are fresh and that links between documents lead somewhere.
 	@$(GO) run ./cmd/handprint reference | diff -u docs/configuration.md - || { echo "docs/configuration.md is out of date: make docs"; exit 1; }
+	@$(GO) run ./cmd/handprint schemas asyncapi | diff -u docs/asyncapi.yaml - || { echo "docs/asyncapi.yaml is out of date: make docs"; exit 1; }
 	@failed=0; \
-	for page in $$(find . -name '*.md' -not -path './.git/*'); do \
+	for page in $$(find . -name '*.md' -not -path './.git/*' -not -path '*/node_modules/*'); do \
 		while read -r link; do \
 			[[ -e $$(dirname "$$page")/$$link ]] || { echo "$$page: no such file: $$link"; failed=1; }; \
 		done < <(grep -oE '\]\([^)# ]+' "$$page" | cut -c3- | grep -v '^[a-z]*:' || true); \
 	done; exit $$failed
+
+# What of these tests needs a registry runs against a real one here, and against
+# one inside the process in make test.
+.PHONY: registry-check
+registry-check: ## Run the tests of schemas against a real registry (HANDPRINT_REGISTRY, or one that is started). Needs Java and Maven.
+	@$(GO) run ./integration/registry/with $(GO) test -count=1 -v -run 'Registry' ./schemas/registry ./cmd/handprint
+
+.PHONY: connect-check
+connect-check: build ## Let a real Kafka Connect worker copy the topics, and compare. Needs Java and Maven.
+	@$(GO) run ./integration/connect
+
+# A virtual environment of Python with what check.py needs.
+out/fastavro/ready: integration/fastavro/requirements.txt
+	@rm -rf out/fastavro && python3 -m venv out/fastavro
+	@out/fastavro/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: fastavro-check
+fastavro-check: build out/fastavro/ready ## Let fastavro read what handprint writes, and write what it reads. Needs Java, Maven and Python.
+	@$(GO) run ./integration/fastavro -python out/fastavro/bin/python
+
+.PHONY: fastavro-fixtures
+fastavro-fixtures: out/fastavro/ready ## Have fastavro write anew the records that the tests of schemas read. Needs Python.
+	@mkdir -p schemas/testdata/fastavro
+	@out/fastavro/bin/python integration/fastavro/check.py fixtures schemas/avsc >schemas/testdata/fastavro/records.ndjson
+
+.PHONY: asyncapi-check
+asyncapi-check: ## Let AsyncAPI's own parser check docs/asyncapi.yaml. Needs Node.js and npm.
+	@cd integration/asyncapi && npm ci --silent --no-audit --no-fund
+	@node integration/asyncapi/check.mjs docs/asyncapi.yaml
 
 .PHONY: clean
 clean: ## Remove what was made.

@@ -22,11 +22,14 @@ const (
 	maxMessage      = "max.message.bytes"
 )
 
+// Existence is what a problem is about whose topic is missing.
+const Existence = "existence"
+
 // Problem is one way in which a topic does not fit its spec.
 type Problem struct {
 	Topic string `json:"topic"`
 	// What is the setting, by Kafka's name, or "partitions", "replication
-	// factor" or "existence".
+	// factor" or Existence.
 	What string `json:"what"`
 	Have string `json:"have"` // as it is; empty for a missing topic
 	Want string `json:"want"` // as it must be
@@ -73,7 +76,7 @@ func Check(ctx context.Context, cl *kgo.Client, specs []TopicSpec) ([]Problem, e
 		d, ok := m.Topics[s.Name]
 		if !ok || d.Err != nil {
 			problems = append(problems, Problem{
-				Topic: s.Name, What: "existence", Want: "does not exist", Fix: "create it (handprint topics create)",
+				Topic: s.Name, What: Existence, Want: "does not exist", Fix: "create it (handprint topics create)",
 			})
 			continue
 		}

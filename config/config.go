@@ -22,6 +22,7 @@ const (
 	GroupRuntime     = "Runtime"
 	GroupThresholds  = "Thresholds"
 	GroupValues      = "Values"
+	GroupSchemas     = "Schemas"
 	GroupCowrie      = "Cowrie"
 	GroupLogging     = "Logging"
 	GroupAdmin       = "Administration"
@@ -37,6 +38,7 @@ type Config struct {
 	Runtime     Runtime
 	Thresholds  attribution.Thresholds
 	Values      Values
+	Schemas     Schemas
 	Logging     Logging
 	Admin       Admin
 
@@ -97,6 +99,7 @@ func Declare(c *Config) *Set {
 	declareRuntime(s, &c.Runtime)
 	declareThresholds(s, c)
 	declareValues(s, &c.Values)
+	declareSchemas(s, &c.Schemas)
 	s.Group(GroupLogging)
 	s.Text(&c.Logging.Level, "log-level", "info", OneOf("debug", "info", "warn", "error"), "Least level that is logged.")
 	s.Text(&c.Logging.Format, "log-format", "auto", OneOf("auto", "text", "json"), "How log lines look; auto is text on a terminal and JSON elsewhere.", Important(Low))
@@ -262,6 +265,9 @@ func (c *Config) Finish(s *Set) error {
 	}
 	if err := t.Validate(); err != nil {
 		return errors.New(firstLine(err.Error()))
+	}
+	if err := c.Schemas.finish(s); err != nil {
+		return err
 	}
 	return c.Connection.finish(s)
 }

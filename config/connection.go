@@ -97,7 +97,7 @@ func (c *Connection) finish(s *Set) error {
 func (c *Connection) ClientOpts() ([]kgo.Opt, error) {
 	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...), kgo.ClientID("handprint")}
 	if c.TLS || c.TLSCAFile != "" || c.TLSCertFile != "" {
-		t, err := c.tlsConfig()
+		t, err := c.tlsConfig("")
 		if err != nil {
 			return nil, err
 		}
@@ -124,22 +124,24 @@ func (c *Connection) ClientOpts() ([]kgo.Opt, error) {
 	return append(opts, kgo.SASL(m)), nil
 }
 
-func (c *Connection) tlsConfig() (*tls.Config, error) {
+// tlsConfig makes a TLS configuration; prefix begins the names of its settings in
+// errors.
+func (c *Connection) tlsConfig(prefix string) (*tls.Config, error) {
 	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.TLSServerName, InsecureSkipVerify: c.TLSSkipVerify}
 	if c.TLSCAFile != "" {
 		pem, err := os.ReadFile(c.TLSCAFile)
 		if err != nil {
-			return nil, fmt.Errorf("tls-ca-file: %s cannot be read: %w", c.TLSCAFile, pathCause(err))
+			return nil, fmt.Errorf("%stls-ca-file: %s cannot be read: %w", prefix, c.TLSCAFile, pathCause(err))
 		}
 		t.RootCAs = x509.NewCertPool()
 		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls-ca-file: %s holds no PEM certificate", c.TLSCAFile)
+			return nil, fmt.Errorf("%stls-ca-file: %s holds no PEM certificate", prefix, c.TLSCAFile)
 		}
 	}
 	if c.TLSCertFile != "" {
 		cert, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("tls-cert-file: %s with tls-key-file %s: %w", c.TLSCertFile, c.TLSKeyFile, err)
+			return nil, fmt.Errorf("%stls-cert-file: %s with tls-key-file %s: %w", prefix, c.TLSCertFile, c.TLSKeyFile, err)
 		}
 		t.Certificates = []tls.Certificate{cert}
 	}

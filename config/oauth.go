@@ -77,7 +77,7 @@ func (o *OAuth) mechanism(c *Connection) (sasl.Mechanism, error) {
 			return oauth.Auth{Token: token}, nil
 		}), nil
 	}
-	t, err := c.tlsConfig()
+	t, err := c.tlsConfig("")
 	if err != nil {
 		return nil, err
 	}

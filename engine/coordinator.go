@@ -55,7 +55,7 @@ func (e *Engine) identityEvent() error {
 	if e.task != coordinatorTask || e.now.Partition != 0 {
 		return fmt.Errorf("identity event in partition %d read by task %d: identity events must have exactly one partition, or they have no order", e.now.Partition, e.task)
 	}
-	decoder := schemas.IdentityEventDecoder{MaxBytes: e.cfg.RecordLimit}
+	decoder := schemas.IdentityEventDecoder{MaxBytes: e.cfg.RecordLimit, Writers: e.cfg.Writers}
 	event, err := decoder.Decode(e.now.Type, e.now.Value)
 	if err != nil {
 		e.deadLetter(StageIdentityEvent, err.Error())

@@ -76,6 +76,12 @@ type Config struct {
 	HistoryKept int  // identity events remembered per identity; 0: the default
 	Partitions  int32
 	Counters    *Counters // may be shared by all tasks; nil: not counted
+
+	// Format is how events and rows are written; nil: JSON.
+	Format *schemas.Format
+	// Writers are the schemas of Avro input. What it does not know is a bad
+	// record, so whoever reads the input adds it first. Nil: JSON alone.
+	Writers *schemas.Writers
 }
 
 // The stages that dead letters name.
@@ -104,6 +110,9 @@ type Engine struct {
 	unsettled map[string]unsettled
 	// unions are of the rows of many attackers that were concluded lately.
 	unions map[string]*attribution.Union
+	// standings are of the attackers that were observed lately.
+	standings standings
+	evidence  evidence
 
 	added int // contributions added up in this step
 
@@ -136,7 +145,8 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, task: task}
 	e.merger = attribution.NewMerger(&e.cfg.Thresholds)
-	e.decoder.MaxBytes = cfg.RecordLimit
+	e.decoder.MaxBytes, e.decoder.Writers = cfg.RecordLimit, cfg.Writers
+	e.standings = newStandings(cfg.Registry)
 	if err := e.Reload(store); err != nil {
 		return nil, err
 	}
@@ -148,6 +158,7 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 func (e *Engine) Reload(store Store) error {
 	e.store = store
 	e.unions = make(map[string]*attribution.Union)
+	e.standings.reset()
 	if err := e.loadUnsettled(); err != nil {
 		return err
 	}
@@ -159,6 +170,7 @@ func (e *Engine) Reload(store Store) error {
 // must not go on.
 func (e *Engine) Process(r *Record, store Store, out Outbox) error {
 	e.now, e.store, e.out = r, store, out
+	e.standings.here = nil
 	var err error
 	switch r.Source {
 	case Observations:

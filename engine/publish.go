@@ -146,7 +146,7 @@ func (e *Engine) publish(identity, primitive, attacker []byte, c *attribution.Co
 		return nil
 	}
 	e.cfg.Counters.Transitions.Add(1)
-	e.buf.out = schemas.AppendTransitionJSON(e.buf.out[:0], &attribution.Transition{
+	e.buf.out = e.cfg.Format.AppendTransition(e.buf.out[:0], &attribution.Transition{
 		EventID:    attribution.EventID(cause, identity, primitive).String(),
 		Identity:   string(identity),
 		Primitive:  string(primitive),
@@ -187,7 +187,7 @@ func (e *Engine) stateKey(identity, primitive []byte) []byte {
 }
 
 func (e *Engine) stateRow(identity, primitive []byte, r *attribution.Row) {
-	e.buf.out = schemas.AppendStateRowJSON(e.buf.out[:0], &schemas.StateRow{Identity: string(identity), Primitive: string(primitive), Row: *r})
+	e.buf.out = e.cfg.Format.AppendStateRow(e.buf.out[:0], &schemas.StateRow{Identity: string(identity), Primitive: string(primitive), Row: *r})
 	e.out.StateRow(e.stateKey(identity, primitive), e.buf.out)
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"handprint/attribution"
-	"handprint/schemas"
 )
 
 // sweep looks at the task's suspects and sends what is new about them. Its
@@ -48,7 +47,7 @@ func (e *Engine) sweep(t tick) error {
 		}
 		e.putNames(kindSuspect, identity, remember)
 		e.cfg.Counters.Suspicions.Add(1)
-		e.buf.out = schemas.AppendSuspicionJSON(e.buf.out[:0], &attribution.Suspicion{
+		e.buf.out = e.cfg.Format.AppendSuspicion(e.buf.out[:0], &attribution.Suspicion{
 			EventID:    attribution.EventID(attribution.Cause{Topic: 't', Arrival: e.now.arrival()}, identity, nil).String(),
 			Identity:   string(identity),
 			Primitives: flagged,

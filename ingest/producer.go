@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"handprint/attribution"
 	"handprint/schemas"
 )
 
@@ -19,11 +20,9 @@ const Stage = "ingest"
 // The headers by which a dead letter from a file says where its line stood. A
 // line of a topic is located as any record is ([schemas.DeadLetterHeaders]).
 const (
-	HeaderFile = "handprint.source.file"
-	HeaderLine = "handprint.source.line" // counted from 1
-	// HeaderLength is the length in bytes of a line of which the dead letter
-	// holds only the beginning; others have no such header.
-	HeaderLength = "handprint.source.length"
+	HeaderFile   = schemas.HeaderFile
+	HeaderLine   = schemas.HeaderLine
+	HeaderLength = schemas.HeaderLength
 )
 
 // ProducerConfig says where a Producer sends to.
@@ -32,6 +31,9 @@ type ProducerConfig struct {
 
 	Observations string // topic of the observations
 	DeadLetters  string // topic of the lines that could not be used
+
+	// Format is how observations and dead letters are written; nil: JSON.
+	Format *schemas.Format
 
 	// MaxInFlight bounds the records that are sent and not acknowledged;
 	// sending waits beyond it. DefaultMaxInFlight if 0.
@@ -52,6 +54,9 @@ type Producer struct {
 	deadLetters  string
 	done         context.Context
 	buffer       []byte
+	format       *schemas.Format
+	decoder      schemas.ObservationDecoder
+	decoded      attribution.Observation
 
 	mu     sync.Mutex
 	failed int
@@ -78,19 +83,29 @@ func NewProducer(ctx context.Context, config ProducerConfig, opts ...kgo.Opt) (*
 	if err != nil {
 		return nil, fmt.Errorf("making a producer for %s: %w", strings.Join(config.Brokers, ","), err)
 	}
-	return &Producer{client: client, observations: config.Observations, deadLetters: config.DeadLetters, done: ctx}, nil
+	return &Producer{client: client, observations: config.Observations, deadLetters: config.DeadLetters, format: config.Format, done: ctx}, nil
 }
 
 // Observation sends an observation, keyed by its attacker.
 func (p *Producer) Observation(o Observation) error {
 	p.buffer = o.AppendJSON(p.buffer[:0])
-	return p.send(&kgo.Record{Topic: p.observations, Key: []byte(o.Attacker), Value: append([]byte(nil), p.buffer...)})
+	return p.send(&kgo.Record{Topic: p.observations, Key: []byte(o.Attacker), Value: p.formatted(p.buffer)})
 }
 
-// Record sends an observation that is made already. A nil key goes to any
-// partition.
+// formatted returns a copy of an observation that is JSON in the format of the
+// producer. One that is no good observation stays as it is: the pipeline says
+// why.
+func (p *Producer) formatted(observation []byte) []byte {
+	if p.format == nil || p.decoder.Decode(observation, &p.decoded) != nil {
+		return append([]byte{}, observation...)
+	}
+	return p.format.AppendObservation(nil, &p.decoded)
+}
+
+// Record sends an observation that is made already, as JSON. A nil key goes to
+// any partition.
 func (p *Producer) Record(key, value []byte) error {
-	return p.send(&kgo.Record{Topic: p.observations, Key: append([]byte(nil), key...), Value: append([]byte{}, value...)})
+	return p.send(&kgo.Record{Topic: p.observations, Key: append([]byte(nil), key...), Value: p.formatted(value)})
 }
 
 // Dead sends a dead letter: the line as it was read, and in the headers why it
@@ -100,6 +115,7 @@ func (p *Producer) Dead(d DeadLetter) error {
 	if original := d.Record; original != nil {
 		letter.Key = append([]byte(nil), original.Key...)
 		letter.Headers = schemas.DeadLetterHeaders(original, Stage, d.Reason)
+		letter.Value = p.format.DeadLetterValue(letter.Value, letter.Headers)
 		return p.send(letter)
 	}
 	letter.Headers = []kgo.RecordHeader{
@@ -111,6 +127,7 @@ func (p *Producer) Dead(d DeadLetter) error {
 	if d.Length > int64(len(d.Line)) {
 		letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: HeaderLength, Value: strconv.AppendInt(nil, d.Length, 10)})
 	}
+	letter.Value = p.format.DeadLetterValue(letter.Value, letter.Headers)
 	return p.send(letter)
 }
 

@@ -43,6 +43,7 @@ type batch struct {
 type fetched struct {
 	task    *task
 	records []*kgo.Record
+	end     int64 // of what can be read of the partition
 }
 
 // begin prepares for a new session. What the last one had may still be held by
@@ -81,6 +82,9 @@ func (b *batch) clear() {
 // be closed: part of the batch may have been committed.
 func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 	if err := b.poll(ctx, fetches); err != nil || b.count == 0 {
+		return err
+	}
+	if ready, err := b.prepare(ctx); err != nil || !ready {
 		return err
 	}
 	b.times.end(&b.times.poll)
@@ -174,7 +178,7 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) error {
 			b.tasks = append(b.tasks, t)
 			b.touched = append(b.touched, t.partition)
 		}
-		b.parts = append(b.parts, fetched{t, p.Records})
+		b.parts = append(b.parts, fetched{t, p.Records, p.LastStableOffset})
 		b.consumed[TopicPartition{p.Topic, p.Partition}] = p.Records[n-1].Offset + 1
 	})
 	if b.count == 0 || admitted && !b.w.ownership.takeMoved() && b.w.ownership.balancer.awaitJoined(ctx, joinPatience) {
@@ -182,6 +186,28 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) error {
 	}
 	b.clear()
 	return b.w.rewind(ctx)
+}
+
+// prepare makes sure that what was polled can be processed. If it cannot yet, it
+// goes back and is polled again.
+func (b *batch) prepare(ctx context.Context) (ready bool, err error) {
+	if b.w.cfg.Prepare == nil {
+		return true, nil
+	}
+	limit, cancel := context.WithTimeout(ctx, b.w.cfg.RebalanceTimeout/4)
+	defer cancel()
+	for _, f := range b.parts {
+		for _, r := range f.records {
+			if err := b.w.cfg.Prepare(limit, r); err != nil {
+				if ctx.Err() == nil {
+					b.w.log.Warn("records cannot be processed yet, they are read again", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
+				}
+				b.clear()
+				return false, b.w.rewind(ctx)
+			}
+		}
+	}
+	return true, nil
 }
 
 // fetchErrors sees to the errors that come with fetches. The client goes on by
@@ -358,6 +384,10 @@ func (b *batch) apply() error {
 		if err := t.context.txn.Commit(t.checkpoint); err != nil {
 			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
 		}
+	}
+	for _, f := range b.parts {
+		last := f.records[len(f.records)-1]
+		b.w.p.watch.reached(TopicPartition{last.Topic, last.Partition}, last.Offset+1, f.end)
 	}
 	b.w.commits++
 	c := &b.w.p.counters

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -70,6 +71,14 @@ type Config struct {
 	// NewHandler is called each time a task starts, after its restore. An
 	// error stops the processor.
 	NewHandler func(Task) (Handler, error)
+
+	// Prepare, if set, is called with each record that was polled, before any
+	// of them is processed, and may wait for what processing needs from
+	// outside; no transaction is open then. While it waits the group cannot
+	// move tasks, so ctx ends after a quarter of RebalanceTimeout, or when the
+	// processor stops. After an error nothing is processed: the records are
+	// polled again. Workers call it concurrently.
+	Prepare func(ctx context.Context, r *kgo.Record) error
 
 	// TickInterval is how often Tick is asked for a record to write into
 	// the commands partition of every task that runs here. 0: no ticks.

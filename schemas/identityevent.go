@@ -21,6 +21,16 @@ var eventTypes = [...]struct {
 	{"identity.unmerged", attribution.Unmerged},
 }
 
+// EventTypes are the types of identity events, by the names that records have
+// for them.
+func EventTypes() []string {
+	var names []string
+	for _, t := range eventTypes {
+		names = append(names, t.name)
+	}
+	return names
+}
+
 // eventFields are the members of an identity event that are looked at.
 type eventFields struct {
 	typ, identity, winner, loser, attacker field
@@ -33,6 +43,8 @@ type IdentityEventDecoder struct {
 	// MaxBytes is the most bytes of a record that are taken; 0 means
 	// DefaultMaxBytes.
 	MaxBytes int
+	// Writers are the schemas of Avro records; nil: JSON alone is taken.
+	Writers *Writers
 }
 
 // DecodeIdentityEvent is Decode of the zero IdentityEventDecoder.
@@ -50,7 +62,11 @@ func DecodeIdentityEvent(typeHeader string, record []byte) (attribution.Identity
 func (d IdentityEventDecoder) Decode(typeHeader string, record []byte) (attribution.IdentityEvent, error) {
 	var e attribution.IdentityEvent
 	var f eventFields
-	if err := f.read(record, d.MaxBytes); err != nil {
+	read := f.read
+	if IsAvro(record) {
+		read = func(record []byte, limit int) error { return f.readAvro(d.Writers, record, limit) }
+	}
+	if err := read(record, d.MaxBytes); err != nil {
 		return e, err
 	}
 	typ, err := f.eventType(typeHeader)

@@ -3,6 +3,7 @@ package schemas
 import (
 	"handprint/attribution"
 	"handprint/canonical"
+	"handprint/schemas/avro"
 )
 
 // ObservationDecoder reads records of attacker.observation. It keeps buffers
@@ -12,7 +13,10 @@ type ObservationDecoder struct {
 	// MaxBytes is the most bytes of a record that are taken; 0 means
 	// DefaultMaxBytes.
 	MaxBytes int
+	// Writers are the schemas of Avro records; nil: JSON alone is taken.
+	Writers *Writers
 
+	slots   []avro.Value
 	scanner canonical.Scanner
 	fields  [fieldCount]field
 	value   []byte // canonical text of the value
@@ -94,6 +98,9 @@ func envelopeField(key []byte) int {
 // included. Where a record has its window both flat and nested, the flat
 // numbers count; all must be numbers.
 func (d *ObservationDecoder) Decode(record []byte, o *attribution.Observation) error {
+	if IsAvro(record) {
+		return d.decodeAvro(record, o)
+	}
 	s := &d.scanner
 	if err := object(s, record, d.MaxBytes); err != nil {
 		return err

@@ -51,72 +51,81 @@ func AppendStateRowJSON(dst []byte, r *StateRow) []byte {
 	return append(dst, '}')
 }
 
+// rowFields are the members of a state row.
+type rowFields struct {
+	identity, primitive, value, state, confidence, count, change, observation, version, updated field
+}
+
 // DecodeStateRowJSON reads a record of attribution.state that is no tombstone.
 // Another schema version than attribution.SchemaVersion is refused. The error
 // is always a *Bad.
 func DecodeStateRowJSON(record []byte) (StateRow, error) {
-	var r StateRow
-	var identity, primitive, state, confidence, count, change, observation, version, updated field
-	value := field{whole: true}
+	var f rowFields
+	f.value.whole = true
 	err := readObject(record, noLimit, func(s *canonical.Scanner, key string) (bool, error) {
 		switch key {
 		case "identity_uuid":
-			return true, identity.scan(s)
+			return true, f.identity.scan(s)
 		case "primitive":
-			return true, primitive.scan(s)
+			return true, f.primitive.scan(s)
 		case "current_value":
-			return true, value.scan(s)
+			return true, f.value.scan(s)
 		case "state":
-			return true, state.scan(s)
+			return true, f.state.scan(s)
 		case "confidence":
-			return true, confidence.scan(s)
+			return true, f.confidence.scan(s)
 		case "observation_count":
-			return true, count.scan(s)
+			return true, f.count.scan(s)
 		case "last_change_ts":
-			return true, change.scan(s)
+			return true, f.change.scan(s)
 		case "last_observation_ts":
-			return true, observation.scan(s)
+			return true, f.observation.scan(s)
 		case "schema_version":
-			return true, version.scan(s)
+			return true, f.version.scan(s)
 		case "updated_at":
-			return true, updated.scan(s)
+			return true, f.updated.scan(s)
 		}
 		return false, s.Skip()
 	})
 	if err != nil {
-		return r, err
+		return StateRow{}, err
 	}
-	v, err := version.requiredNumber("schema_version")
+	return f.row()
+}
+
+// row holds the fields to what a state row has.
+func (f *rowFields) row() (r StateRow, err error) {
+	v, err := f.version.requiredNumber("schema_version")
 	if err != nil {
 		return r, err
 	}
 	if v != attribution.SchemaVersion {
 		return r, bad(fmt.Sprintf("schema_version: %v, only %d is known", v, attribution.SchemaVersion))
 	}
-	if r.Identity, err = identity.requiredString("identity_uuid"); err != nil {
+	if r.Identity, err = f.identity.requiredString("identity_uuid"); err != nil {
 		return r, err
 	}
-	if r.Primitive, err = primitive.requiredString("primitive"); err != nil {
+	if r.Primitive, err = f.primitive.requiredString("primitive"); err != nil {
 		return r, err
 	}
-	if r.Row.Value, err = value.value("current_value"); err != nil {
+	if r.Row.Value, err = f.value.value("current_value"); err != nil {
 		return r, err
 	}
-	if r.Row.State, err = state.state("state"); err != nil {
+	if r.Row.State, err = f.state.state("state"); err != nil {
 		return r, err
 	}
-	if r.Row.Confidence, err = confidence.requiredNumber("confidence"); err != nil {
+	if r.Row.Confidence, err = f.confidence.requiredNumber("confidence"); err != nil {
 		return r, err
 	}
-	if r.Row.Count, err = count.requiredCount("observation_count"); err != nil {
+	if r.Row.Count, err = f.count.requiredCount("observation_count"); err != nil {
 		return r, err
 	}
-	if r.Row.LastChangeTS, err = change.requiredNumber("last_change_ts"); err != nil {
+	if r.Row.LastChangeTS, err = f.change.requiredNumber("last_change_ts"); err != nil {
 		return r, err
 	}
-	if r.Row.LastObservationTS, err = observation.requiredNumber("last_observation_ts"); err != nil {
+	if r.Row.LastObservationTS, err = f.observation.requiredNumber("last_observation_ts"); err != nil {
 		return r, err
 	}
-	r.Row.UpdatedAt, err = updated.requiredNumber("updated_at")
+	r.Row.UpdatedAt, err = f.updated.requiredNumber("updated_at")
 	return r, err
 }

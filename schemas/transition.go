@@ -40,65 +40,74 @@ func appendValue(dst []byte, v attribution.Value) []byte {
 	return append(dst, v...)
 }
 
+// transitionFields are the members of a transition that are looked at.
+type transitionFields struct {
+	id, identity, primitive, from, to, value, confidence, count, ts field
+}
+
 // DecodeTransitionJSON reads a record of attribution.profile.state_changed.
 // The error is always a *Bad.
 func DecodeTransitionJSON(record []byte) (attribution.Transition, error) {
-	var t attribution.Transition
-	var id, identity, primitive, from, to, confidence, count, ts field
-	value := field{whole: true}
+	var f transitionFields
+	f.value.whole = true
 	err := readObject(record, noLimit, func(s *canonical.Scanner, key string) (bool, error) {
 		switch key {
 		case "event_id":
-			return true, id.scan(s)
+			return true, f.id.scan(s)
 		case "identity_uuid":
-			return true, identity.scan(s)
+			return true, f.identity.scan(s)
 		case "primitive":
-			return true, primitive.scan(s)
+			return true, f.primitive.scan(s)
 		case "old_state":
-			return true, from.scan(s)
+			return true, f.from.scan(s)
 		case "new_state":
-			return true, to.scan(s)
+			return true, f.to.scan(s)
 		case "current_value":
-			return true, value.scan(s)
+			return true, f.value.scan(s)
 		case "confidence":
-			return true, confidence.scan(s)
+			return true, f.confidence.scan(s)
 		case "observation_count":
-			return true, count.scan(s)
+			return true, f.count.scan(s)
 		case "ts":
-			return true, ts.scan(s)
+			return true, f.ts.scan(s)
 		}
 		return false, s.Skip()
 	})
 	if err != nil {
+		return attribution.Transition{}, err
+	}
+	return f.transition()
+}
+
+// transition holds the fields to what a transition has.
+func (f *transitionFields) transition() (t attribution.Transition, err error) {
+	if t.EventID, err = f.id.requiredString("event_id"); err != nil {
 		return t, err
 	}
-	if t.EventID, err = id.requiredString("event_id"); err != nil {
+	if t.Identity, err = f.identity.requiredString("identity_uuid"); err != nil {
 		return t, err
 	}
-	if t.Identity, err = identity.requiredString("identity_uuid"); err != nil {
+	if t.Primitive, err = f.primitive.requiredString("primitive"); err != nil {
 		return t, err
 	}
-	if t.Primitive, err = primitive.requiredString("primitive"); err != nil {
-		return t, err
-	}
-	if t.IsNew = from.absent(); !t.IsNew {
-		if t.Old, err = from.state("old_state"); err != nil {
+	if t.IsNew = f.from.absent(); !t.IsNew {
+		if t.Old, err = f.from.state("old_state"); err != nil {
 			return t, err
 		}
 	}
-	if t.New, err = to.state("new_state"); err != nil {
+	if t.New, err = f.to.state("new_state"); err != nil {
 		return t, err
 	}
-	if t.Value, err = value.value("current_value"); err != nil {
+	if t.Value, err = f.value.value("current_value"); err != nil {
 		return t, err
 	}
-	if t.Confidence, err = confidence.requiredNumber("confidence"); err != nil {
+	if t.Confidence, err = f.confidence.requiredNumber("confidence"); err != nil {
 		return t, err
 	}
-	if t.Count, err = count.requiredCount("observation_count"); err != nil {
+	if t.Count, err = f.count.requiredCount("observation_count"); err != nil {
 		return t, err
 	}
-	t.TS, err = ts.requiredNumber("ts")
+	t.TS, err = f.ts.requiredNumber("ts")
 	return t, err
 }
 

@@ -42,6 +42,7 @@ type app struct {
 	rest       *topology.Rest
 	client     *kgo.Client
 	broker     *broker.Embedded
+	avro       *avroTopics                        // nil: JSON
 	produced   map[processor.TopicPartition]int64 // ends of the outputs
 
 	mu       sync.Mutex
@@ -259,7 +260,13 @@ func (a *app) outputs() []string {
 // read returns the committed records of the topics, each partition in order.
 func (a *app) read(topics ...string) []*kgo.Record {
 	a.t.Helper()
-	return readCommitted(a.t, a.broker, topics...)
+	records := readCommitted(a.t, a.broker, topics...)
+	if a.avro != nil {
+		for _, r := range records {
+			a.avro.translate(a, r)
+		}
+	}
+	return records
 }
 
 func readCommitted(t testing.TB, b *broker.Embedded, topics ...string) []*kgo.Record {

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -25,6 +26,17 @@ type Config struct {
 	// Processor: topics, handlers, ticks.
 	Runtime       processor.Config
 	SweepInterval time.Duration // 0: no ticks of its own
+	// Schemas finds the schemas of Avro input for Engine.Writers before it is
+	// processed; nil: there is no registry.
+	Schemas SchemaFinder
+}
+
+// SchemaFinder makes the schema known by which a record was written.
+type SchemaFinder interface {
+	// Await returns nil at once for a record that can be decoded, or refused
+	// for good. Otherwise it asks the registry until it has an answer, and
+	// returns an error only when ctx ends.
+	Await(ctx context.Context, record []byte) error
 }
 
 // Processor puts the application together.
@@ -41,8 +53,16 @@ func (c Config) Processor() (*processor.Processor, error) {
 		c.Engine.Counters = new(engine.Counters)
 	}
 	r.Client = append(slices.Clone(r.Client), kgo.ProducerBatchMaxBytes(maxRecord-recordSlack/2))
-	counters := c.Engine.Counters
-	r.HeartbeatValue = func(now time.Time, s processor.Status) []byte { return heartbeat(now, &s, counters) }
+	if c.Schemas != nil {
+		r.Prepare = func(ctx context.Context, in *kgo.Record) error {
+			if in.Topic != c.Names.Observations && in.Topic != c.Names.IdentityEvents {
+				return nil
+			}
+			return c.Schemas.Await(ctx, in.Value)
+		}
+	}
+	counters, format := c.Engine.Counters, c.Engine.Format
+	r.HeartbeatValue = func(now time.Time, s processor.Status) []byte { return heartbeat(now, &s, counters, format) }
 	r.NewHandler = func(t processor.Task) (processor.Handler, error) {
 		return &task{names: &c.Names, cfg: c.Engine, number: t.Partition, latest: make(map[uint64]int)}, nil
 	}
@@ -50,7 +70,7 @@ func (c Config) Processor() (*processor.Processor, error) {
 }
 
 // heartbeat says what this process does.
-func heartbeat(now time.Time, s *processor.Status, c *engine.Counters) []byte {
+func heartbeat(now time.Time, s *processor.Status, c *engine.Counters, format *schemas.Format) []byte {
 	h := schemas.Heartbeat{
 		Worker: s.Instance, TS: seconds(now),
 		Records: s.Counters.Records, Commits: s.Counters.Commits, Aborts: s.Counters.Aborts,
@@ -68,7 +88,7 @@ func heartbeat(now time.Time, s *processor.Status, c *engine.Counters) []byte {
 			h.Restoring++
 		}
 	}
-	return schemas.AppendHeartbeat(nil, &h)
+	return format.AppendHeartbeat(nil, &h)
 }
 
 // task gives the records of one task to its engine, and what the engine has to
@@ -189,6 +209,7 @@ func (t *task) DeadLetter(stage, reason string) {
 		letter.Key = letter.Key[:min(len(letter.Key), recordSlack)]
 		letter.Value = letter.Value[:min(len(letter.Value), maxRecord-4*recordSlack)]
 	}
+	letter.Value = t.cfg.Format.DeadLetterValue(letter.Value, letter.Headers)
 	t.ctx.Emit(letter)
 }
 

@@ -72,10 +72,18 @@ func (a *app) application(client []kgo.Opt) (topology.Config, error) {
 	}, nil
 }
 
+// injectFaults is set in binaries built with the tag faults, which tests use to
+// let a process die at a given step. No other binary has any.
+var injectFaults func(*topology.Config, *state.Options)
+
 // openStore opens the store in the state directory and gives the application
 // its instance id, which is kept there.
 func (a *app) openStore(c *topology.Config, dir string) error {
-	store, err := state.Open(filepath.Join(dir, "store"), state.Options{Logger: a.log})
+	o := state.Options{Logger: a.log}
+	if injectFaults != nil {
+		injectFaults(c, &o)
+	}
+	store, err := state.Open(filepath.Join(dir, "store"), o)
 	if err != nil {
 		return err
 	}

@@ -9,3 +9,4 @@
 package main
 
 //go:generate go run . reference --out ../../docs/configuration.md
+//go:generate go run . schemas asyncapi --out ../../docs/asyncapi.yaml

@@ -42,7 +42,7 @@ func (a *app) eventsCommand() *cobra.Command {
 		Long: `Follow the events that handprint sends: attribution.profile.state_changed and
 attribution.profile.multi_actor_suspected. Only committed events are shown. On a
 terminal each is a line for people, elsewhere one JSON object a line, as it was
-sent.`,
+sent; events that were sent as Avro look the same.`,
 		Example: `  handprint events --brokers a:9092
   handprint events --from beginning --until-end -o json > events.ndjson
   handprint events --type multi_actor_suspected
@@ -57,7 +57,7 @@ sent.`,
 	outputFlag(cmd, &q.output)
 	complete(cmd, "from", "beginning", "now")
 	complete(cmd, "type", typeStateChanged, typeSuspected)
-	return a.configure(cmd, config.GroupConnection, config.GroupTopics)
+	return a.configure(cmd, config.GroupConnection, config.GroupTopics, config.GroupSchemas)
 }
 
 func (a *app) events(ctx context.Context, q *eventsQuery) error {
@@ -102,7 +102,11 @@ func (a *app) events(ctx context.Context, q *eventsQuery) error {
 	if err := a.requireTopics(ctx, cl, false, topics...); err != nil {
 		return err
 	}
-	p := &eventPrinter{app: a, query: q, pretty: pretty, palette: palette(a.coloured()), out: bufio.NewWriter(a.out)}
+	reader, err := a.recordReader(ctx)
+	if err != nil {
+		return err
+	}
+	p := &eventPrinter{app: a, reader: reader, query: q, pretty: pretty, palette: palette(a.coloured()), out: bufio.NewWriter(a.out)}
 	if q.untilEnd {
 		if err := broker.Scan(ctx, cl, p.print, topics...); err != nil {
 			return errors.Join(err, p.out.Flush())
@@ -143,6 +147,7 @@ func follow(ctx context.Context, cl *kgo.Client, p *eventPrinter) error {
 // eventPrinter writes events for people or for programs.
 type eventPrinter struct {
 	*app
+	reader  recordReader
 	query   *eventsQuery
 	pretty  bool
 	palette palette
@@ -153,8 +158,11 @@ type eventPrinter struct {
 // print writes the event that r holds, if it is asked for. One that cannot be
 // read is logged and left out.
 func (p *eventPrinter) print(r *kgo.Record) error {
+	if err := p.reader.await(r.Value); err != nil {
+		return err
+	}
 	if r.Topic == p.cfg.Topics.MultiActorSuspects {
-		e, err := schemas.DecodeSuspicionJSON(r.Value)
+		e, err := p.reader.Suspicion(r.Value)
 		if err != nil {
 			p.skip(r, err)
 			return nil
@@ -167,7 +175,7 @@ func (p *eventPrinter) print(r *kgo.Record) error {
 		}
 		p.buf = schemas.AppendSuspicionJSON(p.buf[:0], &e)
 	} else {
-		e, err := schemas.DecodeTransitionJSON(r.Value)
+		e, err := p.reader.Transition(r.Value)
 		if err != nil {
 			p.skip(r, err)
 			return nil
@@ -181,7 +189,7 @@ func (p *eventPrinter) print(r *kgo.Record) error {
 		p.buf = schemas.AppendTransitionJSON(p.buf[:0], &e)
 	}
 	// As it was sent, if that is one line already.
-	if bytes.IndexByte(r.Value, '\n') < 0 {
+	if !schemas.IsAvro(r.Value) && bytes.IndexByte(r.Value, '\n') < 0 {
 		p.buf = append(p.buf[:0], r.Value...)
 	}
 	_, err := p.out.Write(append(p.buf, '\n'))

@@ -31,7 +31,7 @@ Ids are taken as they are; nothing is linked that is not named.`,
 				make(args)
 				return a.sendIdentityEvent(cmd.Context(), &e)
 			},
-		}, config.GroupConnection, config.GroupApplication, config.GroupTopics)
+		}, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupSchemas)
 	}
 	form := send("form IDENTITY [ATTACKER...]", "These attackers now belong to this identity", cobra.MinimumNArgs(1), func(args []string) {
 		e.Type, e.Identity, e.Attackers = attribution.Formed, args[0], args[1:]
@@ -76,7 +76,11 @@ func (a *app) sendIdentityEvent(ctx context.Context, e *attribution.IdentityEven
 	if err := a.requireTopics(ctx, cl, true, a.cfg.Topics.IdentityEvents); err != nil {
 		return err
 	}
-	sent, err := cl.ProduceSync(ctx, &kgo.Record{Topic: a.cfg.Topics.IdentityEvents, Key: []byte(e.Identity), Value: record}).First()
+	format, err := a.inputFormat(ctx, a.cfg.Schemas.OutputFormat, schemas.IdentityEventContract)
+	if err != nil {
+		return err
+	}
+	sent, err := cl.ProduceSync(ctx, &kgo.Record{Topic: a.cfg.Topics.IdentityEvents, Key: []byte(e.Identity), Value: format.AppendIdentityEvent(nil, e)}).First()
 	if err != nil {
 		return fmt.Errorf("sending the event to %s: %w", a.cfg.Topics.IdentityEvents, err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"handprint/ingest"
 	"handprint/ingest/behave"
 	"handprint/ingest/cowrie"
+	"handprint/schemas"
 )
 
 // flushTime is how long the last records may take after the work has ended or
@@ -30,6 +32,7 @@ type ingestQuery struct {
 	group      string
 	untilEnd   bool
 	closeAtEnd bool
+	format     string // empty: the output format that is configured
 }
 
 func (a *app) ingestCommand() *cobra.Command {
@@ -72,7 +75,7 @@ until interrupted. The next run goes on where the oldest open session began.`,
 	cmd.Flags().StringVar(&q.group, "group", "", "Consumer group that remembers how far the topic is read. (default <application id>-ingest-cowrie)")
 	cmd.Flags().BoolVar(&q.untilEnd, "until-end", false, "End with the last line that the topic has now.")
 	cmd.Flags().BoolVar(&q.closeAtEnd, "close-at-end", false, "With --until-end: take sessions that are open then for ended.")
-	return a.configure(cmd, config.GroupConnection, "application-id", config.GroupTopics, config.GroupCowrie)
+	return a.configure(cmd, config.GroupConnection, "application-id", config.GroupTopics, config.GroupSchemas, config.GroupCowrie)
 }
 
 func (a *app) ingestBehaveCommand() *cobra.Command {
@@ -89,16 +92,22 @@ to say.`,
 		RunE: func(cmd *cobra.Command, files []string) error { return a.ingestBehave(cmd.Context(), &q, files) },
 	}
 	q.flags(cmd)
-	return a.configure(cmd, config.GroupConnection, config.GroupTopics)
+	return a.configure(cmd, config.GroupConnection, config.GroupTopics, config.GroupSchemas)
 }
 
 func (q *ingestQuery) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&q.stdout, "stdout", false, "Print the observations, one JSON object a line, instead of sending them. Needs no broker.")
+	cmd.Flags().StringVar(&q.format, "format", "", "Send json or avro; avro needs --schema-registry-url. (default as --output-format)")
+	complete(cmd, "format", "json", "avro")
 }
 
 // check refuses flags that make no sense together.
 func (q *ingestQuery) check(files []string) error {
 	switch {
+	case q.format != "" && q.format != "json" && q.format != "avro":
+		return usageErrorf("flag --format: must be json or avro, is %s", q.format)
+	case q.format == "avro" && q.stdout:
+		return usageErrorf("flag --format: --stdout prints JSON")
 	case q.topic == "" && len(files) == 0:
 		return usageErrorf("no files given; - is standard input")
 	case q.topic != "" && len(files) > 0:
@@ -248,9 +257,14 @@ func (a *app) sink(ctx context.Context, q *ingestQuery) (ingest.FlushingSink, fu
 	if err != nil {
 		return nil, nil, err
 	}
+	format, err := a.inputFormat(ctx, cmp.Or(q.format, a.cfg.Schemas.OutputFormat), schemas.ObservationContract, schemas.DeadLetterContract)
+	if err != nil {
+		return nil, nil, err
+	}
 	// An interrupt ends the reading; what has been read is still sent.
 	p, err := ingest.NewProducer(context.WithoutCancel(ctx), ingest.ProducerConfig{
 		Brokers: a.cfg.Connection.Brokers, Observations: a.cfg.Topics.Observations, DeadLetters: a.cfg.Topics.DeadLetter,
+		Format: format,
 	}, append(opts, kgo.RecordDeliveryTimeout(2*time.Minute))...)
 	if err != nil {
 		return nil, nil, err

@@ -121,6 +121,8 @@ func TestExitCodesAndOneLineErrors(t *testing.T) {
 		{"topics", exitUsage, "no command given"},
 		{"nosuch", exitUsage, `unknown command "nosuch" for "handprint"`},
 		{"topics nosuch", exitUsage, `unknown command "nosuch"`},
+		{"completion nosuch", exitUsage, `unknown command "nosuch" for "handprint completion"`},
+		{"help nosuch", exitUsage, `unknown help topic ["nosuch"]`},
 		{"rows --nosuch", exitUsage, "unknown flag: --nosuch (see handprint rows --help)"},
 		{"rows extra", exitUsage, "unknown command"},
 		{"rows --config " + file, exitUsage, "config file " + file + " line 1: threads: must be between 1 and 256, is 0"},

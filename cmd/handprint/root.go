@@ -69,7 +69,9 @@ configuration file, in that order; docs/configuration.md lists them all.
 		a.rowsCommand(),
 		a.identityCommand(),
 		a.suggestCommand(),
+		a.auditCommand(),
 		a.topicsCommand(),
+		a.schemasCommand(),
 		a.topologyCommand(),
 		a.doctorCommand(),
 		a.lagCommand(),
@@ -78,6 +80,22 @@ configuration file, in that order; docs/configuration.md lists them all.
 		a.versionCommand(),
 		a.referenceCommand(),
 	)
+	// Cobra's own two take any name that they do not know for a success.
+	root.InitDefaultCompletionCmd("completion")
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			parent(cmd)
+		case "help":
+			cmd.Args = func(_ *cobra.Command, args []string) error {
+				if found, rest, err := root.Find(args); err != nil || found == nil || len(rest) > 0 {
+					return fmt.Errorf("unknown help topic %q", args)
+				}
+				return nil
+			}
+		}
+	}
 	return root
 }
 

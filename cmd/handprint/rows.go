@@ -36,7 +36,7 @@ JSON object a line.`,
 	}
 	f.flags(cmd)
 	outputFlag(cmd, &o)
-	return a.configure(cmd, config.GroupConnection, config.GroupTopics)
+	return a.configure(cmd, config.GroupConnection, config.GroupTopics, config.GroupSchemas)
 }
 
 func (a *app) rows(ctx context.Context, f *filter, o output) error {
@@ -76,8 +76,12 @@ func (a *app) rows(ctx context.Context, f *filter, o output) error {
 // readRows returns the rows that the state topic holds and that f lets
 // through, by identity and primitive.
 func (a *app) readRows(ctx context.Context, cl *kgo.Client, f *filter) ([]schemas.StateRow, error) {
+	reader, err := a.recordReader(ctx)
+	if err != nil {
+		return nil, err
+	}
 	byKey := make(map[string]schemas.StateRow)
-	err := broker.Scan(ctx, cl, func(r *kgo.Record) error {
+	err = broker.Scan(ctx, cl, func(r *kgo.Record) error {
 		identity, primitive, ok := schemas.SplitStateRowKey(r.Key)
 		if ok && (!f.identity(identity) || !f.primitive(primitive)) {
 			return nil
@@ -87,7 +91,10 @@ func (a *app) readRows(ctx context.Context, cl *kgo.Client, f *filter) ([]schema
 			delete(byKey, key)
 			return nil
 		}
-		row, err := schemas.DecodeStateRowJSON(r.Value)
+		if err := reader.await(r.Value); err != nil {
+			return err
+		}
+		row, err := reader.StateRow(r.Value)
 		switch {
 		case err != nil:
 			a.log.Warn("a row cannot be read and is left out", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)

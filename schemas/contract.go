@@ -1,0 +1,100 @@
+package schemas
+
+import (
+	"embed"
+	"fmt"
+
+	"handprint/schemas/avro"
+)
+
+// Contract is a kind of record of a public topic. Each has an Avro schema.
+type Contract uint8
+
+// The contracts.
+const (
+	ObservationContract Contract = iota
+	IdentityEventContract
+	TransitionContract
+	SuspicionContract
+	StateRowContract
+	DeadLetterContract
+	HeartbeatContract
+	contractCount
+)
+
+//go:embed avsc/*.avsc
+var avscFiles embed.FS
+
+// contract is what is known of a Contract.
+type contract struct {
+	name string // as files and commands call it
+	text string // the schema
+	read *avro.Schema
+}
+
+var contracts = loadContracts()
+
+func loadContracts() (all [contractCount]contract) {
+	for i, name := range [contractCount]string{"observation", "identity_event", "transition", "suspicion", "state_row", "dead_letter", "heartbeat"} {
+		text, err := avscFiles.ReadFile("avsc/" + name + ".avsc")
+		if err != nil {
+			panic(err)
+		}
+		schema, err := avro.Parse(text)
+		if err != nil {
+			panic(fmt.Sprintf("schemas: %s.avsc: %v", name, err))
+		}
+		all[i] = contract{name, string(text), schema}
+	}
+	return all
+}
+
+// Contracts lists all contracts.
+func Contracts() []Contract {
+	list := make([]Contract, contractCount)
+	for i := range list {
+		list[i] = Contract(i)
+	}
+	return list
+}
+
+// String returns the contract's name, such as "state_row".
+func (c Contract) String() string { return contracts[c].name }
+
+// Schema returns the Avro schema that records are written and read by, as JSON.
+func (c Contract) Schema() string { return contracts[c].text }
+
+// RecordName returns the full name of the schema, such as "handprint.StateRow".
+func (c Contract) RecordName() string { return contracts[c].read.Name }
+
+// ParseContract returns the contract called name.
+func ParseContract(name string) (Contract, error) {
+	for i := range contracts {
+		if contracts[i].name == name {
+			return Contract(i), nil
+		}
+	}
+	return 0, fmt.Errorf("no contract is called %q", name)
+}
+
+// CheckReads reports why records written by the schema writer cannot all be
+// read by the schema reader, nil if they can. Both are Avro schemas as JSON;
+// reader must be a flat record.
+func CheckReads(reader, writer string) error {
+	r, err := avro.Parse([]byte(reader))
+	if err != nil {
+		return fmt.Errorf("the reader's schema: %w", err)
+	}
+	w, err := avro.Parse([]byte(writer))
+	if err != nil {
+		return fmt.Errorf("the writer's schema: %w", err)
+	}
+	plan, err := avro.Compile(w, r)
+	if err != nil {
+		return err
+	}
+	if problems := plan.Problems(); len(problems) > 0 {
+		return fmt.Errorf("%s", problems[0])
+	}
+	return nil
+}
