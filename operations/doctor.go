@@ -43,6 +43,7 @@ type doctor struct {
 	cl     *kgo.Client
 	adm    *kadm.Client
 	app    *Application
+	blind  bool // the principal must not read the health topic
 	checks []Check
 }
 

@@ -25,7 +25,7 @@ func secured(t *testing.T, user ...kfake.ACL) (*Application, *kgo.Client) {
 	}
 	t.Cleanup(cluster.Close)
 	client := func(name, password string) *kgo.Client {
-		cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.SASL(plain.Auth{User: name, Pass: password}.AsMechanism()))
+		cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.MetadataMinAge(quickly), kgo.SASL(plain.Auth{User: name, Pass: password}.AsMechanism()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,12 +128,18 @@ func TestPermissionsThatAreMissingAreNamed(t *testing.T) {
 }
 
 func TestClocksThatDifferAreNoticed(t *testing.T) {
+	health := topology.DefaultNames("", "soc").Health
 	app, cl := secured(t, documented()...)
+	if got := diagnose(t, app, cl, 0)["clock"]; got.Result != Warning || !strings.Contains(got.Fix, "Read on topic "+health) {
+		t.Errorf("without Read on the health topic: %+v", got)
+	}
+	app, cl = secured(t, append(documented(), allow(kmsg.ACLResourceTypeTopic, health, kmsg.ACLOperationRead)...)...)
 	for _, c := range []struct {
 		skew time.Duration
 		want Result
 	}{{0, OK}, {30 * time.Second, Warning}, {-30 * time.Second, Warning}, {time.Hour, Failed}, {-time.Hour, Failed}} {
-		if got := diagnose(t, app, cl, c.skew)["clock"]; got.Result != c.want {
+		got := diagnose(t, app, cl, c.skew)["clock"]
+		if got.Result != c.want || !strings.Contains(got.Found, "the broker's ") || strings.Contains(got.Found, "cannot") {
 			t.Errorf("%s: %+v", c.skew, got)
 		}
 	}

@@ -33,7 +33,8 @@ type ResetOptions struct {
 // Reset is a plan to begin an application again from nothing.
 type Reset struct {
 	app    *Application
-	delete []string // topics
+	delete []string         // topics
+	copies map[string]int16 // replication factor that they have, and are to have again
 	offset kadm.Offsets
 	stores []string
 
@@ -57,7 +58,7 @@ func PlanReset(ctx context.Context, cl *kgo.Client, a *Application, o ResetOptio
 	if err := refuseMembers(&group); err != nil {
 		return nil, err
 	}
-	r := &Reset{app: a}
+	r := &Reset{app: a, copies: make(map[string]int16)}
 	step := func(format string, args ...any) { r.Steps = append(r.Steps, fmt.Sprintf(format, args...)) }
 	if group.State != "Dead" {
 		step("delete the consumer group %s with its offsets", a.ID)
@@ -76,6 +77,7 @@ func PlanReset(ctx context.Context, cl *kgo.Client, a *Application, o ResetOptio
 			continue
 		}
 		r.delete = append(r.delete, name)
+		r.copies[name] = int16(infos[i].ReplicationFactor)
 		step("delete topic %s (%d partitions, %d offsets) and make it anew, empty", name, infos[i].Partitions, infos[i].Records)
 	}
 	if o.From.IsZero() {
@@ -225,6 +227,9 @@ func (r *Reset) recreate(ctx context.Context, cl *kgo.Client, adm *kadm.Client) 
 	var specs []broker.TopicSpec
 	for _, s := range r.app.specs() {
 		if slices.Contains(r.delete, s.Name) {
+			if s.ReplicationFactor < 0 {
+				s.ReplicationFactor = r.copies[s.Name]
+			}
 			specs = append(specs, s)
 		}
 	}
