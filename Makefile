@@ -14,6 +14,10 @@ FUZZTIME ?= 10s
 HISTORIES ?= 5000
 # Flags of go test: make test TESTFLAGS=-v
 TESTFLAGS ?=
+# make chaos: how many rounds, from which on, and the seed of input and faults.
+ROUNDS ?= 200
+FROM ?= 1
+SEED ?= 1
 # Flags of the benchmark, which `go run ./bench -h` lists: make bench BENCH='-n 2000000 -rounds 3'
 BENCH ?=
 
@@ -38,7 +42,9 @@ test: lint ## Run the linters, all tests, and thousands of random identity histo
 lint: ## Run gofmt, go vet and staticcheck.
 	@unformatted=$$(gofmt -l .); if [[ -n $$unformatted ]]; then echo "gofmt would change:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags integration,faults ./integration/... ./cmd/handprint
 	$(GO) tool staticcheck ./...
+	$(GO) tool staticcheck -tags integration,faults ./integration/... ./cmd/handprint
 
 .PHONY: race
 race: ## Run the tests of PACKAGES with the race detector.
@@ -55,6 +61,14 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 		echo "$${file%/*} $${func#func }"; \
 		$(GO) test "$${file%/*}" -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) </dev/null; \
 	done
+
+.PHONY: integration
+integration: ## Run the tests against a real Kafka cluster: in containers, as processes, or HANDPRINT_BROKERS.
+	$(GO) test -tags integration -count=1 -timeout 60m $(TESTFLAGS) ./integration/...
+
+.PHONY: chaos
+chaos: ## Hurt a real cluster at random for ROUNDS rounds, and audit after each; SEED says what happens.
+	$(GO) run ./integration/chaos -rounds $(ROUNDS) -from $(FROM) -seed $(SEED)
 
 .PHONY: bench
 bench: ## Measure the pipeline against a bare copy in transactions, a large merge, and single functions.
@@ -75,9 +89,21 @@ cover: ## Write the coverage of all tests to out/cover.html.
 	$(GO) tool cover -html=out/cover.out -o out/cover.html
 	@$(GO) tool cover -func=out/cover.out | tail -n 1
 
+.PHONY: image
+image: ## Build the container image handprint:local from a binary built here; BASE=... for another base than scratch.
+	@mkdir -p out/image/state
+	CGO_ENABLED=0 $(GO) build -trimpath -o out/image/handprint ./cmd/handprint
+	@cp deploy/image/Dockerfile out/image/ && { cp /etc/ssl/certs/ca-certificates.crt out/image/ 2>/dev/null || : >out/image/ca-certificates.crt; }
+	docker build -q $(if $(BASE),--build-arg BASE=$(BASE)) -t handprint:local out/image
+
+.PHONY: compose-check
+compose-check: image ## Check docker-compose.yml and start what it can of it, the broker from HANDPRINT_KAFKA_IMAGE.
+	deploy/compose-check
+
 .PHONY: docs
-docs: ## Write docs/configuration.md and docs/asyncapi.yaml anew from the code.
+docs: ## Write docs/configuration.md, docs/asyncapi.yaml and docs/metrics.md anew from what the code declares.
 	$(GO) generate ./cmd/handprint
+	$(GO) test ./metrics -run ThePageIsCurrent -update
 
 .PHONY: check-docs
 check-docs: ## Check that generated documents are fresh and that links between documents lead somewhere.
