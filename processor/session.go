@@ -122,6 +122,7 @@ func (w *worker) close(ctx context.Context, crashed bool) {
 	for _, t := range w.tasks {
 		w.drop(t, "the worker's session has ended")
 	}
+	w.waits.Wait()
 }
 
 // leave takes this session's member out of the group. The client does not do

@@ -26,6 +26,8 @@ type worker struct {
 	tasks  map[int32]*task // owned tasks
 	client *kgo.Client     // of the session in hand; nil between two
 
+	waits sync.WaitGroup // awaitSettled, one for each task that waits
+
 	pollMu     sync.Mutex
 	woken      bool
 	pollCancel context.CancelFunc // not nil while polling
@@ -191,6 +193,9 @@ func (w *worker) reconcile(ctx context.Context) error {
 		if t == nil {
 			t = &task{partition: p, term: term, store: w.cfg.Store.Partition(p)}
 			w.p.standbys.activate(p)
+			var waiting context.Context
+			waiting, t.settle = context.WithCancel(ctx)
+			w.waits.Go(func() { w.awaitSettled(waiting, p) })
 			w.setState(t, TaskWaiting, "the group has given it to this worker")
 			w.mu.Lock()
 			w.tasks[p] = t
@@ -225,12 +230,13 @@ func (w *worker) owned() func(*task) bool {
 
 // startRestore restores t in a goroutine that ends with the task.
 func (w *worker) startRestore(ctx context.Context, t *task) {
+	t.settle()
 	var rctx context.Context
 	rctx, t.cancel = context.WithCancel(ctx)
 	t.done = make(chan struct{})
 	t.progress.start = w.cfg.Clock.Now()
 	w.setState(t, TaskRestoring, "")
-	r := &restorer{cfg: w.cfg, task: t.partition, store: t.store, progress: &t.progress, counters: &w.p.counters, log: w.log}
+	r := &restorer{cfg: w.cfg, task: t.partition, store: t.store, progress: &t.progress, counters: &w.p.counters, log: w.log, unblock: w.p.endOrphans}
 	go func() {
 		defer w.wake()
 		defer close(t.done)
@@ -279,6 +285,7 @@ func (w *worker) setState(t *task, s TaskState, reason string) {
 
 // drop gives up a task and its store.
 func (w *worker) drop(t *task, why string) {
+	t.settle()
 	t.stopRestore()
 	if t.context.txn != nil {
 		// What a failed batch has changed on top is not committed, and then
