@@ -25,7 +25,7 @@ BENCH ?=
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/handprint.
@@ -82,6 +82,36 @@ bench: ## Measure the pipeline against a bare copy in transactions, a large merg
 	$(GO) run ./bench/merge
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
+# Flags of the long benchmark: make bench-peers PEERS='-n 4000000 -rounds 5'
+PEERS ?= -n 1000000 -rounds 3
+
+.PHONY: bench-peers
+bench-peers: ## Measure handprint against Kafka Streams and others, on a real broker. Needs Java, Maven, Python.
+	$(GO) run ./bench -real -contenders handprint,streams,group,python,copy,copy2 -hold 20s -warm 15s -restarts $(PEERS)
+
+.PHONY: peers-vectors
+peers-vectors: ## Run the merge vectors through every peer. Needs Java, Maven, Python.
+	$(GO) run ./bench/peers/group -vectors testdata/vectors/merge.jsonl
+	python3 bench/peers/python/vectors.py testdata/vectors/merge.jsonl
+	cd bench/peers/kafkastreams && mvn -q -B package dependency:copy-dependencies -DoutputDirectory=target/lib
+	java -cp 'bench/peers/kafkastreams/target/peer-kafkastreams-1.jar:bench/peers/kafkastreams/target/lib/*' handprint.peer.Vectors testdata/vectors/merge.jsonl
+
+.PHONY: bench-scale
+bench-scale: ## Measure at 10 thousand to 5 million identities and with 1, 2, 4 threads; draw docs/scale.svg.
+	$(GO) run ./bench/scale
+
+# What bench-release compares with: make bench-release SINCE=v0.2.0
+SINCE ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
+
+.PHONY: bench-release
+bench-release: ## Compare the benchmarks of single functions with those of the last release (SINCE), with benchstat.
+	@mkdir -p out
+	@[[ -n "$(SINCE)" ]] || { echo "There is no release yet: name a commit with SINCE=..."; exit 1; }
+	@since=$(SINCE); tree=$$(mktemp -d); trap 'git worktree remove --force "$$tree"' EXIT; git worktree add -q --detach "$$tree" "$$since"; \
+	(cd "$$tree" && $(GO) test -run '^$$' -bench . -benchmem -count 6 $(PACKAGES)) > out/bench-release.txt; \
+	$(GO) test -run '^$$' -bench . -benchmem -count 6 $(PACKAGES) > out/bench-now.txt; \
+	$(GO) run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da out/bench-release.txt out/bench-now.txt
+
 .PHONY: profile
 profile: ## Take CPU and allocation profiles of the pipeline into out/profiles.
 	@mkdir -p out/profiles
@@ -95,9 +125,21 @@ cover: ## Write the coverage of all tests to out/cover.html.
 	$(GO) tool cover -html=out/cover.out -o out/cover.html
 	@$(GO) tool cover -func=out/cover.out | tail -n 1
 
+.PHONY: image
+image: ## Build the container image handprint:local from a binary built here; BASE=... for another base than scratch.
+	@mkdir -p out/image/state
+	CGO_ENABLED=0 $(GO) build -trimpath -o out/image/handprint ./cmd/handprint
+	@cp deploy/image/Dockerfile out/image/ && { cp /etc/ssl/certs/ca-certificates.crt out/image/ 2>/dev/null || : >out/image/ca-certificates.crt; }
+	docker build -q $(if $(BASE),--build-arg BASE=$(BASE)) -t handprint:local out/image
+
+.PHONY: compose-check
+compose-check: image ## Check docker-compose.yml and start what it can of it, the broker from HANDPRINT_KAFKA_IMAGE.
+	deploy/compose-check
+
 .PHONY: docs
-docs: ## Write docs/configuration.md and docs/asyncapi.yaml anew from the code.
+docs: ## Write docs/configuration.md, docs/asyncapi.yaml and docs/metrics.md anew from what the code declares.
 	$(GO) generate ./cmd/handprint
+	$(GO) test ./metrics -run ThePageIsCurrent -update
 
 .PHONY: check-docs
 check-docs: ## Check that generated documents are fresh and that links between documents lead somewhere.
@@ -110,9 +152,30 @@ check-docs: ## Check that generated documents are fresh and that links between d
 		done < <(grep -oE '\]\([^)# ]+' "$$page" | cut -c3- | grep -v '^[a-z]*:' || true); \
 	done; exit $$failed
 
+# What of these tests needs a registry runs against a real one here, and against
+# one inside the process in make test.
+.PHONY: registry-check
+registry-check: ## Run the tests of schemas against a real registry (HANDPRINT_REGISTRY, or one that is started). Needs Java and Maven.
+	@$(GO) run ./integration/registry/with $(GO) test -count=1 -v -run 'Registry' ./schemas/registry ./cmd/handprint
+
 .PHONY: connect-check
 connect-check: build ## Let a real Kafka Connect worker copy the topics, and compare. Needs Java and Maven.
 	@$(GO) run ./integration/connect
+
+# A virtual environment of Python with what check.py needs.
+out/fastavro/ready: integration/fastavro/requirements.txt
+	@rm -rf out/fastavro && python3 -m venv out/fastavro
+	@out/fastavro/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: fastavro-check
+fastavro-check: build out/fastavro/ready ## Let fastavro read what handprint writes, and write what it reads. Needs Java, Maven and Python.
+	@$(GO) run ./integration/fastavro -python out/fastavro/bin/python
+
+.PHONY: fastavro-fixtures
+fastavro-fixtures: out/fastavro/ready ## Have fastavro write anew the records that the tests of schemas read. Needs Python.
+	@mkdir -p schemas/testdata/fastavro
+	@out/fastavro/bin/python integration/fastavro/check.py fixtures schemas/avsc >schemas/testdata/fastavro/records.ndjson
 
 .PHONY: asyncapi-check
 asyncapi-check: ## Let AsyncAPI's own parser check docs/asyncapi.yaml. Needs Node.js and npm.

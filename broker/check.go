@@ -89,9 +89,12 @@ func Check(ctx context.Context, cl *kgo.Client, specs []TopicSpec) ([]Problem, e
 func compare(s TopicSpec, partitions, replicas int, have map[string]string) []Problem {
 	var problems []Problem
 	if !s.AnyPartitions && partitions != int(s.Partitions) {
+		fix := "recreate the topic (adding partitions would move keys), or configure the number it has"
+		if partitions > int(s.Partitions) && s.Partitions > 1 {
+			fix = "if partitions were added, keys have moved and nothing may go on: move to new topics (docs/operations.md, Adding partitions); if the topic was made so, configure the number it has"
+		}
 		problems = append(problems, Problem{
-			Topic: s.Name, What: "partitions", Have: strconv.Itoa(partitions), Want: strconv.Itoa(int(s.Partitions)),
-			Fix: "recreate the topic (adding partitions would move keys), or configure the number it has",
+			Topic: s.Name, What: "partitions", Have: strconv.Itoa(partitions), Want: strconv.Itoa(int(s.Partitions)), Fix: fix,
 		})
 	}
 	if int(s.ReplicationFactor) > replicas {

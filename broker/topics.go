@@ -50,7 +50,7 @@ func Ensure(ctx context.Context, cl *kgo.Client, specs []TopicSpec) ([]string, e
 		if d, ok := have.Topics[spec.Name]; ok && d.Err == nil {
 			continue
 		}
-		if err := create(ctx, adm, spec, len(have.Brokers)); err != nil {
+		if err := create(ctx, adm, spec, have.Brokers.NodeIDs()); err != nil {
 			return created, err
 		}
 		created = append(created, spec.Name)
@@ -61,9 +61,9 @@ func Ensure(ctx context.Context, cl *kgo.Client, specs []TopicSpec) ([]string, e
 	return created, awaitLeaders(ctx, adm, created)
 }
 
-func create(ctx context.Context, adm *kadm.Client, spec TopicSpec, brokers int) error {
-	if int(spec.ReplicationFactor) > brokers {
-		return fmt.Errorf("creating topic %s: replication factor %d is more than the cluster's %d broker(s)", spec.Name, spec.ReplicationFactor, brokers)
+func create(ctx context.Context, adm *kadm.Client, spec TopicSpec, brokers []int32) error {
+	if int(spec.ReplicationFactor) > len(brokers) {
+		return fmt.Errorf("creating topic %s: replication factor %d is more than the cluster's %d broker(s)", spec.Name, spec.ReplicationFactor, len(brokers))
 	}
 	configs := make(map[string]*string, len(spec.Configs))
 	for k, v := range spec.Configs {
@@ -92,8 +92,10 @@ func create(ctx context.Context, adm *kadm.Client, spec TopicSpec, brokers int) 
 // defaultReplication is the factor that a topic created with -1 gets. Where the
 // cluster does not tell (a client may lack the right to ask), it is taken to be
 // the smallest, so that the topic can be written in any case.
-func defaultReplication(ctx context.Context, adm *kadm.Client, brokers int) int {
-	all, err := adm.DescribeBrokerConfigs(ctx)
+func defaultReplication(ctx context.Context, adm *kadm.Client, brokers []int32) int {
+	// Asked without their ids, brokers tell only what was set for all of them
+	// while they ran.
+	all, err := adm.DescribeBrokerConfigs(ctx, brokers...)
 	if err != nil {
 		return 1
 	}
@@ -111,7 +113,7 @@ func defaultReplication(ctx context.Context, adm *kadm.Client, brokers int) int 
 	if lowest == 0 {
 		return 1
 	}
-	return min(lowest, brokers)
+	return min(lowest, len(brokers))
 }
 
 // awaitLeaders waits until every partition of the topics has a leader: a
@@ -241,8 +243,29 @@ func missing(specs []TopicSpec) []TopicInfo {
 	return infos
 }
 
+// Each broker learns of a new topic by itself, so one may not know yet what
+// another has told: how often, and after what time, it is asked again.
+const (
+	configRetry   = 100 * time.Millisecond
+	configRetries = 50
+)
+
 // topicConfigs returns the settings of existing topics, by topic and key.
 func topicConfigs(ctx context.Context, adm *kadm.Client, topics []string) (map[string]map[string]string, error) {
+	for tries := 0; ; tries++ {
+		configs, err := askTopicConfigs(ctx, adm, topics)
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) || tries == configRetries {
+			return configs, err
+		}
+		select {
+		case <-time.After(configRetry):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+func askTopicConfigs(ctx context.Context, adm *kadm.Client, topics []string) (map[string]map[string]string, error) {
 	all, err := adm.DescribeTopicConfigs(ctx, topics...)
 	if err != nil {
 		return nil, fmt.Errorf("asking for the settings of topics %s: %w", strings.Join(topics, ", "), err)

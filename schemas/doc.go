@@ -10,7 +10,11 @@
 // kind of its primitive is for the registry in package attribution, whether a
 // merge makes a circle for whoever owns the identities.
 //
-// All records are JSON. Encoders write canonical numbers and strings (package
-// canonical) in a fixed order of fields, so that the same thing is always the
-// same bytes.
+// A record is JSON or Avro, which its first byte tells (wire.go), and both are
+// held to the same rules by the same code. A Format writes either; Writers has
+// the schemas by which Avro was written, and never waits for one: that is package
+// registry's. The schemas are in avsc/, one for each Contract (docs/schemas.md).
+//
+// Encoders write canonical numbers and strings (package canonical) in a fixed
+// order of fields, so that the same thing is always the same bytes.
 package schemas

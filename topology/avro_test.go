@@ -154,7 +154,7 @@ func TestAvroInputWaitsForTheRegistry(t *testing.T) {
 		return true
 	})
 	sight := schemas.AppendHeader(nil, uint32(id))
-	sight = append(sight, 10)             // ts 5
+	sight = append(sight, 10)              // ts 5
 	sight = append(sight, 2, 2, 'k', 0, 0) // extra: {"k": []}
 	sight = append(sight, 6, '"', 'v', '"')
 	sight = append(sight, 2, 2, 'e')

@@ -42,7 +42,7 @@ type app struct {
 	rest       *topology.Rest
 	client     *kgo.Client
 	broker     *broker.Embedded
-	avro       *avroTopics // nil: JSON
+	avro       *avroTopics                        // nil: JSON
 	produced   map[processor.TopicPartition]int64 // ends of the outputs
 
 	mu       sync.Mutex
@@ -110,6 +110,7 @@ func newApp(t testing.TB, b *broker.Embedded, o options) *app {
 			Counters:   new(engine.Counters),
 		},
 		Runtime: processor.Config{
+			HoldFrom:      2, // both ways are taken
 			ApplicationID: o.prefix + "app",
 			InstanceID:    "test",
 			Client:        b.ClientOpts(),

@@ -120,9 +120,9 @@ func (p *Pipeline) Handprint(ctx context.Context, args ...string) ([]byte, error
 	return out, nil
 }
 
-// start starts `handprint run`. The function that it returns stops it cleanly
+// Start starts `handprint run`. The function that it returns stops it cleanly
 // and waits for its end.
-func (p *Pipeline) start() (stop func() error, err error) {
+func (p *Pipeline) Start() (stop func() error, err error) {
 	log, err := os.Create(filepath.Join(p.Dir, p.Application+".log"))
 	if err != nil {
 		return nil, err

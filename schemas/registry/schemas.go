@@ -81,9 +81,26 @@ func (c *Client) Check(ctx context.Context, subject string, contract schemas.Con
 		reasons = append(reasons, oneLine(m))
 	}
 	if len(reasons) == 0 {
-		reasons = []string{"not compatible; the registry gives no reason"}
+		reasons = []string{"not compatible; the registry gives no reason" + c.ownReason(ctx, subject, contract)}
 	}
 	return reasons, nil
+}
+
+// ownReason looks for what a registry does not say: why a contract's schema does
+// not go together with the latest one of a subject. It is empty if it finds
+// nothing.
+func (c *Client) ownReason(ctx context.Context, subject string, contract schemas.Contract) string {
+	latest, err := c.sr.SchemaByVersion(ctx, subject, -1)
+	if err != nil {
+		return ""
+	}
+	if err := schemas.CheckReads(contract.Schema(), latest.Schema.Schema); err != nil {
+		return ". By our own rules, this version does not read what is registered: " + oneLine(err.Error())
+	}
+	if err := schemas.CheckReads(latest.Schema.Schema, contract.Schema()); err != nil {
+		return ". By our own rules, what is registered does not read this version: " + oneLine(err.Error())
+	}
+	return ""
 }
 
 // Format returns the format of Avro records by the ids of their contracts,
