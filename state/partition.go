@@ -90,7 +90,7 @@ func (p *Partition) Restore(records iter.Seq2[[]byte, []byte], cp Checkpoint) er
 	if err := p.setCheckpoint(b, cp); err != nil {
 		return p.wrap("restoring", err)
 	}
-	if err := b.Commit(pebble.NoSync); err != nil {
+	if err := p.s.guard(func() error { return b.Commit(pebble.NoSync) }); err != nil {
 		return p.wrap("restoring", err)
 	}
 	return nil
@@ -105,7 +105,7 @@ func (p *Partition) Reset() error {
 		return p.wrap("emptying", err)
 	}
 	end := makeHead(p.number, tagEnd)
-	if err := p.s.db.DeleteRange(p.meta[:], end[:], pebble.Sync); err != nil {
+	if err := p.s.guard(func() error { return p.s.db.DeleteRange(p.meta[:], end[:], pebble.Sync) }); err != nil {
 		return p.wrap("emptying", err)
 	}
 	return nil

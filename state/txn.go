@@ -270,7 +270,7 @@ func (t *Txn) commit(cp Checkpoint) error {
 	if err := t.p.setCheckpoint(t.batch, cp); err != nil {
 		return err
 	}
-	return t.batch.Commit(pebble.NoSync)
+	return t.p.s.guard(func() error { return t.batch.Commit(pebble.NoSync) })
 }
 
 // Hold is Commit put off: from now on t takes the changes, and the checkpoint

@@ -29,49 +29,53 @@ func manyRows(ctx context.Context, l *lab.Lab, o *options) error {
 	c := app.Config(0)
 	c.Binary = l.Binaries.Plain
 	c.Env = append(c.Env, fmt.Sprintf("GOMEMLIMIT=%dMiB", o.memory*900/1024))
-	measure := func(what string, records func(tail int64) int64) error {
-		since := fileSize(c.LogFile())
-		began := time.Now()
-		i, err := app.StartAs(c, 0)
-		if err != nil {
-			return err
-		}
-		restored, err := awaitTasks(ctx, i, c.LogFile(), since, o.partitions)
-		if err != nil {
-			return err
-		}
-		running := time.Since(began)
-		if err := app.Rest(ctx); err != nil {
-			return err
-		}
-		took := time.Since(began)
-		peak, err := peakMemory(i.Pid())
-		if err != nil {
-			return err
-		}
-		if n := records(restored); n > 0 && n == restored {
-			took = running
-		}
-		n := records(restored)
-		fmt.Printf("%s: %d records in %.1f s, %.0f records/s; peak of resident memory %d MiB of %d\n",
-			what, n, took.Seconds(), float64(n)/took.Seconds(), peak>>20, o.memory)
-		if peak>>20 > o.memory {
-			return fmt.Errorf("an instance with %d rows took %d MiB, allowed are %d", o.rows, peak>>20, o.memory)
-		}
-		i.Kill()
-		return nil
-	}
-	restored := func(n int64) int64 { return n }
-	if err := measure(fmt.Sprintf("%d rows made", o.rows), func(int64) int64 { return int64(o.rows) }); err != nil {
+	if _, err := measure(ctx, app, c, o, fmt.Sprintf("%d rows made", o.rows), false); err != nil {
 		return err
 	}
-	if err := measure("killed and started with its state: restored", restored); err != nil {
+	if _, err := measure(ctx, app, c, o, "killed and started with its state", true); err != nil {
 		return err
 	}
 	if err := app.Forget(0); err != nil {
 		return err
 	}
-	return measure("started without its state: restored", restored)
+	restored, err := measure(ctx, app, c, o, "started without its state", true)
+	if err == nil && restored < int64(o.rows) {
+		err = fmt.Errorf("%d rows were rebuilt from %d records", o.rows, restored)
+	}
+	return err
+}
+
+// measure starts the instance, waits until the application is at rest, prints
+// what that took, and kills it. What is measured is the restore, or else all of
+// it.
+func measure(ctx context.Context, app *lab.App, c instance.Config, o *options, what string, restore bool) (records int64, err error) {
+	since := fileSize(c.LogFile())
+	began := time.Now()
+	i, err := app.StartAs(c, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer i.Kill()
+	if records, err = awaitTasks(ctx, i, c.LogFile(), since, o.partitions); err != nil {
+		return records, err
+	}
+	took := time.Since(began)
+	if err := app.Rest(ctx); err != nil {
+		return records, err
+	}
+	if !restore {
+		took, records = time.Since(began), int64(o.rows)
+	}
+	peak, err := peakMemory(i.Pid())
+	if err != nil {
+		return records, err
+	}
+	fmt.Printf("%s: %d records in %.1f s, %.0f records/s; peak of resident memory %d MiB of %d\n",
+		what, records, took.Seconds(), float64(records)/took.Seconds(), peak>>20, o.memory)
+	if peak>>20 > o.memory {
+		return records, fmt.Errorf("an instance with %d rows took %d MiB, allowed are %d", o.rows, peak>>20, o.memory)
+	}
+	return records, nil
 }
 
 // feedRows puts in an observation for each row.

@@ -1,0 +1,26 @@
+package state
+
+import (
+	"fmt"
+	"runtime"
+)
+
+// guard does a write of Pebble's. When its log cannot be written (the disk is
+// full, say), Pebble panics with the error rather than return it, since it does
+// not know any more what it holds. That is no bug, so it ends the process with a
+// line instead of a stack, as pebbleLogger.Fatalf does. The locks that Pebble
+// held then are never given back, so there is no other way out.
+func (s *Store) guard(write func() error) error {
+	defer func() {
+		cause := recover()
+		if cause == nil {
+			return
+		}
+		err, isError := cause.(error)
+		if _, bug := cause.(runtime.Error); bug || !isError {
+			panic(cause)
+		}
+		pebbleLogger{s.logger}.Fatalf("%s", oneLine(fmt.Errorf("writing to %s: %w", s.dir, err)))
+	}()
+	return write()
+}
