@@ -3,19 +3,21 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"handprint/attribution"
 	"handprint/bench/load"
 	"handprint/broker"
+	"handprint/schemas"
 	"handprint/topology"
 )
 
@@ -25,21 +27,32 @@ type rig struct {
 	prefix string
 	client *kgo.Client
 	input  topology.Names // its input topics are read by all contenders
+	built  map[string]bool
 
-	embedded *exec.Cmd // nil: somebody else's brokers
+	// Identities whose outputs are the same in every run: stubs of attackers
+	// that are neither linked nor misrouted, and linked identities none of
+	// whose attackers is misrouted.
+	plain, linked map[string]bool
+
+	embedded *exec.Cmd // nil: not ours
 	ask      io.WriteCloser
-	answers  *bufio.Reader
+	kafka    *exec.Cmd // nil: not ours
 }
 
 // open starts the broker, if none was named, and connects to it.
-func (b *rig) open(ctx context.Context) error {
-	if len(b.brokers) == 0 {
-		if err := b.startBroker(); err != nil {
+func (b *rig) open(ctx context.Context) (err error) {
+	switch {
+	case len(b.brokers) > 0:
+	case b.real:
+		if err := b.startKafka(ctx); err != nil {
+			return fmt.Errorf("starting a broker: %w", err)
+		}
+	default:
+		if err := b.startEmbedded(); err != nil {
 			return fmt.Errorf("starting the embedded broker: %w", err)
 		}
 	}
 	b.input = topology.DefaultNames(b.prefix, "input")
-	var err error
 	b.client, err = kgo.NewClient(kgo.SeedBrokers(b.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.MaxBufferedRecords(1<<16), kgo.ProducerLinger(0), kgo.MetadataMinAge(20*time.Millisecond))
 	if err != nil {
@@ -48,7 +61,7 @@ func (b *rig) open(ctx context.Context) error {
 	return broker.Reach(ctx, b.client, 10*time.Second)
 }
 
-func (b *rig) startBroker() error {
+func (b *rig) startEmbedded() error {
 	cmd, err := childCommand(job{Contender: contenderBroker})
 	if err != nil {
 		return err
@@ -63,8 +76,8 @@ func (b *rig) startBroker() error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	b.embedded, b.answers = cmd, bufio.NewReader(out)
-	line, err := b.answers.ReadString('\n')
+	b.embedded = cmd
+	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		return err
 	}
@@ -72,43 +85,36 @@ func (b *rig) startBroker() error {
 	return nil
 }
 
-// serve is the embedded broker's process: it says where it listens, answers
-// each line with what it has used, and ends with its standard input.
+// serve is the embedded broker's process: it says where it listens, and ends
+// with its standard input.
 func serve() error {
 	b, err := broker.Start(broker.Options{})
 	if err != nil {
 		return err
 	}
 	fmt.Println(strings.Join(b.Addrs(), ","))
-	in := bufio.NewScanner(os.Stdin)
-	for in.Scan() {
-		if err := json.NewEncoder(os.Stdout).Encode(used()); err != nil {
-			return err
-		}
-	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
 	return b.Close()
 }
 
-// brokerCPU is the CPU time that the broker has used so far, 0 if that cannot
-// be told.
-func (b *rig) brokerCPU() (time.Duration, error) {
-	if b.embedded == nil {
-		return 0, nil
+// brokerPID is the broker's process; 0 if it is somebody else's.
+func (b *rig) brokerPID() int {
+	switch {
+	case b.kafka != nil:
+		return b.kafka.Process.Pid
+	case b.embedded != nil:
+		return b.embedded.Process.Pid
 	}
-	if _, err := fmt.Fprintln(b.ask); err != nil {
-		return 0, fmt.Errorf("asking the broker's process: %w", err)
-	}
-	line, err := b.answers.ReadBytes('\n')
-	if err != nil {
-		return 0, fmt.Errorf("asking the broker's process: %w", err)
-	}
-	var u usage
-	return u.CPU, json.Unmarshal(line, &u)
+	return 0
 }
 
 func (b *rig) close() error {
 	if b.client != nil {
 		b.client.Close()
+	}
+	if b.kafka != nil {
+		_ = b.kafka.Process.Kill()
+		_ = b.kafka.Wait()
 	}
 	if b.embedded == nil {
 		return nil
@@ -143,12 +149,36 @@ func (b *rig) fill(ctx context.Context) error {
 			}
 		})
 	}
+	b.plain, b.linked = map[string]bool{}, map[string]bool{}
+	owner := map[string]string{}
 	for key, value := range g.Events {
 		produce(b.input.IdentityEvents, 0, key, value)
+		e, err := schemas.DecodeIdentityEvent("", value)
+		if err != nil {
+			return fmt.Errorf("the load's own event: %w", err)
+		}
+		b.linked[e.Identity] = true
+		for _, a := range e.Attackers {
+			owner[a] = e.Identity
+		}
 	}
+	clean := map[string]bool{}
 	for range b.observations {
 		r := g.Next()
 		produce(b.input.Observations, r.Partition, r.Key, r.Value)
+		right := r.Partition == attribution.AttackerPartition(r.Key, b.load.Partitions)
+		if was, known := clean[string(r.Key)]; !right || !known {
+			clean[string(r.Key)] = right && (was || !known)
+		}
+	}
+	for attacker, right := range clean {
+		identity, linked := owner[attacker]
+		switch {
+		case linked && !right:
+			delete(b.linked, identity)
+		case !linked && right:
+			b.plain[attribution.Stub([]byte(attacker)).String()] = true
+		}
 	}
 	err = b.client.Flush(ctx)
 	select {
@@ -159,4 +189,19 @@ func (b *rig) fill(ctx context.Context) error {
 		return fmt.Errorf("writing the backlog: %w", err)
 	}
 	return nil
+}
+
+// job makes the topics that a contender writes to, and says what it has to do.
+func (b *rig) job(ctx context.Context, name string, c *contender, ownInput bool) (*job, error) {
+	j := &job{Contender: c.name, Brokers: b.brokers, Partitions: b.load.Partitions, Threads: b.threads,
+		Group: b.prefix + name, Dir: filepath.Join(b.dir, name), Static: b.static}
+	j.Names = topology.DefaultNames(b.prefix+name+"-", "app")
+	j.Names.Health, j.Names.Control = b.input.Health, b.input.Control
+	if !ownInput {
+		j.Names.Observations, j.Names.IdentityEvents = b.input.Observations, b.input.IdentityEvents
+	}
+	if err := b.topics(ctx, j.Names); err != nil {
+		return nil, err
+	}
+	return j, os.MkdirAll(j.Dir, 0o755)
 }

@@ -2,32 +2,128 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
-	"runtime/pprof"
-	"sync"
-	"time"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
-
-	"handprint/processor"
 	"handprint/topology"
 )
 
-// The kinds of processes that this one starts of itself.
-const (
-	contenderBroker    = "embedded broker"
-	contenderHandprint = "handprint"
-	contenderCopy      = "copy"
-)
+// contender is one who does the job, or a part of it, as a process that works
+// until its standard input ends.
+type contender struct {
+	name  string
+	about string
+	// concludes: it writes transitions and rows, so its outputs are compared,
+	// and it is held at the rate.
+	concludes bool
+	// keeps: it has state that outlives it, so it is restarted.
+	keeps bool
+	// changelog names its changelog topic; nil: it has none.
+	changelog func(j *job) string
+	// commits of the group cover all its work; otherwise the outputs tell
+	// when it is done.
+	command func(ctx context.Context, b *rig, j *job) (*exec.Cmd, error)
+}
 
-// childArg is the first argument of such a process; the second is its job.
-const childArg = "-child"
+// own is a contender that is this program itself.
+func own(_ context.Context, _ *rig, j *job) (*exec.Cmd, error) { return childCommand(*j) }
+
+// contenders are all there are, in the order of the table's columns.
+var contenders = []contender{
+	{name: contenderHandprint, about: "the whole pipeline", concludes: true, keeps: true, command: own,
+		changelog: func(j *job) string { return j.Names.Changelog }},
+	{name: "streams", about: "Kafka Streams: the same job, exactly once", concludes: true, keeps: true, command: streamsCommand,
+		changelog: func(j *job) string { return j.Group + "-rows-changelog" }},
+	{name: "group", about: "a consumer group with a map in Go: at least once, no durable state", concludes: true, command: groupCommand},
+	{name: "python", about: "a loop with a dict in Python: at least once, no durable state", concludes: true, command: pythonCommand},
+	{name: "copy", about: "each record copied in transactions", command: copier(1)},
+	{name: "copy2", about: "each record copied twice, over a topic between", command: copier(2)},
+	{name: contenderMuch, about: "as many and as large records as handprint wrote", command: own},
+}
+
+// contenderMuch needs what handprint has measured before.
+const contenderMuch = "copymuch"
+
+func copier(hops int) func(context.Context, *rig, *job) (*exec.Cmd, error) {
+	return func(ctx context.Context, b *rig, j *job) (*exec.Cmd, error) {
+		j.Copies, j.Hops = 1, hops
+		return own(ctx, b, j)
+	}
+}
+
+// choose finds contenders by their names.
+func choose(names string) (chosen []contender, err error) {
+	for _, name := range strings.Split(names, ",") {
+		found := false
+		for _, c := range contenders {
+			if c.name == name {
+				chosen, found = append(chosen, c), true
+			}
+		}
+		if !found {
+			all := make([]string, len(contenders))
+			for i := range contenders {
+				all[i] = contenders[i].name
+			}
+			return nil, fmt.Errorf("no contender %q: there are %s", name, strings.Join(all, ", "))
+		}
+	}
+	return chosen, nil
+}
+
+// running is a contender at work.
+type running struct {
+	cmd   *exec.Cmd
+	in    io.Closer
+	out   *strings.Builder
+	ended chan error
+}
+
+// start starts a contender.
+func (b *rig) start(ctx context.Context, c *contender, j *job) (*running, error) {
+	cmd, err := c.command(ctx, b, j)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.name, err)
+	}
+	r := &running{cmd: cmd, out: new(strings.Builder), ended: make(chan error, 1)}
+	cmd.Stdout = r.out
+	if cmd.Stderr == nil {
+		log, err := os.OpenFile(filepath.Join(b.dir, c.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			return nil, err
+		}
+		defer log.Close()
+		cmd.Stderr = log
+	}
+	if r.in, err = cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	dieWithParent(cmd)
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", c.name, err)
+	}
+	go func() { r.ended <- cmd.Wait() }() // stop and kill wait for it
+	return r, nil
+}
+
+// stop lets it end, and returns what it said.
+func (r *running) stop() (string, error) {
+	err := errors.Join(r.in.Close(), <-r.ended)
+	return r.out.String(), err
+}
+
+// kill ends it at once, as a crash does.
+func (r *running) kill() {
+	_ = r.cmd.Process.Signal(syscall.SIGKILL)
+	<-r.ended
+}
 
 // job is what a contender has to do.
 type job struct {
@@ -39,223 +135,24 @@ type job struct {
 	Threads    int
 	Dir        string // of the store
 	Profiles   string // directory; empty: none
-	Until      map[string]map[int32]int64
-	Hold       bool // go on until the standard input ends
+	Static     bool   // be a static member, where that is a choice
 
 	Copies float64 // records written for each one read
 	Bytes  int     // of each; 0: as large as what was read
+	Hops   int     // 2: by way of the commands topic
 }
 
-// report is what a contender tells when it is done.
-type report struct {
-	Wall         time.Duration
-	FirstCommit  time.Duration // since the start
-	Used         usage         // between start and end of the work
-	Mallocs      uint64
-	GCs          uint32
-	Commits      int64
-	Produced     int64
-	Uncompressed int64 // bytes of what was produced
-	Compressed   int64 // the same on the wire
-	Changelog    int64 // bytes on the wire
-	ChangelogRaw int64
-	Changes      int64 // records in the changelog
-	Transitions  int64
-	StoreBytes   int64
-	Broker       time.Duration // CPU time of the broker meanwhile
-}
-
-func childCommand(j job) (*exec.Cmd, error) {
-	arg, err := json.Marshal(j)
-	if err != nil {
-		return nil, err
+// arguments are the job as peers outside this program take it: prefix and
+// name, "=", value.
+func (j *job) arguments(prefix string) []string {
+	args := []string{}
+	for _, a := range [][2]string{
+		{"brokers", strings.Join(j.Brokers, ",")}, {"application", j.Group},
+		{"observations", j.Names.Observations}, {"identity-events", j.Names.IdentityEvents},
+		{"state-changed", j.Names.StateChanged}, {"state", j.Names.State}, {"dead-letter", j.Names.DeadLetter},
+		{"dir", j.Dir}, {"threads", strconv.Itoa(j.Threads)},
+	} {
+		args = append(args, prefix+a[0]+"="+a[1])
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(self, childArg, string(arg))
-	cmd.Stderr = os.Stderr
-	return cmd, nil
-}
-
-// child is the main function of a process that this one has started.
-func child(arg string) error {
-	var j job
-	if err := json.Unmarshal([]byte(arg), &j); err != nil {
-		return fmt.Errorf("job: %w", err)
-	}
-	if j.Contender == contenderBroker {
-		return serve()
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	go func() { // ends with the process
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		stop()
-	}()
-	r, err := j.run(ctx)
-	if err != nil {
-		return fmt.Errorf("%s: %w", j.Contender, err)
-	}
-	return json.NewEncoder(os.Stdout).Encode(r)
-}
-
-// run works, and measures it.
-func (j *job) run(ctx context.Context) (r report, err error) {
-	m := &meter{changelog: j.Names.Changelog, start: time.Now()}
-	stop, err := j.profile()
-	if err != nil {
-		return r, err
-	}
-	before := used()
-	var memory, after runtime.MemStats
-	runtime.ReadMemStats(&memory)
-	work := j.drain
-	if j.Contender == contenderCopy {
-		work = j.copy
-	}
-	if err := work(ctx, m); err != nil {
-		return r, err
-	}
-	u := used()
-	r = m.report
-	r.Used = usage{CPU: u.CPU - before.CPU, Memory: u.Memory}
-	runtime.ReadMemStats(&after)
-	r.Mallocs, r.GCs = after.Mallocs-memory.Mallocs, after.NumGC-memory.NumGC
-	return r, stop()
-}
-
-// profile begins to profile, if that was asked for.
-func (j *job) profile() (stop func() error, err error) {
-	if j.Profiles == "" {
-		return func() error { return nil }, nil
-	}
-	if err := os.MkdirAll(j.Profiles, 0o755); err != nil {
-		return nil, err
-	}
-	cpu, err := os.Create(j.Profiles + "/cpu.pprof")
-	if err != nil {
-		return nil, err
-	}
-	if err := pprof.StartCPUProfile(cpu); err != nil {
-		return nil, err
-	}
-	return func() error {
-		pprof.StopCPUProfile()
-		if err := cpu.Close(); err != nil {
-			return err
-		}
-		allocs, err := os.Create(j.Profiles + "/allocs.pprof")
-		if err != nil {
-			return err
-		}
-		if err := pprof.Lookup("allocs").WriteTo(allocs, 0); err != nil {
-			return err
-		}
-		return allocs.Close()
-	}, nil
-}
-
-// contend runs a contender over the backlog.
-func (b *rig) contend(ctx context.Context, round int, contender string, j job) (r report, err error) {
-	if j, err = b.prepare(ctx, fmt.Sprintf("%s-%d-%v", contender, round, j.Copies), contender, j); err != nil {
-		return r, err
-	}
-	cmd, err := childCommand(j)
-	if err != nil {
-		return r, err
-	}
-	in, err := cmd.StdinPipe() // closed when this process ends, whatever way
-	if err != nil {
-		return r, err
-	}
-	defer in.Close()
-	before, err := b.brokerCPU()
-	if err != nil {
-		return r, err
-	}
-	out, err := cmd.Output()
-	if err != nil {
-		return r, fmt.Errorf("%s: %w", contender, err)
-	}
-	after, err := b.brokerCPU()
-	if err != nil {
-		return r, err
-	}
-	if err := json.Unmarshal(out, &r); err != nil {
-		return r, fmt.Errorf("report of %s: %w", contender, err)
-	}
-	r.Broker = after - before
-	return r, os.RemoveAll(j.Dir)
-}
-
-// prepare makes the topics that a contender writes to, and says where its input
-// ends.
-func (b *rig) prepare(ctx context.Context, name, contender string, j job) (job, error) {
-	j.Contender, j.Brokers, j.Partitions, j.Threads = contender, b.brokers, b.load.Partitions, b.threads
-	j.Group, j.Dir = b.prefix+name, b.store(name)
-	if contender == contenderHandprint {
-		j.Profiles = b.profiles
-	}
-	j.Names = topology.DefaultNames(b.prefix+name+"-", "app")
-	j.Names.Health, j.Names.Control = b.input.Health, b.input.Control
-	if !j.Hold {
-		j.Names.Observations, j.Names.IdentityEvents = b.input.Observations, b.input.IdentityEvents
-	}
-	if err := b.topics(ctx, j.Names); err != nil {
-		return j, err
-	}
-	j.Until = make(map[string]map[int32]int64)
-	ends, err := kadm.NewClient(b.client).ListEndOffsets(ctx, j.Names.Observations, j.Names.IdentityEvents)
-	if err != nil {
-		return j, fmt.Errorf("asking for the end of the backlog: %w", err)
-	}
-	ends.Each(func(o kadm.ListedOffset) {
-		if j.Until[o.Topic] == nil {
-			j.Until[o.Topic] = make(map[int32]int64)
-		}
-		j.Until[o.Topic][o.Partition] = o.Offset
-	})
-	return j, nil
-}
-
-// meter gathers what a contender does. It is also a hook of its client.
-type meter struct {
-	changelog string
-	start     time.Time
-
-	mu     sync.Mutex
-	report report
-}
-
-// OnProduceBatchWritten implements kgo.HookProduceBatchWritten.
-func (m *meter) OnProduceBatchWritten(_ kgo.BrokerMetadata, topic string, _ int32, batch kgo.ProduceBatchMetrics) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r := &m.report
-	r.Produced += int64(batch.NumRecords)
-	r.Uncompressed += int64(batch.UncompressedBytes)
-	r.Compressed += int64(batch.CompressedBytes)
-	if topic == m.changelog {
-		r.Changes += int64(batch.NumRecords)
-		r.ChangelogRaw += int64(batch.UncompressedBytes)
-		r.Changelog += int64(batch.CompressedBytes)
-	}
-}
-
-// committed counts a transaction.
-func (m *meter) committed(processor.Commit) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.report.Commits++; m.report.Commits == 1 {
-		m.report.FirstCommit = time.Since(m.start)
-	}
-}
-
-// done takes the time.
-func (m *meter) done() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.report.Wall = time.Since(m.start)
+	return args
 }

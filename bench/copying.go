@@ -12,37 +12,22 @@ import (
 )
 
 // copy is the limit: it reads observations and writes them to one topic, in
-// transactions, with the client's options that handprint has. It does nothing
-// else with them.
+// transactions, with the client's options that handprint has, until ctx ends.
+// It does nothing else with them. With two hops they go over another topic, as
+// those of an application with a repartition step do.
 func (j *job) copy(ctx context.Context, m *meter) error {
-	left := int64(0)
-	for _, end := range j.Until[j.Names.Observations] {
-		left += end
-	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	done := make(chan int64)
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range j.Threads {
-		group.Go(func() error { return j.copyWorker(ctx, i, m, done) })
+		group.Go(func() error { return j.copyWorker(ctx, i, m) })
 	}
-	group.Go(func() error {
-		for left > 0 {
-			select {
-			case n := <-done:
-				left -= n
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		m.done()
-		stop()
-		return nil
-	})
 	return group.Wait()
 }
 
-func (j *job) copyWorker(ctx context.Context, i int, m *meter, done chan<- int64) error {
+func (j *job) copyWorker(ctx context.Context, i int, m *meter) error {
+	topics := []string{j.Names.Observations}
+	if j.Hops == 2 {
+		topics = append(topics, j.Names.Commands)
+	}
 	session, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(j.Brokers...),
 		kgo.WithHooks(m),
@@ -52,7 +37,7 @@ func (j *job) copyWorker(ctx context.Context, i int, m *meter, done chan<- int64
 		kgo.MaxBufferedRecords(1<<18),
 		kgo.ProducerLinger(0),
 		kgo.ConsumerGroup(j.Group),
-		kgo.ConsumeTopics(j.Names.Observations),
+		kgo.ConsumeTopics(topics...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxWait(100*time.Millisecond),
@@ -77,12 +62,15 @@ func (j *job) copyWorker(ctx context.Context, i int, m *meter, done chan<- int64
 		if err := session.Begin(); err != nil {
 			return fmt.Errorf("beginning a transaction: %w", err)
 		}
-		n, owed := int64(0), 0.0
+		owed := 0.0
 		out = out[:0]
 		fetches.EachRecord(func(r *kgo.Record) {
-			n++
+			topic := j.Names.StateChanged
+			if j.Hops == 2 && r.Topic == j.Names.Observations {
+				topic = j.Names.Commands
+			}
 			for owed += j.Copies; owed >= 1; owed-- {
-				out = append(out, kgo.Record{Topic: j.Names.StateChanged, Key: r.Key, Value: j.value(r.Value)})
+				out = append(out, kgo.Record{Topic: topic, Key: r.Key, Value: j.value(r.Value)})
 			}
 		})
 		failed := make(chan error, 1)
@@ -108,11 +96,6 @@ func (j *job) copyWorker(ctx context.Context, i int, m *meter, done chan<- int64
 			return fmt.Errorf("ending a transaction: committed %t: %w", ok, err)
 		}
 		m.committed(processor.Commit{})
-		select {
-		case done <- n:
-		case <-ctx.Done():
-			return nil
-		}
 	}
 }
 

@@ -13,116 +13,150 @@ import (
 	"handprint/bench/load"
 )
 
-// latencies are the times from an observation's being sent to its transition's
-// being readable, read committed; sorted.
-type latencies []time.Duration
-
-func (l latencies) at(share float64) time.Duration {
+// at is the latency that a share of all lies below; l is sorted.
+func at(l []time.Duration, share float64) time.Duration {
 	if len(l) == 0 {
 		return 0
 	}
 	return l[min(len(l)-1, int(share*float64(len(l))))]
 }
 
-// latency holds handprint at the rate.
-func (b *rig) latency(ctx context.Context) (l latencies, err error) {
-	j, err := b.prepare(ctx, "latency", contenderHandprint, job{Hold: true})
+// latency holds a contender at the rate. It has topics of its own.
+func (b *rig) latency(ctx context.Context, c *contender, name string) (l []time.Duration, err error) {
+	j, err := b.job(ctx, name+"-rate", c, true)
 	if err != nil {
 		return nil, err
 	}
-	j.Profiles = ""
-	cmd, err := childCommand(j)
-	if err != nil {
-		return nil, err
-	}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	defer func() {
-		_ = in.Close()
-		if werr := cmd.Wait(); err == nil && werr != nil {
-			err = fmt.Errorf("handprint at a fixed rate: %w", werr)
-		}
-	}()
-	reader, err := kgo.NewClient(kgo.SeedBrokers(b.brokers...), kgo.ConsumeTopics(j.Names.StateChanged),
+	reader, err := kgo.NewClient(kgo.SeedBrokers(b.brokers...), kgo.ConsumeTopics(j.Names.StateChanged), kgo.FetchMaxWait(time.Second),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		return nil, err
 	}
 	defer reader.Close()
-	return b.holdRate(ctx, reader, j.Names.Observations)
+	r, err := b.start(ctx, c, j)
+	if err != nil {
+		return nil, err
+	}
+	if l, err = b.holdRate(ctx, reader, j.Names.Observations); err != nil {
+		r.kill()
+		return nil, fmt.Errorf("%s: %w (see %s)", c.name, err, b.dir)
+	}
+	_, err = r.stop()
+	return l, err
 }
 
-// warmUp is how long the rate is held before latencies count: tasks start and
-// tables fill meanwhile.
-const warmUp = 3 * time.Second
-
 // holdRate sends observations at the rate and reads the transitions. Each
-// transition tells by its ts which observation it is for.
-func (b *rig) holdRate(ctx context.Context, reader *kgo.Client, topic string) (l latencies, err error) {
+// transition tells by its ts which observation it is for. Latency is taken from
+// the moment at which the observation was due to be sent, so that a stall is
+// not hidden by what was not sent meanwhile. What is sent before the first
+// transition was seen, and until the rate has been held for as long as the
+// warm-up, does not count.
+func (b *rig) holdRate(ctx context.Context, reader *kgo.Client, topic string) (l []time.Duration, err error) {
+	f, err := b.feed(ctx, topic, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer f.stop()
+	patient, stop := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no transition within %s", patience))
+	defer stop()
+	end, skip := time.Time{}, 0
+	for end.IsZero() || time.Now().Before(end) {
+		poll, stop := context.WithTimeout(patient, time.Second)
+		fetches := reader.PollFetches(poll)
+		stop()
+		if patient.Err() != nil {
+			return nil, fmt.Errorf("holding the rate: %w", context.Cause(patient))
+		}
+		now := time.Now()
+		if end.IsZero() && fetches.NumRecords() > 0 {
+			skip = int(float64(b.rate) * (now.Sub(f.base) + b.warm).Seconds())
+			end = now.Add(b.warm + b.hold)
+			patient = ctx
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if i, ok := observationOf(r.Value); ok && i >= skip {
+				l = append(l, now.Sub(f.due(i)))
+			}
+		})
+	}
+	slices.Sort(l)
+	return l, f.stop()
+}
+
+// feed sends observations at the rate until it is stopped.
+type feed struct {
+	base   time.Time
+	rate   int
+	cancel context.CancelFunc
+	ended  chan error
+	err    error
+	over   bool
+}
+
+// due is when the nth observation was due to be sent.
+func (f *feed) due(n int) time.Time {
+	return f.base.Add(time.Duration(n) * time.Second / time.Duration(f.rate))
+}
+
+// stop ends it and returns what went wrong.
+func (f *feed) stop() error {
+	if !f.over {
+		f.cancel()
+		f.err, f.over = <-f.ended, true
+	}
+	return f.err
+}
+
+func (b *rig) feed(ctx context.Context, topic string, salt uint64) (*feed, error) {
 	c := b.load
-	c.Seed++
+	c.Seed += salt
 	g, err := load.New(c)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, warmUp+b.hold+30*time.Second)
-	defer cancel()
-	total := int(float64(b.rate) * (warmUp + b.hold).Seconds())
-	skip := int(float64(b.rate) * warmUp.Seconds())
-	sent := make([]time.Time, total)
-	base := time.Now()
-	for i := range sent {
-		sent[i] = base.Add(time.Duration(i) * time.Second / time.Duration(b.rate))
-	}
-	go func() { // ends with ctx, or when all are sent
-		for i := 0; i < total; {
-			for ; i < total && !time.Now().Before(sent[i]); i++ {
+	sending, cancel := context.WithCancel(ctx)
+	f := &feed{base: time.Now(), rate: b.rate, cancel: cancel, ended: make(chan error, 1)}
+	go func() { // stop waits for it
+		ticks := time.NewTicker(time.Millisecond)
+		defer ticks.Stop()
+		failed := make(chan error, 1)
+		for i := 0; ; {
+			for ; !time.Now().Before(f.due(i)); i++ {
 				r := g.Next()
 				b.client.Produce(ctx, &kgo.Record{
 					Topic: topic, Partition: r.Partition, Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value),
 				}, func(_ *kgo.Record, err error) {
 					if err != nil {
-						cancel()
+						select {
+						case failed <- err:
+						default:
+						}
 					}
 				})
 			}
 			select {
-			case <-time.After(time.Millisecond):
-			case <-ctx.Done():
+			case <-ticks.C:
+			case err := <-failed:
+				f.ended <- fmt.Errorf("sending observations: %w", err)
+				return
+			case <-sending.Done():
+				f.ended <- b.client.Flush(ctx)
 				return
 			}
 		}
 	}()
-	end := base.Add(warmUp + b.hold + time.Second)
-	for time.Now().Before(end) {
-		poll, stop := context.WithDeadline(ctx, end)
-		fetches := reader.PollFetches(poll)
-		stop()
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("holding the rate: %w", err)
-		}
-		now := time.Now()
-		fetches.EachRecord(func(r *kgo.Record) {
-			if i, ok := observationOf(r.Value); ok && i >= skip && i < total {
-				l = append(l, now.Sub(sent[i]))
-			}
-		})
-	}
-	slices.Sort(l)
-	return l, nil
+	return f, nil
 }
 
 // observationOf tells from a transition which observation it is for.
 func observationOf(transition []byte) (int, bool) {
-	_, rest, ok := bytes.Cut(transition, []byte(`,"ts":`))
+	_, rest, ok := bytes.Cut(transition, []byte(`"ts":`))
 	if !ok {
 		return 0, false
 	}
-	ts, err := strconv.ParseFloat(string(bytes.TrimRight(rest, "}")), 64)
+	if end := bytes.IndexAny(rest, ",}"); end >= 0 {
+		rest = rest[:end]
+	}
+	ts, err := strconv.ParseFloat(string(bytes.TrimSpace(rest)), 64)
 	return int((ts - load.Start) / load.Step), err == nil
 }

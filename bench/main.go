@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -18,13 +18,20 @@ import (
 type plan struct {
 	observations int64
 	load         load.Config
+	contenders   []contender
 	threads      int
 	rounds       int
 	brokers      []string
+	real         bool
+	static       bool
+	commit       time.Duration
 	rate         int
-	hold         time.Duration
+	hold, warm   time.Duration
+	restarts     bool
+	audit        bool
 	profiles     string
 	dir          string
+	json         bool
 }
 
 func main() {
@@ -57,21 +64,33 @@ func parse(args []string) (p plan, err error) {
 	f.IntVar(&p.load.Attackers, "attackers", 20_000, "attackers")
 	partitions := f.Int("partitions", 8, "partitions of the topics")
 	f.Float64Var(&p.load.Skew, "skew", load.DefaultSkew, "how much the busiest attackers do, above 1")
+	f.IntVar(&p.load.Breadth, "breadth", load.DefaultBreadth, "primitives that an attacker ever shows")
 	f.Float64Var(&p.load.Change, "change", 0.1, "share of values that are not the attacker's usual one")
 	f.Float64Var(&p.load.Linked, "linked", 0.02, "share of attackers that a clusterer has linked")
 	f.Float64Var(&p.load.Misrouted, "misrouted", 0.01, "share of records in another partition than their key's")
 	f.Uint64Var(&p.load.Seed, "seed", 1, "seed of the load")
+	names := f.String("contenders", "handprint,copy,copymuch", "who runs, separated by commas; the first is the one that the others are compared with")
 	f.IntVar(&p.threads, "threads", 1, "workers of handprint, and of the copies")
 	f.IntVar(&p.rounds, "rounds", 1, "how often everything is run; the table shows medians")
-	brokers := f.String("brokers", "", "brokers, separated by commas; default: an embedded one in a process of its own")
+	brokers := f.String("brokers", "", "brokers, separated by commas; default: one in a process of its own")
+	f.BoolVar(&p.real, "real", false, "start a real Kafka broker (needs Java and Maven) rather than the embedded one")
+	f.BoolVar(&p.static, "static", false, "contenders that can are static members of their group")
+	f.DurationVar(&p.commit, "commit", 100*time.Millisecond, "commit interval of Kafka Streams")
 	f.IntVar(&p.rate, "rate", 2000, "observations a second while latency is measured")
 	f.DurationVar(&p.hold, "hold", 5*time.Second, "how long latency is measured; 0: not at all")
+	f.DurationVar(&p.warm, "warm", 3*time.Second, "how long the rate is held before latency is measured")
+	f.BoolVar(&p.restarts, "restarts", false, "restart those that keep state: state kept, killed, state wiped")
+	f.BoolVar(&p.audit, "audit", true, "read back what was written, and compare it")
+	f.BoolVar(&p.json, "json", false, "print all results as JSON instead of the table")
 	f.StringVar(&p.profiles, "profiles", "", "directory for CPU and allocation profiles of handprint; default: none are taken")
-	f.StringVar(&p.dir, "dir", "", "directory for stores; default: a temporary one")
+	f.StringVar(&p.dir, "dir", "", "directory for stores and logs; default: a temporary one, which is removed unless something went wrong")
 	if err := f.Parse(args); err != nil {
 		return p, err
 	}
 	p.load.Partitions = int32(*partitions)
+	if p.contenders, err = choose(*names); err != nil {
+		return p, err
+	}
 	if *brokers != "" {
 		p.brokers = strings.Split(*brokers, ",")
 	}
@@ -89,9 +108,15 @@ func run(ctx context.Context, p plan) (err error) {
 		if p.dir, err = os.MkdirTemp("", "handprint-bench-"); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(p.dir)) }()
+		defer func() {
+			if err == nil { // else the logs are worth a look
+				err = os.RemoveAll(p.dir)
+			}
+		}()
+	} else if err := os.MkdirAll(p.dir, 0o755); err != nil {
+		return err
 	}
-	b := &rig{plan: p, prefix: fmt.Sprintf("bench-%d-", time.Now().UnixMilli())}
+	b := &rig{plan: p, prefix: fmt.Sprintf("bench-%d-", time.Now().UnixMilli()), built: map[string]bool{}}
 	defer func() { err = errors.Join(err, b.close()) }()
 	if err := b.open(ctx); err != nil {
 		return err
@@ -99,32 +124,101 @@ func run(ctx context.Context, p plan) (err error) {
 	if err := b.fill(ctx); err != nil {
 		return err
 	}
-	var t table
+	results := map[string][]result{}
 	for round := range p.rounds {
-		hand, err := b.contend(ctx, round, contenderHandprint, job{})
-		if err != nil {
-			return err
-		}
-		one, err := b.contend(ctx, round, contenderCopy, job{Copies: 1})
-		if err != nil {
-			return err
-		}
-		same, err := b.contend(ctx, round, contenderCopy, job{
-			Copies: float64(hand.Produced) / float64(p.observations),
-			Bytes:  int(hand.Uncompressed / max(1, hand.Produced)),
-		})
-		if err != nil {
-			return err
-		}
-		t.add(hand, one, same)
-	}
-	if p.hold > 0 {
-		if t.latency, err = b.latency(ctx); err != nil {
+		if err := b.round(ctx, round, results); err != nil {
 			return err
 		}
 	}
-	t.print(os.Stdout, p)
+	if p.restarts {
+		if err := b.restartAll(ctx, results); err != nil {
+			return err
+		}
+	}
+	if p.json {
+		return json.NewEncoder(os.Stdout).Encode(results)
+	}
+	printTable(os.Stdout, &p, results)
 	return nil
 }
 
-func (p *plan) store(name string) string { return filepath.Join(p.dir, name) }
+// round runs every contender once: all drain the backlog, then each is held at
+// the rate.
+func (b *rig) round(ctx context.Context, round int, results map[string][]result) error {
+	var done []result
+	for i := range b.contenders {
+		c := &b.contenders[i]
+		j, err := b.job(ctx, fmt.Sprintf("%s-%d", c.name, round), c, false)
+		if err != nil {
+			return err
+		}
+		switch c.name {
+		case contenderHandprint:
+			j.Profiles = b.profiles
+		case contenderMuch:
+			if err := b.much(j, done); err != nil {
+				return err
+			}
+		}
+		res, err := b.drain(ctx, c, j)
+		if err != nil {
+			return err
+		}
+		if b.audit {
+			if res.Audit, err = b.auditOf(ctx, c, j); err != nil {
+				return fmt.Errorf("reading what %s has written: %w", c.name, err)
+			}
+		}
+		done = append(done, res)
+	}
+	for i := range done {
+		c, res, err := &b.contenders[i], &done[i], error(nil)
+		if c.concludes && b.hold > 0 {
+			if res.Latency, err = b.latency(ctx, c, fmt.Sprintf("%s-%d", c.name, round)); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range done {
+		c := &b.contenders[i]
+		if round < b.rounds-1 || !b.restarts {
+			if err := os.RemoveAll(done[i].Job.Dir); err != nil {
+				return err
+			}
+		}
+		results[c.name] = append(results[c.name], done[i])
+	}
+	return nil
+}
+
+// restartAll restarts those that keep state, as often as there were rounds, on
+// the state of the last round. It comes last, because it adds to the backlog.
+func (b *rig) restartAll(ctx context.Context, results map[string][]result) (err error) {
+	for round := range b.rounds {
+		for i := range b.contenders {
+			c := &b.contenders[i]
+			if !c.keeps {
+				continue
+			}
+			res := results[c.name]
+			j := res[len(res)-1].Job
+			j.Profiles = ""
+			if res[round].Restarts, err = b.restart(ctx, c, &j); err != nil {
+				return fmt.Errorf("restarting %s: %w (see %s)", c.name, err, b.dir)
+			}
+		}
+	}
+	return nil
+}
+
+// much makes the job of the contender that copies as much as handprint wrote.
+func (b *rig) much(j *job, done []result) error {
+	for i := range done {
+		if r := done[i].Report; done[i].Name == contenderHandprint && r != nil {
+			j.Copies = float64(r.Produced) / float64(b.observations)
+			j.Bytes = int(r.Uncompressed / max(1, r.Produced))
+			return nil
+		}
+	}
+	return fmt.Errorf("%s copies as much as handprint wrote: name handprint before it", contenderMuch)
+}

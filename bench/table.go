@@ -8,73 +8,156 @@ import (
 	"time"
 )
 
-// table is what is shown: a column for each contender.
-type table struct {
-	hand, one, same []report
-	latency         latencies
-}
-
-func (t *table) add(hand, one, same report) {
-	t.hand, t.one, t.same = append(t.hand, hand), append(t.one, one), append(t.same, same)
-}
-
 // figure is a line of the table.
 type figure struct {
 	name   string
 	format string
-	of     func(r *report) float64
+	of     func(r *result) float64 // 0: there is none
 }
 
-func (t *table) print(out io.Writer, p plan) {
+// figures are the lines of the table.
+func figures(p *plan) []figure {
 	n := float64(p.observations)
 	micros := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 / n }
-	figures := []figure{
-		{"observations/s", "%.0f", func(r *report) float64 { return n / r.Wall.Seconds() }},
-		{"  from the first commit on", "%.0f", func(r *report) float64 { return n / (r.Wall - r.FirstCommit).Seconds() }},
-		{"CPU/observation, us", "%.2f", func(r *report) float64 { return micros(r.Used.CPU) }},
-		{"  of the broker, us", "%.2f", func(r *report) float64 { return micros(r.Broker) }},
-		{"allocations/observation", "%.2f", func(r *report) float64 { return float64(r.Mallocs) / n }},
-		{"records written/observation", "%.2f", func(r *report) float64 { return float64(r.Produced) / n }},
-		{"  bytes", "%.0f", func(r *report) float64 { return float64(r.Uncompressed) / n }},
-		{"  bytes on the wire", "%.0f", func(r *report) float64 { return float64(r.Compressed) / n }},
-		{"changelog records/observation", "%.2f", func(r *report) float64 { return float64(r.Changes) / n }},
-		{"  bytes", "%.0f", func(r *report) float64 { return float64(r.ChangelogRaw) / n }},
-		{"  bytes on the wire", "%.0f", func(r *report) float64 { return float64(r.Changelog) / n }},
-		{"transitions/observation", "%.2f", func(r *report) float64 { return float64(r.Transitions) / n }},
-		{"first commit, s", "%.2f", func(r *report) float64 { return r.FirstCommit.Seconds() }},
-		{"commits", "%.0f", func(r *report) float64 { return float64(r.Commits) }},
-		{"collections", "%.0f", func(r *report) float64 { return float64(r.GCs) }},
-		{"peak memory, MB", "%.0f", func(r *report) float64 { return float64(r.Used.Memory) / 1e6 }},
-		{"store on disk, MB", "%.0f", func(r *report) float64 { return float64(r.StoreBytes) / 1e6 }},
+	own := func(of func(r *report) float64) func(*result) float64 {
+		return func(r *result) float64 {
+			if r.Report == nil {
+				return 0
+			}
+			return of(r.Report)
+		}
 	}
+	quantile := func(share float64) func(*result) float64 {
+		return func(r *result) float64 { return at(r.Latency, share).Seconds() * 1000 }
+	}
+	return []figure{
+		{"observations/s", "%.0f", func(r *result) float64 { return n / r.Wall.Seconds() }},
+		{"  from the first commit on", "%.0f", func(r *result) float64 { return n / (r.Wall - r.FirstCommit).Seconds() }},
+		{"CPU/observation, us", "%.2f", func(r *result) float64 { return micros(r.CPU) }},
+		{"  of the broker, us", "%.2f", func(r *result) float64 { return micros(r.Broker) }},
+		{"first commit, s", "%.2f", func(r *result) float64 { return r.FirstCommit.Seconds() }},
+		{"peak memory, MB", "%.0f", func(r *result) float64 { return float64(r.Memory) / 1e6 }},
+		{"store on disk, MB", "%.1f", func(r *result) float64 { return float64(r.StoreBytes) / 1e6 }},
+		{"changelog on disk, MB", "%.1f", func(r *result) float64 { return float64(r.Audit.ChangelogDisk) / 1e6 }},
+		{"changelog records/observation", "%.2f", func(r *result) float64 { return float64(r.Audit.Changes) / n }},
+		{"  bytes, uncompressed", "%.0f", func(r *result) float64 { return float64(r.Audit.ChangelogBytes) / n }},
+		{"  bytes on the broker's disk", "%.0f", func(r *result) float64 { return float64(r.Audit.ChangelogDisk) / n }},
+		{"transitions/observation", "%.3f", func(r *result) float64 { return float64(r.Audit.Transitions) / n }},
+		{"rows", "%.0f", func(r *result) float64 { return float64(r.Audit.Rows) }},
+		{"allocations/observation", "%.2f", own(func(r *report) float64 { return float64(r.Mallocs) / n })},
+		{"records written/observation", "%.2f", own(func(r *report) float64 { return float64(r.Produced) / n })},
+		{"  bytes", "%.0f", own(func(r *report) float64 { return float64(r.Uncompressed) / n })},
+		{"  bytes on the wire", "%.0f", own(func(r *report) float64 { return float64(r.Compressed) / n })},
+		{"commits", "%.0f", own(func(r *report) float64 { return float64(r.Commits) })},
+		{"collections", "%.0f", own(func(r *report) float64 { return float64(r.GCs) })},
+		{fmt.Sprintf("latency p50 at %d/s, ms", p.rate), "%.1f", quantile(0.5)},
+		{"  p95", "%.1f", quantile(0.95)},
+		{"  p99", "%.1f", quantile(0.99)},
+		{"  p99.9", "%.1f", quantile(0.999)},
+		{"start with kept state to commit, s", "%.2f", func(r *result) float64 { return r.Restarts.Kept.Seconds() }},
+		{"kill -9 to commit, s", "%.2f", func(r *result) float64 { return r.Restarts.Killed.Seconds() }},
+		{"start with wiped state to commit, s", "%.2f", func(r *result) float64 { return r.Restarts.Wiped.Seconds() }},
+		{"records restored/s", "%.0f", func(r *result) float64 { return r.Restarts.rate() }},
+	}
+}
+
+// print writes the table: a column for each contender, and beside it how the
+// first contender's figure relates to its.
+func printTable(out io.Writer, p *plan, results map[string][]result) {
 	fmt.Fprintf(out, "%d observations of %d attackers, %d partitions, %d threads, medians of %d\n",
 		p.observations, p.load.Attackers, p.load.Partitions, p.threads, p.rounds)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\thandprint\tcopy 1:1\tof it\tcopy of as much\tof it\t")
-	for _, f := range figures {
-		hand, one, same := median(t.hand, f.of), median(t.one, f.of), median(t.same, f.of)
-		fmt.Fprintf(w, "%s\t"+f.format+"\t"+f.format+"\t%s\t"+f.format+"\t%s\t\n", f.name, hand, one, ratio(hand, one), same, ratio(hand, same))
-	}
-	if len(t.latency) > 0 {
-		for _, share := range []float64{0.5, 0.95, 0.99, 0.999} {
-			ms := float64(t.latency.at(share).Microseconds()) / 1000
-			fmt.Fprintf(w, "latency p%v at %d/s, ms\t%.1f\t\t\t\t\t\n", share*100, p.rate, ms)
+	for i := range p.contenders {
+		fmt.Fprintf(w, "\t%s", p.contenders[i].name)
+		if i > 0 {
+			fmt.Fprint(w, "\tof it")
 		}
+	}
+	fmt.Fprintln(w, "\t")
+	first := results[p.contenders[0].name]
+	for _, f := range figures(p) {
+		line, some := f.name, false
+		for i := range p.contenders {
+			m, base := median(results[p.contenders[i].name], f.of), median(first, f.of)
+			cell := ""
+			if m != 0 {
+				cell, some = fmt.Sprintf(f.format, m), true
+			}
+			line += "\t" + cell
+			if i > 0 {
+				line += "\t" + ratio(base, m)
+			}
+		}
+		if some {
+			fmt.Fprintln(w, line+"\t")
+		}
+	}
+	for _, v := range verdicts {
+		line := v.name
+		for i := range p.contenders {
+			line += "\t" + v.of(p, &p.contenders[i], results)
+			if i > 0 {
+				line += "\t"
+			}
+		}
+		fmt.Fprintln(w, line+"\t")
 	}
 	_ = w.Flush()
 }
 
+// verdicts compare what contenders have written.
+var verdicts = []struct {
+	name string
+	of   func(p *plan, c *contender, results map[string][]result) string
+}{
+	{"observations that its rows count", func(p *plan, c *contender, results map[string][]result) string {
+		return verdict(c, results, func(r, _ *result) bool { return r.Audit.Observations == p.observations }, "all", "not all")
+	}},
+	{"its final rows", func(p *plan, c *contender, results map[string][]result) string {
+		return verdict(c, results, func(r, first *result) bool { return r.Audit.RowDigest == first.Audit.RowDigest }, "equal", "different")
+	}},
+	{"its transitions", func(p *plan, c *contender, results map[string][]result) string {
+		return verdict(c, results, func(r, first *result) bool { return r.Audit.TransitionDigest == first.Audit.TransitionDigest }, "equal", "different")
+	}},
+}
+
+// verdict is yes if every round of a contender is like the first round of the
+// first that concludes.
+func verdict(c *contender, results map[string][]result, like func(r, first *result) bool, yes, no string) string {
+	if !c.concludes {
+		return ""
+	}
+	var first *result
+	for i := range contenders {
+		if rs := results[contenders[i].name]; contenders[i].concludes && len(rs) > 0 {
+			first = &rs[0]
+			break
+		}
+	}
+	for i := range results[c.name] {
+		if !like(&results[c.name][i], first) {
+			return no
+		}
+	}
+	return yes
+}
+
 func ratio(a, b float64) string {
-	if b == 0 {
+	if a == 0 || b == 0 {
 		return ""
 	}
 	return fmt.Sprintf("%.2f", a/b)
 }
 
-func median(reports []report, of func(*report) float64) float64 {
-	values := make([]float64, len(reports))
-	for i := range reports {
-		values[i] = of(&reports[i])
+func median(results []result, of func(*result) float64) float64 {
+	values := make([]float64, 0, len(results))
+	for i := range results {
+		if v := of(&results[i]); v != 0 {
+			values = append(values, v)
+		}
+	}
+	if len(values) == 0 {
+		return 0
 	}
 	slices.Sort(values)
 	return values[len(values)/2]

@@ -40,6 +40,11 @@ func ScanPartition(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) e
 	return scanSome(ctx, cl, each, func(p int32) bool { return p == partition }, topic)
 }
 
+// ScanRange is [Scan] of the offsets of one partition that lie in [from, to).
+func ScanRange(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, topic string, partition int32, from, to int64) error {
+	return (&scan{cl: cl, topic: topic, partition: partition, position: from, end: to}).run(ctx, each)
+}
+
 func scanSome(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, wanted func(int32) bool, topics ...string) error {
 	adm := kadm.NewClient(cl)
 	ends, err := adm.ListCommittedOffsets(ctx, topics...)

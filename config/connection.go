@@ -32,6 +32,8 @@ type Connection struct {
 	SASLUser      string
 	SASLPassword  string
 
+	OAuth OAuth // of the mechanism oauthbearer
+
 	saslPasswordFile string
 }
 
@@ -47,10 +49,11 @@ func declareConnection(s *Set, c *Connection) {
 	s.Path(&c.TLSKeyFile, "tls-key-file", "", Any[string](), "Key of the client certificate, as PEM.")
 	s.Text(&c.TLSServerName, "tls-server-name", "", Any[string](), "Name that the brokers' certificates must have, instead of the host's.", Important(Low))
 	s.Bool(&c.TLSSkipVerify, "tls-skip-verify", false, "Trust any certificate. For tests only.", Important(Low))
-	s.Text(&c.SASLMechanism, "sasl-mechanism", "none", OneOf("none", "plain", "scram-sha-256", "scram-sha-512"), "How to authenticate.")
+	s.Text(&c.SASLMechanism, "sasl-mechanism", "none", OneOf("none", "plain", "scram-sha-256", "scram-sha-512", "oauthbearer"), "How to authenticate.")
 	s.Text(&c.SASLUser, "sasl-user", "", Any[string](), "User to authenticate as.")
 	s.Text(&c.SASLPassword, "sasl-password", "", Any[string](), "Its password. As a flag other users of the machine can see it; prefer the file.", Secret(), Important(Low))
 	s.Path(&c.saslPasswordFile, "sasl-password-file", "", Any[string](), "File that holds the password.")
+	declareOAuth(s, &c.OAuth)
 }
 
 func notHostPort(s string) bool {
@@ -77,7 +80,10 @@ func (c *Connection) finish(s *Set) error {
 	if c.SASLMechanism == "none" {
 		c.SASLMechanism = ""
 	}
-	if c.SASLMechanism != "" && c.SASLUser == "" {
+	if err := c.OAuth.finish(s, c.SASLMechanism == oauthBearer); err != nil {
+		return err
+	}
+	if c.SASLMechanism != "" && c.SASLMechanism != oauthBearer && c.SASLUser == "" {
 		return s.Errorf("sasl-mechanism", "needs sasl-user and sasl-password-file")
 	}
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
@@ -107,6 +113,11 @@ func (c *Connection) ClientOpts() ([]kgo.Opt, error) {
 		m = scram.Auth{User: c.SASLUser, Pass: c.SASLPassword}.AsSha256Mechanism()
 	case "scram-sha-512":
 		m = scram.Auth{User: c.SASLUser, Pass: c.SASLPassword}.AsSha512Mechanism()
+	case oauthBearer:
+		var err error
+		if m, err = c.OAuth.mechanism(c); err != nil {
+			return nil, err
+		}
 	default:
 		return nil, fmt.Errorf("sasl-mechanism: unknown mechanism %s", c.SASLMechanism)
 	}

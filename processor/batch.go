@@ -43,6 +43,7 @@ type batch struct {
 type fetched struct {
 	task    *task
 	records []*kgo.Record
+	end     int64 // of what can be read of the partition
 }
 
 // begin prepares for a new session. What the last one had may still be held by
@@ -177,7 +178,7 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) error {
 			b.tasks = append(b.tasks, t)
 			b.touched = append(b.touched, t.partition)
 		}
-		b.parts = append(b.parts, fetched{t, p.Records})
+		b.parts = append(b.parts, fetched{t, p.Records, p.LastStableOffset})
 		b.consumed[TopicPartition{p.Topic, p.Partition}] = p.Records[n-1].Offset + 1
 	})
 	if b.count == 0 || admitted && !b.w.ownership.takeMoved() && b.w.ownership.balancer.awaitJoined(ctx, joinPatience) {
@@ -383,6 +384,10 @@ func (b *batch) apply() error {
 		if err := t.context.txn.Commit(t.checkpoint); err != nil {
 			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
 		}
+	}
+	for _, f := range b.parts {
+		last := f.records[len(f.records)-1]
+		b.w.p.watch.reached(TopicPartition{last.Topic, last.Partition}, last.Offset+1, f.end)
 	}
 	b.w.commits++
 	c := &b.w.p.counters

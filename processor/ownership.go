@@ -20,6 +20,7 @@ import (
 type ownership struct {
 	cfg      *Config
 	balancer *taskBalancer
+	watch    *watch
 	wake     func() // ends the worker's poll
 
 	version atomic.Uint64 // moves with every change below
@@ -37,9 +38,9 @@ type ownership struct {
 	moved bool
 }
 
-func newOwnership(cfg *Config, b *taskBalancer, wake func()) *ownership {
+func newOwnership(cfg *Config, b *taskBalancer, watch *watch, wake func()) *ownership {
 	return &ownership{
-		cfg: cfg, balancer: b, wake: wake,
+		cfg: cfg, balancer: b, watch: watch, wake: wake,
 		terms: make(map[int32]uint64), settled: make(map[TopicPartition]bool),
 	}
 }
@@ -109,8 +110,9 @@ func (o *ownership) onOffsets(_ context.Context, offsets map[string]map[int32]kg
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for topic, partitions := range offsets {
-		for p := range partitions {
+		for p, offset := range partitions {
 			o.settled[TopicPartition{topic, p}] = true
+			o.watch.reached(TopicPartition{topic, p}, position(offset), -1)
 		}
 	}
 	o.changed()

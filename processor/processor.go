@@ -22,6 +22,7 @@ type Processor struct {
 	workers  []*worker
 	leases   leases
 	standbys *standbys
+	watch    *watch
 	side     *kgo.Client         // for what is outside of transactions, while Run runs
 	restores *semaphore.Weighted // bounds the restores that run at the same time
 	once     sync.Once
@@ -41,6 +42,7 @@ func New(cfg Config) (*Processor, error) {
 		cfg: cfg, log: cfg.Logger, leases: newLeases(cfg.Partitions),
 		restores: semaphore.NewWeighted(restoresAtOnce),
 	}
+	p.watch = newWatch(&p.cfg)
 	p.standbys = newStandbys(&p.cfg, p.leases, &p.counters, p.lookAgain)
 	for n := range cfg.Threads {
 		p.workers = append(p.workers, newWorker(p, n))
@@ -90,6 +92,9 @@ func (p *Processor) Run(ctx context.Context) error {
 	if p.cfg.TickInterval > 0 {
 		group.Go(func() error { p.tick(ctx, side); return nil })
 	}
+	if p.cfg.StallTimeout > 0 {
+		group.Go(func() error { p.watchTasks(ctx); return nil })
+	}
 	group.Go(func() error { return p.standbys.run(ctx) })
 	for _, w := range p.workers {
 		group.Go(func() error { return w.run(ctx) })
@@ -109,6 +114,13 @@ func (p *Processor) Status() Status {
 	for _, w := range p.workers {
 		s.Members = append(s.Members, w.member())
 		s.Tasks = append(s.Tasks, w.status()...)
+	}
+	for i := range s.Tasks {
+		t := &s.Tasks[i]
+		t.Stuck = p.watch.why(t.Partition)
+		if lag, ok := p.watch.lag(t.Partition); ok {
+			t.Lag = &lag
+		}
 	}
 	slices.SortFunc(s.Tasks, func(a, b TaskStatus) int {
 		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Worker, b.Worker))

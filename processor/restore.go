@@ -182,6 +182,7 @@ func (r *restorer) apply(records []*kgo.Record, cp state.Checkpoint) error {
 	}
 	r.progress.recordsIn.Add(int64(len(records)))
 	r.progress.at.Store(cp.Offset)
+	r.progress.moved.Store(r.cfg.Clock.Now().UnixNano())
 	return nil
 }
 

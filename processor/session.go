@@ -23,7 +23,7 @@ func (w *worker) open() error {
 		describe: w.p.memberData,
 		decided:  func(standbys map[int32]bool) { w.p.standbys.decide(w.n, standbys) },
 	}
-	w.ownership, w.seen = newOwnership(cfg, balancer, w.wake), 0
+	w.ownership, w.seen = newOwnership(cfg, balancer, w.p.watch, w.wake), 0
 	w.lifetime, w.kill = context.WithCancel(context.Background())
 
 	name := cfg.ApplicationID + "-" + w.name()

@@ -2,15 +2,21 @@ package processor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
+
+// newTopicPatience is how long a topic that has just been created may be unknown
+// to a broker.
+const newTopicPatience = 2 * time.Second
 
 // checkCluster refuses to start on a cluster that cannot work, with one line
 // that says why.
@@ -25,10 +31,21 @@ func (p *Processor) checkCluster(ctx context.Context, client *kgo.Client) error 
 		return fmt.Errorf("cannot reach any broker of [%s]: %w", strings.Join(seeds, " "), err)
 	}
 	p.warnOldBroker(limit, client)
-	if err := p.checkTopics(limit, kadm.NewClient(client)); err != nil {
-		return err
+	admin, retry := kadm.NewClient(client), backoff{max: time.Second}
+	patience, cancel := context.WithTimeout(limit, newTopicPatience)
+	defer cancel()
+	for {
+		err := p.checkTopics(limit, admin)
+		// Topics that have just been created are not known to every broker at
+		// once.
+		if errors.Is(err, kerr.UnknownTopicOrPartition) && retry.wait(patience) == nil {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return p.confirmInstance(limit)
 	}
-	return p.confirmInstance(limit)
 }
 
 func (p *Processor) checkTopics(ctx context.Context, admin *kadm.Client) error {
@@ -54,7 +71,7 @@ func (p *Processor) checkTopics(ctx context.Context, admin *kadm.Client) error {
 		n, counted := want[name]
 		switch {
 		case !ok || t.Err == kerr.UnknownTopicOrPartition:
-			return fmt.Errorf("topic %s does not exist", name)
+			return &missingTopic{name}
 		case t.Err != nil:
 			return fmt.Errorf("topic %s: %w", name, t.Err)
 		case counted && int32(len(t.Partitions)) != n:
@@ -66,6 +83,12 @@ func (p *Processor) checkTopics(ctx context.Context, admin *kadm.Client) error {
 	}
 	return nil
 }
+
+// missingTopic is a topic that does not exist, as far as one broker knows.
+type missingTopic struct{ name string }
+
+func (e *missingTopic) Error() string { return fmt.Sprintf("topic %s does not exist", e.name) }
+func (e *missingTopic) Unwrap() error { return kerr.UnknownTopicOrPartition }
 
 // warnOldBroker warns of a cluster without the second version of transactions
 // (KIP-890, Kafka 4.0): before it, an EndTxn that is late on its way can end

@@ -130,6 +130,7 @@ func statusJSON(now time.Time, s Status) []byte {
 type progress struct {
 	start                   time.Time
 	from, to, at, recordsIn atomic.Int64
+	moved                   atomic.Int64 // when it last got on, in Unix nanoseconds
 }
 
 func (p *progress) snapshot(now time.Time) *Progress {

@@ -34,7 +34,7 @@ type task struct {
 func (t *task) running() bool { return t.state.Load() == TaskRunning }
 
 func (t *task) status(worker int, clock Clock) TaskStatus {
-	s := TaskStatus{Partition: t.partition, Worker: worker, State: t.state.Load().(TaskState), LastProgress: time.Unix(0, t.progressed.Load())}
+	s := TaskStatus{Partition: t.partition, Worker: worker, State: t.state.Load().(TaskState), LastProgress: time.Unix(0, max(t.progressed.Load(), t.progress.moved.Load()))}
 	if s.State == TaskRestoring {
 		s.Restore = t.progress.snapshot(clock.Now())
 	}

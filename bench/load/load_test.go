@@ -2,6 +2,7 @@ package load_test
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 
 	"handprint/attribution"
@@ -91,11 +92,45 @@ func TestEventsLinkTheirShare(t *testing.T) {
 	}
 }
 
+func TestAttackersShowTheirOwnPrimitives(t *testing.T) {
+	c := config()
+	c.Breadth = 5
+	g, err := load.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d schemas.ObservationDecoder
+	shown := map[string]map[string]bool{}
+	for range 50_000 {
+		var o attribution.Observation
+		if err := d.Decode(g.Next().Value, &o); err != nil {
+			t.Fatal(err)
+		}
+		if shown[string(o.Attacker)] == nil {
+			shown[string(o.Attacker)] = map[string]bool{}
+		}
+		shown[string(o.Attacker)][string(o.Primitive)] = true
+	}
+	sets := map[string]bool{}
+	for attacker, primitives := range shown {
+		if len(primitives) > 5 {
+			t.Errorf("%s shows %d primitives, want at most 5", attacker, len(primitives))
+		}
+		if len(primitives) == 5 {
+			sets[fmt.Sprint(primitives)] = true
+		}
+	}
+	if len(sets) < 100 {
+		t.Errorf("%d different sets of primitives among 500 attackers", len(sets))
+	}
+}
+
 func TestNewRefusesWhatMakesNoSense(t *testing.T) {
 	for _, change := range []func(*load.Config){
 		func(c *load.Config) { c.Attackers = 0 },
 		func(c *load.Config) { c.Partitions = 0 },
 		func(c *load.Config) { c.Skew = 1 },
+		func(c *load.Config) { c.Breadth = -1 },
 		func(c *load.Config) { c.Linked = 1.5 },
 	} {
 		c := config()

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"crypto/rand"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -56,6 +52,10 @@ func (a *app) application(client []kgo.Opt) (topology.Config, error) {
 			ApplicationID:      a.cfg.Application.ID,
 			InstanceID:         r.InstanceID,
 			StaticMembership:   r.StaticMembership,
+			Standbys:           r.Standbys,
+			AcceptableLag:      int64(r.RecoveryLag),
+			Rack:               r.Rack,
+			StallTimeout:       r.StallTimeout,
 			Client:             client,
 			Partitions:         a.cfg.Layout.Partitions,
 			Threads:            r.Threads,
@@ -72,36 +72,26 @@ func (a *app) application(client []kgo.Opt) (topology.Config, error) {
 	}, nil
 }
 
+// injectFaults is set in binaries built with the tag faults, which tests use to
+// let a process die at a given step. No other binary has any.
+var injectFaults func(*topology.Config, *state.Options)
+
 // openStore opens the store in the state directory and gives the application
 // its instance id, which is kept there.
 func (a *app) openStore(c *topology.Config, dir string) error {
-	store, err := state.Open(filepath.Join(dir, "store"), state.Options{Logger: a.log})
+	o := state.Options{Logger: a.log}
+	if injectFaults != nil {
+		injectFaults(c, &o)
+	}
+	store, err := state.Open(filepath.Join(dir, "store"), o)
 	if err != nil {
 		return err
 	}
 	if c.Runtime.InstanceID == "" {
-		if c.Runtime.InstanceID, err = instanceID(dir); err != nil {
+		if c.Runtime.InstanceID, c.Runtime.ConfirmInstance, err = instanceID(dir); err != nil {
 			return errors.Join(&codeError{exitState, err}, store.Close())
 		}
 	}
 	c.Runtime.Store = store
 	return nil
-}
-
-// instanceID reads the name of this process among those of the application
-// from the state directory, and makes one if there is none.
-func instanceID(dir string) (string, error) {
-	name := filepath.Join(dir, "instance-id")
-	text, err := os.ReadFile(name)
-	if id := strings.TrimSpace(string(text)); err == nil && id != "" {
-		return id, nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("reading the instance id: %w", err)
-	}
-	id := strings.ToLower(rand.Text()[:12])
-	if err := os.WriteFile(name, []byte(id+"\n"), 0o644); err != nil {
-		return "", fmt.Errorf("keeping the instance id: %w", err)
-	}
-	return id, nil
 }

@@ -18,6 +18,8 @@ const (
 	exitUnreachable = 3   // no broker answered
 	exitState       = 4   // the state directory cannot be used
 	exitTopics      = 5   // a topic is missing or does not fit
+	exitDifferences = 6   // an audit found differences
+	exitHistoryGone = 7   // an audit cannot be made: retention took the beginning
 	exitInterrupted = 130 // ended by a signal before the work was done
 )
 
@@ -28,6 +30,8 @@ const exitCodes = `Exit codes:
   3    no broker could be reached
   4    the state directory cannot be used (locked, not writable, of a newer version)
   5    a topic is missing or does not fit
+  6    an audit found differences
+  7    an audit cannot be made: retention took the beginning of a topic
   130  interrupted before the work was done`
 
 // codeError is an error that knows its exit code.

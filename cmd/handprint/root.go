@@ -69,9 +69,11 @@ configuration file, in that order; docs/configuration.md lists them all.
 		a.rowsCommand(),
 		a.identityCommand(),
 		a.suggestCommand(),
+		a.auditCommand(),
 		a.topicsCommand(),
 		a.schemasCommand(),
 		a.topologyCommand(),
+		a.healthcheckCommand(),
 		a.versionCommand(),
 		a.referenceCommand(),
 	)

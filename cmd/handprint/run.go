@@ -25,7 +25,7 @@ of its own. Start as many as you like: they share the partitions.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context()) },
 	}
 	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics,
-		config.GroupRuntime, config.GroupThresholds, config.GroupValues, config.GroupSchemas)
+		config.GroupRuntime, config.GroupThresholds, config.GroupValues, config.GroupSchemas, config.GroupAdmin)
 }
 
 func (a *app) run(ctx context.Context) (err error) {
@@ -37,6 +37,11 @@ func (a *app) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	observers, err := a.startObservers(ctx)
+	if err != nil {
+		return err
+	}
+	defer observers.close(a)
 	if err := a.prepareTopics(ctx); err != nil {
 		return err
 	}
@@ -47,10 +52,14 @@ func (a *app) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Runtime.Store.Close()) }()
+	if err := observers.trace(ctx, a, &c); err != nil {
+		return err
+	}
 	p, err := c.Processor()
 	if err != nil {
 		return err
 	}
+	observers.attach(a, &c, p)
 	return p.Run(ctx)
 }
 

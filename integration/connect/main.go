@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"handprint/integration/connect/upsert"
-	"handprint/integration/lab"
 	"handprint/integration/pipeline"
+	"handprint/integration/services"
 )
 
 func main() {
@@ -59,19 +59,19 @@ func check(ctx context.Context, binary string, formats []string, keep bool) (err
 	if binary, err = filepath.Abs(binary); err != nil {
 		return err
 	}
-	lab, err := lab.Start(ctx, dir, slices.Contains(formats, "avro"))
+	running, err := services.Start(ctx, dir, slices.Contains(formats, "avro"))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lab.Close()) }()
-	decoder, err := upsert.NewDecoder(lab.Registry)
+	defer func() { err = errors.Join(err, running.Close()) }()
+	decoder, err := upsert.NewDecoder(running.Registry)
 	if err != nil {
 		return err
 	}
 	filled := make([]*pipeline.Pipeline, len(formats))
 	for i, format := range formats {
-		p, err := pipeline.New(ctx, pipeline.Options{Binary: binary, Brokers: lab.Brokers, Replication: lab.Replication,
-			Format: format, Registry: lab.Registry, Dir: filepath.Join(dir, format)})
+		p, err := pipeline.New(ctx, pipeline.Options{Binary: binary, Brokers: running.Brokers, Replication: running.Replication,
+			Format: format, Registry: running.Registry, Dir: filepath.Join(dir, format)})
 		if err != nil {
 			return err
 		}
@@ -87,7 +87,11 @@ func check(ctx context.Context, binary string, formats []string, keep bool) (err
 	}
 	var copies []copyCheck
 	for _, p := range filled {
-		copies = append(copies, copiesOf(p, decoder)...)
+		some, err := copiesOf(p, decoder)
+		if err != nil {
+			return err
+		}
+		copies = append(copies, some...)
 	}
 	if err := compareCopies(ctx, dir, filled, copies); err != nil {
 		return err
@@ -100,12 +104,21 @@ func check(ctx context.Context, binary string, formats []string, keep bool) (err
 	return nil
 }
 
-// copiesOf are the connectors for the topics of an application.
-func copiesOf(p *pipeline.Pipeline, d *upsert.Decoder) []copyCheck {
+// copiesOf are the connectors for the topics of an application. Those that read
+// JSON have the transforms of the examples in deploy/connectors.
+func copiesOf(p *pipeline.Pipeline, d *upsert.Decoder) ([]copyCheck, error) {
+	events, err := exampleTransforms("elasticsearch-events")
+	if err != nil {
+		return nil, err
+	}
+	live, err := exampleTransforms("splunk-state")
+	if err != nil {
+		return nil, err
+	}
 	var copies []copyCheck
 	add := func(topic, what string, compare func(context.Context, []*kgo.Record, []string) (string, error), all ...map[string]string) {
 		short := strings.TrimPrefix(topic, p.Application+".")
-		name := p.Application + "." + short + "." + what
+		name := p.Application + "." + short + "." + strings.ReplaceAll(what, " ", "-")
 		copies = append(copies, copyCheck{what: short + " as " + what, compare: compare, connector: connector{
 			name: name, topic: topic, file: filepath.Join(p.Dir, name+".txt"), settings: settings(all...)}})
 	}
@@ -115,12 +128,38 @@ func copiesOf(p *pipeline.Pipeline, d *upsert.Decoder) []copyCheck {
 			continue
 		}
 		add(topic, "text", sameBytes, readCommitted)
-		add(topic, "json", sameRecords(d, printedMap), readCommitted, addressed, jsonConverter)
+		if topic == p.Names.State {
+			add(topic, "json", sameRecords(d, printedMap), readCommitted, addressed, jsonConverter)
+			continue
+		}
+		both := settings(events, addressed)
+		both["transforms"] = events["transforms"] + "," + addressed["transforms"]
+		add(topic, "json with its id as key", sameRecords(d, printedMap), readCommitted, both, jsonConverter)
 	}
 	if p.Format != "avro" {
-		add(p.Names.State, "uncommitted text", withAborted(pipeline.Aborted))
+		add(p.Names.State, "uncommitted text", withAborted(pipeline.Aborted, pipeline.AbortedRecords))
+		copies[len(copies)-1].more = pipeline.AbortedRecords
+		add(p.Names.State, "text without tombstones", sameBytes, readCommitted, live)
+		copies[len(copies)-1].live = true
 	}
-	return copies
+	return copies, nil
+}
+
+// exampleTransforms are the transforms, and their predicates, of a connector
+// that docs/connectors.md describes.
+func exampleTransforms(name string) (map[string]string, error) {
+	text, err := os.ReadFile(filepath.Join("deploy", "connectors", name+".json"))
+	if err != nil {
+		return nil, err
+	}
+	var example struct{ Config map[string]string }
+	if err := json.Unmarshal(text, &example); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	maps.DeleteFunc(example.Config, func(key, _ string) bool {
+		return !strings.HasPrefix(key, "transforms") && !strings.HasPrefix(key, "predicates")
+	})
+	return example.Config, nil
 }
 
 var jsonConverter = map[string]string{
@@ -155,7 +194,7 @@ func compareCopies(ctx context.Context, dir string, filled []*pipeline.Pipeline,
 	wanted := make(map[string]int)
 	for _, c := range copies {
 		connectors = append(connectors, c.connector)
-		wanted[c.file] = len(topics[c.topic])
+		wanted[c.file] = len(c.of(topics[c.topic])) + c.more
 	}
 	w, err := startWorker(ctx, dir, filled[0].Brokers, connectors)
 	if err != nil {
@@ -171,7 +210,7 @@ func compareCopies(ctx context.Context, dir string, filled []*pipeline.Pipeline,
 		if err != nil {
 			return err
 		}
-		report, err := c.compare(ctx, topics[c.topic], lines)
+		report, err := c.compare(ctx, c.of(topics[c.topic]), lines)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.what, err)
 		}

@@ -4,5 +4,5 @@
 // observations and identity events that fastavro wrote is what it makes of the
 // same in JSON.
 //
-// It needs a Kafka and a registry (package lab) and a Python that has fastavro.
+// It needs a Kafka and a registry (package services) and a Python that has fastavro.
 package main

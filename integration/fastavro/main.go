@@ -11,20 +11,19 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"handprint/integration/lab"
 	"handprint/integration/pipeline"
+	"handprint/integration/services"
 )
 
 // checker is what both halves of the check need.
 type checker struct {
 	python, script string
-	lab            *lab.Lab
+	services       *services.Services
 	dir            string
 }
 
@@ -62,14 +61,14 @@ func (c *checker) check(ctx context.Context, binary string, count int, seed int6
 	if binary, err = filepath.Abs(binary); err != nil {
 		return err
 	}
-	if c.lab, err = lab.Start(ctx, c.dir, true); err != nil {
+	if c.services, err = services.Start(ctx, c.dir, true); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.lab.Close()) }()
+	defer func() { err = errors.Join(err, c.services.Close()) }()
 	var all []*pipeline.Pipeline
 	for _, o := range []struct{ format, name string }{{"avro", "own"}, {"avro", "theirs"}, {"json", "same"}} {
-		p, err := pipeline.New(ctx, pipeline.Options{Binary: binary, Brokers: c.lab.Brokers, Replication: c.lab.Replication,
-			Format: o.format, Registry: c.lab.Registry, Dir: filepath.Join(c.dir, o.name)})
+		p, err := pipeline.New(ctx, pipeline.Options{Binary: binary, Brokers: c.services.Brokers, Replication: c.services.Replication,
+			Format: o.format, Registry: c.services.Registry, Dir: filepath.Join(c.dir, o.name)})
 		if err != nil {
 			return err
 		}
@@ -113,14 +112,13 @@ func (c *checker) written(ctx context.Context, p *pipeline.Pipeline) error {
 	}
 	var lines bytes.Buffer
 	encoder := json.NewEncoder(&lines)
-	mixed := []string{p.Names.Observations, p.Names.IdentityEvents}
-	for _, topic := range append(p.Outputs(), p.Names.DeadLetter, p.Names.Health, mixed[0], mixed[1]) {
+	for _, topic := range append(p.Outputs(), p.Names.DeadLetter, p.Names.Health, p.Names.Observations, p.Names.IdentityEvents) {
 		records, err := p.Records(ctx, topic)
 		if err != nil {
 			return err
 		}
 		for _, r := range records {
-			if err := encoder.Encode(record{Topic: topic, Key: string(r.Key), Value: r.Value, Mixed: slices.Contains(mixed, topic)}); err != nil {
+			if err := encoder.Encode(record{Topic: topic, Key: string(r.Key), Value: r.Value, Mixed: topic == p.Names.Observations}); err != nil {
 				return err
 			}
 		}
@@ -129,7 +127,7 @@ func (c *checker) written(ctx context.Context, p *pipeline.Pipeline) error {
 	if err := os.WriteFile(file, lines.Bytes(), 0o644); err != nil {
 		return err
 	}
-	report, err := c.run(ctx, nil, "read", c.lab.Registry, file)
+	report, err := c.run(ctx, nil, "read", c.services.Registry, file)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (c *checker) read(ctx context.Context, avro, plain *pipeline.Pipeline, coun
 	if err != nil {
 		return err
 	}
-	lines, err := c.run(ctx, []string{"SUBJECTS=" + string(subjects)}, "write", c.lab.Registry, fmt.Sprint(count), fmt.Sprint(seed))
+	lines, err := c.run(ctx, []string{"SUBJECTS=" + string(subjects)}, "write", c.services.Registry, fmt.Sprint(count), fmt.Sprint(seed))
 	if err != nil {
 		return err
 	}

@@ -15,12 +15,15 @@ import (
 
 	"handprint/attribution"
 	"handprint/ingest/cowrie/lab"
-	"handprint/schemas"
 )
 
 // Aborted is what every record says that was aborted. No reader of committed
 // records may see it.
 const Aborted = `{"aborted":"somebody else's transaction that was given up"}`
+
+// AbortedRecords is how many of them Fill puts into each output topic: one in
+// every partition, three times.
+const AbortedRecords = 3 * partitions
 
 // odd are values of an unregistered primitive, one attacker each: every type
 // of JSON, text that copies tend to damage, numbers that few hold exactly.
@@ -106,13 +109,15 @@ func (p *Pipeline) regroup(ctx context.Context, attackers []string) error {
 		stubs = append(stubs, Stub(a))
 	}
 	const formed = "11111111-2222-4333-8444-555555555555"
-	events := []attribution.IdentityEvent{
-		{Type: attribution.Merged, Identity: stubs[0], Loser: stubs[1]},
-		{Type: attribution.Merged, Identity: stubs[2], Loser: stubs[3]},
-		{Type: attribution.Formed, Identity: formed, Attackers: attackers[4:6]},
-	}
-	if err := p.sendEvents(ctx, events...); err != nil {
-		return err
+	for _, args := range [][]string{
+		{"merge", "--winner", stubs[0], "--loser", stubs[1]},
+		{"merge", "--winner", stubs[2], "--loser", stubs[3]},
+		{"form", formed, attackers[4]},
+		{"link", formed, attackers[5]},
+	} {
+		if _, err := p.Handprint(ctx, append([]string{"identity"}, args...)...); err != nil {
+			return err
+		}
 	}
 	gone := []string{stubs[1], stubs[3], stubs[4], stubs[5]}
 	err := p.untilRows(ctx, func(rows map[string]bool) bool {
@@ -121,8 +126,7 @@ func (p *Pipeline) regroup(ctx context.Context, attackers []string) error {
 	if err != nil {
 		return err
 	}
-	apart := attribution.IdentityEvent{Type: attribution.Unmerged, Identity: stubs[0], Loser: stubs[1], Attackers: attackers[1:2]}
-	if err := p.sendEvents(ctx, apart); err != nil {
+	if _, err := p.Handprint(ctx, "identity", "unmerge", "--winner", stubs[0], "--loser", stubs[1], attackers[1]); err != nil {
 		return err
 	}
 	return p.untilRows(ctx, func(rows map[string]bool) bool { return has(rows, stubs[1]) })
@@ -139,14 +143,6 @@ func has(rows map[string]bool, identity string) bool {
 		}
 	}
 	return false
-}
-
-func (p *Pipeline) sendEvents(ctx context.Context, events ...attribution.IdentityEvent) error {
-	var records []*kgo.Record
-	for _, e := range events {
-		records = append(records, &kgo.Record{Topic: p.Names.IdentityEvents, Key: []byte(e.Identity), Value: schemas.AppendIdentityEvent(nil, &e)})
-	}
-	return p.Send(ctx, records...)
 }
 
 // Send produces records, and waits until they are acknowledged.

@@ -1,0 +1,57 @@
+package admin
+
+import (
+	"fmt"
+	"time"
+
+	"handprint/processor"
+)
+
+// Health is whether a process is as it should be, and what keeps it from that.
+type Health struct {
+	// Live is false if a task has something to do and does not get on: a
+	// restart may mend that.
+	Live bool `json:"live"`
+	// Ready is true if the workers are members of the group and every task
+	// that is owned here runs. A member without tasks is ready.
+	Ready bool `json:"ready"`
+	// Stuck and Waiting are the reasons, a line for each.
+	Stuck   []string `json:"stuck,omitempty"`   // why it is not live
+	Waiting []string `json:"waiting,omitempty"` // why it is not ready
+}
+
+// Judge returns the health of a process with this status. A standby copy that
+// does not get on makes it neither: nothing waits for a copy.
+func Judge(s *processor.Status) Health {
+	h := Health{Live: true, Ready: true}
+	for _, t := range s.Tasks {
+		if t.Stuck != "" {
+			h.Live = false
+			h.Stuck = append(h.Stuck, fmt.Sprintf("task %d is stuck: %s", t.Partition, t.Stuck))
+		}
+		if t.State != processor.TaskRunning {
+			h.Ready = false
+			h.Waiting = append(h.Waiting, waitingFor(&t))
+		}
+	}
+	for _, m := range s.Members {
+		if m.MemberID == "" {
+			h.Ready = false
+			h.Waiting = append(h.Waiting, fmt.Sprintf("worker %d is joining the group", m.Worker))
+		}
+	}
+	return h
+}
+
+// waitingFor says how far a task is that does not run yet.
+func waitingFor(t *processor.TaskStatus) string {
+	p := t.Restore
+	if t.State != processor.TaskRestoring || p == nil || p.Total <= 0 {
+		return fmt.Sprintf("task %d is %s", t.Partition, t.State)
+	}
+	line := fmt.Sprintf("task %d is restoring: %d of %d offsets (%d %%), %.0f a second", t.Partition, p.Done, p.Total, 100*p.Done/p.Total, p.Rate)
+	if p.Left > 0 {
+		line += ", " + p.Left.Round(time.Second).String() + " left"
+	}
+	return line
+}

@@ -1,0 +1,183 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/broker"
+)
+
+// restPause is how long to wait before looking again.
+const restPause = 50 * time.Millisecond
+
+// ends says where each partition of each topic ends.
+type ends map[string]map[int32]int64
+
+func (a *Auditor) topics() []string {
+	n := &a.o.Topics
+	return []string{n.Observations, n.IdentityEvents, n.Commands, n.StateChanged, n.MultiActorSuspects, n.State, n.DeadLetter, n.Changelog}
+}
+
+// awaitRest waits until the group has taken all input and all commands and no
+// transaction is open, and returns where the topics end then.
+func (a *Auditor) awaitRest(ctx context.Context) (ends, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, a.o.Timeout, fmt.Errorf("%w after %s", ErrNotAtRest, a.o.Timeout))
+	defer cancel()
+	why := ""
+	for {
+		found, moving, err := a.look(ctx)
+		if err == nil && moving == "" {
+			return found, a.whole(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			moving = err.Error() // a broker may be on its way back
+		}
+		if moving != "" {
+			why = moving
+		}
+		select {
+		case <-time.After(restPause):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for rest: %w: %s", context.Cause(ctx), why)
+		}
+	}
+}
+
+// look returns where the topics end, or what still moves.
+func (a *Auditor) look(ctx context.Context) (found ends, moving string, err error) {
+	n := &a.o.Topics
+	inputs := []string{n.Observations, n.IdentityEvents, n.Commands}
+	var taken kadm.OffsetResponses
+	if a.o.Group != "" {
+		if taken, err = a.adm.FetchOffsets(ctx, a.o.Group); err == nil {
+			err = taken.Error()
+		}
+		if errors.Is(err, kerr.GroupIDNotFound) {
+			err = nil // it has taken nothing
+		}
+		if err != nil {
+			return nil, "", fmt.Errorf("asking for the offsets of group %s: %w", a.o.Group, err)
+		}
+	}
+	if found, err = a.list(ctx, a.adm.ListEndOffsets, a.topics()...); err != nil {
+		return nil, "", err
+	}
+	stable, err := a.list(ctx, a.adm.ListCommittedOffsets, a.topics()...)
+	if err != nil {
+		return nil, "", err
+	}
+	for topic, partitions := range found {
+		for p, end := range partitions {
+			if stable[topic][p] < end {
+				return nil, fmt.Sprintf("a transaction is open in %s[%d] at offset %d", topic, p, stable[topic][p]), nil
+			}
+		}
+	}
+	if a.o.Group == "" {
+		return found, "", nil
+	}
+	for _, topic := range inputs {
+		for p, end := range found[topic] {
+			from := int64(0)
+			if o, ok := taken.Lookup(topic, p); ok && o.At > 0 {
+				from = o.At
+			}
+			left := int64(0)
+			if from < end {
+				if err := a.scan(ctx, func(*kgo.Record) error { left++; return nil }, topic, p, from, end); err != nil {
+					return nil, "", err
+				}
+			}
+			if left > 0 {
+				return nil, fmt.Sprintf("%d records of %s[%d] from offset %d on are not taken yet by group %s", left, topic, p, from, a.o.Group), nil
+			}
+		}
+	}
+	// What came meanwhile has outputs of its own.
+	again, err := a.list(ctx, a.adm.ListEndOffsets, inputs...)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, topic := range inputs {
+		if !maps.Equal(found[topic], again[topic]) {
+			return nil, fmt.Sprintf("%s grows", topic), nil
+		}
+	}
+	return found, "", nil
+}
+
+// scan reads a range, which retention may have taken the beginning of.
+func (a *Auditor) scan(ctx context.Context, each func(*kgo.Record) error, topic string, p int32, from, to int64) error {
+	return broker.ScanRange(ctx, a.client, each, topic, p, from, to)
+}
+
+type lister func(context.Context, ...string) (kadm.ListedOffsets, error)
+
+func (a *Auditor) list(ctx context.Context, ask lister, topics ...string) (ends, error) {
+	listed, err := ask(ctx, topics...)
+	if err == nil {
+		err = listed.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking for offsets: %w", err)
+	}
+	found := make(ends)
+	listed.Each(func(o kadm.ListedOffset) {
+		if found[o.Topic] == nil {
+			found[o.Topic] = make(map[int32]int64)
+		}
+		found[o.Topic][o.Partition] = o.Offset
+	})
+	for _, topic := range topics {
+		if found[topic] == nil {
+			return nil, fmt.Errorf("topic %s is not there", topic)
+		}
+	}
+	return found, nil
+}
+
+// whole makes sure that nothing that is not read yet is gone from the topics
+// that must be read from the beginning.
+func (a *Auditor) whole(ctx context.Context) error {
+	n := &a.o.Topics
+	starts, err := a.list(ctx, a.adm.ListStartOffsets, n.Observations, n.IdentityEvents, n.StateChanged, n.MultiActorSuspects, n.DeadLetter)
+	if err != nil {
+		return err
+	}
+	for topic, partitions := range starts {
+		for p, start := range partitions {
+			if next := a.next[topic][p]; start > next {
+				return fmt.Errorf("%w: %s[%d] begins at offset %d, the audit has to read from %d on: retention took what is between, and nothing that depends on it can be checked",
+					ErrHistoryGone, topic, p, start, next)
+			}
+		}
+	}
+	return nil
+}
+
+// read gives each what is new in a topic, partition by partition, in order.
+func (a *Auditor) read(ctx context.Context, topic string, ends map[int32]int64, each func(*kgo.Record) error) error {
+	next := a.next[topic]
+	if next == nil {
+		next = make(map[int32]int64)
+		a.next[topic] = next
+	}
+	for _, p := range slices.Sorted(maps.Keys(ends)) {
+		if topic == a.o.Topics.Commands && (p != 0 || len(a.model.batchClaims) == 0) {
+			continue // only claims are of interest
+		}
+		if err := a.scan(ctx, each, topic, p, next[p], ends[p]); err != nil {
+			return err
+		}
+		next[p] = ends[p]
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// restarts are the times from a start to the first commit.
+type restarts struct {
+	Kept     time.Duration // after a clean stop, state kept
+	Killed   time.Duration // from kill -9, started again at once
+	Wiped    time.Duration // after a clean stop, state wiped
+	Restored int64         // records of the changelog at that time
+}
+
+// rate is how many records of the changelog a second were restored.
+func (r *restarts) rate() float64 {
+	if r.Wiped <= r.Kept {
+		return 0
+	}
+	return float64(r.Restored) / (r.Wiped - r.Kept).Seconds()
+}
+
+// settle is how long a contender works between two restarts: long enough to
+// have caught up.
+const settle = 5 * time.Second
+
+// restart restarts a contender that has drained the backlog, while new
+// observations arrive at the rate.
+func (b *rig) restart(ctx context.Context, c *contender, j *job) (res restarts, err error) {
+	f, err := b.feed(ctx, j.Names.Observations, 2)
+	if err != nil {
+		return res, err
+	}
+	defer f.stop()
+
+	r, took, err := b.startAgain(ctx, c, j, time.Time{})
+	if err != nil {
+		return res, fmt.Errorf("with its state kept: %w", err)
+	}
+	res.Kept = took
+	if err := pause(ctx, settle); err != nil {
+		r.kill()
+		return res, err
+	}
+	killed := time.Now()
+	r.kill()
+	if r, res.Killed, err = b.startAgain(ctx, c, j, killed); err != nil {
+		return res, fmt.Errorf("after kill -9: %w", err)
+	}
+	if err := pause(ctx, settle); err != nil {
+		r.kill()
+		return res, err
+	}
+	if _, err := r.stop(); err != nil {
+		return res, err
+	}
+	if err := os.RemoveAll(j.Dir); err != nil {
+		return res, err
+	}
+	if err := os.MkdirAll(j.Dir, 0o755); err != nil {
+		return res, err
+	}
+	if err := b.each(ctx, c.changelog(j), func(*kgo.Record) error { res.Restored++; return nil }); err != nil {
+		return res, err
+	}
+	if r, res.Wiped, err = b.startAgain(ctx, c, j, time.Time{}); err != nil {
+		return res, fmt.Errorf("with its state wiped: %w", err)
+	}
+	if _, err := r.stop(); err != nil {
+		return res, err
+	}
+	return res, f.stop()
+}
+
+// startAgain starts a contender and waits until its group commits. The end of
+// its outputs does not tell: that moves already when what it left open before
+// is aborted.
+func (b *rig) startAgain(ctx context.Context, c *contender, j *job, from time.Time) (*running, time.Duration, error) {
+	before, err := b.read(ctx, j)
+	if err != nil {
+		return nil, 0, err
+	}
+	begin := time.Now()
+	if from.IsZero() {
+		from = begin
+	}
+	r, err := b.start(ctx, c, j)
+	if err != nil {
+		return nil, 0, err
+	}
+	for {
+		if err := pause(ctx, lookEvery); err != nil {
+			r.kill()
+			return nil, 0, err
+		}
+		n, err := b.read(ctx, j)
+		switch {
+		case err != nil:
+		case n > before:
+			return r, time.Since(from), nil
+		case time.Since(begin) > patience:
+			err = fmt.Errorf("%s has committed nothing for %s", c.name, patience)
+		}
+		if err != nil {
+			r.kill()
+			return nil, 0, err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

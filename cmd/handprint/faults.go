@@ -1,0 +1,21 @@
+//go:build faults
+
+package main
+
+import (
+	"os"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"handprint/integration/faults"
+	"handprint/state"
+	"handprint/topology"
+)
+
+func init() {
+	injectFaults = func(c *topology.Config, o *state.Options) {
+		f := faults.New(os.Stdin)
+		c.Runtime.Fault = f.Step
+		o.FS = f.FS(vfs.Default)
+	}
+}

@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+
+	"handprint/attribution"
+)
+
+// FactKind is what a record of the store is about.
+type FactKind uint8
+
+// The facts that Inspect reads. Other records are how the work goes on, not
+// what is known.
+const (
+	OtherFact FactKind = iota
+	RowFact
+	ContributionFact
+	LinkFact
+	FlaggedFact
+	SuspectFact
+)
+
+// Fact is what one record of the store says, read without the others.
+type Fact struct {
+	Kind      FactKind
+	Identity  string
+	Primitive string // of a row or a contribution
+	Attacker  string // of a contribution or a link
+	Gone      bool   // the record was deleted: what follows is empty
+
+	Published bool // of a row: the world was told of it
+	Row       attribution.Row
+	HasSeries bool // of a contribution, and of a row that holds the stub's own
+	Spilled   bool // the series' pushed-out values are records of their own
+	Series    attribution.Series
+	Names     []string // of a flagged or suspect identity
+}
+
+// Inspect reads one record of the store, or of its changelog: value is nil for
+// one that was deleted. Values longer than 256 bytes stand as [StoredValue]
+// has them. It is for those who check a store from outside.
+func Inspect(key, value []byte) (f Fact, err error) {
+	if len(key) == 0 {
+		return f, fmt.Errorf("a record without a key")
+	}
+	f.Gone = value == nil
+	value = bytes.Clone(value)
+	rest := key[1:]
+	var id, primitive, attacker []byte
+	take := func(part *[]byte, cut func([]byte) ([]byte, []byte, error)) {
+		if err == nil {
+			*part, rest, err = cut(rest)
+		}
+	}
+	switch key[0] {
+	case kindRow:
+		f.Kind = RowFact
+		take(&id, cutID)
+		take(&primitive, cutPrimitive)
+	case kindContribution:
+		f.Kind = ContributionFact
+		take(&id, cutID)
+		take(&primitive, cutPrimitive)
+		take(&attacker, cutID)
+	case kindLink:
+		f.Kind = LinkFact
+		take(&attacker, cutID)
+	case kindFlagged:
+		f.Kind = FlaggedFact
+		take(&id, cutID)
+	case kindSuspect:
+		f.Kind = SuspectFact
+		take(&id, cutID)
+	default:
+		return f, nil
+	}
+	f.Identity, f.Primitive, f.Attacker = string(id), string(primitive), string(attacker)
+	if err != nil || f.Gone {
+		return f, err
+	}
+	var values [][]byte
+	switch f.Kind {
+	case RowFact:
+		var r row
+		err = decodeRow(value, &r, &values)
+		f.Published, f.Row = r.published, r.was
+		f.HasSeries, f.Spilled, f.Series = r.inline, r.series.spilled, r.series.Series
+	case ContributionFact:
+		var s series
+		err = decodeContribution(value, &s, &values)
+		f.HasSeries, f.Spilled, f.Series = true, s.spilled, s.Series
+	case LinkFact:
+		var l link
+		l, err = decodeLink(value)
+		f.Identity = string(l.Identity)
+	case FlaggedFact, SuspectFact:
+		f.Names, err = decodeNames(value)
+	}
+	return f, err
+}
+
+// StoredValue returns a value as series and rows in the store have it: a long
+// one stands there as a digest.
+func StoredValue(v attribution.Value) attribution.Value {
+	if len(v) <= largeValue {
+		return v
+	}
+	sum := sha256.Sum256(v)
+	return attribution.Value(append([]byte{largeMark}, sum[:digestSize]...))
+}

@@ -1,0 +1,235 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/broker"
+	"handprint/integration/instance"
+	"handprint/integration/rest"
+	"handprint/integration/traffic"
+	"handprint/topology"
+)
+
+// AppOptions says what an application is like.
+type AppOptions struct {
+	Name       string // unique on the cluster
+	Partitions int    // default 6
+	Traffic    traffic.Config
+	// Flags are given to every instance besides.
+	Flags []string
+	// Topics, if set, changes the topics before they are created.
+	Topics func(*broker.TopicSpec)
+}
+
+// App is an application: its topics, its input and its instances.
+type App struct {
+	Lab        *Lab
+	Name       string
+	Dir        string
+	Names      topology.Names
+	Partitions int
+	Source     *traffic.Source
+	Client     *kgo.Client // for input, past the proxies
+
+	flags     []string
+	watch     *rest.Watch
+	mu        sync.Mutex
+	instances map[int]*instance.Instance
+
+	auditing
+}
+
+// NewApp creates an application's topics. No instance of it runs yet.
+func (l *Lab) NewApp(ctx context.Context, o AppOptions) (_ *App, err error) {
+	if o.Partitions == 0 {
+		o.Partitions = 6
+	}
+	prefix := o.Name + "."
+	a := &App{
+		Lab: l, Name: o.Name, Dir: filepath.Join(l.Dir, o.Name), Names: topology.DefaultNames(prefix, o.Name), Partitions: o.Partitions,
+		flags: o.Flags, instances: make(map[int]*instance.Instance),
+	}
+	a.Source = traffic.New(o.Traffic, a.Names)
+	defer func() {
+		if err != nil {
+			a.Close()
+		}
+	}()
+	// What is fed while no broker can take it waits for one that can.
+	a.Client, err = kgo.NewClient(append(l.Direct(), kgo.RecordPartitioner(a.Names.Partitioner()), kgo.ProducerLinger(5*time.Millisecond),
+		kgo.MaxBufferedRecords(1<<20), kgo.ProduceRequestTimeout(5*time.Second))...)
+	if err != nil {
+		return nil, err
+	}
+	specs := a.Names.Specs(topology.Layout{Partitions: int32(o.Partitions), Replication: int16(l.Cluster.Replication())})
+	for i := range specs {
+		if o.Topics != nil {
+			o.Topics(&specs[i])
+		}
+	}
+	if _, err := broker.Ensure(ctx, a.Client, specs); err != nil {
+		return nil, err
+	}
+	a.watch, err = rest.New(l.Direct(), a.Name, a.Names)
+	return a, err
+}
+
+// Close kills what still runs and lets go of the application. Topics and state
+// directories stay.
+func (a *App) Close() {
+	for _, i := range a.instances {
+		i.Kill()
+	}
+	if a.watch != nil {
+		a.watch.Close()
+	}
+	if a.Client != nil {
+		a.Client.Close()
+	}
+	a.auditing.close()
+}
+
+// Config is that of the instance with a number.
+func (a *App) Config(n int) instance.Config {
+	return instance.Config{
+		Binary: a.Lab.Binaries.Faulty, Dir: filepath.Join(a.Dir, fmt.Sprint("instance-", n)), Brokers: a.Lab.addrs(),
+		Application: a.Name, Prefix: a.Name + ".", Partitions: a.Partitions, Replication: a.Lab.Cluster.Replication(), Flags: a.flags,
+	}
+}
+
+// Start starts the instance with this number, unless it runs. Its state
+// directory is what a former one has left.
+func (a *App) Start(n int) (*instance.Instance, error) { return a.StartAs(a.Config(n), n) }
+
+// StartAs is Start with a configuration of the caller's.
+func (a *App) StartAs(c instance.Config, n int) (*instance.Instance, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i := a.instances[n]; i != nil && i.Running() {
+		return i, nil
+	}
+	i, err := instance.Start(c)
+	if err != nil {
+		return nil, err
+	}
+	a.instances[n] = i
+	return i, nil
+}
+
+// Instance is the one with this number, which may have ended; nil if it was
+// never started.
+func (a *App) Instance(n int) *instance.Instance {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.instances[n]
+}
+
+// Stop ends an instance cleanly.
+func (a *App) Stop(ctx context.Context, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return a.Instance(n).Stop(ctx)
+}
+
+// StopAll ends all instances that run, cleanly and at once.
+func (a *App) StopAll(ctx context.Context) error {
+	errs := make(chan error, len(a.instances))
+	stopping := 0
+	for n, i := range a.instances {
+		if i.Running() {
+			stopping++
+			go func() { errs <- a.Stop(ctx, n) }()
+		}
+	}
+	var err error
+	for range stopping {
+		err = errors.Join(err, <-errs)
+	}
+	return err
+}
+
+// StateDirs are the state directories there are.
+func (a *App) StateDirs() []string {
+	dirs, _ := filepath.Glob(filepath.Join(a.Dir, "instance-*", "state"))
+	return dirs
+}
+
+// Feed hands n records of input to the client. It does not wait until they are
+// written.
+func (a *App) Feed(ctx context.Context, n int) {
+	for range n {
+		a.Client.Produce(ctx, a.Source.Next(), nil)
+	}
+}
+
+// FeedFor spreads n records over a time, in small bursts.
+func (a *App) FeedFor(ctx context.Context, n int, d time.Duration) {
+	const every = 100 * time.Millisecond
+	bursts := max(1, int(d/every))
+	burst := time.NewTicker(every)
+	defer burst.Stop()
+	for i := range bursts {
+		a.Feed(ctx, n*(i+1)/bursts-n*i/bursts)
+		select {
+		case <-burst.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Tick puts a tick into every partition, so that every task sweeps.
+func (a *App) Tick(ctx context.Context, now time.Time) {
+	for _, r := range a.Names.Ticks(int32(a.Partitions), now) {
+		a.Client.Produce(ctx, r, nil)
+	}
+}
+
+// Rest waits until everything that was fed is written and processed.
+func (a *App) Rest(ctx context.Context) error {
+	if err := a.Client.Flush(ctx); err != nil {
+		return fmt.Errorf("writing the input of %s: %w", a.Name, err)
+	}
+	return a.watch.Wait(ctx)
+}
+
+// Committed waits until the group has committed an offset of n records or more,
+// all partitions together: something has been processed.
+func (a *App) Committed(ctx context.Context, n int64) error {
+	adm := kadm.NewClient(a.Client)
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		sum := int64(0)
+		offsets, err := adm.FetchOffsets(ctx, a.Name)
+		if err == nil {
+			offsets.Each(func(o kadm.OffsetResponse) { sum += max(0, o.At) })
+			if sum >= n {
+				return nil
+			}
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting until %s has processed %d records, it has %d: %w", a.Name, n, sum, context.Cause(ctx))
+		}
+	}
+}
+
+// Forget removes the state directory of an instance that does not run.
+func (a *App) Forget(n int) error { return os.RemoveAll(a.Config(n).StateDir()) }
+
+// StoreFiles are the files of an instance's store.
+func (a *App) StoreFiles(n int) []string {
+	files, _ := filepath.Glob(filepath.Join(a.Config(n).StateDir(), "store", "*"))
+	return files
+}

@@ -1,0 +1,131 @@
+package metrics
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"handprint/engine"
+	"handprint/processor"
+	"handprint/state"
+)
+
+// View is a process at one moment, as the metrics show it.
+type View struct {
+	Version string
+	Ready   bool
+	Live    bool
+	Status  processor.Status
+	Store   state.Metrics
+	// DiskFree is how many bytes are free for the store; negative if not
+	// known.
+	DiskFree int64
+	Engine   *engine.Counters // nil: all 0
+}
+
+// collector asks for a view at each scrape.
+type collector struct{ look func() View }
+
+// Describe implements prometheus.Collector.
+func (c collector) Describe(out chan<- *prometheus.Desc) {
+	for _, m := range catalog {
+		if !measured[m] {
+			out <- m.desc
+		}
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	v := c.look()
+	put := func(m *Metric, value float64, labels ...string) { out <- m.sample(value, labels...) }
+	put(buildInfo, 1, v.Version, v.Status.Instance)
+	put(ready, truth(v.Ready))
+	put(live, truth(v.Live))
+	for _, m := range v.Status.Members {
+		put(joined, truth(m.MemberID != ""), strconv.Itoa(m.Worker))
+	}
+	collectTasks(&v.Status, put)
+	n := &v.Status.Counters
+	for _, counted := range []struct {
+		m *Metric
+		n int64
+	}{
+		{rejoins, n.Rejoins}, {restores, n.Restores}, {restoredRecords, n.RestoredRecords}, {rebuilds, n.Rebuilds},
+		{records, n.Records}, {produced, n.Produced}, {commits, n.Commits}, {aborts, n.Aborts}, {panics, n.Panics}, {fetchErrors, n.FetchErrors},
+		{ticks, n.Ticks}, {tickFailures, n.TickFailures}, {heartbeats, n.Heartbeats}, {heartbeatErrors, n.HeartbeatErrors}, {controlIgnored, n.ControlIgnored},
+	} {
+		put(counted.m, float64(counted.n))
+	}
+	e := v.Engine
+	if e == nil {
+		e = new(engine.Counters)
+	}
+	for _, counted := range []struct {
+		m *Metric
+		n int64
+	}{
+		{observations, e.Observations.Load()}, {replaced, e.Replaced.Load()}, {beyond, e.Beyond.Load()}, {odd, e.Odd.Load()},
+		{misrouted, e.Misrouted.Load()}, {forwarded, e.Forwarded.Load()}, {waiting, e.Waiting.Load()}, {deadLetters, e.DeadLetters.Load()},
+		{transitions, e.Transitions.Load()}, {suspicions, e.Suspicions.Load()}, {events, e.Events.Load()}, {moves, e.Moves.Load()},
+	} {
+		put(counted.m, float64(counted.n))
+	}
+	s := &v.Store
+	put(storeDisk, float64(s.DiskBytes))
+	put(storeMemtable, float64(s.MemtableBytes))
+	put(storeCache, float64(s.CacheBytes))
+	put(storeHits, float64(s.CacheHits))
+	put(storeMisses, float64(s.CacheMisses))
+	put(storeReadAmp, float64(s.ReadAmp))
+	put(storeDebt, float64(s.CompactionDebt))
+	put(storeCompaction, float64(s.Compactions))
+	put(storeFlushes, float64(s.Flushes))
+	put(storeWAL, float64(s.WALBytes))
+	put(storeStalls, float64(s.Stalls))
+	if v.DiskFree >= 0 {
+		put(diskFree, float64(v.DiskFree))
+	}
+}
+
+func collectTasks(s *processor.Status, put func(*Metric, float64, ...string)) {
+	count := map[processor.TaskState]int{}
+	seen := map[int32]bool{}
+	for _, t := range s.Tasks {
+		count[t.State]++
+		if seen[t.Partition] {
+			continue // it moves from one worker to another: one is enough
+		}
+		seen[t.Partition] = true
+		task := strconv.Itoa(int(t.Partition))
+		if t.Lag != nil {
+			put(taskLag, float64(*t.Lag), task)
+		}
+		if !t.LastProgress.IsZero() {
+			put(taskProgress, float64(t.LastProgress.UnixMilli())/1e3, task)
+		}
+		put(taskStuck, truth(t.Stuck != ""), task)
+		if p := t.Restore; p != nil {
+			put(restoreDone, float64(p.Done), task)
+			put(restoreTotal, float64(p.Total), task)
+			put(restoreLeft, p.Left.Seconds(), task)
+		}
+	}
+	for _, phase := range []processor.TaskState{processor.TaskWaiting, processor.TaskRestoring, processor.TaskRunning} {
+		put(tasks, float64(count[phase]), string(phase))
+	}
+	for _, b := range s.Standbys {
+		task := strconv.Itoa(int(b.Partition))
+		if b.Lag >= 0 {
+			put(standbyLag, float64(b.Lag), task)
+		}
+		put(standbyStuck, truth(b.Stuck != ""), task)
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

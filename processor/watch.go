@@ -1,0 +1,219 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// watch knows how far the tasks that are owned here are behind their input, and
+// finds those that are stuck: that have something to do and do not get on.
+type watch struct {
+	cfg *Config
+
+	mu     sync.Mutex
+	inputs map[TopicPartition]*inputMark
+	behind map[int32]time.Time // since when a task has had input
+	stuck  map[int32]string    // why, of tasks that are
+}
+
+// inputMark is how far one partition of the input has been read.
+type inputMark struct {
+	next   int64 // to be read; -1 if not known
+	end    int64 // of what can be read; -1 if not known
+	before int64 // next, the last time that the watch looked
+}
+
+// watchMost is the most time between two looks.
+const watchMost = 10 * time.Second
+
+func newWatch(cfg *Config) *watch {
+	return &watch{
+		cfg: cfg, inputs: make(map[TopicPartition]*inputMark),
+		behind: make(map[int32]time.Time), stuck: make(map[int32]string),
+	}
+}
+
+// reached notes that a partition has been read and committed up to next. The
+// end is what was known when it was read, or -1.
+func (w *watch) reached(tp TopicPartition, next, end int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := w.inputs[tp]
+	if m == nil {
+		m = &inputMark{end: -1, before: -1}
+		w.inputs[tp] = m
+	}
+	m.next, m.end = next, max(m.end, end, next)
+}
+
+// lag returns how many offsets task p is behind, and false if that is not known
+// of all that it reads.
+func (w *watch) lag(p int32) (int64, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lagOf(p)
+}
+
+// lagOf is called with mu held.
+func (w *watch) lagOf(p int32) (lag int64, ok bool) {
+	for _, topic := range w.cfg.topicsOf(p) {
+		m := w.inputs[TopicPartition{topic, p}]
+		if m == nil || m.next < 0 || m.end < 0 {
+			return 0, false
+		}
+		lag += max(m.end-m.next, 0)
+	}
+	return lag, true
+}
+
+// why returns why task p is stuck, empty if it is not.
+func (w *watch) why(p int32) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stuck[p]
+}
+
+// watchTasks looks at the tasks at every interval until ctx ends.
+func (p *Processor) watchTasks(ctx context.Context) {
+	ticks, stop := p.cfg.Clock.NewTicker(min(max(p.cfg.StallTimeout/4, time.Millisecond), watchMost))
+	defer stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticks:
+			limit, cancel := context.WithTimeout(ctx, sideTimeout)
+			if err := p.lookAtInputs(limit); err != nil && ctx.Err() == nil {
+				p.log.Debug("asking how far the input goes failed", "error", err)
+			}
+			cancel()
+			p.lookForStuck(now)
+		}
+	}
+}
+
+// lookAtInputs asks the brokers how far the input goes. What is left unread of
+// a partition that has not moved since the last time may be nothing but markers
+// of transactions, which no task ever sees: it looks there itself.
+func (p *Processor) lookAtInputs(ctx context.Context) error {
+	admin := kadm.NewClient(p.side)
+	ends, err := admin.ListCommittedOffsets(ctx, p.cfg.consumed()...)
+	if err != nil {
+		return err
+	}
+	starts, err := admin.ListStartOffsets(ctx, p.cfg.consumed()...)
+	if err != nil {
+		return err
+	}
+	var resting []TopicPartition
+	w := p.watch
+	w.mu.Lock()
+	for tp, m := range w.inputs {
+		if o, ok := ends.Lookup(tp.Topic, tp.Partition); ok && o.Err == nil {
+			m.end = max(o.Offset, m.next)
+		}
+		if o, ok := starts.Lookup(tp.Topic, tp.Partition); ok && o.Err == nil {
+			m.next = max(m.next, o.Offset)
+		}
+		if m.next == m.before && m.next < m.end {
+			resting = append(resting, tp)
+		}
+		m.before = m.next
+	}
+	w.mu.Unlock()
+	for _, tp := range resting {
+		if err := p.lookBeyond(ctx, tp); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookBeyond moves the mark of a partition past what has no records.
+func (p *Processor) lookBeyond(ctx context.Context, tp TopicPartition) error {
+	r := newChangelogReader(p.side, tp.Topic, tp.Partition, 0, 64<<10)
+	if err := r.locate(ctx); err != nil {
+		return err
+	}
+	p.watch.mu.Lock()
+	from, end := p.watch.inputs[tp].next, p.watch.inputs[tp].end
+	p.watch.mu.Unlock()
+	r.position = from
+	for r.position < end {
+		before := r.position
+		records, err := r.read(ctx)
+		if err != nil {
+			return err
+		}
+		if len(records) > 0 || r.position == before {
+			break
+		}
+		p.watch.mu.Lock()
+		if m := p.watch.inputs[tp]; m.next == before {
+			m.next, m.before = r.position, r.position
+		}
+		p.watch.mu.Unlock()
+	}
+	return nil
+}
+
+// lookForStuck decides which tasks are stuck, and logs when that changes.
+func (p *Processor) lookForStuck(now time.Time) {
+	stall := p.cfg.StallTimeout
+	stuck := make(map[int32]string)
+	var tasks []TaskStatus
+	for _, w := range p.workers {
+		tasks = append(tasks, w.status()...)
+	}
+	w := p.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range tasks {
+		since := t.LastProgress
+		var what string
+		switch lag, known := w.lagOf(t.Partition); {
+		case t.State == TaskWaiting:
+			what = "waits for the offsets of its former owner; it may have a transaction open"
+		case t.State == TaskRestoring && t.Restore.Total > t.Restore.Done:
+			what = fmt.Sprintf("has %d offsets of its changelog to read", t.Restore.Total-t.Restore.Done)
+		case t.State == TaskRunning && known && lag > 0:
+			what = fmt.Sprintf("has %d offsets of input", lag)
+			if first, ok := w.behind[t.Partition]; !ok {
+				w.behind[t.Partition], since = now, now
+			} else if first.After(since) {
+				since = first
+			}
+		default:
+			delete(w.behind, t.Partition)
+			continue
+		}
+		if idle := now.Sub(since); idle >= stall {
+			stuck[t.Partition] = what
+			if w.stuck[t.Partition] == "" {
+				p.log.Error("a task is stuck", "task", t.Partition, "worker", t.Worker, "state", string(t.State),
+					"reason", what, "without_progress", idle.Round(time.Second).String())
+			}
+		}
+	}
+	for task := range w.stuck {
+		if stuck[task] == "" {
+			p.log.Info("a task that was stuck gets on again, or has left", "task", task)
+		}
+	}
+	w.stuck = stuck
+	for task := range w.behind {
+		if !slices.ContainsFunc(tasks, func(t TaskStatus) bool { return t.Partition == task }) {
+			delete(w.behind, task)
+		}
+	}
+}
+
+// position returns where the client begins to read, as the group's committed
+// offset has it: 0 for none, as all is read from the start.
+func position(o kgo.Offset) int64 { return max(o.EpochOffset().Offset, 0) }
