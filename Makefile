@@ -14,6 +14,10 @@ FUZZTIME ?= 10s
 HISTORIES ?= 5000
 # Flags of go test: make test TESTFLAGS=-v
 TESTFLAGS ?=
+# make chaos: how many rounds, from which on, and the seed of input and faults.
+ROUNDS ?= 200
+FROM ?= 1
+SEED ?= 1
 # Flags of the benchmark, which `go run ./bench -h` lists: make bench BENCH='-n 2000000 -rounds 3'
 BENCH ?=
 
@@ -38,7 +42,9 @@ test: lint ## Run the linters, all tests, and thousands of random identity histo
 lint: ## Run gofmt, go vet and staticcheck.
 	@unformatted=$$(gofmt -l .); if [[ -n $$unformatted ]]; then echo "gofmt would change:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags integration,faults ./integration/... ./cmd/handprint
 	$(GO) tool staticcheck ./...
+	$(GO) tool staticcheck -tags integration,faults ./integration/... ./cmd/handprint
 
 .PHONY: race
 race: ## Run the tests of PACKAGES with the race detector.
@@ -56,11 +62,49 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 		$(GO) test "$${file%/*}" -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) </dev/null; \
 	done
 
+.PHONY: integration
+integration: ## Run the tests against a real Kafka cluster: in containers, as processes, or HANDPRINT_BROKERS.
+	$(GO) test -tags integration -count=1 -timeout 60m $(TESTFLAGS) ./integration/...
+
+.PHONY: chaos
+chaos: ## Hurt a real cluster at random for ROUNDS rounds, and audit after each; SEED says what happens.
+	$(GO) run ./integration/chaos -rounds $(ROUNDS) -from $(FROM) -seed $(SEED)
+
 .PHONY: bench
 bench: ## Measure the pipeline against a bare copy in transactions, a large merge, and single functions.
 	$(GO) run ./bench $(BENCH)
 	$(GO) run ./bench/merge
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+# Flags of the long benchmark: make bench-peers PEERS='-n 4000000 -rounds 5'
+PEERS ?= -n 1000000 -rounds 3
+
+.PHONY: bench-peers
+bench-peers: ## Measure handprint against Kafka Streams and others, on a real broker. Needs Java, Maven, Python.
+	$(GO) run ./bench -real -contenders handprint,streams,group,python,copy,copy2 -hold 20s -warm 15s -restarts $(PEERS)
+
+.PHONY: peers-vectors
+peers-vectors: ## Run the merge vectors through every peer. Needs Java, Maven, Python.
+	$(GO) run ./bench/peers/group -vectors testdata/vectors/merge.jsonl
+	python3 bench/peers/python/vectors.py testdata/vectors/merge.jsonl
+	cd bench/peers/kafkastreams && mvn -q -B package dependency:copy-dependencies -DoutputDirectory=target/lib
+	java -cp 'bench/peers/kafkastreams/target/peer-kafkastreams-1.jar:bench/peers/kafkastreams/target/lib/*' handprint.peer.Vectors testdata/vectors/merge.jsonl
+
+.PHONY: bench-scale
+bench-scale: ## Measure at 10 thousand to 5 million identities and with 1, 2, 4 threads; draw docs/scale.svg.
+	$(GO) run ./bench/scale
+
+# What bench-release compares with: make bench-release SINCE=v0.2.0
+SINCE ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
+
+.PHONY: bench-release
+bench-release: ## Compare the benchmarks of single functions with those of the last release (SINCE), with benchstat.
+	@mkdir -p out
+	@[[ -n "$(SINCE)" ]] || { echo "There is no release yet: name a commit with SINCE=..."; exit 1; }
+	@since=$(SINCE); tree=$$(mktemp -d); trap 'git worktree remove --force "$$tree"' EXIT; git worktree add -q --detach "$$tree" "$$since"; \
+	(cd "$$tree" && $(GO) test -run '^$$' -bench . -benchmem -count 6 $(PACKAGES)) > out/bench-release.txt; \
+	$(GO) test -run '^$$' -bench . -benchmem -count 6 $(PACKAGES) > out/bench-now.txt; \
+	$(GO) run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da out/bench-release.txt out/bench-now.txt
 
 .PHONY: profile
 profile: ## Take CPU and allocation profiles of the pipeline into out/profiles.
@@ -75,9 +119,21 @@ cover: ## Write the coverage of all tests to out/cover.html.
 	$(GO) tool cover -html=out/cover.out -o out/cover.html
 	@$(GO) tool cover -func=out/cover.out | tail -n 1
 
+.PHONY: image
+image: ## Build the container image handprint:local from a binary built here; BASE=... for another base than scratch.
+	@mkdir -p out/image/state
+	CGO_ENABLED=0 $(GO) build -trimpath -o out/image/handprint ./cmd/handprint
+	@cp deploy/image/Dockerfile out/image/ && { cp /etc/ssl/certs/ca-certificates.crt out/image/ 2>/dev/null || : >out/image/ca-certificates.crt; }
+	docker build -q $(if $(BASE),--build-arg BASE=$(BASE)) -t handprint:local out/image
+
+.PHONY: compose-check
+compose-check: image ## Check docker-compose.yml and start what it can of it, the broker from HANDPRINT_KAFKA_IMAGE.
+	deploy/compose-check
+
 .PHONY: docs
-docs: ## Write docs/configuration.md and docs/asyncapi.yaml anew from the code.
+docs: ## Write docs/configuration.md, docs/asyncapi.yaml and docs/metrics.md anew from what the code declares.
 	$(GO) generate ./cmd/handprint
+	$(GO) test ./metrics -run ThePageIsCurrent -update
 
 .PHONY: check-docs
 check-docs: ## Check that generated documents are fresh and that links between documents lead somewhere.

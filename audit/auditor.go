@@ -14,11 +14,12 @@ import (
 
 // Auditor follows the topics of an application. It is for one goroutine.
 type Auditor struct {
-	o      Options
-	client *kgo.Client
-	adm    *kadm.Client
-	model  *model
-	next   map[string]map[int32]int64 // where to read on
+	o       Options
+	writers *schemas.Writers // of the outputs
+	client  *kgo.Client
+	adm     *kadm.Client
+	model   *model
+	next    map[string]map[int32]int64 // where to read on
 
 	links            map[string]link     // by attacker, as the changelog has them
 	stored           []map[string]uint64 // changelog: digest of each key's last value
@@ -51,12 +52,16 @@ func New(o Options) (*Auditor, error) {
 	if err := o.Rules.Thresholds.Validate(); err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
+	outputs := o.Writers
+	if outputs == nil {
+		outputs = schemas.NewWriters()
+	}
 	client, err := kgo.NewClient(o.Client...)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	return &Auditor{
-		o: o, client: client, adm: kadm.NewClient(client),
+		o: o, writers: outputs, client: client, adm: kadm.NewClient(client),
 		next: make(map[string]map[int32]int64), links: make(map[string]link), lastOf: make(map[int32]int64),
 		suspicions: make(map[string]place),
 	}, nil
@@ -123,7 +128,7 @@ func (a *Auditor) Advance(ctx context.Context) (Report, error) {
 func (a *Auditor) identityEvent(r *kgo.Record) error {
 	a.report.IdentityEvents++
 	header, _ := schemas.Header(r.Headers, schemas.TypeHeader)
-	decoder := schemas.IdentityEventDecoder{MaxBytes: a.o.Rules.RecordLimit}
+	decoder := schemas.IdentityEventDecoder{MaxBytes: a.o.Rules.RecordLimit, Writers: a.o.Writers}
 	e, err := decoder.Decode(string(header), r.Value)
 	if err != nil || a.model.identityEvent(&e, arrival(r)) {
 		a.wantDeadLetter(r)
@@ -133,7 +138,7 @@ func (a *Auditor) identityEvent(r *kgo.Record) error {
 
 func (a *Auditor) observation() func(*kgo.Record) error {
 	var o attribution.Observation
-	decoder := schemas.ObservationDecoder{MaxBytes: a.o.Rules.RecordLimit}
+	decoder := schemas.ObservationDecoder{MaxBytes: a.o.Rules.RecordLimit, Writers: a.o.Writers}
 	return func(r *kgo.Record) error {
 		a.report.Observations++
 		if err := decoder.Decode(r.Value, &o); err != nil {

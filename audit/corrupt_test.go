@@ -35,7 +35,12 @@ func eventful(t *testing.T, b *broker.Embedded, dir string) *app {
 		a.put(&kgo.Record{Topic: a.names.Observations, Key: []byte(attacker), Value: fmt.Appendf(nil,
 			`{"attacker_uuid":%q,"primitive":%q,"value":%s,"ts":%d,"evidence_ref":"session %d"}`, attacker, primitive, value, 1000+session, session)})
 	}
+	auditor := a.auditor(a.options())
 	for n := range 12 {
+		if n == 6 { // what comes now is written in a transaction of its own
+			report, err := auditor.Advance(t.Context())
+			clean(t, report, err)
+		}
 		observe("plain", "t.first", fmt.Sprintf(`"value %d"`, n/4))
 		for _, primitive := range []string{"t.first", "t.second"} {
 			observe("flapper", primitive, fmt.Sprintf(`"value %d"`, n%2))
@@ -44,7 +49,6 @@ func eventful(t *testing.T, b *broker.Embedded, dir string) *app {
 	}
 	a.put(&kgo.Record{Topic: a.names.Observations, Key: []byte("bad"), Value: []byte(`{"attacker_uuid":"a"`)})
 	e := attribution.IdentityEvent{Type: attribution.Merged, Identity: stub("joins-0"), Loser: stub("joins-1")}
-	auditor := a.auditor(a.options())
 	report, err := auditor.Advance(t.Context())
 	clean(t, report, err)
 	a.put(&kgo.Record{Topic: a.names.IdentityEvents, Value: schemas.AppendIdentityEvent(nil, &e)})

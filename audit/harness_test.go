@@ -18,6 +18,7 @@ import (
 	"handprint/engine"
 	"handprint/processor"
 	"handprint/processor/clocktest"
+	"handprint/schemas"
 	"handprint/state"
 	"handprint/topology"
 )
@@ -29,6 +30,7 @@ type app struct {
 	names      topology.Names
 	partitions int32
 	registry   *attribution.Registry
+	writers    *schemas.Writers
 	broker     *broker.Embedded
 	client     *kgo.Client
 	store      *state.Store
@@ -54,7 +56,7 @@ func startApp(t testing.TB, b *broker.Embedded, id string, partitions int32, reg
 	return startAppIn(t, b, id, partitions, registry, "store", state.Options{FS: vfs.NewMem()})
 }
 
-func startAppIn(t testing.TB, b *broker.Embedded, id string, partitions int32, registry *attribution.Registry, dir string, so state.Options) *app {
+func startAppIn(t testing.TB, b *broker.Embedded, id string, partitions int32, registry *attribution.Registry, dir string, so state.Options, configure ...func(*topology.Config)) *app {
 	t.Helper()
 	a := &app{t: t, id: id + "app", names: topology.DefaultNames(id, "app"), partitions: partitions, registry: registry, broker: b, clock: time.UnixMilli(1_800_000_000_000)}
 	var err error
@@ -79,6 +81,10 @@ func startAppIn(t testing.TB, b *broker.Embedded, id string, partitions int32, r
 			Clock: clocktest.New(time.Unix(1_700_000_000, 0)), Logger: quiet, FetchMaxWait: 20 * time.Millisecond,
 		},
 	}
+	for _, c := range configure {
+		c(&config)
+	}
+	a.writers = config.Engine.Writers
 	p, err := config.Processor()
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +132,7 @@ func (a *app) tick() {
 
 func (a *app) options() audit.Options {
 	return audit.Options{
-		Client: a.broker.ClientOpts(), Topics: a.names, Group: a.id,
+		Client: a.broker.ClientOpts(), Topics: a.names, Group: a.id, Writers: a.writers,
 		Rules: audit.Rules{Thresholds: attribution.DefaultThresholds(), Registry: a.registry},
 	}
 }

@@ -6,11 +6,14 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
 	"handprint/audit"
 	"handprint/schemas"
+	"handprint/state"
+	"handprint/topology"
 )
 
 var historyKinds = []attribution.Primitive{
@@ -125,6 +128,18 @@ var (
 	firstSeed = flag.Uint64("first-seed", 1, "seed of the first random history")
 )
 
+// avroOutput makes an application write Avro, by ids that a registry might
+// have given.
+func avroOutput(c *topology.Config) {
+	ids := make(map[schemas.Contract]uint32)
+	c.Engine.Writers = schemas.NewWriters()
+	for i, contract := range schemas.Contracts() {
+		ids[contract] = uint32(i + 1)
+		c.Engine.Writers.Add(uint32(i+1), []byte(contract.Schema()))
+	}
+	c.Engine.Format = schemas.AvroFormat(ids)
+}
+
 // TestRandomHistories audits applications that work as they should: round by
 // round, and all at once at the end.
 func TestRandomHistories(t *testing.T) {
@@ -134,7 +149,11 @@ func TestRandomHistories(t *testing.T) {
 		seed := *firstSeed + uint64(n)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
-			a := startApp(t, b, fmt.Sprintf("history%d.", seed), []int32{1, 2, 5}[r.IntN(3)], registry)
+			format := func(*topology.Config) {}
+			if seed%3 == 0 {
+				format = avroOutput
+			}
+			a := startAppIn(t, b, fmt.Sprintf("history%d.", seed), []int32{1, 2, 5}[r.IntN(3)], registry, "store", state.Options{FS: vfs.NewMem()}, format)
 			g := &generator{Rand: r, app: a, attackers: []int{3, 12, 60}[r.IntN(3)], misrouted: []int{0, 4, 50}[r.IntN(3)]}
 			auditor := a.auditor(a.options())
 			var total audit.Report

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
@@ -26,16 +27,16 @@ type letter struct {
 	times  int
 }
 
-func digestRecord(r *kgo.Record) uint64 {
+func digestRecord(key, value []byte) uint64 {
 	d := xxhash.New()
-	_, _ = d.Write(r.Key)
+	_, _ = d.Write(key)
 	_, _ = d.Write([]byte{0})
-	_, _ = d.Write(r.Value)
+	_, _ = d.Write(value)
 	return d.Sum64()
 }
 
 func (a *Auditor) wantDeadLetter(r *kgo.Record) {
-	a.letters[origin{r.Topic, place{r.Partition, r.Offset}}] = &letter{digest: digestRecord(r)}
+	a.letters[origin{r.Topic, place{r.Partition, r.Offset}}] = &letter{digest: digestRecord(r.Key, r.Value)}
 }
 
 func at(r *kgo.Record) place { return place{r.Partition, r.Offset} }
@@ -53,7 +54,7 @@ func (a *Auditor) unreadable(r *kgo.Record, err error) error {
 // transition takes a record of the transitions.
 func (a *Auditor) transition(r *kgo.Record) error {
 	a.report.Transitions++
-	t, err := schemas.DecodeTransitionJSON(r.Value)
+	t, err := a.writers.Transition(r.Value)
 	if err != nil {
 		return a.unreadable(r, err)
 	}
@@ -77,7 +78,7 @@ func (a *Auditor) transition(r *kgo.Record) error {
 // suspicion takes a record of the suspicions.
 func (a *Auditor) suspicion(r *kgo.Record) error {
 	a.report.Suspicions++
-	s, err := schemas.DecodeSuspicionJSON(r.Value)
+	s, err := a.writers.Suspicion(r.Value)
 	if err != nil {
 		return a.unreadable(r, err)
 	}
@@ -115,13 +116,17 @@ func (a *Auditor) deadLetter(r *kgo.Record) error {
 		}
 		return n
 	}
+	if n := &a.o.Topics; !slices.Contains([]string{n.Observations, n.IdentityEvents, n.Commands}, string(topic)) {
+		a.report.Elsewhere++ // a sensor's, or another application's
+		return nil
+	}
 	from := origin{string(topic), place{int32(number(schemas.HeaderSourcePartition)), number(schemas.HeaderSourceOffset)}}
 	reason, _ := schemas.Header(r.Headers, schemas.HeaderReason)
 	stage, _ := schemas.Header(r.Headers, schemas.HeaderStage)
 	if from.topic == a.o.Topics.Commands && string(stage) == engine.StageCommand {
 		// Somebody wrote what is no command. Only doubles are told.
 		if a.letters[from] == nil {
-			a.letters[from] = &letter{digest: digestRecord(r)}
+			a.letters[from] = &letter{digest: digestRecord(r.Key, a.writers.Original(r.Value))}
 		}
 	}
 	want := a.letters[from]
@@ -134,7 +139,7 @@ func (a *Auditor) deadLetter(r *kgo.Record) error {
 		a.differs(Doubled, r.Topic, at(r), string(r.Key), "dead letter number %d of %s[%d] offset %d", want.times, from.topic, from.place.partition, from.place.offset)
 		return nil
 	}
-	if _, cut := schemas.Header(r.Headers, schemas.HeaderOriginalSize); !cut && digestRecord(r) != want.digest {
+	if _, cut := schemas.Header(r.Headers, schemas.HeaderOriginalSize); !cut && digestRecord(r.Key, a.writers.Original(r.Value)) != want.digest {
 		a.differs(Different, r.Topic, at(r), string(r.Key), "is not what stands at %s[%d] offset %d", from.topic, from.place.partition, from.place.offset)
 	}
 	return nil
@@ -150,7 +155,7 @@ func (a *Auditor) stateRow(r *kgo.Record) error {
 	}
 	p := published{known: true, place: at(r)}
 	if len(r.Value) > 0 {
-		said, err := schemas.DecodeStateRowJSON(r.Value)
+		said, err := a.writers.StateRow(r.Value)
 		if err != nil {
 			return a.unreadable(r, err)
 		}
@@ -240,10 +245,9 @@ func (a *Auditor) holds(i *identity, by *attacker, primitive string, f *engine.F
 // digestSeries is over all that a series says. The values that were pushed out
 // of a spilled one are records of their own and left out.
 func digestSeries(s *attribution.Series, spilled bool) uint64 {
-	b := fmt.Appendf(nil, "%d\n", s.Count)
+	b := binary.AppendVarint(make([]byte, 0, 64+64*len(s.Entries)), s.Count)
 	for i := range s.Entries {
-		e := &s.Entries[i]
-		b = appendEntry(b, e)
+		b = appendEntry(b, &s.Entries[i])
 	}
 	if !spilled {
 		gone := slices.Clone(s.Gone)

@@ -164,20 +164,81 @@ func (a *Auditor) whole(ctx context.Context) error {
 }
 
 // read gives each what is new in a topic, partition by partition, in order.
+// The next records are fetched while each works.
 func (a *Auditor) read(ctx context.Context, topic string, ends map[int32]int64, each func(*kgo.Record) error) error {
 	next := a.next[topic]
 	if next == nil {
 		next = make(map[int32]int64)
 		a.next[topic] = next
 	}
-	for _, p := range slices.Sorted(maps.Keys(ends)) {
-		if topic == a.o.Topics.Commands && (p != 0 || len(a.model.batchClaims) == 0) {
-			continue // only claims are of interest
+	if topic == a.o.Topics.Commands {
+		if len(a.model.batchClaims) == 0 {
+			return nil
 		}
-		if err := a.scan(ctx, each, topic, p, next[p], ends[p]); err != nil {
+		ends = map[int32]int64{0: ends[0]} // only claims are of interest
+	}
+	await := func(*kgo.Record) error { return nil }
+	if a.o.Schemas != nil && topic != a.o.Topics.Commands && topic != a.o.Topics.Changelog {
+		await = func(r *kgo.Record) error { return a.o.Schemas.Await(ctx, r.Value) }
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ahead := make(chan []*kgo.Record, readAhead)
+	done := make(chan error, 1)
+	go func() {
+		defer close(ahead)
+		done <- a.fetch(ctx, topic, next, ends, ahead)
+	}()
+	var fault error
+	for records := range ahead {
+		for _, r := range records {
+			if fault == nil {
+				if fault = await(r); fault == nil {
+					fault = each(r)
+				}
+				if fault != nil {
+					cancel()
+				}
+			}
+		}
+	}
+	err := <-done
+	cancel()
+	if fault != nil {
+		return fault
+	}
+	if err == nil {
+		maps.Copy(next, ends)
+	}
+	return err
+}
+
+// readAhead is how many chunks of readChunk records are fetched in advance.
+const (
+	readAhead = 8
+	readChunk = 1024
+)
+
+func (a *Auditor) fetch(ctx context.Context, topic string, from, to map[int32]int64, ahead chan<- []*kgo.Record) error {
+	var chunk []*kgo.Record
+	hand := func() error {
+		select {
+		case ahead <- chunk:
+			chunk = nil
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for _, p := range slices.Sorted(maps.Keys(to)) {
+		err := a.scan(ctx, func(r *kgo.Record) error {
+			if chunk = append(chunk, r); len(chunk) < readChunk {
+				return nil
+			}
+			return hand()
+		}, topic, p, from[p], to[p])
+		if err != nil {
 			return err
 		}
-		next[p] = ends[p]
 	}
-	return nil
+	return hand()
 }

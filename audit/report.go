@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
+	"handprint/schemas"
 	"handprint/topology"
 )
 
@@ -30,6 +31,10 @@ type Options struct {
 	// has taken all input and all commands. Empty: the caller knows that the
 	// application is at rest.
 	Group string
+	// Writers are the schemas of Avro records, and Schemas finds those that are
+	// not known yet; nil: everything is JSON.
+	Writers *schemas.Writers
+	Schemas topology.SchemaFinder
 	// Timeout is how long to wait for that; 0: one minute.
 	Timeout time.Duration
 	// StateDirs are stores of stopped instances to compare too.
@@ -73,6 +78,7 @@ type Report struct {
 	Observations     int64 `json:"observations"`
 	IdentityEvents   int64 `json:"identity_events"`
 	DeadLetters      int64 `json:"dead_letters"`
+	Elsewhere        int64 `json:"elsewhere"`  // dead letters of them that are about no input of the application
 	Identities       int64 `json:"identities"` // with at least one row
 	Rows             int64 `json:"rows"`
 	Transitions      int64 `json:"transitions"`

@@ -1,23 +1,33 @@
-// Command bench measures handprint against the limit that the client library
-// sets: a bare copy in transactions of the same observations.
+// Command bench measures handprint against others who do the same job, and
+// against the limit that the client library sets: a bare copy in transactions of
+// the same observations.
 //
-// The broker and each contender run in a process of their own, so that CPU time
-// and memory can be told apart; the broker is the embedded one, or one named by
-// -brokers. A contender drains a backlog of observations that is there before it
-// starts. After that handprint is held at a fixed rate, and the time from an
-// observation's being sent to its transition's being readable is taken.
+// The broker and each contender run in a process of their own, one contender at
+// a time, so that CPU time and memory can be told apart. All contenders read the
+// same backlog, each with topics of its own for what it writes, and all are
+// measured from outside: throughput by what is readable read committed, CPU and
+// memory by what the kernel says of the process. What they wrote is read back
+// and compared. Then each is held at a fixed rate, and the time from an
+// observation's being due to its transition's being readable is taken. Last,
+// those that keep state are restarted.
 //
 //	main.go       flags, and what is run in which order
 //	broker.go     the broker's process, topics, the backlog
-//	contender.go  a contender's process and what it reports
+//	kafka.go      a real broker in Java
+//	contender.go  who the contenders are, and their processes
+//	peers.go      how those in bench/peers are built and started
+//	child.go      those that are this program itself
 //	handprint.go  the contender handprint
-//	copying.go    the contender that copies, 1 record for each or as many and as
-//	              large ones as handprint wrote
+//	copying.go    the contenders that copy
+//	drain.go      a backlog, worked off
+//	audit.go      what was written, read back and compared
 //	latency.go    the fixed rate
+//	restart.go    restarts
+//	table.go      the table
 //	usage*.go     what processes use
 //
 // Absolute figures depend on the machine and on what else it does; the ratios
 // of one run do so much less. Nothing here fails because something is slow. The
-// load itself is package bench/load's; benchmarks of single functions stand
-// beside the functions.
+// load itself is package bench/load's; bench/scale runs this command at growing
+// sizes; benchmarks of single functions stand beside the functions.
 package main

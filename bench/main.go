@@ -177,6 +177,9 @@ func (b *rig) round(ctx context.Context, round int, results map[string][]result)
 			if res.Latency, err = b.latency(ctx, c, fmt.Sprintf("%s-%d", c.name, round)); err != nil {
 				return err
 			}
+			if len(res.Latency) == 0 {
+				fmt.Fprintf(os.Stderr, "bench: %s wrote no transition that was due while latency was measured: -warm and -hold are too short for it\n", c.name)
+			}
 		}
 	}
 	for i := range done {

@@ -22,11 +22,14 @@ const (
 	maxMessage      = "max.message.bytes"
 )
 
+// Existence is what a problem is about whose topic is missing.
+const Existence = "existence"
+
 // Problem is one way in which a topic does not fit its spec.
 type Problem struct {
 	Topic string `json:"topic"`
 	// What is the setting, by Kafka's name, or "partitions", "replication
-	// factor" or "existence".
+	// factor" or Existence.
 	What string `json:"what"`
 	Have string `json:"have"` // as it is; empty for a missing topic
 	Want string `json:"want"` // as it must be
@@ -73,7 +76,7 @@ func Check(ctx context.Context, cl *kgo.Client, specs []TopicSpec) ([]Problem, e
 		d, ok := m.Topics[s.Name]
 		if !ok || d.Err != nil {
 			problems = append(problems, Problem{
-				Topic: s.Name, What: "existence", Want: "does not exist", Fix: "create it (handprint topics create)",
+				Topic: s.Name, What: Existence, Want: "does not exist", Fix: "create it (handprint topics create)",
 			})
 			continue
 		}
@@ -86,9 +89,12 @@ func Check(ctx context.Context, cl *kgo.Client, specs []TopicSpec) ([]Problem, e
 func compare(s TopicSpec, partitions, replicas int, have map[string]string) []Problem {
 	var problems []Problem
 	if !s.AnyPartitions && partitions != int(s.Partitions) {
+		fix := "recreate the topic (adding partitions would move keys), or configure the number it has"
+		if partitions > int(s.Partitions) && s.Partitions > 1 {
+			fix = "if partitions were added, keys have moved and nothing may go on: move to new topics (docs/operations.md, Adding partitions); if the topic was made so, configure the number it has"
+		}
 		problems = append(problems, Problem{
-			Topic: s.Name, What: "partitions", Have: strconv.Itoa(partitions), Want: strconv.Itoa(int(s.Partitions)),
-			Fix: "recreate the topic (adding partitions would move keys), or configure the number it has",
+			Topic: s.Name, What: "partitions", Have: strconv.Itoa(partitions), Want: strconv.Itoa(int(s.Partitions)), Fix: fix,
 		})
 	}
 	if int(s.ReplicationFactor) > replicas {

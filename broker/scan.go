@@ -202,3 +202,25 @@ func (s *scan) locate(ctx context.Context) error {
 	}
 	return kerr.UnknownTopicOrPartition
 }
+
+// CountFrom returns how many committed records a partition holds at the offset
+// from and behind it. Markers of transactions count as offsets, not as records.
+func CountFrom(ctx context.Context, cl *kgo.Client, topic string, partition int32, from int64) (int64, error) {
+	ends, err := kadm.NewClient(cl).ListCommittedOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("asking for the newest offsets: %w", err)
+	}
+	end, _ := ends.Lookup(topic, partition)
+	var n int64
+	s := &scan{cl: cl, topic: topic, partition: partition, position: from, end: end.Offset}
+	err = s.run(ctx, func(r *kgo.Record) error {
+		if r.Offset >= from { // a batch may begin before it
+			n++
+		}
+		return nil
+	})
+	return n, err
+}

@@ -241,8 +241,29 @@ func missing(specs []TopicSpec) []TopicInfo {
 	return infos
 }
 
+// Each broker learns of a new topic by itself, so one may not know yet what
+// another has told: how often, and after what time, it is asked again.
+const (
+	configRetry   = 100 * time.Millisecond
+	configRetries = 50
+)
+
 // topicConfigs returns the settings of existing topics, by topic and key.
 func topicConfigs(ctx context.Context, adm *kadm.Client, topics []string) (map[string]map[string]string, error) {
+	for tries := 0; ; tries++ {
+		configs, err := askTopicConfigs(ctx, adm, topics)
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) || tries == configRetries {
+			return configs, err
+		}
+		select {
+		case <-time.After(configRetry):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+func askTopicConfigs(ctx context.Context, adm *kadm.Client, topics []string) (map[string]map[string]string, error) {
 	all, err := adm.DescribeTopicConfigs(ctx, topics...)
 	if err != nil {
 		return nil, fmt.Errorf("asking for the settings of topics %s: %w", strings.Join(topics, ", "), err)

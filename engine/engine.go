@@ -110,6 +110,9 @@ type Engine struct {
 	unsettled map[string]unsettled
 	// unions are of the rows of many attackers that were concluded lately.
 	unions map[string]*attribution.Union
+	// standings are of the attackers that were observed lately.
+	standings standings
+	evidence  evidence
 
 	added int // contributions added up in this step
 
@@ -143,6 +146,7 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 	e := &Engine{cfg: cfg, task: task}
 	e.merger = attribution.NewMerger(&e.cfg.Thresholds)
 	e.decoder.MaxBytes, e.decoder.Writers = cfg.RecordLimit, cfg.Writers
+	e.standings = newStandings(cfg.Registry)
 	if err := e.Reload(store); err != nil {
 		return nil, err
 	}
@@ -154,6 +158,7 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 func (e *Engine) Reload(store Store) error {
 	e.store = store
 	e.unions = make(map[string]*attribution.Union)
+	e.standings.reset()
 	if err := e.loadUnsettled(); err != nil {
 		return err
 	}
@@ -165,6 +170,7 @@ func (e *Engine) Reload(store Store) error {
 // must not go on.
 func (e *Engine) Process(r *Record, store Store, out Outbox) error {
 	e.now, e.store, e.out = r, store, out
+	e.standings.here = nil
 	var err error
 	switch r.Source {
 	case Observations:

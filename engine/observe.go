@@ -31,7 +31,7 @@ func (e *Engine) observation() error {
 	entry := attribution.Entry{
 		TS:         e.obs.TS,
 		Value:      e.obs.Value,
-		Evidence:   evidenceHash(e.obs.Evidence),
+		Evidence:   e.evidence.hash(e.obs.Evidence),
 		Place:      arrival,
 		Latest:     arrival,
 		Confidence: -1,
@@ -47,12 +47,22 @@ func (e *Engine) observation() error {
 	return e.atHome(e.obs.Attacker, e.obs.Primitive, entry)
 }
 
-// evidenceHash stands for an evidence_ref in a series. Two that were made to
-// have the same one would replace each other, so it is not a hash for which
-// such are easily made.
-func evidenceHash(ref []byte) uint64 {
-	sum := sha256.Sum256(ref)
-	return binary.LittleEndian.Uint64(sum[:8])
+// evidence remembers the evidence_ref that came last: the observations of a
+// session share theirs.
+type evidence struct {
+	ref []byte
+	sum uint64
+}
+
+// hash stands for an evidence_ref in a series. Two that were made to have the
+// same one would replace each other, so it is not a hash for which such are
+// easily made.
+func (v *evidence) hash(ref []byte) uint64 {
+	if len(ref) == 0 || !bytes.Equal(ref, v.ref) {
+		sum := sha256.Sum256(ref)
+		v.ref, v.sum = append(v.ref[:0], ref...), binary.LittleEndian.Uint64(sum[:8])
+	}
+	return v.sum
 }
 
 // observed takes an observation that another task sent on.
@@ -67,9 +77,10 @@ func (e *Engine) observed(o *observe) error {
 // belongs to its stub, which lives here too: its row is read, concluded anew
 // and written, and nothing else.
 func (e *Engine) atHome(attacker, primitive []byte, entry attribution.Entry) error {
-	var text [36]byte
-	stub := attribution.Stub(attacker).AppendText(text[:0])
-	found, err := e.loadRow(stub, primitive)
+	at := e.standings.of(attacker)
+	e.standings.here = at
+	stub := at.stub[:]
+	found, err := e.stubRow(at, primitive)
 	if err != nil {
 		return err
 	}
@@ -79,27 +90,11 @@ func (e *Engine) atHome(attacker, primitive []byte, entry attribution.Entry) err
 		}
 		return e.takeInline(stub, attacker, primitive, entry)
 	}
-	l, linked, err := e.getLink(attacker)
-	if err != nil {
-		return err
-	}
-	if linked {
-		return e.forward(&l, attacker, primitive, entry)
-	}
-	id, _, err := e.getIdentity(stub)
-	if err != nil {
-		return err
-	}
-	if len(id.Own) == 0 {
-		asked, err := e.waiting(stub, attacker)
-		if err != nil {
+	if !at.mine {
+		if elsewhere, err := e.notMine(stub, attacker, primitive, entry); err != nil || elsewhere {
 			return err
 		}
-		if asked || len(id.MergedInto) > 0 {
-			return e.holdForClaim(stub, attacker, primitive, entry, asked)
-		}
-		id.Own = attacker
-		e.putIdentity(stub, id)
+		at.mine = true
 	}
 	if found {
 		return e.contribute(stub, attacker, primitive, entry)
@@ -107,6 +102,33 @@ func (e *Engine) atHome(attacker, primitive []byte, entry attribution.Entry) err
 	e.row.inline = true
 	e.row.series.before = e.row.series.before[:0]
 	return e.takeInline(stub, attacker, primitive, entry)
+}
+
+// notMine sends an observation on if its attacker does not belong to its stub,
+// or holds it back until that is known. An attacker that was never seen before
+// belongs to its stub from then on.
+func (e *Engine) notMine(stub, attacker, primitive []byte, entry attribution.Entry) (elsewhere bool, err error) {
+	l, linked, err := e.getLink(attacker)
+	if err != nil {
+		return false, err
+	}
+	if linked {
+		return true, e.forward(&l, attacker, primitive, entry)
+	}
+	id, _, err := e.getIdentity(stub)
+	if err != nil || len(id.Own) > 0 {
+		return false, err
+	}
+	asked, err := e.waiting(stub, attacker)
+	if err != nil {
+		return false, err
+	}
+	if asked || len(id.MergedInto) > 0 {
+		return true, e.holdForClaim(stub, attacker, primitive, entry, asked)
+	}
+	id.Own = attacker
+	e.putIdentity(stub, id)
+	return false, nil
 }
 
 // takeInline takes an observation of a stub's own attacker into e.row.

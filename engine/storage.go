@@ -45,7 +45,7 @@ func (e *Engine) loadRow(identity, primitive []byte) (found bool, err error) {
 		return false, fmt.Errorf("reading row %s of %s: %w", primitive, identity, err)
 	}
 	if b == nil {
-		e.row = row{series: series{Series: attribution.Series{Entries: e.row.series.Entries[:0], Gone: e.row.series.Gone[:0]}}}
+		e.noRow()
 		return false, nil
 	}
 	e.buf.row = append(e.buf.row[:0], b...)
@@ -55,10 +55,17 @@ func (e *Engine) loadRow(identity, primitive []byte) (found bool, err error) {
 	return true, nil
 }
 
+// noRow makes e.row the one of which nothing is known.
+func (e *Engine) noRow() {
+	s := &e.row.series
+	e.row = row{series: series{Series: attribution.Series{Entries: s.Entries[:0], Gone: s.Gone[:0]}}}
+}
+
 func (e *Engine) saveRow(identity, primitive []byte) {
 	e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
 	e.buf.out = appendRow(e.buf.out[:0], &e.row)
 	e.store.Put(e.keys.row, e.buf.out)
+	e.standings.wrote(identity, primitive)
 }
 
 // loadContribution reads an attacker's contribution to a row into s. Its
@@ -249,6 +256,7 @@ func (e *Engine) getLink(attacker []byte) (l link, found bool, err error) {
 func (e *Engine) putLink(attacker []byte, l link) {
 	e.keys.other = idKey(e.keys.other, kindLink, attacker)
 	e.store.Put(e.keys.other, appendLink(nil, l))
+	e.standings.linked(attacker)
 }
 
 func (e *Engine) getIdentity(id []byte) (i identity, found bool, err error) {
@@ -266,6 +274,7 @@ func (e *Engine) getIdentity(id []byte) (i identity, found bool, err error) {
 func (e *Engine) putIdentity(id []byte, i identity) {
 	e.keys.other = idKey(e.keys.other, kindIdentity, id)
 	e.store.Put(e.keys.other, appendIdentity(nil, i))
+	e.standings.changed(id)
 }
 
 func (e *Engine) getMember(identity, attacker []byte) (version uint64, found bool, err error) {

@@ -25,6 +25,10 @@
 // client, joins again with a new producer epoch and restores each task from
 // the checkpoint in the store (restore.go).
 //
+// Copies of tasks that are active in other processes are kept up to date apart
+// from all that (standby.go). Who runs which task and who keeps which copy is
+// decided by the group's leader (balancer.go, placement.go, metadata.go).
+//
 // Not here: the store itself (package state), creating topics and checking
-// their settings (package broker), and standby copies of tasks.
+// their settings (package broker).
 package processor

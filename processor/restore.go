@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -97,21 +98,59 @@ func (r *restorer) attempt(ctx context.Context, reader *changelogReader) (state.
 	r.progress.from.Store(cp.Offset)
 	r.progress.at.Store(cp.Offset)
 	r.progress.to.Store(ends.end)
-	lastLog := started
-	for reader.position < ends.end {
-		records, err := reader.read(ctx)
-		if err != nil {
-			return state.Checkpoint{}, err
+	if err := r.follow(ctx, reader, ends.end, &cp); err != nil {
+		return state.Checkpoint{}, err
+	}
+	cp.At = started
+	return cp, r.apply(nil, cp)
+}
+
+// follow applies the changelog from the reader's position to end, and moves cp
+// along. The next records are fetched while the last ones are written.
+func (r *restorer) follow(ctx context.Context, reader *changelogReader, end int64, cp *state.Checkpoint) error {
+	type piece struct {
+		records  []*kgo.Record
+		position int64
+		err      error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	pieces := make(chan piece)
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer cancel()
+	reading.Go(func() {
+		for reader.position < end {
+			records, err := reader.read(ctx)
+			select {
+			case pieces <- piece{records, reader.position, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
 		}
-		if reader.position == cp.Offset {
+	})
+	lastLog := r.cfg.Clock.Now()
+	for cp.Offset < end {
+		var p piece
+		select {
+		case p = <-pieces:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if p.err != nil {
+			return p.err
+		}
+		if p.position == cp.Offset {
 			continue // an open transaction is in the way
 		}
 		// The time of the checkpoint stays: until the end is reached, the
 		// store may hold what a deletion further up takes away, and that
 		// deletion is only kept for so long.
-		cp.Offset = reader.position
-		if err := r.apply(records, cp); err != nil {
-			return state.Checkpoint{}, err
+		cp.Offset = p.position
+		if err := r.apply(p.records, *cp); err != nil {
+			return err
 		}
 		if now := r.cfg.Clock.Now(); now.Sub(lastLog) >= restoreLogEvery {
 			lastLog = now
@@ -120,8 +159,7 @@ func (r *restorer) attempt(ctx context.Context, reader *changelogReader) (state.
 				"offsets_per_second", int64(p.Rate), "left", p.Left.Round(time.Second).String())
 		}
 	}
-	cp.At = started
-	return cp, r.apply(nil, cp)
+	return nil
 }
 
 // checkpoint returns where to start, after having emptied a store that cannot

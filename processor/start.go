@@ -31,20 +31,24 @@ func (p *Processor) checkCluster(ctx context.Context, client *kgo.Client) error 
 		return fmt.Errorf("cannot reach any broker of [%s]: %w", strings.Join(seeds, " "), err)
 	}
 	p.warnOldBroker(limit, client)
-	admin, retry := kadm.NewClient(client), backoff{max: time.Second}
-	patience, cancel := context.WithTimeout(limit, newTopicPatience)
+	admin := kadm.NewClient(client)
+	if err := whileNew(limit, func() error { return p.checkTopics(limit, admin) }); err != nil {
+		return err
+	}
+	return p.confirmInstance(limit)
+}
+
+// whileNew calls f again, for a short while, as long as it misses a topic: one
+// that has just been created is not known to every broker at once.
+func whileNew(ctx context.Context, f func() error) error {
+	limit, cancel := context.WithTimeout(ctx, newTopicPatience)
 	defer cancel()
+	retry := backoff{max: time.Second}
 	for {
-		err := p.checkTopics(limit, admin)
-		// Topics that have just been created are not known to every broker at
-		// once.
-		if errors.Is(err, kerr.UnknownTopicOrPartition) && retry.wait(patience) == nil {
-			continue
-		}
-		if err != nil {
+		err := f()
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) || retry.wait(limit) != nil {
 			return err
 		}
-		return p.confirmInstance(limit)
 	}
 }
 

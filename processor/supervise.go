@@ -89,10 +89,13 @@ type control struct {
 // controlClient returns a client that reads the control topic from where it
 // ends now: a stop is for those who run when it is sent.
 func (p *Processor) controlClient(ctx context.Context, admin *kadm.Client) (*kgo.Client, error) {
-	ends, err := admin.ListEndOffsets(ctx, p.cfg.Control)
-	if err == nil {
-		err = ends.Error()
-	}
+	var ends kadm.ListedOffsets
+	err := whileNew(ctx, func() (err error) {
+		if ends, err = admin.ListEndOffsets(ctx, p.cfg.Control); err == nil {
+			err = ends.Error()
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("reading control topic %s: %w", p.cfg.Control, err)
 	}

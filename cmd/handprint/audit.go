@@ -73,7 +73,7 @@ has lost its beginning, so that nothing can be said.`,
 	cmd.Flags().IntVar(&most, "show", 100, "How many differences to list; all are counted.")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "Print the report as JSON.")
 	cmd.Flags().BoolVar(&swept, "swept", false, "Count a suspicion that is due as lost: every task has swept since the last row changed.")
-	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupThresholds, config.GroupValues)
+	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupThresholds, config.GroupValues, config.GroupSchemas)
 }
 
 // auditOptions are the application as it is configured.
@@ -86,10 +86,15 @@ func (a *app) auditOptions() (audit.Options, error) {
 	if err != nil {
 		return audit.Options{}, err
 	}
-	return audit.Options{
+	o := audit.Options{
 		Client: client, Topics: a.cfg.Topics, Group: a.cfg.Application.ID,
 		Rules: audit.Rules{Thresholds: e.Thresholds, Registry: e.Registry, RecordLimit: e.RecordLimit, Strict: e.Strict},
-	}, nil
+	}
+	r, err := a.registry()
+	if err == nil && r != nil {
+		o.Writers, o.Schemas = r.Writers(), r
+	}
+	return o, err
 }
 
 func (a *app) audit(ctx context.Context, o audit.Options) (audit.Report, error) {

@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/broker"
 	"handprint/config"
@@ -78,9 +81,35 @@ func (a *app) prepareTopics(ctx context.Context) error {
 	if len(created) > 0 {
 		a.log.Info("created topics", "topics", created)
 	}
-	problems, err := broker.Check(ctx, cl, a.specs())
+	problems, err := a.settledTopics(ctx, cl)
 	if err != nil {
 		return err
 	}
 	return topicsError(problems)
+}
+
+// settledTopics is broker.Check for topics that are all there, one or the other
+// perhaps since a moment ago: the broker that is asked may not have heard of it.
+func (a *app) settledTopics(ctx context.Context, cl *kgo.Client) ([]broker.Problem, error) {
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	patience := time.NewTimer(a.cfg.Connection.Timeout)
+	defer patience.Stop()
+	for {
+		problems, err := broker.Check(ctx, cl, a.specs())
+		unheard := errors.Is(err, kerr.UnknownTopicOrPartition)
+		for _, p := range problems {
+			unheard = unheard || p.What == broker.Existence
+		}
+		if !unheard {
+			return problems, err
+		}
+		select {
+		case <-again.C:
+		case <-patience.C:
+			return problems, err
+		case <-ctx.Done():
+			return problems, context.Cause(ctx)
+		}
+	}
 }

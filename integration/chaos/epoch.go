@@ -33,12 +33,12 @@ type epoch struct {
 func runEpoch(ctx context.Context, l *lab.Lab, o *options, first, last int, sum *summary) (round int, err error) {
 	r := source(o.seed, -first)
 	e := &epoch{rnd: r, instances: 2 + r.IntN(3), sum: sum, damaged: make(map[int]bool)}
-	partitions := []int{1, 4, 6, 8}[r.IntN(4)]
-	name := fmt.Sprintf("chaos-%d-%d", o.seed, first)
+	partitions := []int{1, 3, 4, 6}[r.IntN(4)]
+	name := fmt.Sprintf("%schaos-%d-%d", o.prefix, o.seed, first)
 	e.app, err = l.NewApp(ctx, lab.AppOptions{
 		Name: name, Partitions: partitions, Traffic: traffic.Config{Seed: r.Uint64(), Attackers: 50 + r.IntN(300)},
 		Flags: []string{
-			"--threads", fmt.Sprint(1 + r.IntN(2)), "--sweep-interval", "2s", "--transaction-timeout", "5s",
+			"--threads", fmt.Sprint(1 + r.IntN(2)), "--sweep-interval", "5s", "--transaction-timeout", "5s",
 			"--batch-records", fmt.Sprint([]int{50, 500, 10_000}[r.IntN(3)]), "--connect-timeout", "60s",
 		},
 	})
@@ -115,10 +115,22 @@ func (p *planned) String() string {
 	}
 }
 
+// possible are the kinds of faults whose names begin with only; those of
+// brokers are possible where the brokers are ours.
+func possible(only string, ours bool) []kind {
+	var list []kind
+	for _, k := range kinds {
+		if strings.HasPrefix(k.name, only) && (ours || k.on == onInstance) {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
 // plan draws the faults of a round: one to three, of which no two hit the same
 // instance, one at most the brokers, and one the wire. Now and then two brokers
 // are hit, and with them the majority.
-func plan(r *rand.Rand, instances, brokers int, load time.Duration, only string) []planned {
+func plan(r *rand.Rand, kinds []kind, instances, brokers int, load time.Duration) []planned {
 	var list []planned
 	hit := make(map[target][]int)
 	limit := map[target]int{onInstance: instances, onBroker: 1, onWire: 1}
@@ -127,17 +139,12 @@ func plan(r *rand.Rand, instances, brokers int, load time.Duration, only string)
 	}
 	total := 0
 	for _, k := range kinds {
-		if strings.HasPrefix(k.name, only) {
-			total += k.weight
-		}
+		total += k.weight
 	}
 	for want, tries := 1+r.IntN(3), 0; total > 0 && len(list) < want && tries < 20; tries++ {
 		n := r.IntN(total)
 		var k *kind
 		for i := range kinds {
-			if !strings.HasPrefix(kinds[i].name, only) {
-				continue
-			}
 			if k = &kinds[i]; n < k.weight {
 				break
 			}
@@ -175,7 +182,7 @@ func (e *epoch) round(ctx context.Context, o *options, round int) error {
 	began := time.Now()
 	e.excused, e.broken, e.points = make(map[int]bool), 0, nil
 	r := source(o.seed, round)
-	faults := plan(r, e.instances, e.app.Lab.Cluster.Size(), o.load, o.only)
+	faults := plan(r, possible(o.only, e.app.Lab.Cluster.Ours()), e.instances, e.app.Lab.Cluster.Size(), o.load)
 	var done sync.WaitGroup
 	errs := make([]error, len(faults))
 	for i, f := range faults {
@@ -318,9 +325,9 @@ func (e *epoch) end(ctx context.Context, o *options) error {
 			dirs = append(dirs, dir)
 		}
 	}
-	report, err := e.app.Audit(limit, dirs...)
+	report, err := e.app.AuditAll(limit, dirs...)
 	fmt.Printf("application %s stopped, %d stores compared as well: %s\n", e.app.Name, len(dirs), report)
-	if err == nil {
+	if err == nil && !o.keep {
 		err = os.RemoveAll(e.app.Dir)
 	}
 	return err

@@ -18,7 +18,6 @@ type summary struct {
 	broken  int64
 	ended   int64
 	total   lab.Checked
-	last    lab.Checked
 }
 
 func newSummary() *summary {
@@ -28,10 +27,7 @@ func newSummary() *summary {
 func (s *summary) fault(name string)  { s.faults[name]++ }
 func (s *summary) crash(point string) { s.crashes[point]++ }
 
-func (s *summary) checked(c lab.Checked) {
-	s.last = c
-	s.total.Add(c)
-}
+func (s *summary) checked(c lab.Checked) { s.total.Add(c) }
 
 func (s *summary) print(out io.Writer, took time.Duration) {
 	fmt.Fprintf(out, "\n%d rounds in %v, %.1f s each\n", s.rounds, took.Round(time.Second), took.Seconds()/float64(max(1, s.rounds)))

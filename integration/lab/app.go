@@ -173,7 +173,7 @@ func (a *App) Feed(ctx context.Context, n int) {
 
 // FeedFor spreads n records over a time, in small bursts.
 func (a *App) FeedFor(ctx context.Context, n int, d time.Duration) {
-	const every = 100 * time.Millisecond
+	const every = 200 * time.Millisecond
 	bursts := max(1, int(d/every))
 	burst := time.NewTicker(every)
 	defer burst.Stop()

@@ -3,33 +3,104 @@ package lab
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
+
+	"handprint/attribution"
+	"handprint/audit"
 )
 
 // Checked is what audits have looked at and found.
 type Checked struct {
-	Observations, Rows, Transitions int64
-	Lost, Doubled, Different        int64
+	Observations, Rows, Exact, Chained, Loose int64
+	Suspicions, DeadLetters, Stored           int64
+	Lost, Doubled, Different                  int64
+}
+
+func checked(r audit.Report) Checked {
+	return Checked{
+		r.Observations, r.Compared, r.Exact, r.Chained, r.Loose, r.Suspicions, r.DeadLetters, r.StoreRecords,
+		r.Lost, r.Doubled, r.Different + r.Unexpected,
+	}
 }
 
 // Add adds what another audit has looked at.
 func (c *Checked) Add(other Checked) {
 	c.Observations += other.Observations
 	c.Rows += other.Rows
-	c.Transitions += other.Transitions
+	c.Exact += other.Exact
+	c.Chained += other.Chained
+	c.Loose += other.Loose
+	c.Suspicions += other.Suspicions
+	c.DeadLetters += other.DeadLetters
+	c.Stored += other.Stored
 	c.Lost += other.Lost
 	c.Doubled += other.Doubled
 	c.Different += other.Different
 }
 
-// String says it in one line.
+// String says it in one line. A row that is loose is among the rows; its value
+// is not determined by the input.
 func (c Checked) String() string {
-	return fmt.Sprintf("%d observations, %d rows, %d transitions: %d lost, %d doubled, %d different",
-		c.Observations, c.Rows, c.Transitions, c.Lost, c.Doubled, c.Different)
+	text := fmt.Sprintf("%d observations, %d rows (%d loose), %d transitions (%d exactly), %d suspicions, %d dead letters",
+		c.Observations, c.Rows, c.Loose, c.Exact+c.Chained, c.Exact, c.Suspicions, c.DeadLetters)
+	if c.Stored > 0 {
+		text += fmt.Sprintf(", %d records of stores", c.Stored)
+	}
+	return text + fmt.Sprintf(": %d lost, %d doubled, %d different", c.Lost, c.Doubled, c.Different)
 }
 
-type auditing struct{}
+// DifferenceError is an audit that found something.
+type DifferenceError struct{ Differences []audit.Difference }
 
-func (*auditing) close() {}
+// Error returns the differences, a line each.
+func (e *DifferenceError) Error() string {
+	lines := []string{"the audit found differences"}
+	for _, d := range e.Differences {
+		lines = append(lines, d.String())
+	}
+	return strings.Join(lines, "\n    ")
+}
 
-// Audit checks
-func (a *App) Audit(ctx context.Context, stateDirs ...string) (Checked, error) { return Checked{}, nil }
+// auditing is the audit that follows an application.
+type auditing struct{ auditor *audit.Auditor }
+
+func (a *auditing) close() {
+	if a.auditor != nil {
+		a.auditor.Close()
+	}
+}
+
+func (a *App) auditOptions() audit.Options {
+	return audit.Options{
+		Client: a.Lab.Direct(), Topics: a.Names, Group: a.Name, Timeout: 2 * time.Minute, MaxDifferences: 20,
+		Rules: audit.Rules{Thresholds: attribution.DefaultThresholds()},
+	}
+}
+
+// Audit audits what is new since the last time. The error is a
+// *DifferenceError if it found something.
+func (a *App) Audit(ctx context.Context) (Checked, error) {
+	if a.auditor == nil {
+		var err error
+		if a.auditor, err = audit.New(a.auditOptions()); err != nil {
+			return Checked{}, err
+		}
+	}
+	return result(a.auditor.Advance(ctx))
+}
+
+// AuditAll audits everything from the beginning, and the stores of instances
+// that have been stopped.
+func (a *App) AuditAll(ctx context.Context, stateDirs ...string) (Checked, error) {
+	o := a.auditOptions()
+	o.StateDirs = stateDirs
+	return result(audit.Run(ctx, o))
+}
+
+func result(r audit.Report, err error) (Checked, error) {
+	if err == nil && !r.OK() {
+		err = &DifferenceError{r.Differences}
+	}
+	return checked(r), err
+}

@@ -1,0 +1,108 @@
+// Command scale runs the benchmark at growing numbers of attackers, and with
+// more workers, and draws what comes out as an SVG.
+//
+// Every attacker that is observed is an identity of its own, so the number of
+// attackers is the number of identities. It runs the command bench and reads
+// its JSON; it measures nothing itself.
+//
+//	go run ./bench/scale -out docs/scale.svg
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// point is one run.
+type point struct {
+	Attackers, Threads int
+	PerSecond          float64 // observations
+	Memory             float64 // the peak, MB
+	CPU                float64 // us an observation
+}
+
+func main() {
+	sizes := flag.String("attackers", "10000,100000,1000000,5000000", "numbers of attackers, separated by commas")
+	threads := flag.String("threads", "1,2,4", "numbers of workers, separated by commas, run with the first number of attackers")
+	least := flag.Int("n", 1_000_000, "observations of a run; at least one and a half for each attacker")
+	out := flag.String("out", "docs/scale.svg", "where the drawing goes")
+	flag.Parse()
+	if err := run(*sizes, *threads, *least, *out, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "scale:", err)
+		os.Exit(1)
+	}
+}
+
+// run makes the runs, prints each, and draws them. What more there is on the
+// command line goes to bench.
+func run(sizes, threads string, least int, out string, more []string) error {
+	counts, err := numbers(sizes)
+	if err != nil {
+		return err
+	}
+	workers, err := numbers(threads)
+	if err != nil {
+		return err
+	}
+	var bySize, byThreads []point
+	for _, n := range counts {
+		p, err := measure(n, workers[0], max(least, n*3/2), more)
+		if err != nil {
+			return err
+		}
+		bySize = append(bySize, p)
+	}
+	byThreads = append(byThreads, bySize[0])
+	for _, t := range workers[1:] {
+		p, err := measure(counts[0], t, max(least, counts[0]*3/2), more)
+		if err != nil {
+			return err
+		}
+		byThreads = append(byThreads, p)
+	}
+	return os.WriteFile(out, []byte(draw(bySize, byThreads)), 0o644)
+}
+
+func numbers(list string) (out []int, err error) {
+	for _, text := range strings.Split(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is not a list of numbers above 0", list)
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+// measure runs bench once.
+func measure(attackers, threads, observations int, more []string) (p point, err error) {
+	args := append([]string{"run", "./bench", "-json", "-hold", "0", "-audit=false", "-contenders", "handprint",
+		"-attackers", strconv.Itoa(attackers), "-threads", strconv.Itoa(threads), "-n", strconv.Itoa(observations)}, more...)
+	cmd := exec.Command("go", args...)
+	cmd.Stderr = os.Stderr
+	text, err := cmd.Output()
+	if err != nil {
+		return p, fmt.Errorf("bench with %d attackers and %d workers: %w", attackers, threads, err)
+	}
+	var results map[string][]struct {
+		Wall, CPU time.Duration
+		Memory    int64
+	}
+	if err := json.Unmarshal(text, &results); err != nil {
+		return p, fmt.Errorf("what bench says: %w", err)
+	}
+	if len(results["handprint"]) == 0 {
+		return p, fmt.Errorf("bench says nothing of handprint: %.200s", text)
+	}
+	r := results["handprint"][0]
+	p = point{Attackers: attackers, Threads: threads, PerSecond: float64(observations) / r.Wall.Seconds(),
+		Memory: float64(r.Memory) / 1e6, CPU: float64(r.CPU.Nanoseconds()) / 1e3 / float64(observations)}
+	fmt.Printf("%d attackers, %d workers: %.0f observations/s, %.2f us CPU each, %.0f MB\n", attackers, threads, p.PerSecond, p.CPU, p.Memory)
+	return p, nil
+}

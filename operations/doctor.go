@@ -1,0 +1,191 @@
+package operations
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"handprint/broker"
+)
+
+// Result is how a check went.
+type Result string
+
+// The results. A warning is something that works and may not go on working.
+const (
+	OK      Result = "ok"
+	Warning Result = "warning"
+	Failed  Result = "failed"
+)
+
+// Check is one thing that was looked at.
+type Check struct {
+	Name   string `json:"name"`
+	Result Result `json:"result"`
+	Found  string `json:"found"`         // in a few words
+	Fix    string `json:"fix,omitempty"` // what to do; empty if all is well
+}
+
+// Host is where a process of the application runs, or is to run: this machine.
+type Host struct {
+	StateDir string
+	Now      func() time.Time
+}
+
+// doctor collects checks.
+type doctor struct {
+	ctx    context.Context
+	cl     *kgo.Client
+	adm    *kadm.Client
+	app    *Application
+	checks []Check
+}
+
+func (d *doctor) add(name string, r Result, fix, found string, args ...any) {
+	d.checks = append(d.checks, Check{Name: name, Result: r, Found: fmt.Sprintf(found, args...), Fix: fix})
+}
+
+// Diagnose looks at everything that the application needs: the cluster behind
+// cl, which has answered, and this machine. It changes nothing but for one
+// transaction on the health topic, which it aborts: that is how it learns
+// whether transactions work and what the broker's clock says.
+func Diagnose(ctx context.Context, cl *kgo.Client, a *Application, h Host) []Check {
+	d := &doctor{ctx: ctx, cl: cl, adm: kadm.NewClient(cl), app: a}
+	d.brokers()
+	d.topics()
+	d.topicPermissions()
+	d.group()
+	d.transactions(h.Now)
+	d.disk(h.StateDir)
+	d.memory()
+	return d.checks
+}
+
+// Worst returns the worst result of all.
+func Worst(checks []Check) Result {
+	worst := OK
+	for _, c := range checks {
+		if c.Result == Failed || c.Result == Warning && worst == OK {
+			worst = c.Result
+		}
+	}
+	return worst
+}
+
+// needed are the requests without which handprint cannot work, in the version
+// from which on they do what it relies on.
+var needed = []struct {
+	key     kmsg.Key
+	version int16
+	why     string
+}{
+	{kmsg.Metadata, 10, "topic ids"},
+	{kmsg.OffsetFetch, 7, "stable offsets"},
+	{kmsg.TxnOffsetCommit, 3, "offsets fenced by the group"},
+	{kmsg.InitProducerID, 3, "epochs that are raised"},
+	{kmsg.JoinGroup, 5, "static members"},
+}
+
+func (d *doctor) brokers() {
+	all, err := d.adm.ApiVersions(d.ctx)
+	if err != nil {
+		d.add("brokers", Failed, "look whether the brokers answer and the credentials are right", "asking for their versions: %v", err)
+		return
+	}
+	var versions, silent, old []string
+	v2, feature := true, int16(0)
+	for _, b := range all.Sorted() {
+		if b.Err != nil {
+			silent = append(silent, fmt.Sprintf("broker %d (%v)", b.NodeID, b.Err))
+			continue
+		}
+		if v := b.VersionGuess(); len(versions) == 0 || versions[len(versions)-1] != v {
+			versions = append(versions, v)
+		}
+		for _, n := range needed {
+			if have, ok := b.KeyMaxVersion(int16(n.key)); !ok || have < n.version {
+				old = append(old, fmt.Sprintf("broker %d lacks %s (%s)", b.NodeID, n.why, n.key.Name()))
+			}
+		}
+		if have, ok := b.KeyMaxVersion(int16(kmsg.EndTxn)); !ok || have < 5 {
+			v2 = false
+		}
+		for _, f := range b.Raw().FinalizedFeatures {
+			if f.Name == "transaction.version" {
+				feature = max(feature, f.MaxVersionLevel)
+			}
+		}
+	}
+	found := fmt.Sprintf("%d, Kafka %s", len(all), strings.Join(versions, " and "))
+	switch {
+	case len(old) > 0:
+		d.add("brokers", Failed, "upgrade the brokers, to Kafka 4.0 or later if you can", "%s: %s", found, strings.Join(old, ", "))
+	case len(silent) > 0:
+		d.add("brokers", Warning, "bring them back: each that is missing is one fewer that may fail", "%s; no answer from %s", found, strings.Join(silent, ", "))
+	default:
+		d.add("brokers", OK, "", "%s", found)
+	}
+	if v2 && feature >= 2 {
+		d.add("transaction version", OK, "", "%d", feature)
+	} else {
+		d.add("transaction version", Warning, "upgrade to Kafka 4.0 or later, and: kafka-features upgrade --feature transaction.version=2",
+			"%d: exactly-once is not safe, a late message can end the wrong transaction (KIP-890)", feature)
+	}
+}
+
+func (d *doctor) topics() {
+	specs := d.app.specs()
+	problems, err := broker.Check(d.ctx, d.cl, specs)
+	if err != nil {
+		d.add("topics", Failed, "let this principal describe the topics and their configurations (docs/operations.md, ACLs)", "%v", err)
+		return
+	}
+	for _, p := range problems {
+		if p.What == "existence" {
+			d.add("topic "+p.Topic, Warning, "handprint topics create, or let handprint run create it", "does not exist")
+		} else {
+			d.add("topic "+p.Topic, Failed, p.Fix, "%s is %s, must be %s", p.What, p.Have, p.Want)
+		}
+	}
+	if len(problems) == 0 {
+		d.add("topics", OK, "", "all %d fit", len(specs))
+	}
+}
+
+func (d *doctor) group() {
+	g, err := describeGroup(d.ctx, d.adm, d.app.ID)
+	if err != nil {
+		d.add("group", Failed, "let this principal read and describe the group (docs/operations.md, ACLs)", "%v", err)
+		return
+	}
+	if len(g.AuthorizedOperations) > 0 && !allowed(g.AuthorizedOperations, kmsg.ACLOperationRead) {
+		d.add("group permissions", Failed, "allow Read on group "+d.app.ID, "this principal must not join group %s", d.app.ID)
+	}
+	switch {
+	case len(g.Members) == 0:
+		d.add("group", OK, "", "%s has no members: the application does not run", d.app.ID)
+	case g.State == "Stable":
+		owned := len(ownersOf(&g, d.app.Names.Observations))
+		if int32(owned) < d.app.Layout.Partitions {
+			d.add("group", Warning, "look at the members' logs, and again in a minute", "%s has %d members, and %d of %d tasks have no owner", d.app.ID, len(g.Members), int(d.app.Layout.Partitions)-owned, d.app.Layout.Partitions)
+			return
+		}
+		d.add("group", OK, "", "%s is stable: %d members, %d tasks", d.app.ID, len(g.Members), owned)
+	default:
+		d.add("group", Warning, "look again in a minute; a member that comes and goes keeps it so", "%s is %s, with %d members", d.app.ID, g.State, len(g.Members))
+	}
+}
+
+func allowed(have []kadm.ACLOperation, op kmsg.ACLOperation) bool {
+	for _, o := range have {
+		if o == op || o == kmsg.ACLOperationAll {
+			return true
+		}
+	}
+	return false
+}

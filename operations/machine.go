@@ -1,0 +1,131 @@
+package operations
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Less free space than this on the state directory's filesystem is warned
+// about, and less than that cannot work.
+const (
+	diskLow   = 2 << 30
+	diskEmpty = 128 << 20
+)
+
+// disk looks at the state directory without opening the store: a process may
+// have it.
+func (d *doctor) disk(dir string) {
+	const name = "state directory"
+	at, err := existing(dir)
+	if err != nil {
+		d.add(name, Failed, "make it a directory that this user may write to", "%s: %v", dir, err)
+		return
+	}
+	probe, err := os.CreateTemp(at, ".handprint-doctor-")
+	if err != nil {
+		d.add(name, Failed, "make it a directory that this user may write to", "%s: %v", at, errors.Unwrap(err))
+		return
+	}
+	_ = probe.Close()
+	if err := os.Remove(probe.Name()); err != nil {
+		d.add(name, Warning, "remove "+probe.Name(), "%v", err)
+	}
+	usage, err := vfs.Default.GetDiskUsage(at)
+	if err != nil {
+		d.add(name, Warning, "look by hand how much room there is", "%s: %v", at, err)
+		return
+	}
+	kind, fix := filesystem(at)
+	found := fmt.Sprintf("%s, %s free of %s", dir, size(usage.AvailBytes), size(usage.TotalBytes))
+	if kind != "" {
+		found += ", " + kind
+	}
+	switch {
+	case usage.AvailBytes < diskEmpty:
+		d.add(name, Failed, "make room, or move it to a larger disk", "%s", found)
+	case usage.AvailBytes < diskLow:
+		d.add(name, Warning, "make room before it is full: a full disk ends the process", "%s", found)
+	case fix != "":
+		d.add(name, Warning, fix, "%s", found)
+	default:
+		d.add(name, OK, "", "%s", found)
+	}
+	aside, err := filepath.Glob(filepath.Join(dir, "store.corrupt-*"))
+	if err == nil && len(aside) > 0 {
+		d.add("damaged stores", Warning, "look at the disk; delete them when nobody needs them any more", "%d were set aside in %s", len(aside), dir)
+	}
+}
+
+// existing returns dir, or the nearest folder above it that is there.
+func existing(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	for {
+		info, err := os.Stat(dir)
+		switch {
+		case err == nil && info.IsDir():
+			return dir, nil
+		case err == nil:
+			return "", errors.New("not a directory")
+		case !errors.Is(err, fs.ErrNotExist) || filepath.Dir(dir) == dir:
+			return "", errors.Unwrap(err)
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// memory compares the limit of the container with Go's.
+func (d *doctor) memory() {
+	goLimit := debug.SetMemoryLimit(-1)
+	container, limited := cgroupLimit()
+	switch {
+	case !limited && goLimit == math.MaxInt64:
+		d.add("memory", OK, "", "no limit")
+	case !limited:
+		d.add("memory", OK, "", "GOMEMLIMIT is %s", size(uint64(goLimit)))
+	case goLimit == math.MaxInt64:
+		d.add("memory", Warning, fmt.Sprintf("set GOMEMLIMIT=%dMiB in the process's environment, or it may be killed when garbage piles up", container*8/10>>20),
+			"the container has %s, and Go knows of no limit", size(container))
+	case uint64(goLimit) > container*95/100:
+		d.add("memory", Warning, fmt.Sprintf("set GOMEMLIMIT=%dMiB: the store has memory beside Go's", container*8/10>>20),
+			"GOMEMLIMIT is %s in a container of %s", size(uint64(goLimit)), size(container))
+	default:
+		d.add("memory", OK, "", "GOMEMLIMIT is %s in a container of %s", size(uint64(goLimit)), size(container))
+	}
+}
+
+// cgroupLimit returns the memory limit of this process's control group, of
+// version 2 or 1, if there is one.
+func cgroupLimit() (bytes uint64, limited bool) {
+	for _, path := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+		return n, err == nil && n < 1<<60
+	}
+	return 0, false
+}
+
+func size(n uint64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%d MiB", n>>20)
+	default:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+}
