@@ -202,11 +202,13 @@ func (b *batch) prepare(ctx context.Context) (ready bool, err error) {
 				if ctx.Err() == nil {
 					b.w.log.Warn("records cannot be processed yet, they are read again", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
 				}
+				b.w.held.Store(true)
 				b.clear()
 				return false, b.w.rewind(ctx)
 			}
 		}
 	}
+	b.w.held.Store(false)
 	return true, nil
 }
 

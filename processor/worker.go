@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -31,6 +32,8 @@ type worker struct {
 	pollMu     sync.Mutex
 	woken      bool
 	pollCancel context.CancelFunc // not nil while polling
+
+	held atomic.Bool // what was polled last could not be prepared, and goes round
 
 	// The session in hand.
 	session   *kgo.GroupTransactSession
