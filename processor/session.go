@@ -97,7 +97,7 @@ func (w *worker) close(crashed bool) {
 			t.cancel()
 		}
 	}
-	if w.crashed = crashed; crashed {
+	if crashed {
 		w.kill()
 	}
 	w.session.AllowRebalance()
