@@ -43,7 +43,6 @@ type worker struct {
 	ownership *ownership
 	seen      uint64 // the version of ownership that the tasks were last reconciled with
 	batch     batch
-	crashed   bool // by a simulated crash: nothing is written any more
 
 	// What is known about a batch that fails again and again.
 	commits     int64  // of this worker
@@ -120,11 +119,6 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 		if err := w.batch.run(ctx, w.poll(ctx)); err != nil {
 			return err
 		}
-		if w.batch.count == 0 {
-			if err := w.writeHeld(); err != nil {
-				return err
-			}
-		}
 		w.session.AllowRebalance()
 	}
 }
@@ -163,13 +157,7 @@ func (w *worker) poll(ctx context.Context) kgo.Fetches {
 	if woken {
 		return nil
 	}
-	poll := func() kgo.Fetches { return w.session.PollRecords(ctx, w.cfg.MaxBatchRecords) }
-	var fetches kgo.Fetches
-	if w.holds() {
-		fetches = w.pollHolding(cancel, poll)
-	} else {
-		fetches = poll()
-	}
+	fetches := w.session.PollRecords(ctx, w.cfg.MaxBatchRecords)
 	w.pollMu.Lock()
 	w.pollCancel = nil
 	w.pollMu.Unlock()
@@ -291,13 +279,6 @@ func (w *worker) drop(t *task, why string) {
 	t.settle()
 	t.stopRestore()
 	if t.context.txn != nil {
-		// What a failed batch has changed on top is not committed, and then
-		// the changelog has what was held.
-		if !w.crashed && t.context.txn.Len() == 0 {
-			if err := t.context.txn.WriteHeld(); err != nil {
-				w.log.Warn("writing to the store failed, the next restore reads more of the changelog", "task", t.partition, "error", err)
-			}
-		}
 		t.context.txn.Discard()
 	}
 	if t.done != nil && t.err == nil {
