@@ -30,6 +30,9 @@ type Source struct {
 	Store    func() state.Metrics // nil: none
 	DiskFree func() int64         // bytes, negative if not known; nil: not known
 	Engine   *engine.Counters     // nil: none
+	// Waiting says what outside the cluster the process waits for, empty for
+	// nothing; nil: it never does. While it waits it is not ready.
+	Waiting func() string
 }
 
 // Server shows one process. Before Attach it says that the process starts.
@@ -40,6 +43,7 @@ type Server struct {
 	log      *slog.Logger
 	started  time.Time
 	source   atomic.Pointer[Source]
+	starting atomic.Pointer[func() string] // nil: nothing in particular
 
 	storeMu   sync.Mutex // asking the store takes locks that writes need
 	storeAt   time.Time
@@ -75,6 +79,10 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // Hooks returns what feeds the metrics of batches.
 func (s *Server) Hooks() processor.Hooks { return s.metrics.Hooks() }
 
+// AwaitStart says what a process waits for before Attach, as Source.Waiting does
+// afterwards.
+func (s *Server) AwaitStart(waiting func() string) { s.starting.Store(&waiting) }
+
 // Attach names the process to show.
 func (s *Server) Attach(from Source) { s.source.Store(&from) }
 
@@ -101,10 +109,20 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) look() (processor.Status, Health, *Source) {
 	from := s.source.Load()
 	if from == nil {
-		return processor.Status{}, Health{Live: true, Waiting: []string{"starting"}}, &Source{}
+		waiting := []string{"starting"}
+		if f := s.starting.Load(); f != nil && (*f)() != "" {
+			waiting = append(waiting, (*f)())
+		}
+		return processor.Status{}, Health{Live: true, Waiting: waiting}, &Source{}
 	}
 	status := from.Status()
-	return status, Judge(&status), from
+	health := Judge(&status)
+	if from.Waiting != nil {
+		if what := from.Waiting(); what != "" {
+			health.Ready, health.Waiting = false, append(health.Waiting, what)
+		}
+	}
+	return status, health, from
 }
 
 // view is what the metrics show.

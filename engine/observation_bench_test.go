@@ -60,11 +60,7 @@ func BenchmarkTask(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
-				tx.Hold(state.Checkpoint{Offset: offset})
-				if tx.HeldBytes() < 48<<20 {
-					return
-				}
-				if err := tx.WriteHeld(); err != nil {
+				if err := tx.Commit(state.Checkpoint{Offset: offset}); err != nil {
 					b.Fatal(err)
 				}
 			}

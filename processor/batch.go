@@ -202,11 +202,13 @@ func (b *batch) prepare(ctx context.Context) (ready bool, err error) {
 				if ctx.Err() == nil {
 					b.w.log.Warn("records cannot be processed yet, they are read again", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
 				}
+				b.w.held.Store(true)
 				b.clear()
 				return false, b.w.rewind(ctx)
 			}
 		}
 	}
+	b.w.held.Store(false)
 	return true, nil
 }
 
@@ -373,15 +375,23 @@ func (b *batch) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 	return nil
 }
 
-// apply brings what was committed to the store.
+// apply writes what was committed to the store.
 func (b *batch) apply() error {
 	for _, r := range b.changes {
 		b.w.tasks[r.Partition].checkpoint.Offset = r.Offset + 1
 	}
 	for _, t := range b.tasks {
 		t.progressed.Store(b.now.UnixNano())
-		if err := b.keep(t); err != nil {
-			return err
+		// A checkpoint that stands still is written again from time to
+		// time: its age says how long ago the store was known to lack
+		// nothing.
+		if t.context.txn.Len() == 0 && b.now.Sub(t.checkpoint.At) < checkpointMaxAge {
+			t.context.txn.Discard()
+			continue
+		}
+		t.checkpoint.At = b.now
+		if err := t.context.txn.Commit(t.checkpoint); err != nil {
+			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
 		}
 	}
 	for _, f := range b.parts {

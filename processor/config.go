@@ -96,13 +96,6 @@ type Config struct {
 	// MaxBatchBytes bounds what one fetch from one broker brings, and so
 	// roughly a transaction's input. Default 8 MiB.
 	MaxBatchBytes int
-	// HoldBytes is how much memory the tasks of this process may take, in
-	// bytes, for what is committed but not in the store yet, and for what
-	// they read lately. Default 48 MiB.
-	HoldBytes int64
-	// HoldFrom is how many records a batch has at least if what it commits
-	// may be held. Default 1000.
-	HoldFrom int64
 
 	// TransactionTimeout is how long a transaction that nobody ends stays
 	// open and keeps readers waiting. Default 10 s.
@@ -196,8 +189,6 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.HeartbeatInterval, 30*time.Second)
 	setDefault(&c.MaxBatchRecords, 10_000)
 	setDefault(&c.MaxBatchBytes, 8<<20)
-	setDefault(&c.HoldBytes, 48<<20)
-	setDefault(&c.HoldFrom, 1000)
 	setDefault(&c.TransactionTimeout, 10*time.Second)
 	setDefault(&c.SessionTimeout, 10*time.Second)
 	setDefault(&c.AcceptableLag, 10_000)

@@ -230,7 +230,6 @@ func newStore(t *testing.T) *state.Store {
 
 func (c *cluster) config(store *state.Store) Config {
 	return Config{
-		HoldFrom:      2, // both ways are taken
 		ApplicationID: "app", InstanceID: "one", StaticMembership: true,
 		Client: []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...), kgo.MetadataMinAge(10 * time.Millisecond)},
 		Inputs: []string{testInput}, Singles: []string{testSingle},

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -143,4 +144,32 @@ func TestCopiedInstanceID(t *testing.T) {
 		t.Errorf("the id was confirmed %d times", confirmed)
 	}
 	two.halt()
+}
+
+// A process that is killed in the middle of a transaction leaves it open. The
+// one that takes over ends it, rather than wait for the brokers to do so.
+func TestTakeoverEndsOpenTransaction(t *testing.T) {
+	for _, step := range []Step{AfterFlush, AfterOffsets} {
+		c := newCluster(t)
+		cfg := c.config(newStore(t))
+		cfg.StaticMembership, cfg.SessionTimeout, cfg.TransactionTimeout = false, 300*time.Millisecond, 10*time.Minute
+		crash := once(2)
+		killed := cfg
+		killed.Fault = func(s Step, _ []int32) error {
+			if s == step && crash() {
+				return errTest
+			}
+			return nil
+		}
+		killed.MaxBatchRecords = 7
+		c.feed(testInput, 5, 4)
+		p := start(t, killed)
+		if err := p.wait(); !errors.Is(err, errTest) {
+			t.Fatal(err)
+		}
+		two := start(t, c.second(t, cfg))
+		c.await(testOutput, 5*4*2)
+		two.halt()
+		c.checkCounts(5, 4, testInput, testCommands)
+	}
 }

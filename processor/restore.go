@@ -28,6 +28,9 @@ type restorer struct {
 	progress *progress
 	counters *counters
 	log      *slog.Logger
+	// unblock ends transactions of the task's former owner that are in the
+	// way; nil for a copy of a task that has an owner.
+	unblock func(ctx context.Context, task int32) error
 }
 
 const (
@@ -35,6 +38,10 @@ const (
 	restoreMaxWait    = 200 * time.Millisecond
 	restoreLogEvery   = 5 * time.Second
 	restoreRetryMax   = 2 * time.Second
+	// Fetches without records, each of them restoreMaxWait long, before a
+	// restore looks what is in the way, and until it looks again.
+	blockedFirst = int(orphanPatience / restoreMaxWait)
+	blockedLook  = int(orphanAgain / restoreMaxWait)
 )
 
 // run restores the store and returns its checkpoint. It tries again whatever
@@ -131,7 +138,7 @@ func (r *restorer) follow(ctx context.Context, reader *changelogReader, end int6
 			}
 		}
 	})
-	lastLog := r.cfg.Clock.Now()
+	lastLog, blocked := r.cfg.Clock.Now(), 0
 	for cp.Offset < end {
 		var p piece
 		select {
@@ -143,8 +150,15 @@ func (r *restorer) follow(ctx context.Context, reader *changelogReader, end int6
 			return p.err
 		}
 		if p.position == cp.Offset {
-			continue // an open transaction is in the way
+			// An open transaction is in the way.
+			if blocked++; blocked%blockedLook == blockedFirst && r.unblock != nil {
+				if err := r.unblock(ctx, r.task); err != nil && ctx.Err() == nil {
+					r.log.Warn("a restore waits for a transaction that is open", "task", r.task, "error", err)
+				}
+			}
+			continue
 		}
+		blocked = 0
 		// The time of the checkpoint stays: until the end is reached, the
 		// store may hold what a deletion further up takes away, and that
 		// deletion is only kept for so long.

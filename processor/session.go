@@ -105,7 +105,6 @@ func (w *worker) close(ctx context.Context, crashed bool) {
 			t.cancel()
 		}
 	}
-	w.crashed = crashed
 	// A join may be in flight, which the broker holds until all members have
 	// come, and until it ends the client would neither end nor leave. So the
 	// client ends first and another one leaves in its name.
@@ -122,6 +121,7 @@ func (w *worker) close(ctx context.Context, crashed bool) {
 	for _, t := range w.tasks {
 		w.drop(t, "the worker's session has ended")
 	}
+	w.waits.Wait()
 }
 
 // leave takes this session's member out of the group. The client does not do

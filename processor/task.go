@@ -19,6 +19,8 @@ type task struct {
 	// progressed is when the task last got on, in Unix nanoseconds.
 	progressed atomic.Int64
 
+	settle context.CancelFunc // ends the wait for the former owner
+
 	// While it is restored:
 	cancel     context.CancelFunc
 	done       chan struct{}    // closed when the restore is over; nil before it starts

@@ -182,7 +182,7 @@ func (p *Processor) lookForStuck(now time.Time) {
 			what = "waits for the offsets of its former owner; it may have a transaction open"
 		case t.State == TaskRestoring && t.Restore.Total > t.Restore.Done:
 			what = fmt.Sprintf("has %d offsets of its changelog to read", t.Restore.Total-t.Restore.Done)
-		case t.State == TaskRunning && known && lag > 0:
+		case t.State == TaskRunning && known && lag > 0 && !p.workers[t.Worker].held.Load(): // a restart would not help one that is held up
 			what = fmt.Sprintf("has %d offsets of input", lag)
 			if first, ok := w.behind[t.Partition]; !ok {
 				w.behind[t.Partition], since = now, now

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -26,9 +27,13 @@ type worker struct {
 	tasks  map[int32]*task // owned tasks
 	client *kgo.Client     // of the session in hand; nil between two
 
+	waits sync.WaitGroup // awaitSettled, one for each task that waits
+
 	pollMu     sync.Mutex
 	woken      bool
 	pollCancel context.CancelFunc // not nil while polling
+
+	held atomic.Bool // what was polled last could not be prepared, and goes round
 
 	// The session in hand.
 	session   *kgo.GroupTransactSession
@@ -38,7 +43,6 @@ type worker struct {
 	ownership *ownership
 	seen      uint64 // the version of ownership that the tasks were last reconciled with
 	batch     batch
-	crashed   bool // by a simulated crash: nothing is written any more
 
 	// What is known about a batch that fails again and again.
 	commits     int64  // of this worker
@@ -115,11 +119,6 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 		if err := w.batch.run(ctx, w.poll(ctx)); err != nil {
 			return err
 		}
-		if w.batch.count == 0 {
-			if err := w.writeHeld(); err != nil {
-				return err
-			}
-		}
 		w.session.AllowRebalance()
 	}
 }
@@ -158,13 +157,7 @@ func (w *worker) poll(ctx context.Context) kgo.Fetches {
 	if woken {
 		return nil
 	}
-	poll := func() kgo.Fetches { return w.session.PollRecords(ctx, w.cfg.MaxBatchRecords) }
-	var fetches kgo.Fetches
-	if w.holds() {
-		fetches = w.pollHolding(cancel, poll)
-	} else {
-		fetches = poll()
-	}
+	fetches := w.session.PollRecords(ctx, w.cfg.MaxBatchRecords)
 	w.pollMu.Lock()
 	w.pollCancel = nil
 	w.pollMu.Unlock()
@@ -191,6 +184,9 @@ func (w *worker) reconcile(ctx context.Context) error {
 		if t == nil {
 			t = &task{partition: p, term: term, store: w.cfg.Store.Partition(p)}
 			w.p.standbys.activate(p)
+			var waiting context.Context
+			waiting, t.settle = context.WithCancel(ctx)
+			w.waits.Go(func() { w.awaitSettled(waiting, p) })
 			w.setState(t, TaskWaiting, "the group has given it to this worker")
 			w.mu.Lock()
 			w.tasks[p] = t
@@ -225,12 +221,13 @@ func (w *worker) owned() func(*task) bool {
 
 // startRestore restores t in a goroutine that ends with the task.
 func (w *worker) startRestore(ctx context.Context, t *task) {
+	t.settle()
 	var rctx context.Context
 	rctx, t.cancel = context.WithCancel(ctx)
 	t.done = make(chan struct{})
 	t.progress.start = w.cfg.Clock.Now()
 	w.setState(t, TaskRestoring, "")
-	r := &restorer{cfg: w.cfg, task: t.partition, store: t.store, progress: &t.progress, counters: &w.p.counters, log: w.log}
+	r := &restorer{cfg: w.cfg, task: t.partition, store: t.store, progress: &t.progress, counters: &w.p.counters, log: w.log, unblock: w.p.endOrphans}
 	go func() {
 		defer w.wake()
 		defer close(t.done)
@@ -279,15 +276,9 @@ func (w *worker) setState(t *task, s TaskState, reason string) {
 
 // drop gives up a task and its store.
 func (w *worker) drop(t *task, why string) {
+	t.settle()
 	t.stopRestore()
 	if t.context.txn != nil {
-		// What a failed batch has changed on top is not committed, and then
-		// the changelog has what was held.
-		if !w.crashed && t.context.txn.Len() == 0 {
-			if err := t.context.txn.WriteHeld(); err != nil {
-				w.log.Warn("writing to the store failed, the next restore reads more of the changelog", "task", t.partition, "error", err)
-			}
-		}
 		t.context.txn.Discard()
 	}
 	if t.done != nil && t.err == nil {

@@ -24,10 +24,8 @@ type entry struct {
 	// gen is the savepoint after which the entry was made or last changed.
 	gen uint64
 
-	base     presence // in the committed state, what is held included
+	base     presence // in the committed state
 	now, was value    // now, and at the savepoint
-	listed   bool     // in the overlay's list of changed entries
-	held     bool     // committed, but not in Pebble yet: see Txn.Hold
 }
 
 // value is what an entry says of its key's value.
@@ -55,10 +53,8 @@ type overlay struct {
 	mark int     // len(entries) at the savepoint
 	undo []int32 // entries below mark that changed since the savepoint
 
-	changes int     // keys to be written
-	bytes   int     // their keys and values
-	changed []int32 // entries that changed since the last Hold; some may be unchanged again
-	held    int     // entries that are held
+	changes int // keys to be written
+	bytes   int // their keys and values
 
 	order []int32 // the first len(order) entries, sorted by key
 	fresh []int32 // scratch of sort
@@ -125,12 +121,9 @@ func (o *overlay) delete(key []byte) {
 func (o *overlay) change(key []byte) *entry {
 	i, ok := o.index[string(key)]
 	if !ok {
-		e := o.add(key)
-		o.list(e, int32(len(o.entries)-1))
-		return e
+		return o.add(key)
 	}
 	e := &o.entries[i]
-	o.list(e, i)
 	o.count(e, -1)
 	if e.gen != o.gen {
 		e.gen = o.gen
@@ -141,35 +134,6 @@ func (o *overlay) change(key []byte) *entry {
 		}
 	}
 	return e
-}
-
-func (o *overlay) list(e *entry, i int32) {
-	if !e.listed {
-		e.listed = true
-		o.changed = append(o.changed, i)
-	}
-}
-
-// hold makes what has changed the committed state, which Pebble lacks.
-func (o *overlay) hold() {
-	for _, i := range o.changed {
-		e := &o.entries[i]
-		e.listed = false
-		if e.pending() && !e.held {
-			e.held = true
-			o.held++
-		}
-		if e.now.changed {
-			e.now.changed = false
-			e.base = absent
-			if e.now.exists {
-				e.base = present
-			}
-		}
-	}
-	o.changed = o.changed[:0]
-	o.changes, o.bytes = 0, 0
-	o.savepoint()
 }
 
 // store copies val into room, or into new room if it is too small.
@@ -222,7 +186,6 @@ func (o *overlay) rollback() {
 		o.count(e, -1)
 		delete(o.index, string(e.key[headLen:]))
 	}
-	o.changed = slices.DeleteFunc(o.changed, func(i int32) bool { return int(i) >= o.mark })
 	if len(o.order) > o.mark {
 		o.order = slices.DeleteFunc(o.order, func(i int32) bool { return int(i) >= o.mark })
 	}
@@ -234,15 +197,14 @@ func (o *overlay) rollback() {
 func (o *overlay) reset() {
 	if len(o.entries) > keptEntries {
 		o.index = make(map[string]int32)
-		o.entries, o.order, o.fresh, o.undo, o.changed = nil, nil, nil, nil, nil
+		o.entries, o.order, o.fresh, o.undo = nil, nil, nil, nil
 	} else {
 		clear(o.index)
 		clear(o.entries)
 		o.entries, o.order = o.entries[:0], o.order[:0]
 	}
 	o.arena.reset()
-	o.changed = o.changed[:0]
-	o.changes, o.bytes, o.held = 0, 0, 0
+	o.changes, o.bytes = 0, 0
 	o.gen = 0
 	o.savepoint()
 }
@@ -291,7 +253,7 @@ type change struct {
 // to upper, which it does not include, in the order of the keys. They stay as
 // they are while o.scans counts the caller.
 func (o *overlay) appendChanges(list []change, lower, upper []byte) []change {
-	if o.changes+o.held == 0 {
+	if o.changes == 0 {
 		return list
 	}
 	o.sort()
@@ -300,7 +262,7 @@ func (o *overlay) appendChanges(list []change, lower, upper []byte) []change {
 		if bytes.Compare(e.key, upper) >= 0 {
 			break
 		}
-		if e.pending() || e.held {
+		if e.pending() {
 			list = append(list, change{key: e.key, val: e.val, exists: e.now.exists})
 		}
 	}

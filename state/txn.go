@@ -34,9 +34,6 @@ type Txn struct {
 	iter  *pebble.Iterator // of the last scan; sees the committed state
 	near  map[string]nearness
 
-	holds  bool       // there was a Hold since t was empty
-	heldTo Checkpoint // of the last one
-
 	lower, upper []byte // scratch: bounds of iter
 	found        []change
 }
@@ -212,12 +209,12 @@ func (t *Txn) Bytes() int { return t.bytes }
 
 // Changes yields every changed key once, with its last value, nil if it was
 // deleted and empty if its value is, in the order in which the keys were first
-// changed. A key that was put and deleted, and is known not to be in the committed
+// used. A key that was put and deleted, and is known not to be in the committed
 // state (the transaction read it before), is left out; if that is not known the
 // delete is yielded, which does no harm. The slices are valid until yield
 // returns. yield must not call methods of t.
 func (t *Txn) Changes(yield func(key, value []byte) bool) {
-	for _, i := range t.changed {
+	for i := range t.entries {
 		e := &t.entries[i]
 		if e.pending() && !yield(e.key[headLen:], e.read()) {
 			return
@@ -225,8 +222,8 @@ func (t *Txn) Changes(yield func(key, value []byte) bool) {
 	}
 }
 
-// Commit writes the changes, those that are held before them, and the
-// checkpoint that they lead up to in one batch, without waiting for the disk, and leaves t empty. There may be no
+// Commit writes the changes and the checkpoint that they lead up to in one
+// batch, without waiting for the disk, and leaves t empty. There may be no
 // changes. The write cannot be undone: call it when the changelog records are
 // committed.
 //
@@ -254,7 +251,7 @@ func (t *Txn) commit(cp Checkpoint) error {
 	t.batch.Reset()
 	for i := range t.entries {
 		e := &t.entries[i]
-		if !e.pending() && !e.held {
+		if !e.pending() {
 			continue
 		}
 		var err error
@@ -273,60 +270,17 @@ func (t *Txn) commit(cp Checkpoint) error {
 	return t.p.s.guard(func() error { return t.batch.Commit(pebble.NoSync) })
 }
 
-// Hold is Commit put off: from now on t takes the changes, and the checkpoint
-// that they lead up to, for committed, and goes on to remember what it has read
-// and written, so that keys that are used again cost no read and are written
-// once. They are written by the next Commit or WriteHeld, all in one batch with
-// the last checkpoint; so the store stays an earlier prefix of the changelog
-// until then. Nobody but t sees them before that.
-//
-// It is for a caller that bounds HeldBytes.
-func (t *Txn) Hold(cp Checkpoint) {
-	t.mustNotScan("Hold")
-	t.closeIter() // or it would keep old tables alive
-	t.hold()
-	t.heldTo, t.holds = cp, true
-}
-
-// Holds tells whether changes are held that the store lacks.
-func (t *Txn) Holds() bool { return t.holds }
-
-// HeldBytes is about how much memory a commit would set free.
-func (t *Txn) HeldBytes() int { return t.arena.size + len(t.entries)*entryBytes }
-
-// entryBytes is what an entry takes beside its key and values: itself, and its
-// places in the index and in the order.
-const entryBytes = 192
-
-// WriteHeld writes what is held, if anything is, and leaves t empty. There must
-// be no changes after the last Hold. Errors as with Commit.
-func (t *Txn) WriteHeld() error {
-	if !t.holds {
-		return nil
-	}
-	if t.changes > 0 {
-		return t.p.wrap("writing", errors.New("there are changes that are not committed"))
-	}
-	return t.Commit(t.heldTo)
-}
-
-// Discard drops the changes, also those that are held, and leaves t empty: it
-// reads what the store has. A transaction that is no longer
+// Discard drops the changes and leaves t empty. A transaction that is no longer
 // needed must be discarded or committed before its store is closed.
 func (t *Txn) Discard() {
 	t.mustNotScan("Discard")
-	t.closeIter()
-	clear(t.near)
-	t.holds = false
-	t.reset()
-}
-
-func (t *Txn) closeIter() {
 	if t.iter != nil {
 		// What Close would report, Scan has reported before.
 		_ = t.iter.Close()
 		t.iter = nil
 	}
+	clear(t.near)
+	t.reset()
 }
 
 func (t *Txn) mustNotScan(method string) {

@@ -15,8 +15,6 @@ import (
 // model is what a transaction ought to do, in maps.
 type model struct {
 	committed, now, saved map[string]string
-	stored                map[string]string // committed, but for what is held
-	storedTo              int64
 	touched, touchedSaved map[string]bool // keys put or deleted
 	offset                int64           // of the checkpoint; -1: none
 }
@@ -93,7 +91,7 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		m := &model{committed: map[string]string{}, stored: map[string]string{}, offset: -1, storedTo: -1}
+		m := &model{committed: map[string]string{}, offset: -1}
 		m.discard()
 
 		put := func(k, v string) {
@@ -183,28 +181,10 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 					t.Fatal(err)
 				}
 				m.committed = maps.Clone(m.now)
-				m.stored, m.storedTo = m.committed, m.offset
-				m.discard()
-			},
-			"hold": func(t *rapid.T) {
-				m.offset = rapid.Int64Range(0, 1<<62).Draw(t, "offset")
-				tx.Hold(Checkpoint{Offset: m.offset, Identity: "id"})
-				m.committed = maps.Clone(m.now)
-				m.discard()
-			},
-			"write held": func(t *rapid.T) {
-				if tx.Len() > 0 {
-					return
-				}
-				if err := tx.WriteHeld(); err != nil {
-					t.Fatal(err)
-				}
-				m.stored, m.storedTo = m.committed, m.offset
 				m.discard()
 			},
 			"discard": func(t *rapid.T) {
 				tx.Discard()
-				m.committed, m.offset = m.stored, m.storedTo
 				m.discard()
 			},
 			"flush": func(t *rapid.T) {
@@ -218,7 +198,6 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 					t.Fatal(err)
 				}
 				s, tx = open()
-				m.committed, m.offset = m.stored, m.storedTo
 				m.discard()
 				cp, ok, err := s.Partition(7).Checkpoint()
 				if err != nil || ok != (m.offset >= 0) || ok && cp.Offset != m.offset {

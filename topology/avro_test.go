@@ -164,7 +164,11 @@ func TestAvroInputWaitsForTheRegistry(t *testing.T) {
 	}
 	a.start()
 	a.put(observation(observationText("a", `,"evidence_ref":"first"`)), observation(sight))
-	<-enough
+	select {
+	case <-enough:
+	case <-time.After(time.Minute):
+		t.Fatal("the registry is not asked")
+	}
 	a.put(observation(schemas.AppendHeader(nil, 4_000_000_000)), observation(append(sight[:len(sight):len(sight)], 0)),
 		observation(sight[:len(sight)-1]), observation(schemas.AppendHeader(nil, 1<<31)[:4]), observation(observationText("a", `,"evidence_ref":"last"`)))
 	a.settle()

@@ -110,7 +110,6 @@ func newApp(t testing.TB, b *broker.Embedded, o options) *app {
 			Counters:   new(engine.Counters),
 		},
 		Runtime: processor.Config{
-			HoldFrom:      2, // both ways are taken
 			ApplicationID: o.prefix + "app",
 			InstanceID:    "test",
 			Client:        b.ClientOpts(),

@@ -27,6 +27,8 @@ type observers struct {
 	server *admin.Server
 	tracer *tracing.Tracer
 	end    func() // ends the server, and waits
+	// waiting says what the process waits for; nil: it never does.
+	waiting func() string
 }
 
 // startObservers starts what the settings ask for. From then on the process
@@ -92,6 +94,7 @@ func (o *observers) attach(a *app, c *topology.Config, p *processor.Processor) {
 	dir := c.Runtime.Store.Dir()
 	o.server.Attach(admin.Source{
 		Version: readVersion().Version, Status: p.Status, Store: c.Runtime.Store.Metrics, Engine: c.Engine.Counters,
+		Waiting: o.waiting,
 		DiskFree: func() int64 {
 			usage, err := vfs.Default.GetDiskUsage(dir)
 			if err != nil {

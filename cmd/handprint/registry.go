@@ -32,11 +32,15 @@ func (a *app) registry() (*registry.Client, error) {
 
 // useSchemas gives an application the registry for its input and the format of
 // its output. It waits for the ids of the schemas to write by: a process that
-// does not know them must not process anything.
-func (a *app) useSchemas(ctx context.Context, c *topology.Config) error {
+// does not know them must not process anything. Observers show what it waits for.
+func (a *app) useSchemas(ctx context.Context, c *topology.Config, o *observers) error {
 	r, err := a.registry()
 	if err != nil || r == nil {
 		return err
+	}
+	o.waiting = r.Problem
+	if o.server != nil {
+		o.server.AwaitStart(r.Problem)
 	}
 	c.Schemas, c.Engine.Writers = r, r.Writers()
 	if a.cfg.Schemas.OutputFormat != "avro" {

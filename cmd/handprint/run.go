@@ -48,7 +48,7 @@ func (a *app) run(ctx context.Context) (err error) {
 	if err := a.prepareTopics(ctx); err != nil {
 		return err
 	}
-	if err := a.useSchemas(ctx, &c); err != nil {
+	if err := a.useSchemas(ctx, &c, observers); err != nil {
 		return err
 	}
 	if err := a.openStore(&c, a.cfg.Runtime.StateDir); err != nil {

@@ -1,0 +1,49 @@
+package engine
+
+import (
+	"fmt"
+	"testing"
+
+	"handprint/attribution"
+)
+
+// What a task remembers of an attacker must not outlive a write that makes it
+// untrue: from its link on, a new row is the new identity's.
+func TestALinkEndsWhatIsRememberedOfAnAttacker(t *testing.T) {
+	store, attacker := newMemStore(), []byte("203.0.113.7")
+	e, err := New(testConfig(1), 0, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stub := attribution.Stub(attacker).String()
+	observe := func(offset int64, primitive string) {
+		t.Helper()
+		r := Record{Source: Observations, Offset: offset, Time: offset, Key: attacker, Value: fmt.Appendf(nil,
+			`{"id":"%d","attacker_uuid":%q,"primitive":%q,"value":"x","source":"s","evidence_ref":"e/%d","envelope_v":1,"ts":%d}`,
+			offset, attacker, primitive, offset, offset)}
+		if err := e.Process(&r, store, new(heard)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	has := func(primitive string) bool {
+		b, err := store.Get(rowKey(nil, kindRow, []byte(stub), []byte(primitive)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b != nil
+	}
+	for i, primitive := range []string{"toolchain.ssh.hassh_client", "x.one", "x.two"} {
+		observe(int64(i), primitive)
+		if !has(primitive) {
+			t.Fatalf("no row of %s before the link", primitive)
+		}
+	}
+	if at := e.standings.of(attacker); !at.mine || !at.whole {
+		t.Fatalf("the attacker is not remembered: %+v", at)
+	}
+	e.putLink(attacker, link{Identity: []byte("018f0000-0000-7000-8000-000000000001"), By: origin{Version: 1}})
+	observe(10, "x.three")
+	if has("x.three") {
+		t.Error("a linked attacker's new row was taken at its stub")
+	}
+}
