@@ -93,6 +93,12 @@ func open(dir string, o Options) (_ *Store, err error) {
 			return nil, unwritable(dir, err)
 		}
 	}
+	switch err := checkManifest(dir, o.FS); {
+	case errors.Is(err, ErrCorrupt):
+		return nil, setAside(dir, o, err)
+	case err != nil:
+		return nil, fmt.Errorf("opening the store in %s: %w", dir, err)
+	}
 	s := &Store{fs: o.FS, dir: dir, logger: o.Logger, frozen: o.ReadOnly, lock: lock}
 	s.left = sync.NewCond(&s.mu)
 	s.cache = pebble.NewCache(o.CacheBytes)

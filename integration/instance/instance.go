@@ -166,8 +166,13 @@ func (i *Instance) Resume() error {
 	return err
 }
 
-// Stop asks the process to end, and waits until it has. One that does not end
-// with exit code 0 before ctx does is an error, and is killed.
+// interrupted is the exit code of a process that was asked to end before it had
+// come to its work.
+const interrupted = 130
+
+// Stop asks the process to end, and waits until it has. Any exit code but 0 and
+// that of an interrupted start is an error; so is a process that does not end
+// before ctx does, which is killed.
 func (i *Instance) Stop(ctx context.Context) error {
 	if err := i.Resume(); err != nil {
 		return err
@@ -177,7 +182,7 @@ func (i *Instance) Stop(ctx context.Context) error {
 	}
 	select {
 	case <-i.ended:
-		if i.err != nil {
+		if i.err != nil && i.ExitCode() != interrupted {
 			return fmt.Errorf("stopping %s: %w; see %s", i.Config.Dir, i.err, i.Config.LogFile())
 		}
 		return nil

@@ -1,0 +1,97 @@
+package state
+
+import (
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
+)
+
+// A store whose manifest has a changed byte is set aside: opened as it is, it
+// would lack writes that its checkpoint says are there.
+func TestChangedManifestIsSetAside(t *testing.T) {
+	fs := vfs.NewMem()
+	quiet := Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	open := func(fs vfs.FS) *Store {
+		t.Helper()
+		o := quiet
+		o.FS = fs
+		s, err := Open("store", o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	// Opening again puts what is in the log into a table, and that into the
+	// manifest.
+	for i := range 4 {
+		s := open(fs)
+		txn := s.Partition(0).Begin()
+		txn.Put([]byte{byte(i)}, []byte("value"))
+		if err := txn.Commit(Checkpoint{Offset: int64(i + 1), Identity: "log", At: time.Unix(1, 0)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name, err := atomicfs.ReadMarker(fs, "store", "manifest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := fs.PathJoin("store", name)
+	text, err := readFile(fs, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at := manifestDamage([]byte(text)); at >= 0 {
+		t.Fatalf("a good manifest is damaged at byte %d of %d", at, len(text))
+	}
+	for cut := range len(text) {
+		if at := manifestDamage([]byte(text[:cut])); at >= 0 {
+			t.Fatalf("a manifest cut off at byte %d is damaged at %d", cut, at)
+		}
+	}
+	for at := 0; at < len(text); at += 7 {
+		changed := vfs.NewMem()
+		if ok, err := vfs.Clone(fs, changed, "store", "store"); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		bytes := []byte(text)
+		bytes[at] ^= 0x55
+		file, err := changed.Create(path, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.Write(bytes); err != nil {
+			t.Fatal(err)
+		}
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s := open(changed)
+		cp, found, err := s.Partition(0).Checkpoint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		txn := s.Partition(0).Begin()
+		n := 0
+		if err := txn.Scan(nil, nil, func(_, _ []byte) bool { n++; return true }); err != nil {
+			t.Fatal(err)
+		}
+		txn.Discard()
+		if found && int64(n) != cp.Offset {
+			t.Errorf("byte %d of %d changed: the store says it has %d writes and has %d", at, len(text), cp.Offset, n)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if names, _ := changed.List(""); !found && !strings.Contains(strings.Join(names, " "), "corrupt") {
+			t.Errorf("byte %d changed: the store is empty and nothing was set aside: %v", at, names)
+		}
+	}
+}
