@@ -253,8 +253,11 @@ func onFile(files []string, suffix string, last bool, do func(string, int64) err
 			found = f
 		}
 	}
+	if found == "" {
+		return nil // a store that has just been opened has few files
+	}
 	info, err := os.Stat(found)
-	if found == "" || err != nil {
+	if err != nil {
 		return err
 	}
 	return do(found, info.Size())
