@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -32,24 +33,39 @@ func (p *Processor) checkCluster(ctx context.Context, client *kgo.Client) error 
 	}
 	p.warnOldBroker(limit, client)
 	admin := kadm.NewClient(client)
-	if err := whileNew(limit, func() error { return p.checkTopics(limit, admin) }); err != nil {
+	if err := whileStarting(limit, func() error { return p.checkTopics(limit, admin) }); err != nil {
 		return err
 	}
 	return p.confirmInstance(limit)
 }
 
-// whileNew calls f again, for a short while, as long as it misses a topic: one
-// that has just been created is not known to every broker at once.
-func whileNew(ctx context.Context, f func() error) error {
-	limit, cancel := context.WithTimeout(ctx, newTopicPatience)
+// whileStarting calls f again as long as brokers do not answer it, until ctx
+// ends: that one of them is away for a moment is no reason not to start. For a
+// short while it does so too when f misses a topic: one that has just been
+// created is not known to every broker at once.
+func whileStarting(ctx context.Context, f func() error) error {
+	patience, cancel := context.WithTimeout(ctx, newTopicPatience)
 	defer cancel()
 	retry := backoff{max: time.Second}
 	for {
 		err := f()
-		if !errors.Is(err, kerr.UnknownTopicOrPartition) || retry.wait(limit) != nil {
+		limit := ctx
+		if errors.Is(err, kerr.UnknownTopicOrPartition) {
+			limit = patience
+		}
+		if !unanswered(err) || retry.wait(limit) != nil {
 			return err
 		}
 	}
+}
+
+// unanswered tells whether a broker could not be asked, or asks for patience.
+func unanswered(err error) bool {
+	if k := (*kerr.Error)(nil); errors.As(err, &k) {
+		return k.Retriable
+	}
+	var network net.Error
+	return errors.As(err, &network) || kgo.IsRetryableBrokerErr(err)
 }
 
 func (p *Processor) checkTopics(ctx context.Context, admin *kadm.Client) error {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
@@ -40,6 +42,23 @@ func TestStartRefuses(t *testing.T) {
 				t.Errorf("Run returned %v, want %s", err, test.want)
 			}
 		})
+	}
+}
+
+// A broker that breaks off connections for a moment does not end a start.
+func TestStartsThoughABrokerIsAwayForAMoment(t *testing.T) {
+	c := newCluster(t)
+	var asked atomic.Int64
+	cfg := c.config(newStore(t))
+	cfg.Client = append(cfg.Client, kgo.RequestRetries(0), kgo.Dialer(tamper(func(key kmsg.Key, _ int16, _ []byte) bool {
+		return key != kmsg.ListOffsets || asked.Add(1) > 3
+	})))
+	c.feed(testInput, 2, 2)
+	p := start(t, cfg)
+	c.await(testOutput, 2*2)
+	p.halt()
+	if asked.Load() <= 3 {
+		t.Error("the start did not ask for offsets: the test shows nothing")
 	}
 }
 

@@ -90,8 +90,10 @@ type control struct {
 // ends now: a stop is for those who run when it is sent.
 func (p *Processor) controlClient(ctx context.Context, admin *kadm.Client) (*kgo.Client, error) {
 	var ends kadm.ListedOffsets
-	err := whileNew(ctx, func() (err error) {
-		if ends, err = admin.ListEndOffsets(ctx, p.cfg.Control); err == nil {
+	limit, cancel := context.WithTimeout(ctx, p.cfg.StartTimeout)
+	defer cancel()
+	err := whileStarting(limit, func() (err error) {
+		if ends, err = admin.ListEndOffsets(limit, p.cfg.Control); err == nil {
 			err = ends.Error()
 		}
 		return err
