@@ -3,7 +3,9 @@
 package integration
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -89,40 +91,67 @@ func (a *trial) markerTail() {
 	for i := range 4 {
 		begin := kmsg.NewPtrInitProducerIDRequest()
 		begin.TransactionalID, begin.TransactionTimeoutMillis = &name, 10_000
-		begun, err := begin.RequestWith(a.ctx, cl)
-		if err == nil {
-			err = kerr.ErrorForCode(begun.ErrorCode)
-		}
-		if err != nil {
-			a.t.Fatal(err)
-		}
+		var id int64
+		var epoch int16
+		a.onceConcluded(func() error {
+			begun, err := begin.RequestWith(a.ctx, cl)
+			if err != nil {
+				return err
+			}
+			id, epoch = begun.ProducerID, begun.ProducerEpoch
+			return kerr.ErrorForCode(begun.ErrorCode)
+		})
 		add := kmsg.NewPtrAddPartitionsToTxnRequest()
-		add.TransactionalID, add.ProducerID, add.ProducerEpoch = name, begun.ProducerID, begun.ProducerEpoch
+		add.TransactionalID, add.ProducerID, add.ProducerEpoch = name, id, epoch
 		topic := kmsg.NewAddPartitionsToTxnRequestTopic()
 		topic.Topic = a.Names.Changelog
 		for p := range a.Partitions {
 			topic.Partitions = append(topic.Partitions, int32(p))
 		}
 		add.Topics = append(add.Topics, topic)
-		added, err := add.RequestWith(a.ctx, cl)
-		if err != nil {
-			a.t.Fatal(err)
-		}
-		for _, t := range added.Topics {
-			for _, p := range t.Partitions {
-				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-					a.t.Fatal(err)
+		a.onceConcluded(func() error {
+			added, err := add.RequestWith(a.ctx, cl)
+			if err != nil {
+				return err
+			}
+			for _, t := range added.Topics {
+				for _, p := range t.Partitions {
+					if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+						return err
+					}
 				}
 			}
-		}
+			return nil
+		})
 		end := kmsg.NewPtrEndTxnRequest()
-		end.TransactionalID, end.ProducerID, end.ProducerEpoch, end.Commit = name, begun.ProducerID, begun.ProducerEpoch, i%2 == 0
-		ended, err := end.RequestWith(a.ctx, cl)
+		end.TransactionalID, end.ProducerID, end.ProducerEpoch, end.Commit = name, id, epoch, i%2 == 0
+		a.onceConcluded(func() error {
+			ended, err := end.RequestWith(a.ctx, cl)
+			if err != nil {
+				return err
+			}
+			return kerr.ErrorForCode(ended.ErrorCode)
+		})
+	}
+}
+
+// onceConcluded asks again for as long as the coordinator is still writing the
+// markers of the last transaction. It does so after it has answered that the
+// transaction ends, and the requests here are raw: no client waits for it.
+func (a *trial) onceConcluded(ask func() error) {
+	a.t.Helper()
+	for {
+		err := ask()
 		if err == nil {
-			err = kerr.ErrorForCode(ended.ErrorCode)
+			return
 		}
-		if err != nil {
+		if !errors.Is(err, kerr.ConcurrentTransactions) {
 			a.t.Fatal(err)
+		}
+		select {
+		case <-a.ctx.Done():
+			a.t.Fatal(err)
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
