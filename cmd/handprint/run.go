@@ -72,7 +72,7 @@ func (a *app) run(ctx context.Context) (err error) {
 // prepareTopics creates the topics that are missing and checks those that are
 // there.
 func (a *app) prepareTopics(ctx context.Context) error {
-	cl, err := a.connect(ctx)
+	cl, err := a.awaitCluster(ctx)
 	if err != nil {
 		return err
 	}
