@@ -1,6 +1,7 @@
 // Command scale shows on a real cluster that four instances come to the same
-// rows as one, that memory does not grow with the rows, and what a restart
-// costs. It prints numbers, and fails if rows differ or memory is exceeded.
+// rows as one, that memory does not grow with the rows, what a restart costs,
+// and for how long tasks pause when the instance that has them ends under load.
+// It prints numbers, and fails if rows differ or memory is exceeded.
 //
 //	go run ./integration/scale -records 2000000 -rows 5000000
 package main
@@ -22,6 +23,8 @@ import (
 
 type options struct {
 	records, rows int
+	takeover      int // observations that are there before
+	rate          int // of observations a second, while instances end
 	partitions    int
 	threads       int
 	memory        int64 // MiB of resident memory that are allowed
@@ -32,6 +35,8 @@ func main() {
 	var o options
 	flag.IntVar(&o.records, "records", 2_000_000, "observations that one instance and four drain; 0: leave that out")
 	flag.IntVar(&o.rows, "rows", 5_000_000, "rows that one instance holds; 0: leave that out")
+	flag.IntVar(&o.takeover, "takeover", 500_000, "observations that two instances hold before one of them ends under load; 0: leave that out")
+	flag.IntVar(&o.rate, "rate", 2000, "observations a second of that load")
 	flag.IntVar(&o.partitions, "partitions", 32, "partitions of the observations")
 	flag.IntVar(&o.threads, "threads", 2, "workers of each instance")
 	flag.Int64Var(&o.memory, "memory", 1024, "MiB of resident memory that an instance may take")
@@ -64,6 +69,11 @@ func run(ctx context.Context, o options) (err error) {
 	defer func() { err = errors.Join(err, l.Close()) }()
 	if o.records > 0 {
 		if err := sameRows(ctx, l, &o); err != nil {
+			return err
+		}
+	}
+	if o.takeover > 0 {
+		if err := takeOver(ctx, l, &o); err != nil {
 			return err
 		}
 	}

@@ -23,16 +23,20 @@ func feedLoad(ctx context.Context, app *lab.App, g *load.Generator, n int) error
 		app.Client.Produce(ctx, &kgo.Record{Topic: app.Names.IdentityEvents, Key: append([]byte(nil), key...), Value: append([]byte(nil), value...)}, failure.promise)
 	}
 	for range n {
-		r := g.Next()
-		if attribution.AttackerPartition(r.Key, int32(app.Partitions)) != r.Partition {
-			r.Key = keyOf(r.Partition, int32(app.Partitions)) // as a sensor with another partitioner has it
-		}
-		app.Client.Produce(ctx, &kgo.Record{Topic: app.Names.Observations, Key: append([]byte(nil), r.Key...), Value: append([]byte(nil), r.Value...)}, failure.promise)
+		app.Client.Produce(ctx, observation(app, g.Next()), failure.promise)
 	}
 	if err := app.Client.Flush(ctx); err != nil {
 		return err
 	}
 	return failure.get()
+}
+
+// observation makes a record of what a generator has made.
+func observation(app *lab.App, r *load.Record) *kgo.Record {
+	if attribution.AttackerPartition(r.Key, int32(app.Partitions)) != r.Partition {
+		r.Key = keyOf(r.Partition, int32(app.Partitions)) // as a sensor with another partitioner has it
+	}
+	return &kgo.Record{Topic: app.Names.Observations, Key: append([]byte(nil), r.Key...), Value: append([]byte(nil), r.Value...)}
 }
 
 // keyOf returns a key that leads to a partition.
