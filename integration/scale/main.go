@@ -120,7 +120,8 @@ func drain(ctx context.Context, app *lab.App, o *options, instances int) (digest
 	if err != nil {
 		return digest{}, err
 	}
-	if err := feedLoad(ctx, app, g, o.records); err != nil {
+	ordered, err := feedLoad(ctx, app, g, o.records)
+	if err != nil {
 		return digest{}, err
 	}
 	began := time.Now()
@@ -133,7 +134,7 @@ func drain(ctx context.Context, app *lab.App, o *options, instances int) (digest
 		return digest{}, err
 	}
 	took := time.Since(began)
-	rows, err := rowsOf(ctx, app)
+	rows, err := rowsOf(ctx, app, ordered)
 	if err != nil {
 		return rows, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -16,19 +17,26 @@ import (
 )
 
 // feedLoad puts the identity events and n observations of the generator into an
-// application's topics, and waits until they are written.
-func feedLoad(ctx context.Context, app *lab.App, g *load.Generator, n int) error {
+// application's topics, and waits until they are written. It returns the
+// identities that attackers are by themselves, and whether everything about an
+// attacker lies in one partition.
+func feedLoad(ctx context.Context, app *lab.App, g *load.Generator, n int) (ordered map[string]bool, err error) {
 	var failure firstError
+	ordered = make(map[string]bool)
 	for key, value := range g.Events {
 		app.Client.Produce(ctx, &kgo.Record{Topic: app.Names.IdentityEvents, Key: append([]byte(nil), key...), Value: append([]byte(nil), value...)}, failure.promise)
 	}
 	for range n {
-		app.Client.Produce(ctx, observation(app, g.Next()), failure.promise)
+		r := g.Next()
+		stub := attribution.Stub(r.Key).String()
+		before, seen := ordered[stub]
+		ordered[stub] = (before || !seen) && attribution.AttackerPartition(r.Key, int32(app.Partitions)) == r.Partition
+		app.Client.Produce(ctx, observation(app, r), failure.promise)
 	}
 	if err := app.Client.Flush(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	return failure.get()
+	return ordered, failure.get()
 }
 
 // observation makes a record of what a generator has made.
@@ -68,17 +76,24 @@ func (f *firstError) get() error {
 	return f.err
 }
 
-// digest says what rows there are: it does not depend on their order.
+// digest says what rows there are: it does not depend on their order. Of an
+// attacker whose observations come by several partitions, or who shares an
+// identity with others, the input does not say in which order they are seen, and
+// so not when a row has last changed its state; all else of such a row is
+// determined.
 type digest struct {
-	rows int
-	sum  [sha256.Size]byte
+	rows, ordered int
+	sum           [sha256.Size]byte
 }
 
-func (d digest) String() string { return fmt.Sprintf("%d rows, digest %x", d.rows, d.sum[:8]) }
+func (d digest) String() string {
+	return fmt.Sprintf("%d rows, %d of them with the time of their last change, digest %x", d.rows, d.ordered, d.sum[:8])
+}
 
 // rowsOf reads the state topic: the last value of each key, without the time at
-// which it was written.
-func rowsOf(ctx context.Context, app *lab.App) (digest, error) {
+// which it was written, nor, unless ordered has the identity, that of its last
+// change.
+func rowsOf(ctx context.Context, app *lab.App, ordered map[string]bool) (digest, error) {
 	var d digest
 	ends, err := kadm.NewClient(app.Client).ListEndOffsets(ctx, app.Names.State)
 	if err == nil {
@@ -116,6 +131,9 @@ func rowsOf(ctx context.Context, app *lab.App) (digest, error) {
 					err = fmt.Errorf("row %s: %w", r.Key, decodeErr)
 				}
 				row.Row.UpdatedAt = 0
+				if !ordered[row.Identity] {
+					row.Row.LastChangeTS = 0
+				}
 				rows[string(r.Key)] = sha256.Sum256(schemas.AppendStateRowJSON(nil, &row))
 			}
 			if r.Offset >= left[r.Partition]-1 {
@@ -124,6 +142,9 @@ func rowsOf(ctx context.Context, app *lab.App) (digest, error) {
 		})
 	}
 	for key, value := range rows {
+		if identity, _, _ := strings.Cut(key, "/"); ordered[identity] {
+			d.ordered++
+		}
 		each := sha256.Sum256(append([]byte(key), value[:]...))
 		for i := range d.sum {
 			d.sum[i] ^= each[i]

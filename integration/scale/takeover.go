@@ -34,7 +34,7 @@ func takeOver(ctx context.Context, l *lab.Lab, o *options) error {
 	if err != nil {
 		return err
 	}
-	if err := feedLoad(ctx, app, g, o.takeover); err != nil {
+	if _, err := feedLoad(ctx, app, g, o.takeover); err != nil {
 		return err
 	}
 	pair := make([]*member, 2)
