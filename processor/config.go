@@ -188,7 +188,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Threads, 1)
 	setDefault(&c.HeartbeatInterval, 30*time.Second)
 	setDefault(&c.MaxBatchRecords, 10_000)
-	setDefault(&c.MaxBatchBytes, 8<<20)
+	setDefault(&c.MaxBatchBytes, 2<<20)
 	setDefault(&c.TransactionTimeout, 10*time.Second)
 	setDefault(&c.SessionTimeout, 10*time.Second)
 	setDefault(&c.AcceptableLag, 10_000)
