@@ -137,6 +137,7 @@ var codecs = []codec{
 	second(of("row-inline", appendRow, readRow, sampleInline, drawnElsewhere[row])),
 	second(of("row-usual", appendRow, readRow, usualRow(3), drawnElsewhere[row])),
 	second(of("contribution", appendContribution, readContribution, sampleContribution, drawSeries)),
+	second(of("contribution-forms", appendContribution, readContribution, everyForm(), drawnElsewhere[series])),
 	second(of("contribution-spilled", appendContribution, readContribution, series{Series: sampleSeries, spilled: true}, drawnElsewhere[series])),
 	of("waiting", appendWaiting, readWaiting, waiting{[]byte("motor.input_modality"), sampleEntry}, func(t *rapid.T) waiting {
 		return waiting{drawBytes(t), drawArriving(t)}
@@ -196,6 +197,22 @@ func usualRow(n int) row {
 		LastChangeTS: r.series.Entries[0].TS, LastObservationTS: last.TS, UpdatedAt: float64(last.Place.Time)/1000 + 0.01,
 	}
 	return r
+}
+
+// everyForm is a series with every form of a value and of a confidence, and more
+// values than an entry's first bytes can tell.
+func everyForm() (s series) {
+	confidences := append([]float64{-1, 0, 1, 0.01, 0.875, 0.1 + 0.2}, fractions[:]...)
+	values := []string{`"ec7378c1a92f5a8d"`, `"vim"`, `null`, `-1`, `1e+300`, `123.45678901234567`, "\x01sixteen bytes ok", `["a"]`}
+	for i, c := range confidences {
+		at := attribution.Arrival{Time: 1_700_000_000_000 << (i % 20), Partition: int32(i / 3), Offset: 1 << (i * 2)}
+		e := attribution.Entry{TS: float64(int64(1) << (i * 2)), Value: attribution.Value(fmt.Sprint(i)), Evidence: uint64(i), Confidence: c, Place: at, Latest: at}
+		if i < len(values) {
+			e.Value = attribution.Value(values[i])
+		}
+		s.Entries = append(s.Entries, e)
+	}
+	return s
 }
 
 // drawnElsewhere stands where another codec of the same type draws.

@@ -55,9 +55,11 @@ func FuzzQueuedEvent(f *testing.F)  { fuzzCodec(f, "queued-event") }
 func FuzzRunningEvent(f *testing.F) { fuzzCodec(f, "running-event") }
 func FuzzGroup(f *testing.F)        { fuzzCodec(f, "group") }
 func FuzzRow(f *testing.F)          { fuzzCodec(f, "row", "row-inline", "row-usual") }
-func FuzzContribution(f *testing.F) { fuzzCodec(f, "contribution", "contribution-spilled") }
-func FuzzWaiting(f *testing.F)      { fuzzCodec(f, "waiting") }
-func FuzzParts(f *testing.F)        { fuzzCodec(f, "parts") }
+func FuzzContribution(f *testing.F) {
+	fuzzCodec(f, "contribution", "contribution-forms", "contribution-spilled")
+}
+func FuzzWaiting(f *testing.F) { fuzzCodec(f, "waiting") }
+func FuzzParts(f *testing.F)   { fuzzCodec(f, "parts") }
 
 // FuzzCommand gives any bytes to a task as a command. It does what it says,
 // refuses it, or makes it a dead letter, but never panics.
