@@ -83,6 +83,9 @@ func TestRegistryAnswersThatAreNoneAreWaitedFor(t *testing.T) {
 			if _, known := f.Writers().Known(record); known != (tt.find == "") {
 				t.Errorf("the schema is known: %v", known)
 			}
+			if reasons, err := f.Check(t.Context(), "s", schemas.StateRowContract); tt.find != "" && (err == nil || len(reasons) > 0) {
+				t.Errorf("a check: %q, %v", reasons, err)
+			}
 			f, ctx = odd(t, tt.answer)
 			_, err := f.Format(ctx, map[schemas.Contract]string{schemas.StateRowContract: "s"}, true)
 			if isRefused(err) || err == nil || !strings.Contains(err.Error(), tt.format) || strings.ContainsAny(err.Error(), "\n\x1b") {

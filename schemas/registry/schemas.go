@@ -92,26 +92,36 @@ func (c *Client) Check(ctx context.Context, subject string, contract schemas.Con
 		reasons = append(reasons, oneLine(m))
 	}
 	if len(reasons) == 0 {
-		reasons = []string{"not compatible; the registry gives no reason" + c.ownReason(ctx, subject, contract)}
+		own, err := c.ownReason(ctx, subject, contract)
+		if err != nil {
+			return nil, err
+		}
+		reasons = []string{"not compatible; the registry gives no reason" + own}
 	}
 	return reasons, nil
 }
 
 // ownReason looks for what a registry does not say: why a contract's schema does
 // not go together with the latest one of a subject. It is empty if it finds
-// nothing.
-func (c *Client) ownReason(ctx context.Context, subject string, contract schemas.Contract) string {
+// nothing. What was no answer to begin with comes out here.
+func (c *Client) ownReason(ctx context.Context, subject string, contract schemas.Contract) (string, error) {
 	latest, err := c.sr.SchemaByVersion(ctx, subject, -1)
-	if err != nil {
-		return ""
+	var said *sr.ResponseError
+	switch {
+	case errors.As(err, &said): // it may not let us read
+		return "", nil
+	case err != nil:
+		return "", refused("checking "+subject, err)
+	case latest.Schema.Schema == "":
+		return "", fmt.Errorf("checking %s: %w", subject, errNoSchema)
 	}
 	if err := schemas.CheckReads(contract.Schema(), latest.Schema.Schema); err != nil {
-		return ". By our own rules, this version does not read what is registered: " + oneLine(err.Error())
+		return ". By our own rules, this version does not read what is registered: " + oneLine(err.Error()), nil
 	}
 	if err := schemas.CheckReads(latest.Schema.Schema, contract.Schema()); err != nil {
-		return ". By our own rules, what is registered does not read this version: " + oneLine(err.Error())
+		return ". By our own rules, what is registered does not read this version: " + oneLine(err.Error()), nil
 	}
-	return ""
+	return "", nil
 }
 
 // Format returns the format of Avro records by the ids of their contracts,
