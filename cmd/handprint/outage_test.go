@@ -179,3 +179,40 @@ func ask(ctx context.Context, address string) (int, string) {
 	text, _ := io.ReadAll(answer.Body)
 	return answer.StatusCode, string(text)
 }
+
+// The format may be changed at any time: topics then hold both, and whoever
+// reads them finds the same in both.
+func TestRegistryFormatIsChangedOnTheWay(t *testing.T) {
+	e, target := startBroker(t), registryURL(t)
+	direct, err := registry.New(registry.Config{URLs: []string{target}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefix := "changed." + strconv.FormatInt(time.Now().UnixNano(), 36) + "."
+	seen := 0
+	for _, format := range []string{"json", "avro", "json"} {
+		a := startApplication(t, e, prefix, "HANDPRINT_SCHEMA_REGISTRY_URL="+target, "HANDPRINT_OUTPUT_FORMAT="+format)
+		a.handprint("topics", "create")
+		var lines strings.Builder
+		for i := range 3 { // one row that goes on, one for each format
+			seen++
+			fmt.Fprintf(&lines, `{"attacker_uuid":"%s","primitive":"lab.format","value":"v","evidence_ref":"%d","ts":%d}`+"\n",
+				[]string{"always", "always", "once-" + strconv.Itoa(seen)}[i], seen, seen)
+		}
+		a.handprint("ingest", "behave", file(t, lines.String()))
+		a.await(seen, 0, direct)
+		a.end()
+	}
+	a := &application{t: t, e: e, environ: []string{"HANDPRINT_BROKERS=" + strings.Join(e.Addrs(), ","), "HANDPRINT_PARTITIONS=2",
+		"HANDPRINT_TOPIC_PREFIX=" + prefix, "HANDPRINT_APPLICATION_ID=" + prefix + "app", "HANDPRINT_SCHEMA_REGISTRY_URL=" + target}}
+	if rows := a.handprint("rows", "-o", "json").out; strings.Count(rows, "\n") != 4 || strings.Count(rows, `"current_value":"v"`) != 4 || !strings.Contains(rows, `"observation_count":6`) {
+		t.Errorf("rows:\n%s", rows)
+	}
+	// Each row is new once, and the one that goes on becomes stable.
+	if events := a.handprint("events", "--from", "beginning", "--until-end", "-o", "json").out; strings.Count(events, "\n") != 5 || strings.Count(events, `"new_state":"stable"`) != 1 {
+		t.Errorf("events:\n%s", events)
+	}
+	if r := a.handprint("audit"); !strings.Contains(r.out, "0 lost, 0 doubled, 0 different, 0 unexpected") {
+		t.Errorf("audit:\n%s", r.out)
+	}
+}
