@@ -66,7 +66,7 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 
 .PHONY: integration
 integration: ## Run the tests against a real Kafka cluster: in containers, as processes, or HANDPRINT_BROKERS.
-	$(GO) test -tags integration -count=1 -timeout 60m $(TESTFLAGS) ./integration/...
+	$(GO) test -tags integration -count=1 -timeout 90m $(TESTFLAGS) ./integration/...
 
 .PHONY: chaos
 chaos: ## Hurt a real cluster at random for ROUNDS rounds, and audit after each; SEED says what happens.

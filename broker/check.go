@@ -59,17 +59,9 @@ func Check(ctx context.Context, cl *kgo.Client, specs []TopicSpec) ([]Problem, e
 	if err != nil {
 		return nil, err
 	}
-	var existing []string
-	for _, s := range specs {
-		if d, ok := m.Topics[s.Name]; ok && d.Err == nil {
-			existing = append(existing, s.Name)
-		}
-	}
-	var configs map[string]map[string]string
-	if len(existing) > 0 {
-		if configs, err = topicConfigs(ctx, adm, existing); err != nil {
-			return nil, err
-		}
+	configs, err := specConfigs(ctx, adm, m, specs)
+	if err != nil {
+		return nil, err
 	}
 	var problems []Problem
 	for _, s := range specs {

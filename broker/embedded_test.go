@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -238,6 +239,38 @@ func TestReachSaysWhichBrokersAndWhy(t *testing.T) {
 	cancel()
 	if err := Reach(ctx, client(t, e), time.Second); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a cancelled context: %v", err)
+	}
+}
+
+// Await waits for brokers that are not there yet, and for no others.
+func TestAwaitWaitsForBrokersThatRefuse(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	connect := func() *kgo.Client {
+		cl, err := kgo.NewClient(kgo.SeedBrokers(closed.Addr().String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(cl.Close)
+		return cl
+	}
+	err = Await(deadline(t), connect(), 200*time.Millisecond, func(error) {})
+	if ue := (*UnreachableError)(nil); !errors.As(err, &ue) || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("of a broker that does not come: %v", err)
+	}
+	waited := 0
+	err = Await(deadline(t), connect(), time.Minute, func(err error) {
+		waited++
+		start(t, Options{Port: closed.Addr().(*net.TCPAddr).Port})
+	})
+	if err != nil || waited != 1 {
+		t.Errorf("of a broker that comes: %v, told %d times that it waits", err, waited)
+	}
+	if mayPass(kerr.SaslAuthenticationFailed) {
+		t.Error("wrong credentials are tried again")
 	}
 }
 

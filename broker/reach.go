@@ -58,6 +58,48 @@ func Reach(ctx context.Context, cl *kgo.Client, timeout time.Duration) error {
 	return &UnreachableError{Brokers: seeds, Cause: err}
 }
 
+// How long Await waits before it tries again.
+const (
+	awaitFirst = 100 * time.Millisecond
+	awaitMost  = 2 * time.Second
+)
+
+// Await is Reach for somebody who would rather wait than fail: brokers that
+// refuse connections, or whose names are not known, may be about to start, and
+// are tried again until timeout is over. Before it waits it calls waiting, once.
+// Brokers that do not like a certificate or credentials are not tried again.
+func Await(ctx context.Context, cl *kgo.Client, timeout time.Duration, waiting func(error)) error {
+	end := time.Now().Add(timeout)
+	for pause := awaitFirst; ; pause = min(2*pause, awaitMost) {
+		err := Reach(ctx, cl, time.Until(end))
+		unreachable := (*UnreachableError)(nil)
+		left := time.Until(end)
+		if !errors.As(err, &unreachable) || !mayPass(unreachable.Cause) || left <= 0 {
+			return err
+		}
+		if pause == awaitFirst {
+			waiting(err)
+		}
+		again := time.NewTimer(min(pause, left))
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return ctx.Err()
+		}
+		if time.Until(end) <= 0 {
+			return err
+		}
+	}
+}
+
+// mayPass tells whether the network says that no broker is there, rather than a
+// broker that it wants nothing of the client.
+func mayPass(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || kgo.IsRetryableBrokerErr(err)
+}
+
 // dialCause shortens the client's dial error to what the operating system or
 // the resolver said.
 func dialCause(err error) error {

@@ -195,7 +195,7 @@ func List(ctx context.Context, cl *kgo.Client, specs []TopicSpec) ([]TopicInfo, 
 	if len(existing) == 0 {
 		return missing(specs), nil
 	}
-	configs, err := topicConfigs(ctx, adm, existing)
+	configs, err := specConfigs(ctx, adm, m, specs)
 	if err != nil {
 		return nil, err
 	}
@@ -249,6 +249,22 @@ const (
 	configRetry   = 100 * time.Millisecond
 	configRetries = 50
 )
+
+// specConfigs returns the settings of those topics that exist and whose spec
+// names settings. Others are not asked for: who only reads or writes a topic
+// need not have the right to.
+func specConfigs(ctx context.Context, adm *kadm.Client, m kadm.Metadata, specs []TopicSpec) (map[string]map[string]string, error) {
+	var topics []string
+	for _, s := range specs {
+		if d, ok := m.Topics[s.Name]; ok && d.Err == nil && len(s.Configs) > 0 {
+			topics = append(topics, s.Name)
+		}
+	}
+	if len(topics) == 0 {
+		return nil, nil
+	}
+	return topicConfigs(ctx, adm, topics)
+}
 
 // topicConfigs returns the settings of existing topics, by topic and key.
 func topicConfigs(ctx context.Context, adm *kadm.Client, topics []string) (map[string]map[string]string, error) {

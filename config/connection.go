@@ -42,7 +42,7 @@ func declareConnection(s *Set, c *Connection) {
 	s.List(&c.Brokers, "brokers", []string{"localhost:9092"},
 		Matching("a list of host:port", func(l []string) bool { return len(l) > 0 && !slices.ContainsFunc(l, notHostPort) }),
 		"Brokers to ask first; the others are learned from them.", Important(High))
-	s.Duration(&c.Timeout, "connect-timeout", 10*time.Second, Between(100*time.Millisecond, 10*time.Minute), "How long to try to reach a broker before giving up.")
+	s.Duration(&c.Timeout, "connect-timeout", 10*time.Second, Between(100*time.Millisecond, 10*time.Minute), "How long to try to reach a broker before giving up. `run` tries again meanwhile if all refuse; other commands say so at once.")
 	s.Bool(&c.TLS, "tls", false, "Use TLS.")
 	s.Path(&c.TLSCAFile, "tls-ca-file", "", Any[string](), "Certificates of the authorities to trust, as PEM, instead of the system's.")
 	s.Path(&c.TLSCertFile, "tls-cert-file", "", Any[string](), "Client certificate, as PEM.")

@@ -170,6 +170,28 @@ func TestTokensComeFromAFileThatIsReadAgain(t *testing.T) {
 	}
 }
 
+// What a broker says of a token that it does not take is in the error.
+func TestTokensThatAreRefusedSayWhy(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(name, []byte("token"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, err := (&OAuth{TokenFile: name}).mechanism(new(Connection))
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, _, err := m.Authenticate(context.Background(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, _, err := session.Challenge(nil); !done || err != nil {
+		t.Errorf("a token that is taken: %v, %v", done, err)
+	}
+	if done, _, err := session.Challenge([]byte(`{"status":"invalid_token"}`)); done || err == nil || !strings.Contains(err.Error(), "invalid_token") {
+		t.Errorf("a token that is refused: %v, %v", done, err)
+	}
+}
+
 func TestTokensComeFromAnEndpointAndAreKeptUntilTheyExpire(t *testing.T) {
 	asked, status, body := 0, http.StatusOK, `{"access_token":"t0k3n","expires_in":60}`
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -69,13 +69,13 @@ func (o *OAuth) finish(s *Set, used bool) error {
 // as the brokers' are.
 func (o *OAuth) mechanism(c *Connection) (sasl.Mechanism, error) {
 	if o.TokenFile != "" {
-		return oauth.Oauth(func(context.Context) (oauth.Auth, error) {
+		return bearer{oauth.Oauth(func(context.Context) (oauth.Auth, error) {
 			token, err := ReadSecret(o.TokenFile)
 			if err != nil {
 				return oauth.Auth{}, fmt.Errorf("sasl-oauth-token-file: %s %w", o.TokenFile, err)
 			}
 			return oauth.Auth{Token: token}, nil
-		}), nil
+		})}, nil
 	}
 	t, err := c.tlsConfig("")
 	if err != nil {
@@ -86,10 +86,30 @@ func (o *OAuth) mechanism(c *Connection) (sasl.Mechanism, error) {
 		Transport: &http.Transport{TLSClientConfig: t, Proxy: http.ProxyFromEnvironment},
 		Timeout:   c.Timeout,
 	}, now: time.Now}
-	return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+	return bearer{oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
 		token, err := endpoint.token(ctx)
 		return oauth.Auth{Token: token}, err
-	}), nil
+	})}, nil
+}
+
+// bearer is a mechanism of tokens whose errors say why a broker does not take
+// one. The client's own says only that there was an answer.
+type bearer struct{ sasl.Mechanism }
+
+// Authenticate begins as the mechanism does.
+func (b bearer) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {
+	s, first, err := b.Mechanism.Authenticate(ctx, host)
+	return bearerSession{s}, first, err
+}
+
+type bearerSession struct{ sasl.Session }
+
+// Challenge takes the broker's answer, which is empty if it takes the token.
+func (s bearerSession) Challenge(answer []byte) (bool, []byte, error) {
+	if len(answer) > 0 {
+		return false, nil, fmt.Errorf("the broker does not take the token: %.300q", answer)
+	}
+	return s.Session.Challenge(answer)
 }
 
 // tokenEndpoint gets tokens, and keeps one until a little before it expires: a

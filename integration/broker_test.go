@@ -69,8 +69,9 @@ func TestLossOfMajority(t *testing.T) {
 	a.finish()
 }
 
-// An instance is started while no broker runs: it says so, ends with exit code 3
-// when its patience is over, and one with more patience gets on when they come.
+// An instance is started while no broker runs, so that its connections are
+// refused: it ends with exit code 3 when its patience is over, and one with more
+// patience gets on when they come.
 func TestStartWithBrokersDown(t *testing.T) {
 	l := brokersOurs(t)
 	a := newTrial(t, 2)
@@ -82,12 +83,17 @@ func TestStartWithBrokersDown(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	impatient := a.Config(0)
+	// A proxy would take the connections in place of a broker.
+	impatient, patient := a.Config(0), a.Config(1)
+	impatient.Brokers, patient.Brokers = l.Cluster.Addrs(), l.Cluster.Addrs()
 	impatient.Flags = append(impatient.Flags, "--connect-timeout", "2s")
+	if _, err := a.StartAs(patient, 1); err != nil {
+		t.Fatal(err)
+	}
+	a.logged(1, "no broker answers, trying again")
 	if _, err := a.StartAs(impatient, 0); err != nil {
 		t.Fatal(err)
 	}
-	a.run(1)
 	a.awaitDeath(0)
 	if code := a.Instance(0).ExitCode(); code != 3 {
 		t.Errorf("exit code %d, want 3", code)

@@ -98,9 +98,7 @@ func TestDiskFull(t *testing.T) {
 			a.feed(300)
 			a.rest()
 			full()
-			for i := a.Instance(0); i.Running() && a.ctx.Err() == nil; {
-				a.FeedFor(a.ctx, 200, 200*time.Millisecond)
-			}
+			a.feedUntilEnd(0, 200, 200*time.Millisecond)
 			if code := a.Instance(0).ExitCode(); code != 1 && code != 4 {
 				t.Errorf("exit code %d, want 1 (failed while running) or 4 (state directory)", code)
 			}

@@ -41,8 +41,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// patience bounds every wait of a test; none is expected to come near it.
-const patience = 3 * time.Minute
+// patience bounds every wait of a test; none is expected to come near it. A
+// whole test has many of them, one after each of its faults.
+const (
+	patience = 3 * time.Minute
+	lifetime = 25 * time.Minute
+)
 
 // openLab returns the lab.
 func openLab(t *testing.T) *lab.Lab {
@@ -90,7 +94,7 @@ func newTrial(t *testing.T, partitions int, flags ...string) *trial {
 	name := fmt.Sprintf("test-%d-%d", os.Getpid(), shared.apps)
 	seed := uint64(shared.apps)
 	shared.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), lifetime)
 	t.Cleanup(cancel)
 	flags = append([]string{
 		"--sweep-interval", "3s", "--transaction-timeout", "5s", "--connect-timeout", "60s", "--batch-records", "100",
@@ -122,8 +126,10 @@ func (a *trial) tell(n int, line string) {
 // feed puts in n records and waits until they are written, not processed.
 func (a *trial) feed(n int) {
 	a.t.Helper()
+	ctx, cancel := context.WithTimeout(a.ctx, patience)
+	defer cancel()
 	a.Feed(a.ctx, n)
-	if err := a.Client.Flush(a.ctx); err != nil {
+	if err := a.Client.Flush(ctx); err != nil {
 		a.t.Fatal(err)
 	}
 }
@@ -142,7 +148,9 @@ func (a *trial) rest() {
 func (a *trial) audit() {
 	a.t.Helper()
 	a.rest()
-	checked, err := a.Audit(a.ctx)
+	ctx, cancel := context.WithTimeout(a.ctx, patience)
+	defer cancel()
+	checked, err := a.Audit(ctx)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -170,7 +178,9 @@ func (a *trial) finish(except ...int) {
 			dirs = append(dirs, dir)
 		}
 	}
-	checked, err := a.AuditAll(a.ctx, dirs...)
+	ctx, cancel := context.WithTimeout(a.ctx, patience)
+	defer cancel()
+	checked, err := a.AuditAll(ctx, dirs...)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -184,9 +194,11 @@ func (a *trial) finish(except ...int) {
 func (a *trial) awaitDeath(n int) {
 	a.t.Helper()
 	i := a.Instance(n)
+	ctx, cancel := context.WithTimeout(a.ctx, patience)
+	defer cancel()
 	select {
 	case <-i.Ended():
-	case <-a.ctx.Done():
+	case <-ctx.Done():
 		a.t.Fatalf("instance %d has not ended; see %s", n, i.Config.LogFile())
 	}
 }
@@ -214,14 +226,25 @@ func (a *trial) logged(n int, text string) {
 	}
 }
 
+// feedUntilEnd puts in records, n in each d, until an instance has ended.
+func (a *trial) feedUntilEnd(instance, n int, d time.Duration) {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(a.ctx, patience)
+	defer cancel()
+	for i := a.Instance(instance); i.Running(); {
+		if ctx.Err() != nil {
+			a.t.Fatalf("instance %d has not ended; see %s", instance, i.Config.LogFile())
+		}
+		a.FeedFor(a.ctx, n, d)
+	}
+}
+
 // crashAt lets an instance die at a point while there is input, and starts it
 // again.
 func (a *trial) crashAt(n int, point string, batch int) {
 	a.t.Helper()
 	a.tell(n, faults.CrashLine(point, batch))
-	for i := a.Instance(n); i.Running() && a.ctx.Err() == nil; {
-		a.FeedFor(a.ctx, 100, 300*time.Millisecond)
-	}
+	a.feedUntilEnd(n, 100, 300*time.Millisecond)
 	if i := a.Instance(n); !i.Killed() {
 		a.t.Fatalf("instance %d ended otherwise than by the crash %s; see %s", n, point, i.Config.LogFile())
 	}

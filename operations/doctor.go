@@ -164,7 +164,7 @@ func (d *doctor) group() {
 		d.add("group", Failed, "let this principal read and describe the group (docs/operations.md, ACLs)", "%v", err)
 		return
 	}
-	if len(g.AuthorizedOperations) > 0 && !allowed(g.AuthorizedOperations, kmsg.ACLOperationRead) {
+	if !mayJoin(&g) {
 		d.add("group permissions", Failed, "allow Read on group "+d.app.ID, "this principal must not join group %s", d.app.ID)
 	}
 	switch {

@@ -123,6 +123,15 @@ func TestPermissionsThatAreMissingAreNamed(t *testing.T) {
 			if c.check != "" && checks[c.check].Name == "" {
 				t.Errorf("nothing about %s: %+v", c.check, checks)
 			}
+			missing, err := Missing(patience(t), cl, app)
+			if err != nil || len(missing) > 1 {
+				t.Errorf("missing are %v, %v", missing, err)
+			}
+			// Of transactional ids the brokers tell only when one is used.
+			if c.check == "permissions" && (len(missing) != 1 || missing[0] != c.says) ||
+				c.check == "group permissions" && (len(missing) != 1 || missing[0] != "READ on group soc") {
+				t.Errorf("missing are %v, want %s", missing, c.says)
+			}
 		})
 	}
 }

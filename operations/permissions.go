@@ -9,60 +9,98 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// topicPermissions asks what the cluster would let this principal do with each
-// topic. Topics that do not exist are left out.
-func (d *doctor) topicPermissions() {
-	n := &d.app.Names
-	wanted := map[string][]kmsg.ACLOperation{
-		n.Observations:   {kmsg.ACLOperationRead},
-		n.IdentityEvents: {kmsg.ACLOperationRead},
-		n.Control:        {kmsg.ACLOperationRead},
-		n.Commands:       {kmsg.ACLOperationRead, kmsg.ACLOperationWrite},
-		n.Changelog:      {kmsg.ACLOperationRead, kmsg.ACLOperationWrite},
-		n.Health:         {kmsg.ACLOperationWrite},
+// Missing returns what run needs and the cluster does not let the principal of
+// cl do, each as "READ on topic attacker.observation": with topics that exist,
+// and with the group. A cluster that does not tell lacks nothing.
+func Missing(ctx context.Context, cl *kgo.Client, a *Application) ([]string, error) {
+	p, err := askTopicPermissions(ctx, cl, a)
+	if err != nil {
+		return nil, err
 	}
-	for _, t := range d.app.outputs() {
-		wanted[t] = []kmsg.ACLOperation{kmsg.ACLOperationWrite}
+	// Any other error is none of permissions: on a new cluster, for one, groups
+	// have no coordinator yet. Whoever joins deals with it.
+	g, err := describeGroup(ctx, kadm.NewClient(cl), a.ID)
+	if errors.Is(err, kerr.GroupAuthorizationFailed) || err == nil && !mayJoin(&g) {
+		p.missing = append(p.missing, fmt.Sprintf("%s on group %s", kmsg.ACLOperationRead, a.ID))
+	}
+	return p.missing, nil
+}
+
+// mayJoin tells whether the principal that has described a group may join it, as
+// far as the cluster tells.
+func mayJoin(g *kadm.DescribedGroup) bool {
+	return len(g.AuthorizedOperations) == 0 || allowed(g.AuthorizedOperations, kmsg.ACLOperationRead)
+}
+
+// topicPermissions are what a principal may do with the topics.
+type topicPermissions struct {
+	missing []string // sorted
+	said    bool     // the cluster tells
+	blind   bool     // the health topic must not be read, which only the doctor does
+}
+
+// askTopicPermissions asks what the cluster would let the principal of cl do
+// with each topic. Topics that do not exist are left out.
+func askTopicPermissions(ctx context.Context, cl *kgo.Client, a *Application) (topicPermissions, error) {
+	const configs = kmsg.ACLOperationDescribeConfigs
+	n := &a.Names
+	wanted := map[string][]kmsg.ACLOperation{
+		n.Observations:   {kmsg.ACLOperationRead, configs},
+		n.IdentityEvents: {kmsg.ACLOperationRead, configs},
+		n.Control:        {kmsg.ACLOperationRead, configs},
+		n.Commands:       {kmsg.ACLOperationRead, kmsg.ACLOperationWrite, configs},
+		n.Changelog:      {kmsg.ACLOperationRead, kmsg.ACLOperationWrite, configs},
+		n.Health:         {kmsg.ACLOperationWrite, configs},
+	}
+	for _, t := range a.outputs() {
+		wanted[t] = []kmsg.ACLOperation{kmsg.ACLOperationWrite, configs}
 	}
 	req := kmsg.NewPtrMetadataRequest()
 	req.IncludeTopicAuthorizedOperations = true
-	for _, s := range d.app.specs() {
+	for _, s := range a.specs() {
 		t := kmsg.NewMetadataRequestTopic()
 		t.Topic = kmsg.StringPtr(s.Name)
 		req.Topics = append(req.Topics, t)
 	}
-	resp, err := req.RequestWith(d.ctx, d.cl)
+	var p topicPermissions
+	resp, err := req.RequestWith(ctx, cl)
 	if err != nil {
-		d.add("permissions", Failed, "let this principal describe the topics", "asking for them: %v", err)
-		return
+		return p, fmt.Errorf("asking what is allowed with the topics: %w", err)
 	}
 	const notSaid = -1 << 31
-	var missing []string
-	said := false
 	for _, t := range resp.Topics {
 		if t.ErrorCode != 0 || t.Topic == nil || t.AuthorizedOperations == notSaid {
 			continue
 		}
-		said = true
+		p.said = true
 		have := kadm.DecodeACLOperations(t.AuthorizedOperations)
 		if *t.Topic == n.Health {
-			d.blind = !allowed(have, kmsg.ACLOperationRead)
+			p.blind = !allowed(have, kmsg.ACLOperationRead)
 		}
 		for _, op := range wanted[*t.Topic] {
 			if !allowed(have, op) {
-				missing = append(missing, fmt.Sprintf("%s on topic %s", op, *t.Topic))
+				p.missing = append(p.missing, fmt.Sprintf("%s on topic %s", op, *t.Topic))
 			}
 		}
 	}
-	slices.Sort(missing)
+	slices.Sort(p.missing)
+	return p, nil
+}
+
+func (d *doctor) topicPermissions() {
+	p, err := askTopicPermissions(d.ctx, d.cl, d.app)
+	d.blind = p.blind
 	switch {
-	case len(missing) > 0:
-		d.add("permissions", Failed, "allow "+strings.Join(missing, ", "), "%d are missing on topics", len(missing))
-	case said:
+	case err != nil:
+		d.add("permissions", Failed, "let this principal describe the topics", "%v", err)
+	case len(p.missing) > 0:
+		d.add("permissions", Failed, "allow "+strings.Join(p.missing, ", "), "%d are missing on topics", len(p.missing))
+	case p.said:
 		d.add("permissions", OK, "", "all that are needed on topics")
 	}
 }

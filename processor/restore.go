@@ -38,6 +38,10 @@ const (
 	restoreMaxWait    = 200 * time.Millisecond
 	restoreLogEvery   = 5 * time.Second
 	restoreRetryMax   = 2 * time.Second
+	// How far a checkpoint may lie in the future before its time counts as that
+	// of a wrong clock. Clocks that are set a little every now and then stay
+	// within.
+	clockDoubt = time.Minute
 	// Fetches without records, each of them restoreMaxWait long, before a
 	// restore looks what is in the way, and until it looks again.
 	blockedFirst = int(orphanPatience / restoreMaxWait)
@@ -196,6 +200,8 @@ func (r *restorer) checkpoint(ends bounds) (state.Checkpoint, error) {
 		why = fmt.Sprintf("the store's checkpoint %d lies outside the changelog, which has %d to %d", cp.Offset, ends.start, ends.end)
 	case retention > 0 && now.Sub(cp.At) >= retention:
 		why = fmt.Sprintf("the store is %s old and may have missed deletions, which the changelog keeps for %s", now.Sub(cp.At).Round(time.Second), retention)
+	case retention > 0 && cp.At.Sub(now) > clockDoubt:
+		why = fmt.Sprintf("the store was written at %s, which is yet to come: the clock was put back, so its age is not known", cp.At.UTC().Format(time.RFC3339))
 	default:
 		return cp, nil
 	}

@@ -317,6 +317,14 @@ func TestRestoreRebuilds(t *testing.T) {
 		{"a store as old as the deletions that are kept", func(l *changelog) {
 			l.clock.Advance(24 * time.Hour)
 		}, true},
+		{"a clock that was set a little", func(l *changelog) {
+			l.clock.Advance(-time.Minute)
+		}, false},
+		// What was written by a clock of tomorrow would look fresh for a day
+		// longer than it is.
+		{"a store from the future", func(l *changelog) {
+			l.clock.Advance(-time.Minute - 1)
+		}, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -83,7 +83,7 @@ func (w *worker) join(ctx context.Context) error {
 	limit, cancel := context.WithTimeout(ctx, w.cfg.TransactionTimeout+w.cfg.StartTimeout)
 	defer cancel()
 	if _, _, err := w.session.Client().ProducerID(limit); err != nil {
-		err = fmt.Errorf("worker %d: obtaining a producer id: %w", w.n, err)
+		err = fmt.Errorf("worker %d: obtaining a producer id for transactional id %s-%s: %w", w.n, w.cfg.ApplicationID, w.name(), err)
 		if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) || errors.Is(err, kerr.InvalidTransactionTimeout) ||
 			errors.Is(err, kerr.ClusterAuthorizationFailed) {
 			return fatal(err)

@@ -24,7 +24,7 @@ const newTopicPatience = 2 * time.Second
 func (p *Processor) checkCluster(ctx context.Context, client *kgo.Client) error {
 	limit, cancel := context.WithTimeout(ctx, p.cfg.StartTimeout)
 	defer cancel()
-	if err := client.Ping(limit); err != nil {
+	if err := whileStarting(limit, func() error { return client.Ping(limit) }); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -110,9 +110,14 @@ func (p *Processor) controlClient(ctx context.Context, admin *kadm.Client) (*kgo
 	)...)
 }
 
+// controlMaxDelay is how long reading the control topic waits after errors, and
+// so how often it says so.
+const controlMaxDelay = 30 * time.Second
+
 // listen reads control messages until ctx ends or one of them says stop, which
 // it tells by calling stop.
 func (p *Processor) listen(ctx context.Context, client *kgo.Client, stop func()) {
+	retry := backoff{max: controlMaxDelay}
 	for ctx.Err() == nil {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
@@ -134,6 +139,13 @@ func (p *Processor) listen(ctx context.Context, client *kgo.Client, stop func())
 				stop()
 			}
 		})
+		// The client asks again at once where waiting does not help, as after a
+		// right that was taken away.
+		if len(fetches.Errors()) == 0 {
+			retry.reset()
+		} else if retry.wait(ctx) != nil {
+			return
+		}
 	}
 }
 

@@ -41,6 +41,32 @@ func TestControlStops(t *testing.T) {
 	c.checkCounts(2, 2, testInput, testCommands)
 }
 
+// A control topic that may not be read any more is asked for less and less
+// often, and heard again when it may.
+func TestControlErrorsArePaced(t *testing.T) {
+	c := newCluster(t)
+	cfg := c.config(newStore(t))
+	cfg.Control = testControl
+	const errors = 6
+	refused := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: testControl, Err: kerr.TopicAuthorizationFailed, Count: errors})
+	p := start(t, cfg)
+	if err := refused.Wait(c.ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := refused.Wait(c.ctx, errors); err != nil {
+		t.Fatal(err)
+	}
+	// The client asks once ahead of who waits.
+	if took, least := time.Since(began), (50+100+200+400)*time.Millisecond; took < least {
+		t.Errorf("%d errors came within %v, want at least %v", errors, took, least)
+	}
+	c.produce(&kgo.Record{Topic: testControl, Value: []byte(`{"action":"stop"}`)})
+	if err := p.wait(); err != nil {
+		t.Errorf("a stop returned %v", err)
+	}
+}
+
 func TestHeartbeat(t *testing.T) {
 	c := newCluster(t)
 	clock := clocktest.New(time.Unix(1e9, 0))

@@ -154,6 +154,21 @@ func (a *app) clientOpts() ([]kgo.Opt, error) {
 // connect returns a client of the cluster, which has answered. The caller
 // closes it.
 func (a *app) connect(ctx context.Context, more ...kgo.Opt) (*kgo.Client, error) {
+	return a.connectBy(ctx, broker.Reach, more...)
+}
+
+// awaitCluster is connect for a process that is started before the brokers, or
+// while they are down: it waits for them as long as connect-timeout says. A
+// person who asks something is told at once that nobody listens.
+func (a *app) awaitCluster(ctx context.Context) (*kgo.Client, error) {
+	return a.connectBy(ctx, func(ctx context.Context, cl *kgo.Client, timeout time.Duration) error {
+		return broker.Await(ctx, cl, timeout, func(err error) {
+			a.log.Warn("no broker answers, trying again", "for", timeout.String(), "error", err)
+		})
+	})
+}
+
+func (a *app) connectBy(ctx context.Context, reach func(context.Context, *kgo.Client, time.Duration) error, more ...kgo.Opt) (*kgo.Client, error) {
 	opts, err := a.clientOpts()
 	if err != nil {
 		return nil, err
@@ -165,7 +180,7 @@ func (a *app) connect(ctx context.Context, more ...kgo.Opt) (*kgo.Client, error)
 	if err != nil {
 		return nil, usageErrorf("making a client: %w", err)
 	}
-	if err := broker.Reach(ctx, cl, a.cfg.Connection.Timeout); err != nil {
+	if err := reach(ctx, cl, a.cfg.Connection.Timeout); err != nil {
 		cl.Close()
 		return nil, err
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,6 +13,7 @@ import (
 
 	"handprint/broker"
 	"handprint/config"
+	"handprint/operations"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -72,7 +75,7 @@ func (a *app) run(ctx context.Context) (err error) {
 // prepareTopics creates the topics that are missing and checks those that are
 // there.
 func (a *app) prepareTopics(ctx context.Context) error {
-	cl, err := a.connect(ctx)
+	cl, err := a.awaitCluster(ctx)
 	if err != nil {
 		return err
 	}
@@ -84,11 +87,27 @@ func (a *app) prepareTopics(ctx context.Context) error {
 	if len(created) > 0 {
 		a.log.Info("created topics", "topics", created)
 	}
+	if err := a.checkPermissions(ctx, cl); err != nil {
+		return err
+	}
 	problems, err := a.settledTopics(ctx, cl)
 	if err != nil {
 		return err
 	}
 	return topicsError(problems)
+}
+
+// checkPermissions refuses to start without a right that would be missed later,
+// perhaps weeks later: when there is something to suspect for the first time.
+func (a *app) checkPermissions(ctx context.Context, cl *kgo.Client) error {
+	missing, err := operations.Missing(ctx, cl, a.operated())
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("the brokers do not allow all that is needed: allow %s (docs/operations.md, ACLs)", strings.Join(missing, ", "))
+	}
+	return nil
 }
 
 // settledTopics is broker.Check for topics that are all there, one or the other

@@ -24,6 +24,8 @@ type Options struct {
 	// clients who come through their second listener ([Cluster.Upstream]): a
 	// proxy listens there and forwards to it. Empty: no second listener.
 	Proxied []string
+	// Security, if set, gives the brokers a listener with TLS, SASL and ACLs.
+	Security *Security
 	// Config is put over the settings of every broker, by Kafka's names.
 	Config map[string]string
 }
@@ -48,6 +50,7 @@ type Cluster struct {
 	nodes     []node
 	addrs     []string
 	upstreams []string
+	secured   []string
 	client    *kgo.Client
 
 	mu     sync.Mutex
@@ -87,6 +90,12 @@ func StartAs(ctx context.Context, way Way, o Options) (_ *Cluster, err error) {
 		layout, err := newLayout(o)
 		if err != nil {
 			return nil, err
+		}
+		if o.Security != nil {
+			if err := o.Security.issue(); err != nil {
+				return nil, fmt.Errorf("making the brokers' certificate: %w", err)
+			}
+			c.secured = layout.addresses(layout.secured)
 		}
 		c.addrs, c.upstreams = layout.addresses(layout.plain), layout.addresses(layout.proxied)
 		for i := range o.Brokers {

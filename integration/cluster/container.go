@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -40,6 +41,11 @@ func newContainer(ctx context.Context, l *layout, broker int) (node, error) {
 		HostConfigModifier: func(h *container.HostConfig) {
 			h.NetworkMode = "host"
 		},
+	}
+	if l.o.Security != nil {
+		const file = "/tmp/" + jaasName
+		request.Files = []testcontainers.ContainerFile{{Reader: strings.NewReader(jaas), ContainerFilePath: file, FileMode: 0o644}}
+		env["JAVA_TOOL_OPTIONS"] += " " + jaasArg(file)
 	}
 	box, err := testcontainers.GenericContainer(ctx, testcontainers.GenericContainerRequest{ContainerRequest: request})
 	if err != nil {

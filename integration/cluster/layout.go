@@ -11,19 +11,19 @@ import (
 
 // layout is what the brokers of a cluster have to know of each other.
 type layout struct {
-	o                          Options
-	plain, proxied, controller []int // ports
+	o                                   Options
+	plain, proxied, controller, secured []int // ports
 }
 
 const clusterID = "aGFuZHByaW50LWludGVnMQ"
 
 func newLayout(o Options) (*layout, error) {
-	ports, err := freePorts(3 * o.Brokers)
+	ports, err := freePorts(4 * o.Brokers)
 	if err != nil {
 		return nil, fmt.Errorf("looking for free ports: %w", err)
 	}
 	n := o.Brokers
-	return &layout{o, ports[:n], ports[n : 2*n], ports[2*n:]}, nil
+	return &layout{o, ports[:n], ports[n : 2*n], ports[2*n : 3*n], ports[3*n:]}, nil
 }
 
 // freePorts returns ports that nobody listens on. They stay the broker's over
@@ -64,6 +64,10 @@ func (l *layout) config(broker int, dataDir string) map[string]string {
 		listeners = append(listeners, "PROXIED://"+address(l.proxied[broker]))
 		advertised = append(advertised, "PROXIED://"+l.o.Proxied[broker])
 	}
+	if l.o.Security != nil {
+		own := "SECURED://" + address(l.secured[broker])
+		listeners, advertised = append(listeners, own), append(advertised, own)
+	}
 	var voters []string
 	for i, port := range l.controller {
 		voters = append(voters, fmt.Sprintf("%d@%s", i+1, address(port)))
@@ -76,7 +80,7 @@ func (l *layout) config(broker int, dataDir string) map[string]string {
 		"listeners":                                                   strings.Join(listeners, ","),
 		"advertised.listeners":                                        strings.Join(advertised, ","),
 		"inter.broker.listener.name":                                  "PLAINTEXT",
-		"listener.security.protocol.map":                              "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
+		"listener.security.protocol.map":                              "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT,SECURED:SASL_SSL",
 		"log.dirs":                                                    dataDir,
 		"default.replication.factor":                                  replicas,
 		"min.insync.replicas":                                         insync,
@@ -102,6 +106,9 @@ func (l *layout) config(broker int, dataDir string) map[string]string {
 		"controlled.shutdown.max.retries":                             "1",
 		"leader.imbalance.check.interval.seconds":                     "10",
 		"leader.imbalance.per.broker.percentage":                      "0",
+	}
+	if l.o.Security != nil {
+		maps.Copy(c, l.o.Security.config())
 	}
 	maps.Copy(c, l.o.Config)
 	return c

@@ -44,6 +44,13 @@ func newProcess(ctx context.Context, l *layout, broker int) (node, error) {
 	}
 	p := &processNode{dir: dir, log: dir + ".log"}
 	p.args = append([]string{"-Xms128m", "-Xmx384m"}, strings.Fields(quickJava)...)
+	if l.o.Security != nil {
+		file := filepath.Join(dir, jaasName)
+		if err := os.WriteFile(file, []byte(jaas), 0o644); err != nil {
+			return nil, err
+		}
+		p.args = append(p.args, jaasArg(file))
+	}
 	p.args = append(p.args, "-cp", libs)
 	format := exec.CommandContext(ctx, "java", append(p.args, "kafka.tools.StorageTool", "format", "-t", clusterID, "-c", file)...)
 	if out, err := format.CombinedOutput(); err != nil {

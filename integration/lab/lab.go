@@ -133,7 +133,9 @@ func (l *Lab) Heal(ctx context.Context, down ...int) error {
 			return err
 		}
 	}
-	if err := l.Cluster.AwaitWhole(ctx); err != nil {
+	limit, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	if err := l.Cluster.AwaitWhole(limit); err != nil {
 		return fmt.Errorf("healing the cluster: %w", err)
 	}
 	return nil
