@@ -94,7 +94,7 @@ type Config struct {
 	// MaxBatchRecords bounds the records of one transaction. Default 10000.
 	MaxBatchRecords int
 	// MaxBatchBytes bounds what one fetch from one broker brings, and so
-	// roughly a transaction's input. Default 8 MiB.
+	// roughly a transaction's input. Default 2 MiB.
 	MaxBatchBytes int
 
 	// TransactionTimeout is how long a transaction that nobody ends stays
