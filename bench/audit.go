@@ -13,8 +13,6 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"handprint/schemas"
 )
 
 // audit is what a contender has written, read back.
@@ -43,9 +41,9 @@ func (b *rig) auditOf(ctx context.Context, c *contender, j *job) (a audit, err e
 		var sum digest
 		err := b.each(ctx, j.Names.StateChanged, func(r *kgo.Record) error {
 			a.Transitions++
-			t, err := schemas.DecodeTransitionJSON(r.Value)
+			t, err := b.writers.Transition(r.Value)
 			if err != nil {
-				return fmt.Errorf("transition %s: %w", r.Value, err)
+				return fmt.Errorf("transition %q: %w", r.Value, err)
 			}
 			if b.plain[t.Identity] {
 				sum.add(t.Identity, t.Primitive, t.Old.String(), strconv.FormatBool(t.IsNew), t.New.String(), rounded(t.Value),
@@ -94,9 +92,9 @@ func (b *rig) auditRows(ctx context.Context, j *job, a *audit) error {
 			delete(rows, string(r.Key))
 			return nil
 		}
-		row, err := schemas.DecodeStateRowJSON(r.Value)
+		row, err := b.writers.StateRow(r.Value)
 		if err != nil {
-			return fmt.Errorf("state row %s: %w", r.Value, err)
+			return fmt.Errorf("state row %q: %w", r.Value, err)
 		}
 		l := last{count: row.Row.Count}
 		if l.plain = b.plain[row.Identity] || b.linked[row.Identity]; l.plain {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"handprint/attribution"
 	"handprint/bench/load"
@@ -28,6 +29,11 @@ type rig struct {
 	client *kgo.Client
 	input  topology.Names // its input topics are read by all contenders
 	built  map[string]bool
+
+	// What reads and writes Avro; nil: nobody does.
+	fake    *srfake.Registry // ours
+	writers *schemas.Writers
+	format  *schemas.Format
 
 	// Identities whose outputs are the same in every run: stubs of attackers
 	// that are neither linked nor misrouted, and linked identities none of
@@ -51,6 +57,9 @@ func (b *rig) open(ctx context.Context) (err error) {
 		if err := b.startEmbedded(); err != nil {
 			return fmt.Errorf("starting the embedded broker: %w", err)
 		}
+	}
+	if err := b.openSchemas(ctx); err != nil {
+		return err
 	}
 	b.input = topology.DefaultNames(b.prefix, "input")
 	b.client, err = kgo.NewClient(kgo.SeedBrokers(b.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
@@ -109,6 +118,9 @@ func (b *rig) brokerPID() int {
 }
 
 func (b *rig) close() error {
+	if b.fake != nil {
+		b.fake.Close()
+	}
 	if b.client != nil {
 		b.client.Close()
 	}
@@ -128,12 +140,33 @@ func (b *rig) topics(ctx context.Context, names topology.Names) error {
 	return err
 }
 
-// fill writes the backlog: identity events, then observations.
+// fill writes the backlog, once for each format that a contender reads.
 func (b *rig) fill(ctx context.Context) error {
-	if err := b.topics(ctx, b.input); err != nil {
+	if err := b.topics(ctx, b.input); err != nil { // health and control are everybody's
 		return err
 	}
-	g, err := load.New(b.load)
+	filled := map[string]bool{}
+	for i := range b.contenders {
+		input, format := b.inputOf(&b.contenders[i])
+		if filled[input.Observations] {
+			continue
+		}
+		filled[input.Observations] = true
+		if err := b.fillInput(ctx, input, format); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fillInput writes the backlog: identity events, then observations.
+func (b *rig) fillInput(ctx context.Context, input topology.Names, format *schemas.Format) error {
+	if err := b.topics(ctx, input); err != nil {
+		return err
+	}
+	c := b.load
+	c.Format = format
+	g, err := load.New(c)
 	if err != nil {
 		return err
 	}
@@ -152,8 +185,8 @@ func (b *rig) fill(ctx context.Context) error {
 	b.plain, b.linked = map[string]bool{}, map[string]bool{}
 	owner := map[string]string{}
 	for key, value := range g.Events {
-		produce(b.input.IdentityEvents, 0, key, value)
-		e, err := schemas.DecodeIdentityEvent("", value)
+		produce(input.IdentityEvents, 0, key, value)
+		e, err := schemas.IdentityEventDecoder{Writers: b.writers}.Decode("", value)
 		if err != nil {
 			return fmt.Errorf("the load's own event: %w", err)
 		}
@@ -165,7 +198,7 @@ func (b *rig) fill(ctx context.Context) error {
 	clean := map[string]bool{}
 	for range b.observations {
 		r := g.Next()
-		produce(b.input.Observations, r.Partition, r.Key, r.Value)
+		produce(input.Observations, r.Partition, r.Key, r.Value)
 		right := r.Partition == attribution.AttackerPartition(r.Key, b.load.Partitions)
 		if was, known := clean[string(r.Key)]; !right || !known {
 			clean[string(r.Key)] = right && (was || !known)
@@ -198,7 +231,11 @@ func (b *rig) job(ctx context.Context, name string, c *contender, ownInput bool)
 	j.Names = topology.DefaultNames(b.prefix+name+"-", "app")
 	j.Names.Health, j.Names.Control = b.input.Health, b.input.Control
 	if !ownInput {
-		j.Names.Observations, j.Names.IdentityEvents = b.input.Observations, b.input.IdentityEvents
+		input, _ := b.inputOf(c)
+		j.Names.Observations, j.Names.IdentityEvents = input.Observations, input.IdentityEvents
+	}
+	if c.avro {
+		j.Registry = b.registry
 	}
 	if err := b.topics(ctx, j.Names); err != nil {
 		return nil, err

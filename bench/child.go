@@ -81,7 +81,7 @@ func (j *job) run(ctx context.Context) (r report, err error) {
 	var memory, after runtime.MemStats
 	runtime.ReadMemStats(&memory)
 	work := j.copy
-	if j.Contender == contenderHandprint {
+	if j.Contender == contenderHandprint || j.Contender == contenderAvro {
 		work = j.handprint
 	}
 	if err := work(ctx, m); err != nil {

@@ -25,6 +25,8 @@ type contender struct {
 	concludes bool
 	// keeps: it has state that outlives it, so it is restarted.
 	keeps bool
+	// avro: what it reads and writes is Avro.
+	avro bool
 	// changelog names its changelog topic; nil: it has none.
 	changelog func(j *job) string
 	// commits of the group cover all its work; otherwise the outputs tell
@@ -38,6 +40,8 @@ func own(_ context.Context, _ *rig, j *job) (*exec.Cmd, error) { return childCom
 // contenders are all there are, in the order of the table's columns.
 var contenders = []contender{
 	{name: contenderHandprint, about: "the whole pipeline", concludes: true, keeps: true, command: own,
+		changelog: func(j *job) string { return j.Names.Changelog }},
+	{name: contenderAvro, about: "the whole pipeline, every topic in Avro", concludes: true, keeps: true, avro: true, command: own,
 		changelog: func(j *job) string { return j.Names.Changelog }},
 	{name: "streams", about: "Kafka Streams: the same job, exactly once", concludes: true, keeps: true, command: streamsCommand,
 		changelog: func(j *job) string { return j.Group + "-rows-changelog" }},
@@ -135,6 +139,7 @@ type job struct {
 	Threads    int
 	Dir        string // of the store
 	Profiles   string // directory; empty: none
+	Registry   string // of schemas; empty: JSON
 	Static     bool   // be a static member, where that is a choice
 
 	Copies float64 // records written for each one read

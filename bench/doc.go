@@ -17,7 +17,8 @@
 //	contender.go  who the contenders are, and their processes
 //	peers.go      how those in bench/peers are built and started
 //	child.go      those that are this program itself
-//	handprint.go  the contender handprint
+//	handprint.go  the contenders handprint and handprint-avro
+//	avro.go       the schema registry and the Avro side of input and output
 //	copying.go    the contenders that copy
 //	drain.go      a backlog, worked off
 //	audit.go      what was written, read back and compared

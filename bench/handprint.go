@@ -23,7 +23,7 @@ func (j *job) handprint(ctx context.Context, m *meter) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	p, err := topology.Config{
+	config := topology.Config{
 		Names:  j.Names,
 		Engine: engine.Config{Thresholds: attribution.DefaultThresholds(), Counters: new(engine.Counters)},
 		Runtime: processor.Config{
@@ -32,7 +32,15 @@ func (j *job) handprint(ctx context.Context, m *meter) (err error) {
 			Partitions: j.Partitions, Threads: j.Threads, Store: store, Logger: log,
 			OnCommit: m.committed,
 		},
-	}.Processor()
+	}
+	if j.Registry != "" {
+		client, format, err := avroFormat(ctx, j.Registry)
+		if err != nil {
+			return err
+		}
+		config.Schemas, config.Engine.Writers, config.Engine.Format = client, client.Writers(), format
+	}
+	p, err := config.Processor()
 	if err != nil {
 		return err
 	}

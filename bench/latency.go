@@ -37,7 +37,7 @@ func (b *rig) latency(ctx context.Context, c *contender, name string) (l []time.
 	if err != nil {
 		return nil, err
 	}
-	if l, err = b.holdRate(ctx, reader, j.Names.Observations); err != nil {
+	if l, err = b.holdRate(ctx, reader, c, j.Names.Observations); err != nil {
 		r.kill()
 		return nil, fmt.Errorf("%s: %w (see %s)", c.name, err, b.dir)
 	}
@@ -51,8 +51,8 @@ func (b *rig) latency(ctx context.Context, c *contender, name string) (l []time.
 // not hidden by what was not sent meanwhile. What is sent before the first
 // transition was seen, and until the rate has been held for as long as the
 // warm-up, does not count.
-func (b *rig) holdRate(ctx context.Context, reader *kgo.Client, topic string) (l []time.Duration, err error) {
-	f, err := b.feed(ctx, topic, 1)
+func (b *rig) holdRate(ctx context.Context, reader *kgo.Client, c *contender, topic string) (l []time.Duration, err error) {
+	f, err := b.feed(ctx, c, topic, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (b *rig) holdRate(ctx context.Context, reader *kgo.Client, topic string) (l
 			patient = ctx
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			if i, ok := observationOf(r.Value); ok && i >= skip {
+			if i, ok := b.observationOf(r.Value); ok && i >= skip {
 				l = append(l, now.Sub(f.due(i)))
 			}
 		})
@@ -107,10 +107,11 @@ func (f *feed) stop() error {
 	return f.err
 }
 
-func (b *rig) feed(ctx context.Context, topic string, salt uint64) (*feed, error) {
-	c := b.load
-	c.Seed += salt
-	g, err := load.New(c)
+func (b *rig) feed(ctx context.Context, c *contender, topic string, salt uint64) (*feed, error) {
+	l := b.load
+	l.Seed += salt
+	_, l.Format = b.inputOf(c)
+	g, err := load.New(l)
 	if err != nil {
 		return nil, err
 	}
@@ -158,5 +159,8 @@ func observationOf(transition []byte) (int, bool) {
 		rest = rest[:end]
 	}
 	ts, err := strconv.ParseFloat(string(bytes.TrimSpace(rest)), 64)
-	return int((ts - load.Start) / load.Step), err == nil
+	return observationAt(ts), err == nil
 }
+
+// observationAt tells from a ts which observation has it.
+func observationAt(ts float64) int { return int((ts - load.Start) / load.Step) }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ type plan struct {
 	restarts     bool
 	audit        bool
 	profiles     string
+	registry     string
 	dir          string
 	json         bool
 }
@@ -83,6 +85,7 @@ func parse(args []string) (p plan, err error) {
 	f.BoolVar(&p.audit, "audit", true, "read back what was written, and compare it")
 	f.BoolVar(&p.json, "json", false, "print all results as JSON instead of the table")
 	f.StringVar(&p.profiles, "profiles", "", "directory for CPU and allocation profiles of handprint; default: none are taken")
+	f.StringVar(&p.registry, "registry", "", "schema registry of "+contenderAvro+"; default: one inside this process")
 	f.StringVar(&p.dir, "dir", "", "directory for stores and logs; default: a temporary one, which is removed unless something went wrong")
 	if err := f.Parse(args); err != nil {
 		return p, err
@@ -155,6 +158,10 @@ func (b *rig) round(ctx context.Context, round int, results map[string][]result)
 		switch c.name {
 		case contenderHandprint:
 			j.Profiles = b.profiles
+		case contenderAvro:
+			if b.profiles != "" {
+				j.Profiles = filepath.Join(b.profiles, "avro")
+			}
 		case contenderMuch:
 			if err := b.much(j, done); err != nil {
 				return err

@@ -32,7 +32,7 @@ const settle = 5 * time.Second
 // restart restarts a contender that has drained the backlog, while new
 // observations arrive at the rate.
 func (b *rig) restart(ctx context.Context, c *contender, j *job) (res restarts, err error) {
-	f, err := b.feed(ctx, j.Names.Observations, 2)
+	f, err := b.feed(ctx, c, j.Names.Observations, 2)
 	if err != nil {
 		return res, err
 	}

@@ -48,7 +48,8 @@ type Config struct {
 
 // Application is who this is, among others on the same cluster.
 type Application struct {
-	ID string // consumer group, and beginning of transactional ids
+	ID          string // consumer group, and beginning of transactional ids
+	UpgradeFrom string // release of the oldest process in the group; empty: none is older than this one
 }
 
 // Runtime is how the stream processor runs.
@@ -138,6 +139,8 @@ func declareApplication(s *Set, c *Config) {
 	s.Text(&c.Application.ID, "application-id", "handprint",
 		Matching("1 to 100 of the letters a-z, A-Z, 0-9, '.', '_' and '-'", func(t string) bool { return kafkaName(t, 100) }),
 		"Name of the application: its consumer group, its transactional ids and the beginning of its internal topics.", Important(High))
+	s.Text(&c.Application.UpgradeFrom, "upgrade-from", "", Matching("empty, or 0.0", func(t string) bool { return t == "" || t == "0.0" }),
+		"Release from which the application is being upgraded, process by process: what it cannot read is not written. Empty once all processes are upgraded.", Important(Low))
 	s.Int(&c.partitions, "partitions", 8, Between(1, 10_000),
 		"Partitions of the observations, and so the number of tasks. Cannot be changed once there are data.", Important(High))
 	s.Int(&c.replication, "replication-factor", -1, Matching("-1 for the cluster's default, or between 1 and 15", func(n int) bool { return n == -1 || n >= 1 && n <= 15 }),

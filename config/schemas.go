@@ -46,6 +46,11 @@ func notURL(text string) bool {
 	return err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https"
 }
 
+func hasUser(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.User != nil
+}
+
 // finish reads the files of secrets and checks what belongs together.
 func (c *Schemas) finish(s *Set) error {
 	if c.passwordFile != "" {
@@ -69,6 +74,10 @@ func (c *Schemas) finish(s *Set) error {
 		c.Token = token
 	}
 	switch {
+	case slices.ContainsFunc(c.RegistryURLs, hasUser): // it would stand in logs and messages
+		return s.Errorf("schema-registry-url", "must hold no user and password: set schema-registry-user and schema-registry-password-file")
+	case c.Password != "" && c.User == "":
+		return s.Errorf("schema-registry-user", "must be set with a password")
 	case c.OutputFormat == "avro" && len(c.RegistryURLs) == 0:
 		return s.Errorf("output-format", "avro needs schema-registry-url")
 	case (c.tls.TLSCertFile == "") != (c.tls.TLSKeyFile == ""):

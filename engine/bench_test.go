@@ -58,26 +58,38 @@ func BenchmarkObservation(b *testing.B) {
 	}
 }
 
+// BenchmarkRowCodec writes and reads rows with one entry, as half of all
+// records have, with all that are kept, and with numbers, which all differ.
 func BenchmarkRowCodec(b *testing.B) {
-	r := row{published: true, was: sampleRow, inline: true}
-	for i := range attribution.DefaultThresholds().SeriesEntries {
-		at := attribution.Arrival{Time: 1_700_000_000_000 + int64(i)*60_000, Partition: 3, Offset: int64(1000 * i)}
-		r.series.Entries = append(r.series.Entries, attribution.Entry{
-			TS: float64(i), Value: attribution.Value(fmt.Sprintf(`"%032x"`, i/16)), Evidence: uint64(i) * 0x9e3779b97f4a7c15, Confidence: 0.9, Place: at, Latest: at,
-		})
+	kept := attribution.DefaultThresholds().SeriesEntries
+	numbers := usualRow(kept)
+	for i := range numbers.series.Entries {
+		numbers.series.Entries[i].Value = attribution.Value(fmt.Sprint(100 + float64(i*i)/7))
 	}
-	record := appendRow(nil, &r)
-	b.Run("append", func(b *testing.B) {
-		buf := make([]byte, 0, len(record))
+	numbers.was.Value, numbers.was.Confidence = attribution.Value("123.45678901234567"), 0.98765432109876
+	for _, c := range []struct {
+		name string
+		row  row
+	}{{"one", usualRow(1)}, {"full", usualRow(kept)}, {"numbers", numbers}} {
+		for version, write := range []func([]byte, *row) []byte{appendRow1, appendRow} {
+			benchRow(b, fmt.Sprint(c.name, "/v", version+1), &c.row, write)
+		}
+	}
+}
+
+func benchRow(b *testing.B, name string, r *row, write func([]byte, *row) []byte) {
+	record := write(nil, r)
+	b.Run(name+"/append", func(b *testing.B) {
+		var buf []byte
 		b.ReportAllocs()
 		for b.Loop() {
-			buf = appendRow(buf[:0], &r)
+			buf = write(buf[:0], r)
 		}
 		b.ReportMetric(float64(len(record)), "bytes/row")
 	})
-	b.Run("decode", func(b *testing.B) {
+	b.Run(name+"/decode", func(b *testing.B) {
 		var got row
-		var values [][]byte
+		var values values
 		b.ReportAllocs()
 		for b.Loop() {
 			if err := decodeRow(record, &got, &values); err != nil {

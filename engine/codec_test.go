@@ -22,22 +22,34 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // codec is one kind of record or command: how a value of it is written and
 // read, one to be kept as a golden file, and any other.
 type codec struct {
-	name   string
-	encode func(v any) []byte
-	decode func(b []byte) (any, error)
-	sample any
-	draw   func(t *rapid.T) any
+	name string
+	// version is that of the records that it writes.
+	version int
+	encode  func(v any) []byte
+	decode  func(b []byte) (any, error)
+	sample  any
+	draw    func(t *rapid.T) any
 }
 
 // of makes a codec of functions that know their type.
 func of[T any](name string, encode func([]byte, *T) []byte, decode func([]byte) (T, error), sample T, draw func(t *rapid.T) T) codec {
 	return codec{
-		name:   name,
+		name: name, version: 1,
 		encode: func(v any) []byte { x := v.(T); return encode(nil, &x) },
 		decode: func(b []byte) (any, error) { return decode(b) },
 		sample: sample,
 		draw:   func(t *rapid.T) any { return draw(t) },
 	}
+}
+
+// second marks a codec of version 2.
+func second(c codec) codec {
+	c.version = 2
+	return c
+}
+
+func (c *codec) golden() string {
+	return filepath.Join("testdata", "golden", fmt.Sprint("v", c.version), c.name+".txt")
 }
 
 // plain is for encoders that take their value as it is.
@@ -77,6 +89,8 @@ var (
 		State: attribution.Drifting, Value: attribution.Value(`{"a":[1,null]}`), Confidence: 0.6, Count: 12,
 		LastChangeTS: 1, LastObservationTS: 1e300, UpdatedAt: 1_700_000_000.25,
 	}
+	sampleInline       = row{published: true, was: sampleRow, inline: true, series: series{Series: sampleSeries}}
+	sampleContribution = series{Series: attribution.Series{Count: 40, Entries: sampleSeries.Entries, Gone: sampleGone}}
 )
 
 var codecs = []codec{
@@ -115,23 +129,16 @@ var codecs = []codec{
 	of("group", plain(appendGroup), decodeGroup, group{sampleID, 300}, func(t *rapid.T) group {
 		return group{drawBytes(t), rapid.Uint64().Draw(t, "generation")}
 	}),
-	of("row", appendRow, readRow, row{published: true, was: sampleRow}, func(t *rapid.T) row {
-		r := row{published: rapid.Bool().Draw(t, "published"), inline: rapid.Bool().Draw(t, "inline")}
-		if r.published {
-			f := rapid.Float64()
-			r.was = attribution.Row{
-				State: attribution.State(rapid.IntRange(0, 4).Draw(t, "state")), Value: drawBytes(t), Confidence: f.Draw(t, "confidence"),
-				Count: rapid.Int64().Draw(t, "count"), LastChangeTS: f.Draw(t, "change"), LastObservationTS: f.Draw(t, "last"), UpdatedAt: f.Draw(t, "updated"),
-			}
-		}
-		if r.inline {
-			r.series = drawSeries(t)
-		}
-		return r
-	}),
-	of("row-inline", appendRow, readRow, row{published: true, was: sampleRow, inline: true, series: series{Series: sampleSeries}}, drawnElsewhere[row]),
-	of("contribution", appendContribution, readContribution, series{Series: attribution.Series{Count: 40, Entries: sampleSeries.Entries, Gone: sampleGone}}, drawSeries),
-	of("contribution-spilled", appendContribution, readContribution, series{Series: sampleSeries, spilled: true}, drawnElsewhere[series]),
+	of("row", appendRow1, readRow, row{published: true, was: sampleRow}, drawRow),
+	of("row-inline", appendRow1, readRow, sampleInline, drawnElsewhere[row]),
+	of("contribution", appendContribution1, readContribution, sampleContribution, drawSeries),
+	of("contribution-spilled", appendContribution1, readContribution, series{Series: sampleSeries, spilled: true}, drawnElsewhere[series]),
+	second(of("row", appendRow, readRow, row{published: true, was: sampleRow}, drawRow)),
+	second(of("row-inline", appendRow, readRow, sampleInline, drawnElsewhere[row])),
+	second(of("row-usual", appendRow, readRow, usualRow(3), drawnElsewhere[row])),
+	second(of("contribution", appendContribution, readContribution, sampleContribution, drawSeries)),
+	second(of("contribution-forms", appendContribution, readContribution, everyForm(), drawnElsewhere[series])),
+	second(of("contribution-spilled", appendContribution, readContribution, series{Series: sampleSeries, spilled: true}, drawnElsewhere[series])),
 	of("waiting", appendWaiting, readWaiting, waiting{[]byte("motor.input_modality"), sampleEntry}, func(t *rapid.T) waiting {
 		return waiting{drawBytes(t), drawArriving(t)}
 	}),
@@ -175,6 +182,39 @@ var codecs = []codec{
 	}),
 }
 
+// usualRow is a row as sensors make them, of n observations of a hash.
+func usualRow(n int) row {
+	r := row{published: true, inline: true, series: series{Series: attribution.Series{Count: int64(n)}}}
+	for i := range n {
+		at := attribution.Arrival{Time: 1_700_000_000_000 + int64(i)*3_600_123, Partition: 3, Offset: 5_000_000 + int64(70_000*i)}
+		r.series.Entries = append(r.series.Entries, attribution.Entry{
+			TS: float64(at.Time/1000-2) + 0.123456, Value: attribution.Value(fmt.Sprintf(`"%032x"`, 1+i/16)), Evidence: uint64(i+1) * 0x9e3779b97f4a7c15, Confidence: 0.9, Place: at, Latest: at,
+		})
+	}
+	last := &r.series.Entries[n-1]
+	r.was = attribution.Row{
+		State: attribution.Stable, Value: last.Value, Confidence: 1, Count: int64(n),
+		LastChangeTS: r.series.Entries[0].TS, LastObservationTS: last.TS, UpdatedAt: float64(last.Place.Time)/1000 + 0.01,
+	}
+	return r
+}
+
+// everyForm is a series with every form of a value and of a confidence, and more
+// values than an entry's first bytes can tell.
+func everyForm() (s series) {
+	confidences := append([]float64{-1, 0, 1, 0.01, 0.875, 0.1 + 0.2}, fractions[:]...)
+	values := []string{`"ec7378c1a92f5a8d"`, `"vim"`, `null`, `-1`, `1e+300`, `123.45678901234567`, "\x01sixteen bytes ok", `["a"]`}
+	for i, c := range confidences {
+		at := attribution.Arrival{Time: 1_700_000_000_000 << (i % 20), Partition: int32(i / 3), Offset: 1 << (i * 2)}
+		e := attribution.Entry{TS: float64(int64(1) << (i * 2)), Value: attribution.Value(fmt.Sprint(i)), Evidence: uint64(i), Confidence: c, Place: at, Latest: at}
+		if i < len(values) {
+			e.Value = attribution.Value(values[i])
+		}
+		s.Entries = append(s.Entries, e)
+	}
+	return s
+}
+
 // drawnElsewhere stands where another codec of the same type draws.
 func drawnElsewhere[T any](*rapid.T) (v T) { return v }
 
@@ -195,13 +235,13 @@ func appendUvarint(dst []byte, n uint64) []byte {
 }
 
 func readRow(b []byte) (r row, err error) {
-	var values [][]byte
+	var values values
 	err = decodeRow(b, &r, &values)
 	return r, err
 }
 
 func readContribution(b []byte) (s series, err error) {
-	var values [][]byte
+	var values values
 	err = decodeContribution(b, &s, &values)
 	return s, err
 }
@@ -246,7 +286,7 @@ func text(v any) string { return fmt.Sprintf("%+v", v) }
 
 func TestEveryRecordIsReadAsItWasWritten(t *testing.T) {
 	for _, c := range codecs {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(fmt.Sprint(c.name, " v", c.version), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				want := c.draw(t)
 				got, err := c.decode(c.encode(want))
@@ -261,14 +301,14 @@ func TestEveryRecordIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-// Every record and command of version 1 is in testdata as this program wrote
-// it when the version was fixed. It must be read for ever; written must it be
-// the same as long as there is no version 2. With -update the files are
-// written anew, which is right only for a version that nobody has used.
+// Every record and command of every version is in testdata as this program
+// wrote it when the version was fixed. It must be read for ever; written must
+// it be the same as long as the version is. With -update the files are written
+// anew, which is right only for a version that nobody has used.
 func TestGoldenRecordsAreRead(t *testing.T) {
 	for _, c := range codecs {
-		t.Run(c.name, func(t *testing.T) {
-			file := filepath.Join("testdata", "golden", "v1", c.name+".txt")
+		t.Run(fmt.Sprint(c.name, " v", c.version), func(t *testing.T) {
+			file := c.golden()
 			encoded := c.encode(c.sample)
 			if *update {
 				if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {

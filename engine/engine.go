@@ -77,6 +77,11 @@ type Config struct {
 	Partitions  int32
 	Counters    *Counters // may be shared by all tasks; nil: not counted
 
+	// RecordVersion is the version of rows and contributions that is written,
+	// in the store and to other tasks; 0: the newest. It alone may differ
+	// between instances, which all read what any of them writes.
+	RecordVersion int
+
 	// Format is how events and rows are written; nil: JSON.
 	Format *schemas.Format
 	// Writers are the schemas of Avro input. What it does not know is a bad
@@ -133,6 +138,9 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 	}
 	if err := cfg.Thresholds.Validate(); err != nil {
 		return nil, err
+	}
+	if cfg.RecordVersion < 0 || cfg.RecordVersion > RecordVersion {
+		return nil, fmt.Errorf("records of version %d, the newest is %d", cfg.RecordVersion, RecordVersion)
 	}
 	if cfg.Registry == nil {
 		cfg.Registry = attribution.DefaultRegistry()

@@ -80,7 +80,7 @@ func Inspect(key, value []byte) (f Fact, err error) {
 	if err != nil || f.Gone {
 		return f, err
 	}
-	var values [][]byte
+	var values values
 	switch f.Kind {
 	case RowFact:
 		var r row

@@ -206,7 +206,7 @@ func (e *Engine) detachRow(d *detach, primitive []byte, out *parts) error {
 			e.store.Delete(append(prefix[:len(prefix):len(prefix)], g.Value...))
 		}
 	}
-	out.add(partContribution, primitive, nil, appendContribution(nil, &s))
+	out.add(partContribution, primitive, nil, e.appendContribution(nil, &s))
 	e.store.Delete(seriesKey(nil, kindContribution, d.Old, primitive, d.Attacker))
 	e.dropUnion(d.Old, primitive)
 	e.markDirty(d.Old, primitive)

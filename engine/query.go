@@ -85,7 +85,7 @@ func View(from Reader, id string) (v IdentityView, err error) {
 				return err
 			}
 			var r row
-			var values [][]byte
+			var values values
 			if err := decodeRow(bytes.Clone(value), &r, &values); err != nil || !r.published {
 				return err
 			}

@@ -1,22 +1,42 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/binary"
+	"fmt"
+	"math"
 
 	"handprint/attribution"
 )
 
 // row is the record of one (identity, primitive).
 //
-//	version    1
-//	flags      byte: 1 published, 2 inline
-//	published  state (byte), confidence (double), count (uvarint),
-//	           last_change_ts, last_observation_ts, updated_at (doubles),
-//	           value (text): what the world was told last. Absent while the
-//	           identity's first contributions are still on their way.
+//	version    2
+//	flags      byte: 1 published, 2 inline, the state times 4, and of a row that
+//	           is published: 32 the count is the series', 64 last_observation_ts
+//	           is the ts of the last entry, 128 last_change_ts is
+//	           last_observation_ts
 //	inline     the series of the stub's own attacker, as long as nobody else
 //	           has contributed to the row: one record is read and written for
 //	           an observation of an attacker that no clusterer has named
+//	published  what the world was told last. Absent while the identity's first
+//	           contributions are still on their way. What a flag says is left
+//	           out:
+//	             value                a place (below), 0: a value follows
+//	             confidence           see appendConfidence
+//	             count                uvarint
+//	             last_observation_ts  double
+//	             last_change_ts       a place, 0: a varint follows, the
+//	                                  difference of the double's bits to those
+//	                                  of last_observation_ts
+//	             updated_at           varint: the difference of the double's
+//	                                  bits to those of the time at which the
+//	                                  latest record of the last entry arrived,
+//	                                  in seconds, or of last_observation_ts
+//	                                  where no entry is inline
+//
+// A place is a uvarint: n is that of the nth entry from the end, which has the
+// value or the ts that is meant.
 type row struct {
 	published bool
 	inline    bool
@@ -24,10 +44,17 @@ type row struct {
 	series    series
 }
 
+// RecordVersion is the version of rows and contributions that this program
+// writes unless it is told otherwise. It reads all up to it.
+const RecordVersion = 2
+
 const (
-	rowVersion   = 1
-	rowPublished = 1
-	rowInline    = 2
+	rowPublished  = 1
+	rowInline     = 2
+	rowState      = 2 // how far up the state is, three bits
+	rowCounted    = 32
+	rowLast       = 64
+	rowChangeLast = 128
 )
 
 // series is a series as the store has it: of a HASH primitive with many values
@@ -39,64 +66,193 @@ type series struct {
 	before  []attribution.Gone
 }
 
-func appendRow(dst []byte, r *row) []byte {
-	flags := byte(0)
-	if r.published {
-		flags |= rowPublished
+// appendRow and appendContribution write the version that the application is
+// told to write.
+func (e *Engine) appendRow(dst []byte, r *row) []byte {
+	if e.cfg.RecordVersion == 1 {
+		return appendRow1(dst, r)
 	}
-	if r.inline {
-		flags |= rowInline
-	}
-	dst = append(dst, rowVersion, flags)
-	if r.published {
-		dst = append(dst, byte(r.was.State))
-		dst = appendFloat(dst, r.was.Confidence)
-		dst = binary.AppendUvarint(dst, uint64(r.was.Count))
-		dst = appendFloat(dst, r.was.LastChangeTS)
-		dst = appendFloat(dst, r.was.LastObservationTS)
-		dst = appendFloat(dst, r.was.UpdatedAt)
-		dst = appendBytes(dst, r.was.Value)
-	}
-	if r.inline {
-		dst = appendSeries(dst, &r.series.Series, r.series.spilled)
-	}
-	return dst
+	return appendRow(dst, r)
 }
 
-// decodeRow reads a record into r, whose slices are reused; its values are
-// parts of the record.
-func decodeRow(b []byte, r *row, values *[][]byte) error {
-	in := reader{b: b}
-	in.version(rowVersion)
-	flags := in.byte()
-	r.published, r.inline = flags&rowPublished != 0, flags&rowInline != 0
-	r.was = attribution.Row{}
-	if r.published {
-		r.was.State = attribution.State(in.byte())
-		r.was.Confidence = in.float()
-		r.was.Count = int64(in.uvarint())
-		r.was.LastChangeTS = in.float()
-		r.was.LastObservationTS = in.float()
-		r.was.UpdatedAt = in.float()
-		r.was.Value = in.bytes()
+func (e *Engine) appendContribution(dst []byte, s *series) []byte {
+	if e.cfg.RecordVersion == 1 {
+		return appendContribution1(dst, s)
 	}
-	r.series.spilled = false
+	return appendContribution(dst, s)
+}
+
+func appendRow(dst []byte, r *row) []byte {
+	at := len(dst) + 1
+	dst = append(dst, RecordVersion, 0)
+	var entries []attribution.Entry
 	if r.inline {
-		r.series.spilled = in.series(&r.series.Series, values)
+		entries = r.series.Entries
+		dst[at] |= rowInline
+		dst = appendSeries(dst, &r.series.Series, r.series.spilled)
+	}
+	if !r.published {
+		return dst
+	}
+	w := &r.was
+	flags := rowPublished | byte(w.State)<<rowState
+	n := placeOfValue(entries, w.Value)
+	dst = binary.AppendUvarint(dst, n)
+	if n == 0 {
+		dst = appendValue(dst, w.Value)
+	}
+	dst = appendConfidence(dst, w.Confidence)
+	if r.inline && w.Count == r.series.Count {
+		flags |= rowCounted
+	} else {
+		dst = binary.AppendUvarint(dst, uint64(w.Count))
+	}
+	last, change := math.Float64bits(w.LastObservationTS), math.Float64bits(w.LastChangeTS)
+	arrived := last
+	if len(entries) > 0 {
+		e := &entries[len(entries)-1]
+		arrived = secondsBits(e.Latest.Time)
+		if math.Float64bits(e.TS) == last {
+			flags |= rowLast
+		}
+	}
+	if flags&rowLast == 0 {
+		dst = appendFixed64(dst, last)
+	}
+	if change == last {
+		flags |= rowChangeLast
+	} else {
+		n := placeOfTS(entries, w.LastChangeTS)
+		dst = binary.AppendUvarint(dst, n)
+		if n == 0 {
+			dst = binary.AppendVarint(dst, int64(change-last))
+		}
+	}
+	dst[at] |= flags
+	return binary.AppendVarint(dst, int64(math.Float64bits(w.UpdatedAt)-arrived))
+}
+
+// placeOfValue returns the place of an entry with this value, or 0. A row's
+// value is one of the newest or, of numbers, as a rule none.
+func placeOfValue(entries []attribution.Entry, v attribution.Value) uint64 {
+	const newest = 10 // two windows
+	for n := 1; n <= min(len(entries), newest); n++ {
+		if bytes.Equal(entries[len(entries)-n].Value, v) {
+			return uint64(n)
+		}
+	}
+	return 0
+}
+
+// placeOfTS returns the place of an entry with this ts, or 0.
+func placeOfTS(entries []attribution.Entry, ts float64) uint64 {
+	want := math.Float64bits(ts)
+	for n := 1; n <= len(entries); n++ {
+		e := &entries[len(entries)-n]
+		if math.Float64bits(e.TS) == want {
+			return uint64(n)
+		}
+		if e.TS < ts {
+			break // they are in order
+		}
+	}
+	return 0
+}
+
+// secondsBits are the bits of a time in milliseconds as seconds.
+func secondsBits(ms int64) uint64 { return math.Float64bits(float64(ms) / 1000) }
+
+// decodeRow reads a record into r, whose slices are reused; its values are
+// parts of the record or of values.
+func decodeRow(b []byte, r *row, values *values) error {
+	in := reader{b: b}
+	r.was, r.series.spilled = attribution.Row{}, false
+	values.reset()
+	switch v := in.byte(); v {
+	case 1:
+		in.row1(r, values)
+	case 2:
+		in.row(r, values)
+	default:
+		in.fail(fmt.Errorf("unknown version %d", v))
 	}
 	return in.end("row")
 }
 
-// A contribution: version 1, then the series.
-const contributionVersion = 1
-
-func appendContribution(dst []byte, s *series) []byte {
-	return appendSeries(append(dst, contributionVersion), &s.Series, s.spilled)
+func (r *reader) row(to *row, values *values) {
+	flags := r.byte()
+	to.published, to.inline = flags&rowPublished != 0, flags&rowInline != 0
+	var entries []attribution.Entry
+	if to.inline {
+		to.series.spilled = r.series(&to.series.Series, values)
+		entries = to.series.Entries
+	}
+	if !to.published || r.err != nil {
+		return
+	}
+	w := &to.was
+	w.State = r.state(flags >> rowState & 7)
+	if e := r.place(entries); e != nil {
+		w.Value = e.Value
+	} else {
+		w.Value = r.value(values)
+	}
+	w.Confidence = r.confidence()
+	if flags&rowCounted != 0 && to.inline {
+		w.Count = to.series.Count
+	} else {
+		w.Count = int64(r.uvarint())
+	}
+	var last, arrived uint64
+	if len(entries) > 0 {
+		e := &entries[len(entries)-1]
+		last, arrived = math.Float64bits(e.TS), secondsBits(e.Latest.Time)
+	}
+	if flags&rowLast == 0 || len(entries) == 0 {
+		last = r.fixed64()
+	}
+	if len(entries) == 0 {
+		arrived = last
+	}
+	w.LastObservationTS, w.LastChangeTS = math.Float64frombits(last), math.Float64frombits(last)
+	if flags&rowChangeLast == 0 {
+		if e := r.place(entries); e != nil {
+			w.LastChangeTS = e.TS
+		} else {
+			w.LastChangeTS = math.Float64frombits(last + uint64(r.varint()))
+		}
+	}
+	w.UpdatedAt = math.Float64frombits(arrived + uint64(r.varint()))
 }
 
-func decodeContribution(b []byte, s *series, values *[][]byte) error {
+// place reads which of the entries is meant; nil: none.
+func (r *reader) place(entries []attribution.Entry) *attribution.Entry {
+	n := r.uvarint()
+	if n == 0 {
+		return nil
+	}
+	if n > uint64(len(entries)) {
+		r.fail(fmt.Errorf("place %d of %d entries", n, len(entries)))
+		return nil
+	}
+	return &entries[len(entries)-int(n)]
+}
+
+// A contribution: version 2, then the series.
+func appendContribution(dst []byte, s *series) []byte {
+	return appendSeries(append(dst, RecordVersion), &s.Series, s.spilled)
+}
+
+func decodeContribution(b []byte, s *series, values *values) error {
 	in := reader{b: b}
-	in.version(contributionVersion)
-	s.spilled = in.series(&s.Series, values)
+	values.reset()
+	switch v := in.byte(); v {
+	case 1:
+		s.spilled = in.series1(&s.Series, values)
+	case 2:
+		s.spilled = in.series(&s.Series, values)
+	default:
+		in.fail(fmt.Errorf("unknown version %d", v))
+	}
 	return in.end("contribution")
 }

@@ -120,6 +120,7 @@ func newCluster(t fataler, n int32, registry *attribution.Registry, r *rand.Rand
 	cfg := Config{Thresholds: attribution.DefaultThresholds(), Registry: registry, Partitions: n, Counters: new(Counters)}
 	for p := range n {
 		s := newMemStore()
+		cfg.RecordVersion = int(p) % (RecordVersion + 1) // as during an upgrade
 		e, err := New(cfg, p, s)
 		if err != nil {
 			t.Fatal(err)

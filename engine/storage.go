@@ -26,7 +26,7 @@ const goneInline = 8
 type buffers struct {
 	row, contrib, out, cmd, text []byte
 	gone                         []byte
-	rowValues, contribValues     [][]byte
+	rowValues, contribValues     values
 }
 
 func isLarge(v attribution.Value) bool { return len(v) > 0 && v[0] == largeMark }
@@ -67,7 +67,7 @@ func (e *Engine) noRow() {
 
 func (e *Engine) saveRow(identity, primitive []byte) {
 	e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
-	e.buf.out = appendRow(e.buf.out[:0], &e.row)
+	e.buf.out = e.appendRow(e.buf.out[:0], &e.row)
 	e.store.Put(e.keys.row, e.buf.out)
 	e.standings.wrote(identity, primitive)
 }
@@ -94,7 +94,7 @@ func (e *Engine) loadContribution(s *series, identity, primitive, attacker []byt
 func (e *Engine) saveContribution(s *series, identity, primitive, attacker []byte) {
 	e.saveGone(s, identity, primitive, attacker)
 	e.keys.contrib = seriesKey(e.keys.contrib, kindContribution, identity, primitive, attacker)
-	e.buf.out = appendContribution(e.buf.out[:0], s)
+	e.buf.out = e.appendContribution(e.buf.out[:0], s)
 	e.store.Put(e.keys.contrib, e.buf.out)
 }
 

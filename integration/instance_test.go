@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -264,8 +265,10 @@ func TestStoreOlderThanTombstones(t *testing.T) {
 	a.finish()
 }
 
-// An instance of an earlier version runs in one group with this one, either is
-// stopped in turn, and each takes over the other's state directory.
+// An instance of an earlier version runs in one group with this one, which is
+// told so by upgrade-from, either is stopped in turn, and each takes over the
+// other's state directory. When all are of this version they are started again
+// without the setting, one after the other.
 func TestRollingUpgrade(t *testing.T) {
 	old, err := instance.BuildAt(t.Context(), oldVersion(t), t.TempDir())
 	if err != nil {
@@ -280,23 +283,35 @@ func TestRollingUpgrade(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	runUpgrading := func(n int) {
+		t.Helper()
+		c := a.Config(n)
+		c.Flags = append(slices.Clone(c.Flags), "--upgrade-from", "0.0")
+		if _, err := a.StartAs(c, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace := func(n int, run func(int)) {
+		t.Helper()
+		if err := a.Stop(a.ctx, n); err != nil {
+			t.Fatal(err)
+		}
+		a.Feed(a.ctx, 300)
+		run(n)
+		a.FeedFor(a.ctx, 600, time.Second)
+		a.audit()
+	}
 	runOld(0)
 	runOld(1)
 	a.FeedFor(a.ctx, 600, time.Second)
 	a.audit()
 	for n := range 2 { // up
-		if err := a.Stop(a.ctx, n); err != nil {
-			t.Fatal(err)
-		}
-		a.Feed(a.ctx, 300)
-		a.run(n)
-		a.FeedFor(a.ctx, 600, time.Second)
-		a.audit()
+		replace(n, runUpgrading)
 	}
-	if err := a.Stop(a.ctx, 0); err != nil { // one back down
-		t.Fatal(err)
+	replace(0, runOld) // one back down
+	replace(0, runUpgrading)
+	for n := range 2 { // nobody needs the old formats any more
+		replace(n, a.run)
 	}
-	runOld(0)
-	a.FeedFor(a.ctx, 600, time.Second)
 	a.finish()
 }

@@ -14,10 +14,10 @@ import (
 const firstCommit = "3369f7e"
 
 // oldVersion returns the commit of the newest release, or else firstCommit.
-// HANDPRINT_UPGRADE_FROM names another.
+// HANDPRINT_OLD_VERSION names another.
 func oldVersion(t *testing.T) string {
 	t.Helper()
-	if from := os.Getenv("HANDPRINT_UPGRADE_FROM"); from != "" {
+	if from := os.Getenv("HANDPRINT_OLD_VERSION"); from != "" {
 		return from
 	}
 	if tag, err := exec.CommandContext(t.Context(), "git", "describe", "--tags", "--abbrev=0", "--match", "v*").Output(); err == nil {

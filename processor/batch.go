@@ -382,13 +382,6 @@ func (b *batch) apply() error {
 	}
 	for _, t := range b.tasks {
 		t.progressed.Store(b.now.UnixNano())
-		// A checkpoint that stands still is written again from time to
-		// time: its age says how long ago the store was known to lack
-		// nothing.
-		if t.context.txn.Len() == 0 && b.now.Sub(t.checkpoint.At) < checkpointMaxAge {
-			t.context.txn.Discard()
-			continue
-		}
 		t.checkpoint.At = b.now
 		if err := t.context.txn.Commit(t.checkpoint); err != nil {
 			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
@@ -408,8 +401,6 @@ func (b *batch) apply() error {
 	}
 	return nil
 }
-
-const checkpointMaxAge = 10 * time.Minute
 
 func (b *batch) report() Commit {
 	b.told = b.told[:0]

@@ -94,7 +94,7 @@ type Config struct {
 	// MaxBatchRecords bounds the records of one transaction. Default 10000.
 	MaxBatchRecords int
 	// MaxBatchBytes bounds what one fetch from one broker brings, and so
-	// roughly a transaction's input. Default 8 MiB.
+	// roughly a transaction's input. Default 2 MiB.
 	MaxBatchBytes int
 
 	// TransactionTimeout is how long a transaction that nobody ends stays
@@ -188,7 +188,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Threads, 1)
 	setDefault(&c.HeartbeatInterval, 30*time.Second)
 	setDefault(&c.MaxBatchRecords, 10_000)
-	setDefault(&c.MaxBatchBytes, 8<<20)
+	setDefault(&c.MaxBatchBytes, 2<<20)
 	setDefault(&c.TransactionTimeout, 10*time.Second)
 	setDefault(&c.SessionTimeout, 10*time.Second)
 	setDefault(&c.AcceptableLag, 10_000)

@@ -119,6 +119,9 @@ func (w *worker) close(ctx context.Context, crashed bool) {
 	}
 	// Only now has the client let go of the records that it had been given.
 	for _, t := range w.tasks {
+		if crashed && t.context.txn != nil {
+			t.context.txn.Abandon()
+		}
 		w.drop(t, "the worker's session has ended")
 	}
 	w.waits.Wait()

@@ -110,7 +110,7 @@ func (c *standby) take(answer *kmsg.FetchResponseTopicPartition, began time.Time
 			c.checkpoint.At = began // it lacks nothing that was there then
 			c.moved = began
 		}
-		if c.checkpoint.Offset == before.Offset && c.checkpoint.At.Sub(before.At) < checkpointMaxAge {
+		if c.checkpoint.Offset == before.Offset && c.checkpoint.At.Sub(before.At) < state.CheckpointMaxAge {
 			c.checkpoint.At = before.At
 			return nil
 		}

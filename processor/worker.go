@@ -259,7 +259,7 @@ func (w *worker) start(ctx context.Context, t *task) error {
 	}
 	t.handler = handler
 	t.context = Context{
-		task: name, txn: t.store.Begin(), commands: w.cfg.Commands, log: w.cfg.Logger.With("task", t.partition),
+		task: name, txn: t.store.Hold(), commands: w.cfg.Commands, log: w.cfg.Logger.With("task", t.partition),
 	}
 	w.setState(t, TaskRunning, "")
 	w.log.Info("task runs", "task", t.partition, "checkpoint", t.checkpoint.Offset, "restored_records", t.progress.recordsIn.Load())
@@ -279,7 +279,10 @@ func (w *worker) drop(t *task, why string) {
 	t.settle()
 	t.stopRestore()
 	if t.context.txn != nil {
-		t.context.txn.Discard()
+		// What is not written here the changelog has.
+		if err := t.context.txn.Close(); err != nil {
+			w.log.Warn("the last commits of a task did not reach its store, they will be restored", "task", t.partition, "error", err)
+		}
 	}
 	if t.done != nil && t.err == nil {
 		w.p.leases.release(t.partition)

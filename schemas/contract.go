@@ -67,6 +67,14 @@ func (c Contract) Schema() string { return contracts[c].text }
 // RecordName returns the full name of the schema, such as "handprint.StateRow".
 func (c Contract) RecordName() string { return contracts[c].read.Name }
 
+// WritesLike reports whether a schema, as JSON, makes the same bytes of the same
+// record as the contract's own: names of types, documentation and defaults may
+// differ.
+func (c Contract) WritesLike(schema string) bool {
+	s, err := avro.Parse([]byte(schema))
+	return err == nil && avro.WriteAlike(contracts[c].read, s)
+}
+
 // ParseContract returns the contract called name.
 func ParseContract(name string) (Contract, error) {
 	for i := range contracts {

@@ -47,10 +47,11 @@ func (w *Writers) Known(record []byte) (id uint32, known bool) {
 	return id, (*w.known.Load())[id] != nil
 }
 
-// Add says what schema has an id. One that cannot be parsed makes every record
+// Add says what schema has an id, and which schemas it refers to, each after
+// those that it refers to itself. One that cannot be parsed makes every record
 // that was written by it a bad one.
-func (w *Writers) Add(id uint32, schema []byte) {
-	parsed, err := avro.Parse(schema)
+func (w *Writers) Add(id uint32, schema []byte, references ...[]byte) {
+	parsed, err := avro.Parse(schema, references...)
 	if err != nil {
 		w.put(id, &writer{problem: fmt.Sprintf("schema %d: %.200s", id, printable(err.Error()))})
 		return

@@ -1,46 +1,162 @@
 package state
 
-import "sync"
+import (
+	"encoding/binary"
+	"sync"
+)
 
-const chunkSize = 256 << 10
+// An arena counts in units, so that 32 bits reach far enough.
+const (
+	unit       = 8
+	chunkBits  = 13
+	chunkUnits = 1 << chunkBits
+	chunkSize  = chunkUnits * unit
+	mostShared = chunkUnits / 4 // units of the largest buffer that shares a chunk
+)
 
-// chunks passes the chunks of finished transactions on to the next ones, of
-// whichever task.
-var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
+// Buffers are made in classes of sizes, so that what one gives back fits another:
+// every unit up to 16, from there on in steps of an eighth.
+var (
+	classUnits []uint32              // how many units a buffer of each class has
+	classOf    [mostShared + 1]uint8 // the class of a number of units
+)
 
-// arena hands out byte slices that stay where they are until it is reset.
-type arena struct {
-	free []byte             // the rest of the newest chunk
-	held []*[chunkSize]byte // the chunks handed out from
-	size int                // bytes handed out
+// bigClass is that of a buffer with a chunk of its own.
+const bigClass = 255
+
+func init() {
+	for n := uint32(0); n <= mostShared; n = max(n+1, n+n/8) {
+		classUnits = append(classUnits, n)
+	}
+	if last := classUnits[len(classUnits)-1]; last < mostShared {
+		classUnits = append(classUnits, mostShared)
+	}
+	class := 0
+	for n := range classOf {
+		if uint32(n) > classUnits[class] {
+			class++
+		}
+		classOf[n] = uint8(class)
+	}
 }
 
-// alloc returns n bytes, with room for c (at least n) before they would have
-// to move. Their content is undefined.
-func (a *arena) alloc(n, c int) []byte {
-	a.size += c
-	if c > chunkSize/4 {
-		return make([]byte, n, c)
+// chunks passes the chunks of arenas that were reset on to others, of whichever
+// task.
+var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
+
+// buffer is bytes in an arena. The zero buffer has none.
+//
+// It is no slice because a table has hundreds of thousands of them, and what
+// has no pointers costs the garbage collector nothing.
+type buffer struct {
+	at    uint32 // the number of the chunk, and below chunkBits how many units into it
+	len   uint32 // bytes
+	class uint8
+}
+
+// arena hands out buffers, and takes them back. They stay where they are.
+type arena struct {
+	list   [][]byte // the chunks; nil: none at this number
+	holes  []uint32 // numbers in list that have none
+	shared int      // the chunk that buffers are cut from now, plus 1; 0: none
+	next   uint32   // units of it that are handed out
+	free   []uint32 // by class: the last buffer that was given back, plus 1; its first bytes name the one before
+	size   int      // bytes that are handed out
+	total  int      // bytes of all chunks
+}
+
+// alloc returns a buffer of n bytes, whose content is undefined.
+func (a *arena) alloc(n int) buffer {
+	units := (n + unit - 1) / unit
+	if units > mostShared {
+		return a.allocBig(n)
 	}
-	if c > len(a.free) {
-		chunk := chunks.Get().(*[chunkSize]byte)
-		a.held = append(a.held, chunk)
-		a.free = chunk[:]
+	class := classOf[units]
+	b := buffer{len: uint32(n), class: class}
+	room := classUnits[class]
+	a.size += int(room) * unit
+	if class == 0 {
+		return b
 	}
-	b := a.free[:n:c]
-	a.free = a.free[c:]
+	if a.free == nil {
+		a.free = make([]uint32, len(classUnits))
+	}
+	if head := a.free[class]; head != 0 {
+		b.at = head - 1
+		a.free[class] = binary.LittleEndian.Uint32(a.units(b.at, room))
+		return b
+	}
+	if a.shared == 0 || a.next+room > chunkUnits {
+		a.shared, a.next = int(a.addChunk(chunks.Get().(*[chunkSize]byte)[:]))+1, 0
+	}
+	b.at = uint32(a.shared-1)<<chunkBits | a.next
+	a.next += room
 	return b
 }
 
-// reset takes everything back: slices handed out must no longer be used.
-func (a *arena) reset() {
-	if len(a.held) > 0 {
-		for i, chunk := range a.held[1:] {
-			chunks.Put(chunk)
-			a.held[i+1] = nil
-		}
-		a.held = a.held[:1]
-		a.free = a.held[0][:]
+func (a *arena) allocBig(n int) buffer {
+	a.size += n
+	return buffer{at: a.addChunk(make([]byte, n)) << chunkBits, len: uint32(n), class: bigClass}
+}
+
+func (a *arena) addChunk(c []byte) uint32 {
+	a.total += len(c)
+	if n := len(a.holes); n > 0 {
+		at := a.holes[n-1]
+		a.holes = a.holes[:n-1]
+		a.list[at] = c
+		return at
 	}
-	a.size = 0
+	a.list = append(a.list, c)
+	return uint32(len(a.list) - 1)
+}
+
+// release takes a buffer back.
+func (a *arena) release(b buffer) {
+	switch b.class {
+	case 0:
+	case bigClass:
+		at := b.at >> chunkBits
+		n := len(a.list[at])
+		a.size, a.total = a.size-n, a.total-n
+		a.list[at] = nil
+		a.holes = append(a.holes, at)
+	default:
+		room := classUnits[b.class]
+		a.size -= int(room) * unit
+		binary.LittleEndian.PutUint32(a.units(b.at, room), a.free[b.class])
+		a.free[b.class] = b.at + 1
+	}
+}
+
+// fits reports whether b has room for n bytes, and is not much too large.
+func (b buffer) fits(n int) bool {
+	units := (n + unit - 1) / unit
+	return b.class != bigClass && units <= mostShared && classOf[units] == b.class
+}
+
+// bytes returns what b holds, never nil. There is no room to append to it.
+func (a *arena) bytes(b buffer) []byte {
+	if b.len == 0 {
+		return []byte{}
+	}
+	from := b.at % chunkUnits * unit
+	return a.list[b.at>>chunkBits][from : from+b.len : from+b.len]
+}
+
+func (a *arena) units(at, n uint32) []byte {
+	from := at % chunkUnits * unit
+	return a.list[at>>chunkBits][from : from+n*unit]
+}
+
+// reset takes everything back: what was handed out must no longer be used.
+func (a *arena) reset() {
+	for i, chunk := range a.list {
+		if len(chunk) == chunkSize {
+			chunks.Put((*[chunkSize]byte)(chunk))
+		}
+		a.list[i] = nil
+	}
+	clear(a.free)
+	*a = arena{list: a.list[:0], holes: a.holes[:0], free: a.free}
 }

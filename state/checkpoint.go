@@ -34,20 +34,28 @@ var errCheckpointFormat = errors.New("not a checkpoint")
 //
 // A reader refuses versions it does not know.
 func appendCheckpoint(b []byte, c Checkpoint) ([]byte, error) {
-	if c.Offset < 0 {
-		return b, fmt.Errorf("checkpoint with the negative offset %d", c.Offset)
+	if err := c.valid(); err != nil {
+		return b, err
 	}
 	var at int64
 	if !c.At.IsZero() {
-		if y := c.At.UTC().Year(); y < 1678 || y > 2261 {
-			return b, fmt.Errorf("checkpoint with a time in the year %d", y)
-		}
 		at = c.At.UnixNano()
 	}
 	b = append(b, checkpointVersion)
 	b = binary.BigEndian.AppendUint64(b, uint64(c.Offset))
 	b = binary.BigEndian.AppendUint64(b, uint64(at))
 	return append(b, c.Identity...), nil
+}
+
+// valid returns why c cannot be written.
+func (c Checkpoint) valid() error {
+	if c.Offset < 0 {
+		return fmt.Errorf("checkpoint with the negative offset %d", c.Offset)
+	}
+	if y := c.At.UTC().Year(); !c.At.IsZero() && (y < 1678 || y > 2261) {
+		return fmt.Errorf("checkpoint with a time in the year %d", y)
+	}
+	return nil
 }
 
 func decodeCheckpoint(b []byte) (Checkpoint, error) {

@@ -2,17 +2,19 @@
 // shared by all of them, in which every task has a share of its own.
 //
 // [Open] gives the [Store], and [Store.Partition] a task's share of it. A task
-// works in a [Txn]: an overlay in memory over what is committed, which reads
-// its own writes, can undo one bad record ([Txn.RollbackToSavepoint]), lists
-// what it changed for the changelog ([Txn.Changes]) and is written together
-// with the changelog offset it stands for, in one batch ([Txn.Commit]).
+// works in a [Txn]: changes in memory over what is committed, which reads its
+// own writes, can undo one bad record ([Txn.RollbackToSavepoint]), lists what it
+// changed for the changelog ([Txn.Changes]) and is written together with the
+// changelog offset it stands for, in one batch ([Txn.Commit]). One that holds
+// ([Partition.Hold]) keeps its commits in memory for some seconds, so that they
+// reach the database in larger pieces and what is used often is not read from it.
 // Restores and standbys write the changelog's records straight to the share
 // ([Partition.Restore]); queries read a [Snapshot].
 //
-// No write waits for the disk: the changelog is the durability. After a crash
-// of the machine the store comes back as it was at some earlier commit, with
-// the checkpoint of that very commit, and the missing tail of the changelog
-// brings it up to date.
+// No write waits for the disk, and what is held is on no disk at all: the
+// changelog is the durability. After a crash of the process or the machine a
+// share comes back as it was at some earlier commit, with the checkpoint of that
+// very commit, and the missing tail of the changelog brings it up to date.
 //
 // The package knows nothing of attribution: keys and values are bytes, and
 // their meaning is the business of package engine. Nor does it know Kafka: a

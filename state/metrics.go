@@ -9,6 +9,8 @@ type Metrics struct {
 	CacheBytes     int64  // in the block cache
 	CacheHits      int64
 	CacheMisses    int64
+	RecordHits     int64 // reads that what transactions hold answered
+	RecordMisses   int64
 	FilterHits     int64 // table reads that a bloom filter spared
 	FilterMisses   int64 // table reads that it did not
 	ReadAmp        int   // tables that a read may have to look into, at most
@@ -43,6 +45,8 @@ func (s *Store) Metrics() Metrics {
 		CacheBytes:     m.BlockCache.Size,
 		CacheHits:      m.BlockCache.Hits,
 		CacheMisses:    m.BlockCache.Misses,
+		RecordHits:     s.recordHits.Load(),
+		RecordMisses:   s.recordMisses.Load(),
 		FilterHits:     m.Filter.Hits,
 		FilterMisses:   m.Filter.Misses,
 		ReadAmp:        m.ReadAmp(),

@@ -19,21 +19,21 @@ const nearLimit = 256
 // is, all of them are read at once, which costs about as much as two or three
 // reads. From then on neither those that exist nor those that do not cost one.
 func (t *Txn) GetNear(key []byte, n int) (value []byte, err error) {
-	if e := t.lookup(key); e != nil {
-		return e.read(), nil
+	if e := t.known(key); e != nil {
+		return t.read(e), nil
 	}
 	switch t.near[string(key[:n])] {
 	case nearRead:
 		return nil, nil
 	case nearAsked:
-		if t.scans > 0 || t.arena.size >= cacheLimit {
+		if t.scans > 0 || !t.roomy() {
 			break
 		}
 		if err := t.readNear(key[:n]); err != nil {
 			return nil, err
 		}
-		if e := t.lookup(key); e != nil {
-			return e.read(), nil
+		if e := t.known(key); e != nil {
+			return t.read(e), nil
 		}
 		if t.near[string(key[:n])] == nearRead {
 			return nil, nil
@@ -69,7 +69,7 @@ func (t *Txn) readNear(prefix []byte) error {
 			return nil
 		}
 		key := t.iter.Key()[headLen:]
-		if t.lookup(key) != nil {
+		if t.known(key) != nil {
 			continue
 		}
 		v, err := t.iter.ValueAndErr()

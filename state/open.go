@@ -101,6 +101,7 @@ func open(dir string, o Options) (_ *Store, err error) {
 	}
 	s := &Store{fs: o.FS, dir: dir, logger: o.Logger, frozen: o.ReadOnly, lock: lock}
 	s.left = sync.NewCond(&s.mu)
+	s.holders.bytes = o.HoldBytes
 	s.cache = pebble.NewCache(o.CacheBytes)
 	if s.db, err = openPebble(dir, o.pebbleOptions(s)); err != nil {
 		s.cache.Unref()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable/block"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -18,11 +19,15 @@ type Options struct {
 	// FS is the file system; nil is the machine's.
 	FS vfs.FS
 	// CacheBytes is the size of the block cache, the only one of the process.
-	// Values below 1 MiB, zero included, mean 256 MiB.
+	// Values below 1 MiB, zero included, mean 64 MiB.
 	CacheBytes int64
+	// HoldBytes is how much memory all transactions that hold share for what
+	// they have committed, and read, lately. Values below 1 MiB, zero included,
+	// mean 64 MiB; at most 1 GiB. A transaction of more needs more.
+	HoldBytes int
 	// MemtableBytes is how much is written before it goes to a table on the
 	// disk. Up to 4 times as much memory is used while the disk is behind.
-	// Values below 64 KiB, zero included, mean 64 MiB; at most 1 GiB.
+	// Values below 64 KiB, zero included, mean 16 MiB; at most 1 GiB.
 	MemtableBytes uint64
 	// Logger gets what the operator should know; Pebble's own messages at
 	// level debug. nil is slog.Default().
@@ -33,9 +38,12 @@ type Options struct {
 }
 
 const (
-	defaultCacheBytes    = 256 << 20
+	defaultCacheBytes    = 64 << 20
 	minCacheBytes        = 1 << 20
-	defaultMemtableBytes = 64 << 20
+	defaultHoldBytes     = 64 << 20
+	minHoldBytes         = 1 << 20
+	maxHoldBytes         = 1 << 30
+	defaultMemtableBytes = 16 << 20
 	minMemtableBytes     = 64 << 10
 	maxMemtableBytes     = 1 << 30
 
@@ -52,6 +60,10 @@ func (o Options) withDefaults() Options {
 	if o.CacheBytes < minCacheBytes {
 		o.CacheBytes = defaultCacheBytes
 	}
+	if o.HoldBytes < minHoldBytes {
+		o.HoldBytes = defaultHoldBytes
+	}
+	o.HoldBytes = min(o.HoldBytes, maxHoldBytes)
 	if o.MemtableBytes < minMemtableBytes {
 		o.MemtableBytes = defaultMemtableBytes
 	}
@@ -90,7 +102,14 @@ func (o Options) pebbleOptions(s *Store) *pebble.Options {
 		},
 	}
 	po.TargetFileSizes[0] = 4 << 20
+	last := len(po.Levels) - 1
 	for i := range po.Levels {
+		// What is not in the last level yet is soon written again. There it is
+		// compressed by what takes the least time.
+		po.Levels[i].Compression = func() *block.CompressionProfile { return block.NoCompression }
+		if i == last {
+			po.Levels[i].Compression = func() *block.CompressionProfile { return block.FastestCompression }
+		}
 		// Most reads of an unlinked attacker's link find nothing, so the last
 		// level has a filter as well.
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)

@@ -23,7 +23,10 @@ type Store struct {
 	logger *slog.Logger
 	frozen bool // opened for reading
 
-	stalls atomic.Int64
+	holders holders
+
+	stalls                   atomic.Int64
+	recordHits, recordMisses atomic.Int64
 
 	// fault is why the store can no longer be used: ErrCorrupt or ErrClosed.
 	fault atomic.Pointer[error]

@@ -17,20 +17,20 @@ const maxTxnBytes = 2 << 30
 
 var errTxnTooLarge = errors.New("transaction of more than 2 GiB: commit more often")
 
-// Txn is what one batch of input does to a partition: an overlay in memory over
+// Txn is what one batch of input does to a partition: changes in memory over
 // the committed state. It reads its own writes; nobody else sees them before
 // Commit.
 //
-// It belongs to one goroutine. After Commit and Discard it is empty, reads what
-// is committed then, and can be used again, with the memory it has.
+// It belongs to one goroutine. After Commit and Discard it has no changes, reads
+// what is committed then, and can be used again, with the memory it has.
 //
 // Keys and values may be empty; a value that is nil is an empty one.
 type Txn struct {
-	overlay
+	table
 	p     *Partition
-	key   []byte           // scratch: the head, and the key last asked for
+	hold  *hold            // nil: a commit goes to the database at once
+	ask   []byte           // scratch: the head, and the key last asked for
 	value []byte           // scratch: a value that is not remembered
-	batch *pebble.Batch    // of the last Commit, for its memory
 	iter  *pebble.Iterator // of the last scan; sees the committed state
 	near  map[string]nearness
 
@@ -42,16 +42,16 @@ type Txn struct {
 // until the next call on t, and must not be written to. Its errors include
 // [ErrCorrupt] and [ErrClosed].
 func (t *Txn) Get(key []byte) (value []byte, err error) {
-	if e := t.lookup(key); e != nil {
-		return e.read(), nil
+	if e := t.known(key); e != nil {
+		return t.read(e), nil
 	}
 	if err := t.p.s.usable(); err != nil {
 		return nil, t.p.wrap("reading", err)
 	}
-	t.key = append(t.key[:headLen], key...)
-	v, closer, err := t.p.s.db.Get(t.key)
+	t.ask = append(t.ask[:headLen], key...)
+	v, closer, err := t.p.s.db.Get(t.ask)
 	if errors.Is(err, pebble.ErrNotFound) {
-		if t.arena.size < cacheLimit {
+		if t.roomy() {
 			t.remember(key, nil, false)
 		}
 		return nil, nil
@@ -59,8 +59,8 @@ func (t *Txn) Get(key []byte) (value []byte, err error) {
 	if err != nil {
 		return nil, t.p.wrap("reading", t.p.s.readError(err))
 	}
-	if t.arena.size < cacheLimit {
-		value = t.remember(key, v, true).read()
+	if t.roomy() {
+		value = t.read(t.remember(key, v, true))
 	} else {
 		if t.value == nil {
 			t.value = make([]byte, 0, len(v)+64)
@@ -74,13 +74,13 @@ func (t *Txn) Get(key []byte) (value []byte, err error) {
 	return value, nil
 }
 
-// read returns the entry's value as Get does: never nil if there is one, and
-// with no room that an append by the caller could write to.
-func (e *entry) read() []byte {
-	if !e.now.exists {
-		return nil
+// known returns the entry of a key, or nil if the database has to be asked.
+func (t *Txn) known(key []byte) *entry {
+	e := t.lookup(key)
+	if t.hold != nil {
+		t.hold.count(e != nil)
 	}
-	return e.val[:len(e.val):len(e.val)]
+	return e
 }
 
 // Put sets the value of key. It copies both.
@@ -102,7 +102,7 @@ func (t *Txn) Scan(prefix, from []byte, yield func(key, value []byte) bool) erro
 	}
 	outermost := t.scans == 0
 	t.scans++
-	defer func() { t.scans-- }()
+	defer t.scanned()
 
 	var it *pebble.Iterator
 	var found []change
@@ -111,7 +111,7 @@ func (t *Txn) Scan(prefix, from []byte, yield func(key, value []byte) bool) erro
 		if emptyBounds(t.lower, t.upper) {
 			return nil
 		}
-		t.found = t.appendChanges(t.found[:0], t.lower, t.upper)
+		t.found = t.appendChanges(t.found[:0], prefix, t.lower, t.upper)
 		// Taken away for the time of the scan, so that one within it makes its
 		// own.
 		defer func(found []change) {
@@ -133,7 +133,7 @@ func (t *Txn) Scan(prefix, from []byte, yield func(key, value []byte) bool) erro
 		if emptyBounds(lower, upper) {
 			return nil
 		}
-		found = t.appendChanges(nil, lower, upper)
+		found = t.appendChanges(nil, prefix, lower, upper)
 		var err error
 		if it, err = t.p.s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper}); err != nil {
 			return t.p.wrap("scanning", t.p.s.readError(err))
@@ -209,32 +209,38 @@ func (t *Txn) Bytes() int { return t.bytes }
 
 // Changes yields every changed key once, with its last value, nil if it was
 // deleted and empty if its value is, in the order in which the keys were first
-// used. A key that was put and deleted, and is known not to be in the committed
+// changed. A key that was put and deleted, and is known not to be in the committed
 // state (the transaction read it before), is left out; if that is not known the
 // delete is yielded, which does no harm. The slices are valid until yield
 // returns. yield must not call methods of t.
 func (t *Txn) Changes(yield func(key, value []byte) bool) {
-	for i := range t.entries {
-		e := &t.entries[i]
-		if e.pending() && !yield(e.key[headLen:], e.read()) {
+	for i := range t.edits {
+		d := &t.edits[i]
+		if d.entry < 0 {
+			continue
+		}
+		e := &t.entries[d.entry]
+		if e.pending() && !yield(t.name(e), t.read(e)) {
 			return
 		}
 	}
 }
 
-// Commit writes the changes and the checkpoint that they lead up to in one
-// batch, without waiting for the disk, and leaves t empty. There may be no
-// changes. The write cannot be undone: call it when the changelog records are
-// committed.
+// Commit makes the changes, and the checkpoint that they lead up to, the
+// committed state, and leaves t without changes. There may be none. It cannot be
+// undone: call it when the changelog records are committed.
+//
+// Both go to the database in one batch, without waiting for the disk, at once
+// or, if t was made by Hold, when it is time.
 //
 // If it fails (checkpoint out of range, [ErrCorrupt], [ErrClosed], store opened
-// for reading, more than 2 GiB) nothing is written, and t is as before.
+// for reading, more than 2 GiB) nothing is written, and t is as before, but for
+// one that holds: it must be given up, and its last commits may be lost.
 func (t *Txn) Commit(cp Checkpoint) error {
 	t.mustNotScan("Commit")
 	if err := t.commit(cp); err != nil {
 		return t.p.wrap("writing", err)
 	}
-	t.Discard()
 	return nil
 }
 
@@ -245,42 +251,64 @@ func (t *Txn) commit(cp Checkpoint) error {
 	if t.bytes > maxTxnBytes {
 		return errTxnTooLarge
 	}
-	if t.batch == nil {
-		t.batch = t.p.s.db.NewBatch(pebble.WithMaxRetainedSizeBytes(8 << 20))
+	if t.hold != nil {
+		return t.hold.commit(t, cp)
 	}
-	t.batch.Reset()
-	for i := range t.entries {
-		e := &t.entries[i]
-		if !e.pending() {
-			continue
+	err := t.write(cp, func(set func(*entry)) {
+		for i := range t.edits {
+			if d := &t.edits[i]; d.entry >= 0 && t.entries[d.entry].pending() {
+				set(&t.entries[d.entry])
+			}
 		}
-		var err error
-		if e.now.exists {
-			err = t.batch.Set(e.key, e.val, nil)
-		} else {
-			err = t.batch.Delete(e.key, nil)
-		}
-		if err != nil {
-			return err
-		}
+	})
+	if err == nil {
+		t.Discard()
 	}
-	if err := t.p.setCheckpoint(t.batch, cp); err != nil {
-		return err
-	}
-	return t.p.s.guard(func() error { return t.batch.Commit(pebble.NoSync) })
+	return err
 }
 
-// Discard drops the changes and leaves t empty. A transaction that is no longer
-// needed must be discarded or committed before its store is closed.
+// write brings entries and a checkpoint to the database.
+func (t *Txn) write(cp Checkpoint, each func(set func(*entry))) (err error) {
+	batch := t.p.s.db.NewBatch()
+	defer batch.Close()
+	each(func(e *entry) {
+		switch {
+		case err != nil:
+		case e.exists:
+			err = batch.Set(t.key(e), t.arena.bytes(e.val), nil)
+		default:
+			err = batch.Delete(t.key(e), nil)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if err := t.p.setCheckpoint(batch, cp); err != nil {
+		return err
+	}
+	return t.p.s.guard(func() error { return batch.Commit(pebble.NoSync) })
+}
+
+// Discard drops the changes. A transaction that is no longer needed must be
+// discarded, committed or closed before its store is closed.
 func (t *Txn) Discard() {
 	t.mustNotScan("Discard")
+	t.unread()
+	if t.hold != nil {
+		t.undoAll()
+		return
+	}
+	t.reset()
+}
+
+// unread gives up what reads have open.
+func (t *Txn) unread() {
 	if t.iter != nil {
 		// What Close would report, Scan has reported before.
 		_ = t.iter.Close()
 		t.iter = nil
 	}
 	clear(t.near)
-	t.reset()
 }
 
 func (t *Txn) mustNotScan(method string) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
@@ -69,16 +70,22 @@ func scanModel(m map[string]string, prefix, from string) []pair {
 func TestTxnBehavesLikeAMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		fs := vfs.NewMem()
+		holds := rapid.Bool().Draw(t, "holds")
 		open := func() (*Store, *Txn) {
 			s, err := Open("dir", quiet(fs))
 			if err != nil {
 				t.Fatal(err)
 			}
+			s.holders.bytes = 100_000 // full after a value or two
+			if holds {
+				return s, s.Partition(7).Hold()
+			}
 			return s, s.Partition(7).Begin()
 		}
 		s, tx := open()
+		now := time.Unix(1_700_000_000, 0).UTC()
 		defer func() {
-			tx.Discard()
+			tx.Abandon()
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -93,6 +100,14 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 		}
 		m := &model{committed: map[string]string{}, offset: -1}
 		m.discard()
+		// What was committed with each checkpoint, which must all differ.
+		history := map[int64]map[string]string{}
+		compare := func(t *rapid.T) {
+			cp, ok, err := s.Partition(7).Checkpoint()
+			if err != nil || ok != (m.offset >= 0) || ok && cp.Offset != m.offset {
+				t.Fatalf("checkpoint %v, %v, %v after opening again, want %d", cp, ok, err, m.offset)
+			}
+		}
 
 		put := func(k, v string) {
 			tx.Put([]byte(k), []byte(v))
@@ -176,11 +191,13 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 				m.now, m.touched = maps.Clone(m.saved), maps.Clone(m.touchedSaved)
 			},
 			"commit": func(t *rapid.T) {
-				m.offset = rapid.Int64Range(0, 1<<62).Draw(t, "offset")
-				if err := tx.Commit(Checkpoint{Offset: m.offset, Identity: "id"}); err != nil {
+				m.offset = rapid.Int64Range(0, 1<<62).Filter(func(n int64) bool { return history[n] == nil }).Draw(t, "offset")
+				now = now.Add(time.Duration(rapid.IntRange(0, 3).Draw(t, "seconds")) * time.Second)
+				if err := tx.Commit(Checkpoint{Offset: m.offset, Identity: "id", At: now}); err != nil {
 					t.Fatal(err)
 				}
 				m.committed = maps.Clone(m.now)
+				history[m.offset] = m.committed
 				m.discard()
 			},
 			"discard": func(t *rapid.T) {
@@ -192,17 +209,45 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
+			"close": func(t *rapid.T) {
+				if err := tx.Close(); err != nil {
+					t.Fatal(err)
+				}
+				tx = s.Partition(7).Begin()
+				if holds {
+					tx = s.Partition(7).Hold()
+				}
+				m.discard()
+				compare(t)
+			},
 			"reopen": func(t *rapid.T) {
-				tx.Discard()
+				if err := tx.Close(); err != nil {
+					t.Fatal(err)
+				}
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
 				}
 				s, tx = open()
 				m.discard()
-				cp, ok, err := s.Partition(7).Checkpoint()
-				if err != nil || ok != (m.offset >= 0) || ok && cp.Offset != m.offset {
-					t.Fatalf("checkpoint %v, %v, %v after opening again, want %d", cp, ok, err, m.offset)
+				compare(t)
+			},
+			"crash": func(t *rapid.T) {
+				tx.Abandon()
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
 				}
+				s, tx = open()
+				cp, ok, err := s.Partition(7).Checkpoint()
+				if err != nil {
+					t.Fatal(err)
+				}
+				// It is back at one of the commits, and a crash later never at
+				// one before it.
+				m.offset, m.committed = -1, map[string]string{}
+				if ok {
+					m.offset, m.committed = cp.Offset, history[cp.Offset]
+				}
+				m.discard()
 			},
 			"": func(t *rapid.T) { checkChanges(t, tx, m) },
 		})

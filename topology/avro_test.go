@@ -1,9 +1,11 @@
 package topology_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"handprint/attribution"
 	"handprint/internal/vectors"
 	"handprint/schemas"
+	"handprint/schemas/avro"
 	"handprint/schemas/registry"
 )
 
@@ -171,6 +174,7 @@ func TestAvroInputWaitsForTheRegistry(t *testing.T) {
 	}
 	a.put(observation(schemas.AppendHeader(nil, 4_000_000_000)), observation(append(sight[:len(sight):len(sight)], 0)),
 		observation(sight[:len(sight)-1]), observation(schemas.AppendHeader(nil, 1<<31)[:4]), observation(observationText("a", `,"evidence_ref":"last"`)))
+	a.put(hostileRecords(t, a, fake, sight)...)
 	a.settle()
 	if err := a.end(); err != nil {
 		t.Fatal(err)
@@ -187,7 +191,12 @@ func TestAvroInputWaitsForTheRegistry(t *testing.T) {
 		}
 	}
 	want := []string{"Avro: schema 4000000000: the registry does not have it", "Avro: 1 bytes behind the record's end", "Avro: attacker_uuid: a length beyond the record's end",
-		"not JSON, and too short for Avro: the schema id is truncated"}
+		"not JSON, and too short for Avro: the schema id is truncated",
+		"not JSON: no JSON value at byte 0", "Avro: evidence_ref: a length beyond the record's end", "Avro: value: a length beyond the record's end",
+		"Avro: extra: a length beyond the record's end", "value: nested deeper than 128", "Avro: tree: nested too deep",
+		"type: missing", "Avro: observation_uuids: a length beyond the record's end"}
+	slices.Sort(reasons) // topics have no order between them
+	slices.Sort(want)
 	if strings.Join(reasons, "\n") != strings.Join(want, "\n") {
 		t.Errorf("dead letters for\n%s\nwant\n%s", strings.Join(reasons, "\n"), strings.Join(want, "\n"))
 	}
@@ -199,4 +208,37 @@ func TestAvroInputWaitsForTheRegistry(t *testing.T) {
 			t.Errorf("the row is %+v, want 3 observations of \"v\"", row)
 		}
 	}
+}
+
+// hostileRecords are records of the input that claim more than they hold; sight
+// is a good one by the sensor's schema.
+func hostileRecords(t *testing.T, a *app, fake *srfake.Registry, sight []byte) (list []*kgo.Record) {
+	t.Helper()
+	const tree = `{"type":"record","name":"Sight","fields":[{"name":"tree","type":{"type":"record","name":"Tree","fields":[{"name":"tree","type":["null","Tree"]}]}},
+		{"name":"attacker_uuid","type":"string"},{"name":"primitive","type":"string"},{"name":"value","type":"string"},{"name":"evidence_ref","type":"string"},{"name":"ts","type":"int"}]}`
+	id, _, err := fake.RegisterSchema("tree", sr.Schema{Schema: tree})
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := avro.AppendLong(nil, 1<<31)
+	fields := func(ts byte, rest ...[]byte) []byte {
+		return append(append(sight[:5:5], ts), bytes.Join(rest, nil)...)
+	}
+	none, evidence, names := []byte{0}, []byte("\x02\x02e"), []byte("\x0et.first\x02a")
+	value := avro.AppendText(nil, strings.Repeat("[", 100_000))
+	for _, v := range [][]byte{
+		append([]byte{1}, sight[1:]...),
+		fields(10, none, []byte("\x02v"), []byte{2}, long),
+		fields(10, none, long),
+		fields(10, long),
+		fields(10, none, value, evidence, names),
+		append(schemas.AppendHeader(nil, uint32(id)), bytes.Repeat([]byte{2}, 100_000)...),
+	} {
+		list = append(list, &kgo.Record{Topic: a.names.Observations, Key: []byte("a"), Value: v})
+	}
+	event := a.avro.format.AppendIdentityEvent(nil, &attribution.IdentityEvent{Type: attribution.Formed, Identity: "I"})
+	list = append(list,
+		&kgo.Record{Topic: a.names.IdentityEvents, Value: append(event[:5:5], 0, 0, 0, 0, 0, 0)},
+		&kgo.Record{Topic: a.names.IdentityEvents, Value: append(event[:len(event)-1:len(event)-1], long...)})
+	return list
 }

@@ -5,5 +5,5 @@
 // records that a sensor with another partitioner has put into the wrong
 // partition.
 //
-// It knows the format of the records and nothing of brokers.
+// It writes JSON or Avro, and knows nothing of brokers.
 package load

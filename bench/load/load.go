@@ -8,7 +8,7 @@ import (
 	"strconv"
 
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/schemas"
 )
 
 // Config says what the load is like.
@@ -35,6 +35,9 @@ type Config struct {
 	// Misrouted is the share of the records, from 0 to 1, that lie in another
 	// partition than their key's.
 	Misrouted float64
+	// Format is how observations and events are written; nil: JSON. It
+	// changes nothing of what they say.
+	Format *schemas.Format
 }
 
 // The defaults of Config. With these, 20,000 attackers, a Change of 0.1 and a
@@ -81,6 +84,7 @@ type Generator struct {
 	// takes them at, at+stride and so on, modulo their number.
 	first, apart int
 	at, stride   int
+	observation  attribution.Observation
 	record       Record
 	scratch      []byte
 }
@@ -130,27 +134,16 @@ func (g *Generator) Next() *Record {
 		r.Partition = (r.Partition + 1) % g.cfg.Partitions
 	}
 	ts := Start + float64(g.n)*Step
-	b := append(r.Value[:0], `{"id":"`...)
-	b = appendUUID(b, recordNamespace, uint64(g.n))
-	b = append(b, `","attacker_uuid":"`...)
-	b = append(b, r.Key...)
-	b = append(b, `","primitive":"`...)
-	b = append(b, p.name...)
-	b = append(b, `","value":`...)
-	b = g.value(b, p)
-	b = append(b, `,"confidence":`...)
-	b = canonical.AppendFloat(b, float64(50+g.rnd.IntN(51))/100)
-	b = append(b, `,"window_start_ts":`...)
-	b = canonical.AppendFloat(b, ts-90)
-	b = append(b, `,"window_end_ts":`...)
-	b = canonical.AppendFloat(b, ts)
-	b = append(b, `,"source":"cowrie-`...)
-	b = strconv.AppendUint(b, g.session%7, 10)
-	b = append(b, `","evidence_ref":"cowrie/`...)
-	b = appendHex(b, mix(g.session))
-	b = append(b, `","envelope_v":1,"ts":`...)
-	b = canonical.AppendFloat(b, ts)
-	r.Value = append(b, '}')
+	o := &g.observation
+	o.ID = appendUUID(o.ID[:0], recordNamespace, uint64(g.n))
+	o.Attacker = r.Key
+	o.Primitive = append(o.Primitive[:0], p.name...)
+	o.Value = g.value(o.Value[:0], p)
+	o.Confidence, o.HasConfidence = float64(50+g.rnd.IntN(51))/100, true
+	o.WindowStart, o.WindowEnd, o.TS = ts-90, ts, ts
+	o.Source = strconv.AppendUint(append(o.Source[:0], "cowrie-"...), g.session%7, 10)
+	o.Evidence = appendHex(append(o.Evidence[:0], "cowrie/"...), mix(g.session))
+	r.Value = g.cfg.Format.AppendObservation(r.Value[:0], o)
 	g.n++
 	return r
 }
@@ -183,21 +176,18 @@ func coprime(random, n int) int {
 // with its key. The slices are valid until yield returns.
 func (g *Generator) Events(yield func(key, value []byte) bool) {
 	n := uint64(float64(g.cfg.Attackers) * g.cfg.Linked)
-	var key, value []byte
+	var key, value, attacker []byte
 	for first := uint64(0); first < n; first += LinkedSize {
 		key = appendUUID(key[:0], identityNamespace, first)
-		value = append(value[:0], `{"type":"identity.formed","identity_uuid":"`...)
-		value = append(append(value, key...), `","observation_uuids":[`...)
+		e := attribution.IdentityEvent{Type: attribution.Formed, Identity: string(key)}
 		for i := range min(LinkedSize, n-first) {
-			if i > 0 {
-				value = append(value, ',')
-			}
 			// Spread over the attackers, so that it is not the busiest that are
 			// linked, nor the idlest.
-			value = appendUUID(append(value, '"'), attackerNamespace, (first+i)*uint64(g.cfg.Attackers)/n)
-			value = append(value, '"')
+			attacker = appendUUID(attacker[:0], attackerNamespace, (first+i)*uint64(g.cfg.Attackers)/n)
+			e.Attackers = append(e.Attackers, string(attacker))
 		}
-		if !yield(key, append(value, ']', '}')) {
+		value = g.cfg.Format.AppendIdentityEvent(value[:0], &e)
+		if !yield(key, value) {
 			return
 		}
 	}

@@ -23,6 +23,9 @@ func (a *app) engineConfig() (engine.Config, error) {
 		Strict:      a.cfg.Values.Strict,
 		Counters:    new(engine.Counters),
 	}
+	if a.cfg.Application.UpgradeFrom != "" {
+		c.RecordVersion = 1 // what 0.0 reads
+	}
 	if name := a.cfg.Values.RegistryFile; name != "" {
 		file, err := os.Open(name)
 		if err != nil {

@@ -54,6 +54,9 @@ func (a *app) run(ctx context.Context) (err error) {
 	if err := a.useSchemas(ctx, &c, observers); err != nil {
 		return err
 	}
+	if from := a.cfg.Application.UpgradeFrom; from != "" {
+		a.log.Info("an upgrade is under way: start without upgrade-from when no older process is left", "upgrade-from", from)
+	}
 	if err := a.openStore(&c, a.cfg.Runtime.StateDir); err != nil {
 		return err
 	}

@@ -138,7 +138,10 @@ func (a *app) registerSchemas(cmd *cobra.Command, asJSON bool) error {
 			if !errors.As(err, &no) {
 				err = fmt.Errorf("%w (at %s)", err, a.registryNames())
 			}
-			return errors.Join(a.writeAnswers(answers, asJSON), err)
+			if len(answers) > 0 { // what was registered is registered
+				err = errors.Join(a.writeAnswers(answers, asJSON), err)
+			}
+			return err
 		}
 		answers = append(answers, schemaAnswer{Schema: c.String(), Subject: subjects[c], ID: &id})
 	}

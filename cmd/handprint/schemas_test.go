@@ -219,6 +219,9 @@ func TestRegistryCommands(t *testing.T) {
 		{"check nothing", nil, []string{"schemas", "check"}, exitUsage, "schema-registry-url"},
 		{"check nobody", nil, []string{"schemas", "check", "--schema-registry-url=http://127.0.0.1:1"}, exitFailure, "does not answer"},
 		{"a wrong URL", nil, []string{"schemas", "check", "--schema-registry-url=registry:8081"}, exitUsage, "schema-registry-url"},
+		{"a password in the URL", nil, []string{"schemas", "check", "--schema-registry-url=http://u:cret@127.0.0.1:1"}, exitUsage, "schema-registry-password-file"},
+		{"a password of nobody", nil, []string{"schemas", "check", "--schema-registry-url=http://127.0.0.1:1", "--schema-registry-password=cret"}, exitUsage, "schema-registry-user"},
+		{"register at nobody", nil, []string{"schemas", "register", "--schema-registry-url=http://127.0.0.1:1"}, exitFailure, "does not answer"},
 		{"start without the schemas", at, []string{"run", "--output-format=avro", "--schema-auto-register=false", "--connect-timeout=1s"}, exitUnreachable, ""},
 		{"check before", at, []string{"schemas", "check"}, exitOK, "compatible"},
 		{"register", at, []string{"schemas", "register", "--json"}, exitOK, `"id":`},
@@ -229,7 +232,7 @@ func TestRegistryCommands(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := handprint(deadline(t), "", c.environ, c.args...)
-			if r.code != c.code || !strings.Contains(r.out+r.err, c.want) {
+			if r.code != c.code || !strings.Contains(r.out+r.err, c.want) || strings.Contains(r.out+r.err, "cret") && c.code != exitOK || c.code != exitOK && r.out != "" {
 				t.Errorf("code %d, %q, %q; want %d, %q", r.code, r.out, r.err, c.code, c.want)
 			}
 		})

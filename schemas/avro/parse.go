@@ -16,12 +16,22 @@ const (
 	maxFields      = 4096
 )
 
-// Parse reads a schema from its JSON.
-func Parse(text []byte) (*Schema, error) {
-	if len(text) > maxSchemaBytes {
-		return nil, fmt.Errorf("avro: a schema of %d bytes, at most %d are read", len(text), maxSchemaBytes)
+// Parse reads a schema from its JSON. The types that it names without defining
+// them are those of references, each of which may name those before it.
+func Parse(text []byte, references ...[]byte) (*Schema, error) {
+	size := len(text)
+	for _, r := range references {
+		size += len(r)
+	}
+	if size > maxSchemaBytes {
+		return nil, fmt.Errorf("avro: a schema of %d bytes, at most %d are read", size, maxSchemaBytes)
 	}
 	p := parser{named: make(map[string]*Schema)}
+	for _, r := range references {
+		if _, err := p.parse(r, "", 0); err != nil {
+			return nil, fmt.Errorf("avro: what it refers to: %w", err)
+		}
+	}
 	s, err := p.parse(text, "", 0)
 	if err != nil {
 		return nil, fmt.Errorf("avro: %w", err)
@@ -31,18 +41,28 @@ func Parse(text []byte) (*Schema, error) {
 
 type parser struct{ named map[string]*Schema }
 
-// declaration is a schema that is written as an object.
-type declaration struct {
-	Type      json.RawMessage   `json:"type"`
-	Name      string            `json:"name"`
-	Namespace *string           `json:"namespace"`
-	Doc       string            `json:"doc"`
-	Fields    []json.RawMessage `json:"fields"`
-	Symbols   []string          `json:"symbols"`
-	Default   *string           `json:"default"`
-	Items     json.RawMessage   `json:"items"`
-	Values    json.RawMessage   `json:"values"`
-	Size      int               `json:"size"`
+// declaration is a schema or a field that is written as an object. What its
+// kind has no use for may be anything: others keep notes of their own there.
+// (encoding/json would take "Default" for "default" in a struct, and fail where
+// a note has another type.)
+type declaration map[string]json.RawMessage
+
+// get reads an attribute. What is not there, or null, leaves into as it is.
+func (d declaration) get(name string, into any) error {
+	text := d[name]
+	if text == nil {
+		return nil
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// doc is for people: a wrong one is none.
+func (d declaration) doc() (text string) {
+	_ = d.get("doc", &text)
+	return text
 }
 
 func (p *parser) parse(text []byte, namespace string, depth int) (*Schema, error) {
@@ -66,26 +86,20 @@ func (p *parser) parse(text []byte, namespace string, depth int) (*Schema, error
 	default:
 		return nil, fmt.Errorf("no schema: %.40q", text)
 	}
-	var head struct {
-		Type json.RawMessage `json:"type"`
-	}
-	if err := json.Unmarshal(text, &head); err != nil {
+	var d declaration
+	if err := json.Unmarshal(text, &d); err != nil {
 		return nil, err
 	}
 	var kind string
-	if json.Unmarshal(head.Type, &kind) != nil {
-		return p.parse(head.Type, namespace, depth+1) // {"type": {...}}
+	if json.Unmarshal(d["type"], &kind) != nil {
+		return p.parse(d["type"], namespace, depth+1) // {"type": {...}}
 	}
 	switch kind {
 	case "record", "error", "enum", "array", "map", "fixed":
 	default:
 		return p.lookup(kind, namespace) // a primitive with a logical type, or a name
 	}
-	var d declaration
-	if err := json.Unmarshal(text, &d); err != nil {
-		return nil, err
-	}
-	return p.complex(kind, &d, namespace, depth)
+	return p.complex(kind, d, namespace, depth)
 }
 
 func (p *parser) lookup(name, namespace string) (*Schema, error) {
@@ -125,22 +139,23 @@ func (p *parser) union(text []byte, namespace string, depth int) (*Schema, error
 	return s, nil
 }
 
-func (p *parser) complex(kind string, d *declaration, namespace string, depth int) (s *Schema, err error) {
+func (p *parser) complex(kind string, d declaration, namespace string, depth int) (s *Schema, err error) {
 	switch kind {
 	case "array":
 		s = &Schema{Kind: Array}
-		s.Items, err = p.parse(d.Items, namespace, depth+1)
+		s.Items, err = p.parse(d["items"], namespace, depth+1)
 		return s, err
 	case "map":
 		s = &Schema{Kind: Map}
-		s.Items, err = p.parse(d.Values, namespace, depth+1)
+		s.Items, err = p.parse(d["values"], namespace, depth+1)
 		return s, err
 	}
-	if d.Namespace != nil {
-		namespace = *d.Namespace
+	name := ""
+	if err := errors.Join(d.get("name", &name), d.get("namespace", &namespace)); err != nil {
+		return nil, fmt.Errorf("a %s: %w", kind, err)
 	}
-	s = &Schema{Name: fullName(d.Name, namespace), Doc: d.Doc}
-	if d.Name == "" {
+	s = &Schema{Name: fullName(name, namespace), Doc: d.doc()}
+	if name == "" {
 		return nil, fmt.Errorf("a %s without a name", kind)
 	}
 	if p.named[s.Name] != nil {
@@ -152,50 +167,56 @@ func (p *parser) complex(kind string, d *declaration, namespace string, depth in
 	}
 	switch kind {
 	case "enum":
-		s.Kind, s.Symbols = Enum, d.Symbols
+		s.Kind = Enum
+		var other *string
+		if err := errors.Join(d.get("symbols", &s.Symbols), d.get("default", &other)); err != nil {
+			return nil, fmt.Errorf("%.100s: %w", s.Name, err)
+		}
 		if len(s.Symbols) == 0 || len(s.Symbols) > maxFields {
 			return nil, fmt.Errorf("%.100s: %d symbols", s.Name, len(s.Symbols))
 		}
-		if d.Default != nil {
-			s.Default, s.HasDefault = *d.Default, true
+		if other != nil {
+			s.Default, s.HasDefault = *other, true
 		}
 		return s, nil
 	case "fixed":
-		s.Kind, s.Size = Fixed, d.Size
+		s.Kind = Fixed
+		if err := d.get("size", &s.Size); err != nil {
+			return nil, fmt.Errorf("%.100s: %w", s.Name, err)
+		}
 		if s.Size < 0 || s.Size > maxSchemaBytes {
 			return nil, fmt.Errorf("%.100s: a fixed of %d bytes", s.Name, s.Size)
 		}
 		return s, nil
 	}
 	s.Kind = Record
-	return s, p.fields(s, d.Fields, namespace, depth)
+	var fields []declaration
+	if err := d.get("fields", &fields); err != nil {
+		return nil, fmt.Errorf("%.100s: %w", s.Name, err)
+	}
+	return s, p.fields(s, fields, namespace, depth)
 }
 
-func (p *parser) fields(s *Schema, fields []json.RawMessage, namespace string, depth int) error {
+func (p *parser) fields(s *Schema, fields []declaration, namespace string, depth int) error {
 	if len(fields) > maxFields {
 		return fmt.Errorf("%.100s: %d fields", s.Name, len(fields))
 	}
 	seen := make(map[string]bool, len(fields))
-	for _, text := range fields {
-		var d struct {
-			Name    string          `json:"name"`
-			Aliases []string        `json:"aliases"`
-			Doc     string          `json:"doc"`
-			Type    json.RawMessage `json:"type"`
-			Default json.RawMessage `json:"default"`
-		}
-		if err := json.Unmarshal(text, &d); err != nil {
+	for _, d := range fields {
+		f := Field{Doc: d.doc(), Default: d["default"]}
+		if err := errors.Join(d.get("name", &f.Name), d.get("aliases", &f.Aliases)); err != nil {
 			return fmt.Errorf("%.100s: a field: %w", s.Name, err)
 		}
-		if d.Name == "" || seen[d.Name] {
-			return fmt.Errorf("%.100s: field %.100q is nameless or there twice", s.Name, d.Name)
+		if f.Name == "" || seen[f.Name] {
+			return fmt.Errorf("%.100s: field %.100q is nameless or there twice", s.Name, f.Name)
 		}
-		seen[d.Name] = true
-		typ, err := p.parse(d.Type, namespace, depth+1)
+		seen[f.Name] = true
+		typ, err := p.parse(d["type"], namespace, depth+1)
 		if err != nil {
-			return fmt.Errorf("field %.100s: %w", d.Name, err)
+			return fmt.Errorf("field %.100s: %w", f.Name, err)
 		}
-		s.Fields = append(s.Fields, Field{Name: d.Name, Aliases: d.Aliases, Doc: d.Doc, Type: typ, Default: d.Default})
+		f.Type = typ
+		s.Fields = append(s.Fields, f)
 	}
 	return nil
 }

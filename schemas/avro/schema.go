@@ -1,6 +1,9 @@
 package avro
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // Kind is the kind of a schema.
 type Kind uint8
@@ -41,6 +44,25 @@ type Schema struct {
 	Items      *Schema   // of an array; of a map, its values
 	Branches   []*Schema // of a union
 	Size       int       // of a fixed
+}
+
+// WriteAlike reports whether two schemas make the same bytes of the same value,
+// and call its parts by the same names. Only b may name itself.
+func WriteAlike(a, b *Schema) bool {
+	if a.Kind != b.Kind || a.Size != b.Size || len(a.Fields) != len(b.Fields) || len(a.Branches) != len(b.Branches) || !slices.Equal(a.Symbols, b.Symbols) {
+		return false
+	}
+	for i := range a.Fields {
+		if a.Fields[i].Name != b.Fields[i].Name || !WriteAlike(a.Fields[i].Type, b.Fields[i].Type) {
+			return false
+		}
+	}
+	for i := range a.Branches {
+		if !WriteAlike(a.Branches[i], b.Branches[i]) {
+			return false
+		}
+	}
+	return a.Items == nil || WriteAlike(a.Items, b.Items)
 }
 
 // Field is a field of a record.

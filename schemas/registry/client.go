@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/sr"
 
@@ -93,7 +96,7 @@ func New(cfg Config) (*Client, error) {
 	opts := []sr.ClientOpt{
 		sr.URLs(cfg.URLs...),
 		sr.UserAgent("handprint"),
-		sr.HTTPClient(&http.Client{Timeout: cfg.Timeout, Transport: bounded{transport}}),
+		sr.HTTPClient(&http.Client{Timeout: cfg.Timeout, Transport: bounded{transport}, CheckRedirect: sameMethod}),
 	}
 	if cfg.User != "" {
 		opts = append(opts, sr.BasicAuth(cfg.User, cfg.Password))
@@ -156,6 +159,9 @@ const (
 func refused(doing string, err error) error {
 	var response *sr.ResponseError
 	if !errors.As(err, &response) {
+		if err := notJSON(err); err != nil { // a page of a proxy, say
+			return fmt.Errorf("%s: what answers is no schema registry: %w", doing, err)
+		}
 		return fmt.Errorf("%s: the schema registry does not answer: %w", doing, oneCause(err))
 	}
 	reason := oneLine(response.Error())
@@ -168,6 +174,20 @@ func refused(doing string, err error) error {
 	return fmt.Errorf("%s: the schema registry answers with status %d: %s", doing, response.StatusCode, reason)
 }
 
+// notJSON returns what is wrong with an answer as JSON, nil if that is not what
+// err is about.
+func notJSON(err error) error {
+	var syntax *json.SyntaxError
+	var other *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return syntax
+	case errors.As(err, &other):
+		return other
+	}
+	return nil
+}
+
 // oneCause leaves out of an error of the HTTP client what it was doing.
 func oneCause(err error) error {
 	var u *url.Error
@@ -177,8 +197,15 @@ func oneCause(err error) error {
 	return err
 }
 
+// oneLine is what a registry says, fit for a log and a terminal.
 func oneLine(text string) string {
 	const most = 500
+	text = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) && !unicode.IsSpace(r) {
+			return '?'
+		}
+		return r
+	}, text)
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "..."
@@ -215,6 +242,19 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// sameMethod follows a redirect that makes the same request elsewhere. One that
+// would turn a registration into a question is not followed: its answer would be
+// taken for the registry's to something that was never asked.
+func sameMethod(r *http.Request, via []*http.Request) error {
+	switch {
+	case r.Method != via[0].Method:
+		return fmt.Errorf("it redirects to %s://%s: configure that address", r.URL.Scheme, r.URL.Host)
+	case len(via) >= 10:
+		return errors.New("it redirects again and again")
+	}
+	return nil
 }
 
 // bounded keeps a registry from answering without end.

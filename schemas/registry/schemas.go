@@ -37,7 +37,7 @@ func (c *Client) Register(ctx context.Context, subject string, contract schemas.
 	if err != nil {
 		return 0, refused("registering "+subject, err)
 	}
-	return c.ours(id, contract)
+	return c.ours(ctx, "registering "+subject, id, contract)
 }
 
 // Lookup returns the id that a contract's schema has under a subject, where
@@ -48,14 +48,25 @@ func (c *Client) Lookup(ctx context.Context, subject string, contract schemas.Co
 	if err != nil {
 		return 0, refused("looking for this version's schema of "+subject, err)
 	}
-	return c.ours(found.ID, contract)
+	return c.ours(ctx, "looking for this version's schema of "+subject, found.ID, contract)
 }
 
 // ours notes the id of a schema of ours: records by it can then be read without
-// asking.
-func (c *Client) ours(id int, contract schemas.Contract) (uint32, error) {
-	if id < 0 || int64(id) > 1<<32-1 {
-		return 0, fmt.Errorf("the schema registry gave the id %d to %s, which no record can carry", id, contract)
+// asking. Whoever reads what is written by a wrong id reads something else, or
+// nothing, so the registry is asked what it has by that id. That it does not say
+// is no reason to stop: it may let us write and not read.
+func (c *Client) ours(ctx context.Context, doing string, id int, contract schemas.Contract) (uint32, error) {
+	if id <= 0 || int64(id) > 1<<32-1 { // 0: the answer had none
+		return 0, fmt.Errorf("%s: the schema registry gave the id %d, which no schema has", doing, id)
+	}
+	has, err := c.sr.SchemaByID(ctx, id)
+	if err != nil {
+		var no *RefusedError
+		if err = refused(doing, err); !errors.As(err, &no) {
+			return 0, err
+		}
+	} else if !contract.WritesLike(has.Schema) {
+		return 0, fmt.Errorf("%s: the schema registry gave the id %d, by which it has another schema", doing, id)
 	}
 	c.writers.Add(uint32(id), []byte(contract.Schema()))
 	return uint32(id), nil
@@ -81,26 +92,36 @@ func (c *Client) Check(ctx context.Context, subject string, contract schemas.Con
 		reasons = append(reasons, oneLine(m))
 	}
 	if len(reasons) == 0 {
-		reasons = []string{"not compatible; the registry gives no reason" + c.ownReason(ctx, subject, contract)}
+		own, err := c.ownReason(ctx, subject, contract)
+		if err != nil {
+			return nil, err
+		}
+		reasons = []string{"not compatible; the registry gives no reason" + own}
 	}
 	return reasons, nil
 }
 
 // ownReason looks for what a registry does not say: why a contract's schema does
 // not go together with the latest one of a subject. It is empty if it finds
-// nothing.
-func (c *Client) ownReason(ctx context.Context, subject string, contract schemas.Contract) string {
+// nothing. What was no answer to begin with comes out here.
+func (c *Client) ownReason(ctx context.Context, subject string, contract schemas.Contract) (string, error) {
 	latest, err := c.sr.SchemaByVersion(ctx, subject, -1)
-	if err != nil {
-		return ""
+	var said *sr.ResponseError
+	switch {
+	case errors.As(err, &said): // it may not let us read
+		return "", nil
+	case err != nil:
+		return "", refused("checking "+subject, err)
+	case latest.Schema.Schema == "":
+		return "", fmt.Errorf("checking %s: %w", subject, errNoSchema)
 	}
 	if err := schemas.CheckReads(contract.Schema(), latest.Schema.Schema); err != nil {
-		return ". By our own rules, this version does not read what is registered: " + oneLine(err.Error())
+		return ". By our own rules, this version does not read what is registered: " + oneLine(err.Error()), nil
 	}
 	if err := schemas.CheckReads(latest.Schema.Schema, contract.Schema()); err != nil {
-		return ". By our own rules, what is registered does not read this version: " + oneLine(err.Error())
+		return ". By our own rules, what is registered does not read this version: " + oneLine(err.Error()), nil
 	}
-	return ""
+	return "", nil
 }
 
 // Format returns the format of Avro records by the ids of their contracts,
@@ -175,10 +196,23 @@ func (c *Client) find(ctx context.Context, id uint32) error {
 		err = refused(fmt.Sprintf("asking for schema %d", id), err)
 		var no *RefusedError
 		if errors.As(err, &no) && no.Code == codeNoSchema {
-			c.miss(id)
+			c.miss(id, "the registry does not have it")
 			return nil
 		}
 		return err
+	}
+	if schema.Schema == "" { // an answer, but not the registry's
+		return fmt.Errorf("asking for schema %d: %w", id, errNoSchema)
+	}
+	var references [][]byte
+	if schema.Type == sr.TypeAvro {
+		var never unreadableError
+		if references, err = c.references(ctx, &schema); errors.As(err, &never) {
+			c.miss(id, err.Error())
+			return nil
+		} else if err != nil {
+			return err
+		}
 	}
 	c.mu.Lock()
 	delete(c.missing, id)
@@ -188,12 +222,15 @@ func (c *Client) find(ctx context.Context, id uint32) error {
 		c.writers.AddMissing(id, fmt.Sprintf("is of type %v, not Avro", schema.Type))
 		return nil
 	}
-	c.writers.Add(id, []byte(schema.Schema))
+	c.writers.Add(id, []byte(schema.Schema), references...)
 	return nil
 }
 
-// miss remembers that the registry does not have an id.
-func (c *Client) miss(id uint32) {
+var errNoSchema = errors.New("the schema registry answers without a schema")
+
+// miss remembers why records by an id cannot be read as long as the registry
+// says nothing else.
+func (c *Client) miss(id uint32, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for old := range c.missing {
@@ -205,7 +242,7 @@ func (c *Client) miss(id uint32) {
 	}
 	c.missing[id] = c.cfg.Now()
 	c.misses.Store(int64(len(c.missing)))
-	c.writers.AddMissing(id, "the registry does not have it")
+	c.writers.AddMissing(id, reason)
 }
 
 // doubtful reports whether it is long ago that the registry did not have an id.

@@ -1,0 +1,197 @@
+package state
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// offsetOf returns the offset of the checkpoint that the database has, or -1.
+func offsetOf(t *testing.T, p *Partition) int64 {
+	t.Helper()
+	cp, ok, err := p.Checkpoint()
+	check(t, err)
+	if !ok {
+		return -1
+	}
+	return cp.Offset
+}
+
+func TestHeldCommitsReachTheDatabaseInTime(t *testing.T) {
+	s := openIn(t, vfs.NewMem(), "dir")
+	p := s.Partition(0)
+	tx := p.Hold()
+	start := time.Unix(1_700_000_000, 0).UTC()
+	commit := func(offset int64, after time.Duration) {
+		t.Helper()
+		tx.Put([]byte("k"), fmt.Append(nil, offset))
+		check(t, tx.Commit(Checkpoint{Offset: offset, At: start.Add(after)}))
+	}
+	commit(1, 0)
+	commit(2, time.Second)
+	commit(3, holdFor-1)
+	if got := offsetOf(t, p); got != -1 {
+		t.Fatalf("the database is at %d before it is time", got)
+	}
+	v, err := tx.Get([]byte("k"))
+	check(t, err)
+	if string(v) != "3" {
+		t.Fatalf("what is held reads as %q", v)
+	}
+	commit(4, holdFor)
+	if got := offsetOf(t, p); got != 4 {
+		t.Fatalf("the database is at %d after %v, want 4", got, holdFor)
+	}
+	// Nothing changes, and the checkpoint is written for its age alone.
+	still := Checkpoint{Offset: 4, At: start.Add(holdFor + CheckpointMaxAge - 1)}
+	check(t, tx.Commit(still))
+	if cp, _, _ := p.Checkpoint(); cp.At.Equal(still.At) {
+		t.Fatal("a checkpoint that stands still is written before it is old")
+	}
+	still.At = still.At.Add(1)
+	check(t, tx.Commit(still))
+	if cp, _, _ := p.Checkpoint(); !cp.At.Equal(still.At) {
+		t.Fatalf("a checkpoint that stands still is from %v, want %v", cp.At, still.At)
+	}
+	commit(5, 2*holdFor+CheckpointMaxAge-1)
+	check(t, tx.Close())
+	if got := offsetOf(t, p); got != 5 {
+		t.Fatalf("the database is at %d after Close, want 5", got)
+	}
+}
+
+// Tasks that begin together are not all written out by the same batch.
+func TestHeldTasksAreWrittenInTurn(t *testing.T) {
+	s := openIn(t, vfs.NewMem(), "dir")
+	start := time.Unix(1_700_000_000, 0).UTC()
+	times := map[time.Duration]bool{}
+	for n := range int32(8) {
+		tx := s.Partition(n).Hold()
+		after := time.Duration(0)
+		for {
+			check(t, tx.Commit(Checkpoint{Offset: int64(after) + 1, At: start.Add(after)}))
+			if offsetOf(t, s.Partition(n)) >= 0 {
+				break
+			}
+			if after += 100 * time.Millisecond; after > holdFor {
+				t.Fatalf("task %d holds for longer than %v", n, holdFor)
+			}
+		}
+		if times[after] {
+			t.Errorf("task %d is written out after %v, as another is", n, after)
+		}
+		times[after] = true
+		check(t, tx.Close())
+	}
+}
+
+func TestAHotKeyIsWrittenOnceAPiece(t *testing.T) {
+	s := openIn(t, vfs.NewMem(), "dir")
+	tx := s.Partition(0).Hold()
+	for i := range 1000 {
+		tx.Put([]byte("hot"), fmt.Append(nil, i))
+		check(t, tx.Commit(Checkpoint{Offset: int64(i) + 1}))
+	}
+	if n := len(tx.held); n != 1 {
+		t.Fatalf("%d entries are held, want 1", n)
+	}
+	before := s.Metrics().WALBytes
+	check(t, tx.Close())
+	if n := s.Metrics().WALBytes - before; n > 200 {
+		t.Fatalf("%d bytes were written for a key", n)
+	}
+}
+
+// However many keys there are, what is remembered of them stays within its
+// bound, and nothing is lost.
+func TestHeldMemoryIsBounded(t *testing.T) {
+	s := openIn(t, vfs.NewMem(), "dir")
+	s.holders.bytes = 4 << 20
+	txns := []*Txn{s.Partition(0).Hold(), s.Partition(1).Hold()}
+	const keys = 60_000 // some 18 MiB
+	value := func(i, round int) string { return fmt.Sprint(i, round, strings.Repeat("x", i%300+round*10)) }
+	most := 0
+	for round := range 3 {
+		for i := range keys {
+			tx := txns[i%2]
+			tx.Put(fmt.Append(nil, i), []byte(value(i, round)))
+			if i%1000 >= 998 {
+				check(t, tx.Commit(Checkpoint{Offset: int64(i) + 1}))
+				most = max(most, tx.arena.total+len(tx.entries)*entrySize)
+			}
+		}
+	}
+	if limit := 4 << 20; most > limit {
+		t.Errorf("a task of two holds %d bytes, want at most %d", most, limit)
+	}
+	for i := range keys {
+		got, err := txns[i%2].Get(fmt.Append(nil, i))
+		check(t, err)
+		if want := value(i, 2); string(got) != want {
+			t.Fatalf("%d is %.20q, want %.20q", i, got, want)
+		}
+	}
+	for _, tx := range txns {
+		check(t, tx.Close())
+	}
+	if m := s.Metrics(); m.RecordMisses == 0 || m.RecordHits == 0 {
+		t.Errorf("%d reads are counted as hits and %d as misses", m.RecordHits, m.RecordMisses)
+	}
+}
+
+// What was asked for lately stays when others go.
+func TestTheClockKeepsWhatIsAskedFor(t *testing.T) {
+	s := openIn(t, vfs.NewMem(), "dir")
+	s.holders.bytes = 1 << 20
+	tx := s.Partition(0).Hold()
+	tx.Put([]byte("hot"), []byte("v"))
+	for i := range 40_000 {
+		tx.Put(fmt.Append(nil, i), make([]byte, 100))
+		if i%50 != 0 {
+			continue
+		}
+		_, err := tx.Get([]byte("hot"))
+		check(t, err)
+		check(t, tx.Commit(Checkpoint{Offset: int64(i) + 1}))
+	}
+	if tx.find([]byte("hot"), tx.hash([]byte("hot"))) < 0 {
+		t.Error("a key that is asked for all the time was forgotten")
+	}
+	if tx.find([]byte("0"), tx.hash([]byte("0"))) >= 0 {
+		t.Error("a key that nobody asked for is still there")
+	}
+	check(t, tx.Close())
+}
+
+func TestDiscardGoesBackToWhatIsHeld(t *testing.T) {
+	s := openIn(t, vfs.NewMem(), "dir")
+	tx := s.Partition(0).Hold()
+	tx.Put([]byte("a"), []byte("1"))
+	tx.Put([]byte("gone"), []byte("1"))
+	tx.Delete([]byte("gone"))
+	check(t, tx.Commit(Checkpoint{Offset: 1}))
+	tx.Put([]byte("a"), []byte("2"))
+	tx.Put([]byte("b"), []byte("2"))
+	tx.Delete([]byte("a"))
+	tx.Discard()
+	if got := scan(t, tx, nil, nil, nil); len(got) != 1 || got[0] != (pair{"a", "1"}) {
+		t.Fatalf("after Discard there is %q", got)
+	}
+	check(t, tx.Close())
+	wantContents(t, s.Partition(0), 1, "a=1")
+}
+
+func TestAbandonLosesWhatIsHeld(t *testing.T) {
+	s := openIn(t, vfs.NewMem(), "dir")
+	tx := s.Partition(0).Hold()
+	tx.Put([]byte("a"), []byte("1"))
+	check(t, tx.Commit(Checkpoint{Offset: 1}))
+	tx.Abandon()
+	check(t, tx.Close()) // does nothing any more
+	if got := offsetOf(t, s.Partition(0)); got != -1 {
+		t.Fatalf("the database is at %d", got)
+	}
+}
