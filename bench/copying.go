@@ -92,8 +92,12 @@ func (j *job) copyWorker(ctx context.Context, i int, m *meter) error {
 			return fmt.Errorf("writing: %w", err)
 		default:
 		}
-		if ok, err := session.End(ctx, kgo.TryCommit); err != nil || !ok {
-			return fmt.Errorf("ending a transaction: committed %t: %w", ok, err)
+		committed, err := session.End(ctx, kgo.TryCommit)
+		if err != nil {
+			return fmt.Errorf("ending a transaction: %w", err)
+		}
+		if !committed {
+			continue // the group has moved partitions meanwhile: they are read again
 		}
 		m.committed(processor.Commit{})
 	}

@@ -3,7 +3,6 @@ package state
 import (
 	"bytes"
 	"hash/maphash"
-	"slices"
 )
 
 // presence is what is known about a key in the committed state.
@@ -28,17 +27,6 @@ type entry struct {
 	grouped   bool     // in a group
 	asked     bool     // since the hand of the clock was here last
 	dead      bool     // a slot without an entry
-}
-
-// edit is what has to be remembered of a change until it is committed.
-type edit struct {
-	entry int32  // -1: undone
-	gen   uint64 // the savepoint after which it was last made
-	base  buffer // the committed value, if there is one
-
-	// At the savepoint:
-	changed, existed bool
-	prev             buffer // the value, if changed and existed
 }
 
 // entrySize is roughly what an entry takes besides its key and its value: the
@@ -75,14 +63,6 @@ type table struct {
 	fresh  []int32         // scratch of sort
 	scans  int             // scans under way: they hold values of entries
 	limbo  []buffer        // to be released when there are none
-}
-
-// group is the entries that are, or were lately, changed or held, whose keys
-// begin with one byte: what a scan has to look at. Keys of a kind that nobody
-// scans are never sorted.
-type group struct {
-	order  []int32
-	sorted int // so many of order are sorted by key
 }
 
 // keptEntries bounds what a table keeps allocated for its next use.
@@ -229,16 +209,6 @@ func (o *table) release(b buffer) {
 	o.arena.release(b)
 }
 
-// scanned is told that a scan has ended.
-func (o *table) scanned() {
-	if o.scans--; o.scans == 0 {
-		for _, b := range o.limbo {
-			o.arena.release(b)
-		}
-		o.limbo = o.limbo[:0]
-	}
-}
-
 // remember notes what the committed state has for a key that has no entry.
 func (o *table) remember(key, val []byte, exists bool) *entry {
 	e := &o.entries[o.add(key, o.hash(key))]
@@ -250,65 +220,6 @@ func (o *table) remember(key, val []byte, exists bool) *entry {
 	return e
 }
 
-func (o *table) put(key, val []byte) {
-	e := o.change(key)
-	o.store(&e.val, val)
-	e.exists = true
-	o.count(e, 1)
-}
-
-func (o *table) delete(key []byte) {
-	e := o.change(key)
-	o.release(e.val)
-	e.val, e.exists = buffer{}, false
-	o.count(e, 1)
-}
-
-// change returns the entry of a key, ready to be given another value: its old
-// value is safe if it will be needed, its val is room, and it is not counted.
-func (o *table) change(key []byte) *entry {
-	hash := o.hash(key)
-	i := o.find(key, hash)
-	if i < 0 {
-		i = o.add(key, hash)
-	}
-	e := &o.entries[i]
-	e.asked = true
-	if e.edit == 0 {
-		o.edits = append(o.edits, edit{entry: int32(i), gen: o.gen, base: e.val, existed: e.exists})
-		e.edit, e.val = int32(len(o.edits)), buffer{}
-		o.undo = append(o.undo, e.edit-1)
-		if !e.grouped {
-			e.grouped = true
-			g := o.group(key)
-			g.order = append(g.order, int32(i))
-		}
-		return e
-	}
-	o.count(e, -1)
-	if d := &o.edits[e.edit-1]; d.gen != o.gen {
-		o.release(d.prev)
-		d.gen, d.changed, d.existed, d.prev = o.gen, true, e.exists, e.val
-		e.val = buffer{}
-		o.undo = append(o.undo, e.edit-1)
-	}
-	return e
-}
-
-// group returns the group that a key belongs to.
-func (o *table) group(key []byte) *group {
-	first := byte(0)
-	if len(key) > 0 {
-		first = key[0]
-	}
-	g := o.groups[first]
-	if g == nil {
-		g = new(group)
-		o.groups[first] = g
-	}
-	return g
-}
-
 // store puts val into a buffer, or into another if it does not fit.
 func (o *table) store(room *buffer, val []byte) {
 	// A scan under way may still have to yield what is in room.
@@ -318,143 +229,6 @@ func (o *table) store(room *buffer, val []byte) {
 	}
 	room.len = uint32(len(val))
 	copy(o.arena.bytes(*room), val)
-}
-
-// count adds an entry to the totals, sign times.
-func (o *table) count(e *entry, sign int) {
-	if !e.pending() {
-		return
-	}
-	o.changes += sign
-	o.bytes += sign * (int(e.key.len) - headLen + int(e.val.len))
-}
-
-// pending reports whether the entry must be written. The delete of a key that
-// the committed state is known not to have need not.
-func (e *entry) pending() bool {
-	return e.edit != 0 && (e.exists || e.committed != absent)
-}
-
-func (o *table) savepoint() {
-	o.gen++
-	o.undo = o.undo[:0]
-}
-
-// rollback goes back to the savepoint.
-func (o *table) rollback() {
-	lost := false
-	for _, n := range o.undo {
-		d := &o.edits[n]
-		e := &o.entries[d.entry]
-		o.count(e, -1)
-		if !d.changed {
-			lost = o.uncommit(d) || lost
-			d.entry = -1
-			continue
-		}
-		o.release(e.val)
-		e.val, e.exists, d.prev = d.prev, d.existed, buffer{}
-		o.count(e, 1)
-	}
-	if lost {
-		o.forgetUnknown()
-	}
-	o.savepoint()
-}
-
-// uncommit gives an edit's entry its committed value back, and reports whether
-// that is not known.
-func (o *table) uncommit(d *edit) (lost bool) {
-	e := &o.entries[d.entry]
-	o.release(e.val)
-	o.release(d.prev)
-	e.val, e.exists, e.edit = d.base, e.committed == present, 0
-	return e.committed == unknown
-}
-
-// forgetUnknown removes the entries that say nothing: keys that were written
-// without having been read, and are written no more.
-func (o *table) forgetUnknown() {
-	for _, g := range o.groups {
-		n, sorted := 0, g.sorted
-		for at, i := range g.order {
-			if e := &o.entries[i]; e.committed == unknown && e.edit == 0 {
-				if at < sorted {
-					g.sorted--
-				}
-				o.remove(int(i))
-				continue
-			}
-			g.order[n] = i
-			n++
-		}
-		g.order = g.order[:n]
-	}
-}
-
-// settle makes what was changed the committed state. What has to be written to
-// the database is held from then on.
-func (o *table) settle() {
-	for n := range o.edits {
-		d := &o.edits[n]
-		if d.entry < 0 {
-			continue
-		}
-		e := &o.entries[d.entry]
-		if e.pending() && !e.held {
-			e.held = true
-			o.held = append(o.held, d.entry)
-		}
-		if e.committed = absent; e.exists {
-			e.committed = present
-		}
-		e.edit = 0
-		o.release(d.base)
-		o.release(d.prev)
-	}
-	o.settled()
-}
-
-// undoAll goes back to the committed state.
-func (o *table) undoAll() {
-	lost := false
-	for n := range o.edits {
-		if d := &o.edits[n]; d.entry >= 0 {
-			lost = o.uncommit(d) || lost
-		}
-	}
-	if lost {
-		o.forgetUnknown()
-	}
-	o.settled()
-}
-
-// settled begins anew with nothing changed.
-func (o *table) settled() {
-	o.edits = o.edits[:0]
-	o.changes, o.bytes = 0, 0
-	o.savepoint()
-}
-
-// eachHeld yields the entries that are held.
-func (o *table) eachHeld(yield func(e *entry)) {
-	for _, i := range o.held {
-		yield(&o.entries[i])
-	}
-}
-
-// written notes that the database has everything. Nothing may be changed.
-func (o *table) written() {
-	for _, i := range o.held {
-		o.entries[i].held = false
-	}
-	o.held = o.held[:0]
-	for _, g := range o.groups {
-		for _, i := range g.order {
-			o.entries[i].grouped = false
-		}
-		g.order, g.sorted = g.order[:0], 0
-	}
 }
 
 // reset forgets everything.
@@ -471,73 +245,4 @@ func (o *table) reset() {
 	o.hand = 0
 	o.arena.reset()
 	o.settled()
-}
-
-// sort brings a group into order. Only scans need it, so keys are not kept in
-// order as they come; the few that came since the last scan are moved in.
-func (o *table) sort(g *group) {
-	sorted := g.sorted
-	if sorted == len(g.order) {
-		return
-	}
-	g.sorted = len(g.order)
-	o.fresh = append(o.fresh[:0], g.order[sorted:]...)
-	fresh := o.fresh
-	slices.SortFunc(fresh, func(a, b int32) int {
-		return bytes.Compare(o.key(&o.entries[a]), o.key(&o.entries[b]))
-	})
-	// From the highest to the lowest, so that every block of what was sorted
-	// before moves once.
-	hi := sorted
-	for n := len(fresh); n > 0; n-- {
-		at := o.search(g.order[:hi], o.key(&o.entries[fresh[n-1]]))
-		copy(g.order[at+n:], g.order[at:hi])
-		g.order[at+n-1] = fresh[n-1]
-		hi = at
-	}
-}
-
-// search returns where in the sorted list the first key not below key is.
-func (o *table) search(list []int32, key []byte) int {
-	at, _ := slices.BinarySearchFunc(list, key, func(i int32, key []byte) int {
-		return bytes.Compare(o.key(&o.entries[i]), key)
-	})
-	return at
-}
-
-// change is one key's change as a scan found it at its start.
-type change struct {
-	key, val []byte // key with the head
-	exists   bool
-}
-
-// appendChanges appends what the database does not have of the keys that begin
-// with prefix, from the database key lower to upper, which it does not include,
-// in the order of the keys. They stay as they are while o.scans counts the
-// caller.
-func (o *table) appendChanges(list []change, prefix, lower, upper []byte) []change {
-	if o.changes == 0 && len(o.held) == 0 {
-		return list
-	}
-	from := len(list)
-	for first, g := range o.groups {
-		if len(prefix) > 0 && first != prefix[0] {
-			continue
-		}
-		o.sort(g)
-		for _, i := range g.order[o.search(g.order, lower):] {
-			e := &o.entries[i]
-			key := o.key(e)
-			if bytes.Compare(key, upper) >= 0 {
-				break
-			}
-			if e.pending() || e.held {
-				list = append(list, change{key: key, val: o.arena.bytes(e.val), exists: e.exists})
-			}
-		}
-	}
-	if len(prefix) == 0 {
-		slices.SortFunc(list[from:], func(a, b change) int { return bytes.Compare(a.key, b.key) })
-	}
-	return list
 }

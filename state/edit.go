@@ -1,0 +1,194 @@
+package state
+
+// edit is what has to be remembered of a change until it is committed.
+type edit struct {
+	entry int32  // -1: undone
+	gen   uint64 // the savepoint after which it was last made
+	base  buffer // the committed value, if there is one
+
+	// At the savepoint:
+	changed, existed bool
+	prev             buffer // the value, if changed and existed
+}
+
+func (o *table) put(key, val []byte) {
+	e := o.change(key)
+	o.store(&e.val, val)
+	e.exists = true
+	o.count(e, 1)
+}
+
+func (o *table) delete(key []byte) {
+	e := o.change(key)
+	o.release(e.val)
+	e.val, e.exists = buffer{}, false
+	o.count(e, 1)
+}
+
+// change returns the entry of a key, ready to be given another value: its old
+// value is safe if it will be needed, its val is room, and it is not counted.
+func (o *table) change(key []byte) *entry {
+	hash := o.hash(key)
+	i := o.find(key, hash)
+	if i < 0 {
+		i = o.add(key, hash)
+	}
+	e := &o.entries[i]
+	e.asked = true
+	if e.edit == 0 {
+		o.edits = append(o.edits, edit{entry: int32(i), gen: o.gen, base: e.val, existed: e.exists})
+		e.edit, e.val = int32(len(o.edits)), buffer{}
+		o.undo = append(o.undo, e.edit-1)
+		if !e.grouped {
+			e.grouped = true
+			g := o.group(key)
+			g.order = append(g.order, int32(i))
+		}
+		return e
+	}
+	o.count(e, -1)
+	if d := &o.edits[e.edit-1]; d.gen != o.gen {
+		o.release(d.prev)
+		d.gen, d.changed, d.existed, d.prev = o.gen, true, e.exists, e.val
+		e.val = buffer{}
+		o.undo = append(o.undo, e.edit-1)
+	}
+	return e
+}
+
+// count adds an entry to the totals, sign times.
+func (o *table) count(e *entry, sign int) {
+	if !e.pending() {
+		return
+	}
+	o.changes += sign
+	o.bytes += sign * (int(e.key.len) - headLen + int(e.val.len))
+}
+
+// pending reports whether the entry must be written. The delete of a key that
+// the committed state is known not to have need not.
+func (e *entry) pending() bool {
+	return e.edit != 0 && (e.exists || e.committed != absent)
+}
+
+func (o *table) savepoint() {
+	o.gen++
+	o.undo = o.undo[:0]
+}
+
+// rollback goes back to the savepoint.
+func (o *table) rollback() {
+	lost := false
+	for _, n := range o.undo {
+		d := &o.edits[n]
+		e := &o.entries[d.entry]
+		o.count(e, -1)
+		if !d.changed {
+			lost = o.uncommit(d) || lost
+			d.entry = -1
+			continue
+		}
+		o.release(e.val)
+		e.val, e.exists, d.prev = d.prev, d.existed, buffer{}
+		o.count(e, 1)
+	}
+	if lost {
+		o.forgetUnknown()
+	}
+	o.savepoint()
+}
+
+// uncommit gives an edit's entry its committed value back, and reports whether
+// that is not known.
+func (o *table) uncommit(d *edit) (lost bool) {
+	e := &o.entries[d.entry]
+	o.release(e.val)
+	o.release(d.prev)
+	e.val, e.exists, e.edit = d.base, e.committed == present, 0
+	return e.committed == unknown
+}
+
+// forgetUnknown removes the entries that say nothing: keys that were written
+// without having been read, and are written no more.
+func (o *table) forgetUnknown() {
+	for _, g := range o.groups {
+		n, sorted := 0, g.sorted
+		for at, i := range g.order {
+			if e := &o.entries[i]; e.committed == unknown && e.edit == 0 {
+				if at < sorted {
+					g.sorted--
+				}
+				o.remove(int(i))
+				continue
+			}
+			g.order[n] = i
+			n++
+		}
+		g.order = g.order[:n]
+	}
+}
+
+// settle makes what was changed the committed state. What has to be written to
+// the database is held from then on.
+func (o *table) settle() {
+	for n := range o.edits {
+		d := &o.edits[n]
+		if d.entry < 0 {
+			continue
+		}
+		e := &o.entries[d.entry]
+		if e.pending() && !e.held {
+			e.held = true
+			o.held = append(o.held, d.entry)
+		}
+		if e.committed = absent; e.exists {
+			e.committed = present
+		}
+		e.edit = 0
+		o.release(d.base)
+		o.release(d.prev)
+	}
+	o.settled()
+}
+
+// undoAll goes back to the committed state.
+func (o *table) undoAll() {
+	lost := false
+	for n := range o.edits {
+		if d := &o.edits[n]; d.entry >= 0 {
+			lost = o.uncommit(d) || lost
+		}
+	}
+	if lost {
+		o.forgetUnknown()
+	}
+	o.settled()
+}
+
+// settled begins anew with nothing changed.
+func (o *table) settled() {
+	o.edits = o.edits[:0]
+	o.changes, o.bytes = 0, 0
+	o.savepoint()
+}
+
+// eachHeld yields the entries that are held.
+func (o *table) eachHeld(yield func(e *entry)) {
+	for _, i := range o.held {
+		yield(&o.entries[i])
+	}
+}
+
+// written notes that the database has everything. Nothing may be changed.
+func (o *table) written() {
+	for _, i := range o.held {
+		o.entries[i].held = false
+	}
+	o.held = o.held[:0]
+	for _, g := range o.groups {
+		for _, i := range g.order {
+			o.entries[i].grouped = false
+		}
+		g.order, g.sorted = g.order[:0], 0
+	}
+}

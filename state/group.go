@@ -1,0 +1,107 @@
+package state
+
+import (
+	"bytes"
+	"slices"
+)
+
+// group is the entries that are, or were lately, changed or held, whose keys
+// begin with one byte: what a scan has to look at. Keys of a kind that nobody
+// scans are never sorted.
+type group struct {
+	order  []int32
+	sorted int // so many of order are sorted by key
+}
+
+// group returns the group that a key belongs to.
+func (o *table) group(key []byte) *group {
+	first := byte(0)
+	if len(key) > 0 {
+		first = key[0]
+	}
+	g := o.groups[first]
+	if g == nil {
+		g = new(group)
+		o.groups[first] = g
+	}
+	return g
+}
+
+// scanned is told that a scan has ended.
+func (o *table) scanned() {
+	if o.scans--; o.scans == 0 {
+		for _, b := range o.limbo {
+			o.arena.release(b)
+		}
+		o.limbo = o.limbo[:0]
+	}
+}
+
+// sort brings a group into order. Only scans need it, so keys are not kept in
+// order as they come; the few that came since the last scan are moved in.
+func (o *table) sort(g *group) {
+	sorted := g.sorted
+	if sorted == len(g.order) {
+		return
+	}
+	g.sorted = len(g.order)
+	o.fresh = append(o.fresh[:0], g.order[sorted:]...)
+	fresh := o.fresh
+	slices.SortFunc(fresh, func(a, b int32) int {
+		return bytes.Compare(o.key(&o.entries[a]), o.key(&o.entries[b]))
+	})
+	// From the highest to the lowest, so that every block of what was sorted
+	// before moves once.
+	hi := sorted
+	for n := len(fresh); n > 0; n-- {
+		at := o.search(g.order[:hi], o.key(&o.entries[fresh[n-1]]))
+		copy(g.order[at+n:], g.order[at:hi])
+		g.order[at+n-1] = fresh[n-1]
+		hi = at
+	}
+}
+
+// search returns where in the sorted list the first key not below key is.
+func (o *table) search(list []int32, key []byte) int {
+	at, _ := slices.BinarySearchFunc(list, key, func(i int32, key []byte) int {
+		return bytes.Compare(o.key(&o.entries[i]), key)
+	})
+	return at
+}
+
+// change is one key's change as a scan found it at its start.
+type change struct {
+	key, val []byte // key with the head
+	exists   bool
+}
+
+// appendChanges appends what the database does not have of the keys that begin
+// with prefix, from the database key lower to upper, which it does not include,
+// in the order of the keys. They stay as they are while o.scans counts the
+// caller.
+func (o *table) appendChanges(list []change, prefix, lower, upper []byte) []change {
+	if o.changes == 0 && len(o.held) == 0 {
+		return list
+	}
+	from := len(list)
+	for first, g := range o.groups {
+		if len(prefix) > 0 && first != prefix[0] {
+			continue
+		}
+		o.sort(g)
+		for _, i := range g.order[o.search(g.order, lower):] {
+			e := &o.entries[i]
+			key := o.key(e)
+			if bytes.Compare(key, upper) >= 0 {
+				break
+			}
+			if e.pending() || e.held {
+				list = append(list, change{key: key, val: o.arena.bytes(e.val), exists: e.exists})
+			}
+		}
+	}
+	if len(prefix) == 0 {
+		slices.SortFunc(list[from:], func(a, b change) int { return bytes.Compare(a.key, b.key) })
+	}
+	return list
+}
