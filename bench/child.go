@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"sync"
 
@@ -81,6 +82,9 @@ func (j *job) run(ctx context.Context) (r report, err error) {
 	var memory, after runtime.MemStats
 	runtime.ReadMemStats(&memory)
 	work := j.copy
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(40) // as cmd/handprint does
+	}
 	if j.Contender == contenderHandprint || j.Contender == contenderAvro {
 		work = j.handprint
 	}

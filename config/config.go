@@ -64,6 +64,8 @@ type Runtime struct {
 	Threads            int
 	BatchRecords       int
 	BatchBytes         int
+	RecordCache        int // bytes
+	StoreCache         int // bytes
 	TransactionTimeout time.Duration
 	SessionTimeout     time.Duration
 	RebalanceTimeout   time.Duration
@@ -200,8 +202,10 @@ func declareRuntime(s *Set, r *Runtime) {
 	s.Text(&r.Rack, "rack", "", Any[string](), "Where this process runs; copies of its tasks are kept in another rack if there is one.", Important(Low))
 	s.Duration(&r.StallTimeout, "stall-timeout", time.Minute, Matching("0, or at least 1s", func(d time.Duration) bool { return d == 0 || d >= time.Second }), "How long a task may have input without getting on before it is reported as stuck; 0 turns that off.", Important(Low))
 	s.Int(&r.Threads, "threads", 2, Between(1, 256), "Workers of this process. More than its share of the partitions stay idle.", Important(High))
-	s.Int(&r.BatchRecords, "batch-records", 10_000, Between(1, 1_000_000), "Most records of one transaction.")
-	s.Bytes(&r.BatchBytes, "batch-bytes", 8<<20, Sizes(1<<10, 1<<30), "About the most input of one transaction.")
+	s.Int(&r.BatchRecords, "batch-records", 40_000, Between(1, 1_000_000), "Most records of one transaction of a worker that is behind; one that keeps up commits what there is.")
+	s.Bytes(&r.BatchBytes, "batch-bytes", 1<<20, Sizes(1<<10, 1<<30), "About the most input, compressed, that one fetch brings.")
+	s.Bytes(&r.RecordCache, "record-cache", 128<<20, Sizes(1<<20, 1<<30), "Memory for what tasks have read and written lately, shared by all tasks. What is in it costs no read, and reaches the local store once every few seconds.", Important(High))
+	s.Bytes(&r.StoreCache, "store-cache", 16<<20, Sizes(1<<20, 1<<34), "Memory for blocks of the local store, read when the record cache does not have a record.")
 	s.Duration(&r.TransactionTimeout, "transaction-timeout", 10*time.Second, Between(time.Second, 15*time.Minute), "How long a transaction that nobody ends keeps readers waiting.")
 	s.Duration(&r.SessionTimeout, "group-session-timeout", 10*time.Second, Between(100*time.Millisecond, 30*time.Minute), "How long after its last sign of life a worker is taken for dead.")
 	s.Duration(&r.RebalanceTimeout, "rebalance-timeout", time.Minute, Between(time.Second, time.Hour), "How long the group waits for a worker to end its batch when tasks move.", Important(Low))

@@ -130,6 +130,8 @@ var (
 	storeDisk       = declare(Gauge, "store_disk_bytes", "Bytes of the store on disk.")
 	storeMemtable   = declare(Gauge, "store_memtable_bytes", "Bytes of the store in memory that are not in tables yet.")
 	storeCache      = declare(Gauge, "store_cache_bytes", "Bytes in the block cache.")
+	recordHits      = declare(Counter, "record_cache_hits_total", "Reads of tasks that the record cache answered.")
+	recordMisses    = declare(Counter, "record_cache_misses_total", "Reads of tasks that the record cache had to ask the store for.")
 	storeHits       = declare(Counter, "store_cache_hits_total", "Block reads that the cache answered.")
 	storeMisses     = declare(Counter, "store_cache_misses_total", "Block reads that went to the disk.")
 	storeReadAmp    = declare(Gauge, "store_read_amplification", "Tables that a read may have to look into, at most.")

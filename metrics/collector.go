@@ -75,6 +75,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	put(storeDisk, float64(s.DiskBytes))
 	put(storeMemtable, float64(s.MemtableBytes))
 	put(storeCache, float64(s.CacheBytes))
+	put(recordHits, float64(s.RecordHits))
+	put(recordMisses, float64(s.RecordMisses))
 	put(storeHits, float64(s.CacheHits))
 	put(storeMisses, float64(s.CacheMisses))
 	put(storeReadAmp, float64(s.ReadAmp))

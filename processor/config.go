@@ -91,10 +91,15 @@ type Config struct {
 	// JSON.
 	HeartbeatValue func(now time.Time, s Status) []byte
 
-	// MaxBatchRecords bounds the records of one transaction. Default 10000.
+	// MaxBatchRecords bounds the records of one transaction. Default 40000.
 	MaxBatchRecords int
-	// MaxBatchBytes bounds what one fetch from one broker brings, and so
-	// roughly a transaction's input. Default 2 MiB.
+	// TurnRecords is how many records are processed before what follows from
+	// them is sent, and so what has to fit into memory several times. A worker
+	// that is further behind adds turns to its transaction until
+	// MaxBatchRecords are reached or half a second is over. Default 4000.
+	TurnRecords int
+	// MaxBatchBytes bounds what one fetch from one broker brings, compressed.
+	// Default 1 MiB.
 	MaxBatchBytes int
 
 	// TransactionTimeout is how long a transaction that nobody ends stays
@@ -151,7 +156,7 @@ type TopicPartition struct {
 type Commit struct {
 	Worker   int
 	Consumed map[TopicPartition]int64 // the next offset to read, of each partition read
-	Produced []*kgo.Record            // with partitions and offsets set; do not change
+	Produced map[TopicPartition]int64 // the offset after the last record, of each partition written
 }
 
 // Step is an arrow between two steps of a worker.
@@ -187,8 +192,9 @@ func Steps() []Step {
 func (c Config) withDefaults() Config {
 	setDefault(&c.Threads, 1)
 	setDefault(&c.HeartbeatInterval, 30*time.Second)
-	setDefault(&c.MaxBatchRecords, 10_000)
-	setDefault(&c.MaxBatchBytes, 2<<20)
+	setDefault(&c.MaxBatchRecords, 40_000)
+	setDefault(&c.TurnRecords, 4000)
+	setDefault(&c.MaxBatchBytes, 1<<20)
 	setDefault(&c.TransactionTimeout, 10*time.Second)
 	setDefault(&c.SessionTimeout, 10*time.Second)
 	setDefault(&c.AcceptableLag, 10_000)
@@ -242,7 +248,7 @@ func (c *Config) validate() error {
 		return fmt.Errorf("processor: %d partitions, must be at least 1", c.Partitions)
 	case c.Threads < 1:
 		return fmt.Errorf("processor: %d threads, must be at least 1", c.Threads)
-	case c.MaxBatchRecords < 1 || c.MaxBatchBytes < 1:
+	case c.MaxBatchRecords < 1 || c.TurnRecords < 1 || c.MaxBatchBytes < 1:
 		return errors.New("processor: a batch must have room for a record")
 	case c.Standbys < 0 || c.AcceptableLag < 0:
 		return errors.New("processor: standby copies and their lag cannot be below zero")

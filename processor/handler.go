@@ -54,7 +54,8 @@ type Context struct {
 	now      time.Time
 	log      *slog.Logger
 	commands string
-	memory   *batchMemory
+	memory   *batchMemory  // of the turn
+	kept     *batchMemory  // of the batch
 	out      []*kgo.Record // outputs and commands of the batch, in order
 }
 
@@ -82,9 +83,13 @@ func (c *Context) EmitTo(topic string, key, value []byte) {
 	c.out = append(c.out, r)
 }
 
-// Copy returns a copy of b, nil for nil, that is valid until the batch is over:
-// just long enough for what is emitted or sent.
+// Copy returns a copy of b, nil for nil, that is valid just long enough for what
+// is emitted or sent by the same call of the handler.
 func (c *Context) Copy(b []byte) []byte { return c.memory.copy(b) }
+
+// Keep returns a copy of b, nil for nil, that is valid until the batch is over:
+// for what is emitted by Flush.
+func (c *Context) Keep(b []byte) []byte { return c.kept.copy(b) }
 
 // Send adds a command to task partition, 0 <= partition < Task().Partitions, to
 // the outputs of the batch. It is read by that task after the batch has

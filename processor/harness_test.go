@@ -235,6 +235,7 @@ func (c *cluster) config(store *state.Store) Config {
 		Inputs: []string{testInput}, Singles: []string{testSingle},
 		Commands: testCommands, Changelog: testChangelog,
 		Partitions: testTasks, Threads: 1, Store: store, NewHandler: newCounter,
+		TurnRecords:  2, // so that a transaction has several turns
 		FetchMaxWait: 20 * time.Millisecond, SessionTimeout: 2 * time.Second,
 		Logger: testLogger(),
 	}

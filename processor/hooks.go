@@ -1,6 +1,10 @@
 package processor
 
-import "time"
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
 
 // Hooks are told what happens, as it happens. Each may be nil. They are called
 // synchronously, from the goroutine that does what is reported, and from several
@@ -79,6 +83,29 @@ func (s *stepTimes) end(d *time.Duration) {
 	s.mark = now
 }
 
+// sizes adds up what BatchReport says of the records, which are gone by then.
+type sizes struct {
+	in, out int64
+	oldest  time.Time
+}
+
+// read counts what the turn in hand has read, if anybody wants to know.
+func (s *sizes) read(b *batch) {
+	if b.w.cfg.Hooks.Batch == nil {
+		return
+	}
+	for _, f := range b.turn.parts {
+		for _, r := range f.records {
+			s.in += int64(len(r.Key) + len(r.Value))
+			if !r.Timestamp.IsZero() && (s.oldest.IsZero() || r.Timestamp.Before(s.oldest)) {
+				s.oldest = r.Timestamp
+			}
+		}
+	}
+}
+
+func (s *sizes) sent(r *kgo.Record) { s.out += int64(len(r.Key) + len(r.Value)) }
+
 // tell calls the hook for the batch in hand.
 func (b *batch) tell(outcome Outcome) {
 	tell := b.w.cfg.Hooks.Batch
@@ -86,26 +113,9 @@ func (b *batch) tell(outcome Outcome) {
 		return
 	}
 	s := &b.times
-	r := BatchReport{
+	tell(BatchReport{
 		Worker: b.w.n, Tasks: b.touched, Outcome: outcome,
-		Records: b.count, Produced: b.produced, Changes: int64(len(b.changes)),
+		Records: b.count, BytesIn: b.sizes.in, Produced: b.produced, BytesOut: b.sizes.out, Changes: b.changes, Oldest: b.sizes.oldest,
 		Poll: s.poll, Process: s.process, Produce: s.produce, Flush: s.flush, Commit: s.commit, Apply: s.apply,
-	}
-	for _, f := range b.parts {
-		for _, in := range f.records {
-			r.BytesIn += int64(len(in.Key) + len(in.Value))
-			if !in.Timestamp.IsZero() && (r.Oldest.IsZero() || in.Timestamp.Before(r.Oldest)) {
-				r.Oldest = in.Timestamp
-			}
-		}
-	}
-	for _, t := range b.tasks {
-		for _, out := range t.context.out {
-			r.BytesOut += int64(len(out.Key) + len(out.Value))
-		}
-	}
-	for _, out := range b.changes {
-		r.BytesOut += int64(len(out.Key) + len(out.Value))
-	}
-	tell(r)
+	})
 }

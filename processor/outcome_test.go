@@ -80,6 +80,7 @@ func TestOutputTooLarge(t *testing.T) {
 	c := newCluster(t)
 	c.feed(testInput, 1, 3)
 	cfg := c.config(newStore(t))
+	cfg.TurnRecords = 100 // all of them in one transaction
 	cfg.NewHandler = func(task Task) (Handler, error) {
 		return &emitter{counter{task}, func(c *Context, r *kgo.Record) error {
 			if string(r.Value) == "2" {
@@ -214,6 +215,7 @@ func TestHandlerError(t *testing.T) {
 			c.feed(testInput, 3, 3)
 			var resets resetCount
 			cfg := c.config(newStore(t))
+			cfg.TurnRecords = 100 // what fails is in one transaction
 			left := failures
 			cfg.NewHandler = func(task Task) (Handler, error) {
 				return &resetting{emitter{counter{task}, func(_ *Context, r *kgo.Record) error {

@@ -33,7 +33,8 @@ type worker struct {
 	woken      bool
 	pollCancel context.CancelFunc // not nil while polling
 
-	held atomic.Bool // what was polled last could not be prepared, and goes round
+	held    atomic.Bool // what was polled last could not be prepared, and goes round
+	unready *recordAt   // the record because of which; nil when it has been prepared
 
 	// The session in hand.
 	session   *kgo.GroupTransactSession
@@ -116,7 +117,7 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 			return nil
 		}
 		w.batch.times.begin(w.cfg.Clock)
-		if err := w.batch.run(ctx, w.poll(ctx)); err != nil {
+		if err := w.batch.run(ctx, w.poll(ctx, min(w.cfg.TurnRecords, w.cfg.MaxBatchRecords))); err != nil {
 			return err
 		}
 		w.session.AllowRebalance()
@@ -143,9 +144,16 @@ func (w *worker) clearWake() bool {
 	return woken
 }
 
-// poll waits for records, a wake or the end of ctx. From here until
-// AllowRebalance the group cannot take tasks away.
-func (w *worker) poll(ctx context.Context) kgo.Fetches {
+// isWoken tells whether there is something to reconcile, as clearWake does.
+func (w *worker) isWoken() bool {
+	w.pollMu.Lock()
+	defer w.pollMu.Unlock()
+	return w.woken
+}
+
+// poll waits for at most so many records, a wake or the end of ctx. From here
+// until AllowRebalance the group cannot take tasks away.
+func (w *worker) poll(ctx context.Context, records int) kgo.Fetches {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w.pollMu.Lock()
@@ -157,7 +165,7 @@ func (w *worker) poll(ctx context.Context) kgo.Fetches {
 	if woken {
 		return nil
 	}
-	fetches := w.session.PollRecords(ctx, w.cfg.MaxBatchRecords)
+	fetches := w.session.PollRecords(ctx, records)
 	w.pollMu.Lock()
 	w.pollCancel = nil
 	w.pollMu.Unlock()

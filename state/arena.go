@@ -1,9 +1,6 @@
 package state
 
-import (
-	"encoding/binary"
-	"sync"
-)
+import "encoding/binary"
 
 // An arena counts in units, so that 32 bits reach far enough.
 const (
@@ -39,10 +36,6 @@ func init() {
 		classOf[n] = uint8(class)
 	}
 }
-
-// chunks passes the chunks of arenas that were reset on to others, of whichever
-// task.
-var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 
 // buffer is bytes in an arena. The zero buffer has none.
 //
@@ -87,11 +80,26 @@ func (a *arena) alloc(n int) buffer {
 		return b
 	}
 	if a.shared == 0 || a.next+room > chunkUnits {
-		a.shared, a.next = int(a.addChunk(chunks.Get().(*[chunkSize]byte)[:]))+1, 0
+		a.shared, a.next = int(a.addChunk(newChunk()))+1, 0
 	}
 	b.at = uint32(a.shared-1)<<chunkBits | a.next
 	a.next += room
 	return b
+}
+
+// take returns a copy of a buffer of another arena. One with a chunk of its own
+// brings that along.
+func (a *arena) take(from *arena, b buffer) buffer {
+	if b.class == bigClass {
+		at := b.at >> chunkBits
+		c := from.list[at]
+		from.list[at] = nil
+		a.size += len(c)
+		return buffer{at: a.addChunk(c) << chunkBits, len: b.len, class: bigClass}
+	}
+	n := a.alloc(int(b.len))
+	copy(a.bytes(n), from.bytes(b))
+	return n
 }
 
 func (a *arena) allocBig(n int) buffer {
@@ -153,7 +161,7 @@ func (a *arena) units(at, n uint32) []byte {
 func (a *arena) reset() {
 	for i, chunk := range a.list {
 		if len(chunk) == chunkSize {
-			chunks.Put((*[chunkSize]byte)(chunk))
+			freeChunk(chunk)
 		}
 		a.list[i] = nil
 	}

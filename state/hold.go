@@ -14,8 +14,8 @@ import (
 // was held, and the checkpoint of the last commit. What a crash takes away is
 // read from the changelog again.
 //
-// When the table has grown to its share of the memory, all is written out, and
-// what was not asked for lately is forgotten.
+// When the table has grown to its share of the memory, what was not asked for
+// lately is forgotten, and before that, if most of it is held, written out.
 type hold struct {
 	last  Checkpoint // of the last commit
 	saved Checkpoint // that the database has
@@ -108,21 +108,21 @@ func (h *hold) commit(t *Txn, cp Checkpoint) error {
 	h.last = cp
 	h.report(t)
 	h.room = t.p.s.holders.share()
-	// Free buffers may be of other sizes than those that are wanted now.
-	shredded := t.arena.total > h.room+h.room/2
-	full := shredded || t.size() >= h.room
+	full := t.size() >= h.room
+	if full && 2*len(t.held) < len(t.entries)-len(t.slots) {
+		// Most of it the database has, of which enough can go.
+		t.evict(h.room - h.room/8)
+	}
 	age := cp.At.Sub(h.saved.At)
-	if full || age < 0 || age >= CheckpointMaxAge || h.ahead && age >= holdFor {
+	if t.size() >= h.room || age < 0 || age >= CheckpointMaxAge || h.ahead && age >= holdFor {
 		if err := h.flush(t); err != nil {
 			return err
 		}
+		if full {
+			t.evict(h.room - h.room/8)
+		}
 	}
-	switch {
-	case shredded:
-		t.reset()
-	case full:
-		t.evict(h.room - h.room/8)
-	}
+	t.compact()
 	return nil
 }
 

@@ -19,15 +19,15 @@ type Options struct {
 	// FS is the file system; nil is the machine's.
 	FS vfs.FS
 	// CacheBytes is the size of the block cache, the only one of the process.
-	// Values below 1 MiB, zero included, mean 64 MiB.
+	// Values below 1 MiB, zero included, mean 16 MiB.
 	CacheBytes int64
 	// HoldBytes is how much memory all transactions that hold share for what
 	// they have committed, and read, lately. Values below 1 MiB, zero included,
-	// mean 64 MiB; at most 1 GiB. A transaction of more needs more.
+	// mean 128 MiB; at most 1 GiB. A transaction of more needs more.
 	HoldBytes int
 	// MemtableBytes is how much is written before it goes to a table on the
 	// disk. Up to 4 times as much memory is used while the disk is behind.
-	// Values below 64 KiB, zero included, mean 16 MiB; at most 1 GiB.
+	// Values below 64 KiB, zero included, mean 8 MiB; at most 1 GiB.
 	MemtableBytes uint64
 	// Logger gets what the operator should know; Pebble's own messages at
 	// level debug. nil is slog.Default().
@@ -38,12 +38,12 @@ type Options struct {
 }
 
 const (
-	defaultCacheBytes    = 64 << 20
+	defaultCacheBytes    = 16 << 20
 	minCacheBytes        = 1 << 20
-	defaultHoldBytes     = 64 << 20
+	defaultHoldBytes     = 128 << 20
 	minHoldBytes         = 1 << 20
 	maxHoldBytes         = 1 << 30
-	defaultMemtableBytes = 16 << 20
+	defaultMemtableBytes = 8 << 20
 	minMemtableBytes     = 64 << 10
 	maxMemtableBytes     = 1 << 30
 

@@ -87,7 +87,7 @@ func (o *table) read(e *entry) []byte {
 }
 
 // size is roughly the memory in use, in bytes.
-func (o *table) size() int { return o.arena.size + len(o.entries)*entrySize }
+func (o *table) size() int { return o.arena.size + (len(o.entries)-len(o.slots))*entrySize }
 
 func (o *table) hash(key []byte) uint32 { return uint32(maphash.Bytes(o.seed, key)) }
 
@@ -183,7 +183,7 @@ func (o *table) remove(i int) {
 // evict forgets entries that were not asked for lately, until the table is no
 // larger than size or the hand has been round twice.
 func (o *table) evict(size int) {
-	for n := 2 * len(o.entries); n > 0 && o.arena.size+(len(o.entries)-len(o.slots))*entrySize > size; n-- {
+	for n := 2 * len(o.entries); n > 0 && o.size() > size; n-- {
 		if o.hand++; o.hand >= len(o.entries) {
 			o.hand = 0
 		}
@@ -195,6 +195,23 @@ func (o *table) evict(size int) {
 			o.remove(o.hand)
 		}
 	}
+}
+
+// compact moves all buffers together if a fifth of the memory is in those that
+// were given back: they are of the sizes that were wanted then, and rows grow.
+// Nothing may be changed and not settled, and no scan be under way.
+func (o *table) compact() {
+	if o.arena.total <= o.arena.size+o.arena.size/4+4*chunkSize {
+		return
+	}
+	old := o.arena
+	o.arena = arena{}
+	for i := range o.entries {
+		if e := &o.entries[i]; !e.dead {
+			e.key, e.val = o.arena.take(&old, e.key), o.arena.take(&old, e.val)
+		}
+	}
+	old.reset()
 }
 
 // release gives a buffer back, once no scan can be looking at it.

@@ -267,9 +267,16 @@ func (t *Txn) commit(cp Checkpoint) error {
 	return err
 }
 
+const (
+	batchSlack = 256 // more than the rest of a batch takes
+	entrySlack = 12  // more than an entry of a batch takes besides its key and value
+)
+
 // write brings entries and a checkpoint to the database.
 func (t *Txn) write(cp Checkpoint, each func(set func(*entry))) (err error) {
-	batch := t.p.s.db.NewBatch()
+	size := batchSlack
+	each(func(e *entry) { size += int(e.key.len+e.val.len) + entrySlack })
+	batch := t.p.s.db.NewBatchWithSize(size)
 	defer batch.Close()
 	each(func(e *entry) {
 		switch {

@@ -148,7 +148,7 @@ func newHistoryApp(t *testing.T, b *broker.Embedded, partitions int32, threads i
 	}
 	a := newApp(t, b, options{prefix: prefix, partitions: partitions, threads: threads, registry: registry, fs: fs, fault: fault})
 	a.config.Runtime.StaticMembership = true // so that a restart need not wait for a session to time out
-	a.config.Runtime.MaxBatchRecords = 7
+	a.config.Runtime.MaxBatchRecords, a.config.Runtime.TurnRecords = 7, 3
 	return a
 }
 

@@ -136,9 +136,8 @@ func (a *app) open(fs vfs.FS) {
 
 func (a *app) onCommit(c processor.Commit) {
 	a.mu.Lock()
-	for _, r := range c.Produced {
-		tp := processor.TopicPartition{Topic: r.Topic, Partition: r.Partition}
-		a.produced[tp] = max(a.produced[tp], r.Offset+1)
+	for tp, end := range c.Produced {
+		a.produced[tp] = max(a.produced[tp], end)
 	}
 	rest := a.rest
 	a.mu.Unlock()

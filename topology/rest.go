@@ -54,13 +54,12 @@ func (r *Rest) Expect(topic string, partition int32, offset int64) {
 func (r *Rest) OnCommit(c processor.Commit) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range c.Produced {
-		tp := processor.TopicPartition{Topic: p.Topic, Partition: p.Partition}
+	for tp, end := range c.Produced {
 		into := r.emitted
-		if p.Topic == r.names.Commands {
+		if tp.Topic == r.names.Commands {
 			into = r.written
 		}
-		into[tp] = max(into[tp], p.Offset+1)
+		into[tp] = max(into[tp], end)
 	}
 	for tp, next := range c.Consumed {
 		r.read[tp] = max(r.read[tp], next)

@@ -101,6 +101,7 @@ type task struct {
 
 	ctx    *processor.Context
 	now    *kgo.Record    // in hand
+	in     engine.Record  // the same for the engine
 	wrote  []stateRow     // by the record in hand
 	rows   []stateRow     // by the batch, the last of each key
 	latest map[uint64]int // hash of a key to where it stands in rows
@@ -119,7 +120,8 @@ func (t *task) Process(c *processor.Context, r *kgo.Record) error {
 			return err
 		}
 	}
-	in := engine.Record{Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
+	in := &t.in
+	*in = engine.Record{Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
 	switch r.Topic {
 	case t.names.Observations:
 		in.Source = engine.Observations
@@ -133,7 +135,7 @@ func (t *task) Process(c *processor.Context, r *kgo.Record) error {
 	default:
 		return fmt.Errorf("record of topic %s, which no task reads", r.Topic)
 	}
-	if err := t.engine.Process(&in, c.Store(), t); err != nil {
+	if err := t.engine.Process(in, c.Store(), t); err != nil {
 		return fmt.Errorf("%s[%d] offset %d: %w", r.Topic, r.Partition, r.Offset, err)
 	}
 	for _, w := range t.wrote {
@@ -192,7 +194,7 @@ func (t *task) Suspected(identity, event []byte) {
 
 // StateRow implements engine.Outbox.
 func (t *task) StateRow(key, row []byte) {
-	t.wrote = append(t.wrote, stateRow{key: t.ctx.Copy(key), value: t.ctx.Copy(row)})
+	t.wrote = append(t.wrote, stateRow{key: t.ctx.Keep(key), value: t.ctx.Keep(row)})
 }
 
 // DeadLetter implements engine.Outbox. The original goes along as it was, but

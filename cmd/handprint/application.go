@@ -82,7 +82,7 @@ var injectFaults func(*topology.Config, *state.Options)
 // openStore opens the store in the state directory and gives the application
 // its instance id, which is kept there.
 func (a *app) openStore(c *topology.Config, dir string) error {
-	o := state.Options{Logger: a.log}
+	o := state.Options{Logger: a.log, HoldBytes: a.cfg.Runtime.RecordCache, CacheBytes: int64(a.cfg.Runtime.StoreCache)}
 	if injectFaults != nil {
 		injectFaults(c, &o)
 	}

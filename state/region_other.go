@@ -1,0 +1,5 @@
+//go:build !unix
+
+package state
+
+func newRegion(size int) []byte { return make([]byte, size) }

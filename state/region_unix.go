@@ -1,0 +1,15 @@
+//go:build unix
+
+package state
+
+import "golang.org/x/sys/unix"
+
+// newRegion returns memory that is not of Go's heap; of it, if there is no
+// other.
+func newRegion(size int) []byte {
+	region, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return make([]byte, size)
+	}
+	return region
+}
