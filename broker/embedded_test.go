@@ -280,3 +280,38 @@ func TestEmbeddedHasTransactionsThatCannotHitTheNext(t *testing.T) {
 		t.Errorf("transaction version %d, %v", v, err)
 	}
 }
+
+func TestPersist(t *testing.T) {
+	for name, test := range map[string]struct {
+		first error // of two calls; the second succeeds
+		calls int
+	}{
+		"no error":               {nil, 1},
+		"no leader for a moment": {fmt.Errorf("asking: %w", kerr.LeaderNotAvailable), 2},
+		"a broker that went":     {&net.OpError{Op: "dial", Err: errors.New("refused")}, 2},
+		"a right that lacks":     {kerr.TopicAuthorizationFailed, 1},
+		"anything else":          {errors.New("a fault"), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			calls := 0
+			err := Persist(deadline(t), time.Minute, func() error {
+				if calls++; calls == 1 {
+					return test.first
+				}
+				return nil
+			})
+			if calls != test.calls || test.calls == 1 && !errors.Is(err, test.first) || test.calls == 2 && err != nil {
+				t.Errorf("%v after %d calls", err, calls)
+			}
+		})
+	}
+	if err := Persist(deadline(t), 0, func() error { return kerr.LeaderNotAvailable }); !errors.Is(err, kerr.LeaderNotAvailable) {
+		t.Errorf("when the time is over: %v", err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := Persist(ended, time.Minute, func() error { return kerr.LeaderNotAvailable }); !errors.Is(err, context.Canceled) {
+		t.Errorf("when the context has ended: %v", err)
+	}
+}

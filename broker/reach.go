@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -89,6 +90,30 @@ func Await(ctx context.Context, cl *kgo.Client, timeout time.Duration, waiting f
 		}
 		if time.Until(end) <= 0 {
 			return err
+		}
+	}
+}
+
+// Persist calls f until it succeeds, fails for good, or timeout is over, and
+// returns its last error. What a broker calls retriable is not for good (it has
+// lost its leader for a moment, say), nor is one that has gone away, as others
+// may answer. If ctx ends first, its cause is returned.
+func Persist(ctx context.Context, timeout time.Duration, f func() error) error {
+	end := time.Now().Add(timeout)
+	for pause := awaitFirst; ; pause = min(2*pause, awaitMost) {
+		err := f()
+		k := (*kerr.Error)(nil)
+		passes := errors.As(err, &k) && k.Retriable || err != nil && k == nil && mayPass(err)
+		left := time.Until(end)
+		if !passes || left <= 0 {
+			return err
+		}
+		again := time.NewTimer(min(pause, left))
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return context.Cause(ctx)
 		}
 	}
 }

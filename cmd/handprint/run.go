@@ -80,14 +80,17 @@ func (a *app) prepareTopics(ctx context.Context) error {
 		return err
 	}
 	defer cl.Close()
-	created, err := broker.Ensure(ctx, cl, a.specs())
+	err = broker.Persist(ctx, a.cfg.Connection.Timeout, func() error {
+		created, err := broker.Ensure(ctx, cl, a.specs())
+		if len(created) > 0 {
+			a.log.Info("created topics", "topics", created)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	if len(created) > 0 {
-		a.log.Info("created topics", "topics", created)
-	}
-	if err := a.checkPermissions(ctx, cl); err != nil {
+	if err := broker.Persist(ctx, a.cfg.Connection.Timeout, func() error { return a.checkPermissions(ctx, cl) }); err != nil {
 		return err
 	}
 	problems, err := a.settledTopics(ctx, cl)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
@@ -16,33 +17,88 @@ import (
 )
 
 // manyRows makes an instance hold many rows in bounded memory, and starts it
-// again with its state kept, and with its state deleted.
+// again with its state kept, with its state kept and others' work to catch up
+// with, and with its state deleted.
 func manyRows(ctx context.Context, l *lab.Lab, o *options) error {
 	app, err := open(ctx, l, o, "rows")
 	if err != nil {
 		return err
 	}
 	defer app.Close()
-	if err := feedRows(ctx, app, o.rows); err != nil {
+	if err := feedRows(ctx, app, 0, o.rows); err != nil {
 		return err
 	}
-	c := app.Config(0)
-	c.Binary = l.Binaries.Plain
-	c.Env = append(c.Env, fmt.Sprintf("GOMEMLIMIT=%dMiB", o.memory*900/1024))
+	c := config(app, 0, o)
 	if _, err := measure(ctx, app, c, o, fmt.Sprintf("%d rows made", o.rows), false); err != nil {
 		return err
 	}
 	if _, err := measure(ctx, app, c, o, "killed and started with its state", true); err != nil {
 		return err
 	}
+	tail := o.rows / 10
+	if err := another(ctx, app, o, tail); err != nil {
+		return err
+	}
+	restored, err := measure(ctx, app, c, o, fmt.Sprintf("started with its state, after another has made %d rows", tail), true)
+	if err == nil && (restored < int64(tail) || restored > int64(o.rows)/2) {
+		err = fmt.Errorf("%d records were restored for %d rows that were missed", restored, tail)
+	}
+	if err != nil {
+		return err
+	}
 	if err := app.Forget(0); err != nil {
 		return err
 	}
-	restored, err := measure(ctx, app, c, o, "started without its state", true)
+	// Its name is gone with its state: for the group it is somebody else, who
+	// would begin as a standby of the one that was killed.
+	if err := awaitNoMembers(ctx, app); err != nil {
+		return err
+	}
+	restored, err = measure(ctx, app, c, o, "started without its state", true)
 	if err == nil && restored < int64(o.rows) {
 		err = fmt.Errorf("%d rows were rebuilt from %d records", o.rows, restored)
 	}
 	return err
+}
+
+// awaitNoMembers waits until the group has forgotten everybody.
+func awaitNoMembers(ctx context.Context, app *lab.App) error {
+	adm := kadm.NewClient(app.Client)
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		groups, err := adm.DescribeGroups(ctx, app.Name)
+		if err == nil && groups.Error() == nil && len(groups[app.Name].Members) == 0 {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting until group %s has no members: %w", app.Name, context.Cause(ctx))
+		}
+	}
+}
+
+// config is that of an instance whose memory is bounded.
+func config(app *lab.App, n int, o *options) instance.Config {
+	c := app.Config(n)
+	c.Binary = app.Lab.Binaries.Plain
+	c.Env = append(c.Env, fmt.Sprintf("GOMEMLIMIT=%dMiB", o.memory*900/1024))
+	return c
+}
+
+// another lets a second instance, alone, make more rows, and stops it.
+func another(ctx context.Context, app *lab.App, o *options, rows int) error {
+	if err := feedRows(ctx, app, o.rows, rows); err != nil {
+		return err
+	}
+	if _, err := app.StartAs(config(app, 1, o), 1); err != nil {
+		return err
+	}
+	if err := app.Rest(ctx); err != nil {
+		return err
+	}
+	return app.Stop(ctx, 1)
 }
 
 // measure starts the instance, waits until the application is at rest, prints
@@ -78,8 +134,8 @@ func measure(ctx context.Context, app *lab.App, c instance.Config, o *options, w
 	return records, nil
 }
 
-// feedRows puts in an observation for each row.
-func feedRows(ctx context.Context, app *lab.App, rows int) error {
+// feedRows puts in an observation for each row of a number, after those before.
+func feedRows(ctx context.Context, app *lab.App, before, rows int) error {
 	const each = 20 // primitives of an attacker
 	registry := attribution.DefaultRegistry()
 	var names []string
@@ -92,7 +148,7 @@ func feedRows(ctx context.Context, app *lab.App, rows int) error {
 		return fmt.Errorf("the registry has %d primitives with texts, %d are needed", len(names), each)
 	}
 	var failure firstError
-	for i := range rows {
+	for i := before; i < before+rows; i++ {
 		attacker := fmt.Sprintf("%08x-0000-4000-8000-000000000001", uint32(i/each)*2654435761)
 		app.Client.Produce(ctx, &kgo.Record{Topic: app.Names.Observations, Key: []byte(attacker), Value: fmt.Appendf(nil,
 			`{"attacker_uuid":%q,"primitive":%q,"value":"v%d","confidence":0.9,"source":"s","evidence_ref":"session/%d","ts":%d}`,
