@@ -37,8 +37,8 @@ type batch struct {
 	memories chan *turnMemory // that can be used again
 	made     int              // how many there are
 
-	gate    gate
-	acks    acks
+	gate    *gate // of the session, as acks is: its client may call back late
+	acks    *acks
 	sizes   sizes
 	times   stepTimes
 	outcome Outcome // how the batch would end if it failed now
@@ -52,12 +52,12 @@ type batch struct {
 func (b *batch) begin(session *kgo.GroupTransactSession) {
 	b.memories, b.made = make(chan *turnMemory, turnsInMemory), 0
 	b.turn, b.kept = turn{}, batchMemory{}
+	b.gate, b.acks = new(gate), &acks{changelog: b.w.cfg.Changelog}
 	b.clear()
 	b.session = session
 	b.consumed = make(map[TopicPartition]int64)
 	b.ends = make(map[TopicPartition]int64)
 	b.topics = make(map[string]bool)
-	b.acks = acks{changelog: b.w.cfg.Changelog}
 	b.crash.Store(nil)
 }
 

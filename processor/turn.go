@@ -328,7 +328,7 @@ func (b *batch) remember(ctx context.Context) error {
 		if b.made < turnsInMemory {
 			b.made++
 			m = &turnMemory{free: b.memories}
-			gate, acks := &b.gate, &b.acks
+			gate, acks := b.gate, b.acks
 			m.promise = func(r *kgo.Record, err error) {
 				gate.promise(r, err)
 				if err == nil {
