@@ -11,11 +11,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// batch is one transaction. It begins with turns, each of which polls, processes
-// and sends what the handlers put out; when there is no turn left, what changed
-// is sent, once however often it did, and all is flushed, committed and applied.
-// No more than a few turns are in memory at once, however much a transaction
-// reads. A worker has one batch and uses it again and again.
+// batch is one transaction. It begins with turns, each of which polls and
+// processes; when there is no turn left, what follows from them is produced,
+// flushed, committed and applied. So the input of one turn is in memory, however
+// much a transaction reads. A worker has one batch and uses it again and again.
 type batch struct {
 	w       *worker
 	session *kgo.GroupTransactSession
@@ -30,15 +29,16 @@ type batch struct {
 	fresh    bool                     // the batch produces to a topic that was not among them
 	produced int64                    // records given to the client
 	changes  int64                    // of which for the changelog
-	begun    bool                     // there is a transaction
 
-	turn     turn
-	kept     batchMemory      // until the batch is over
-	memories chan *turnMemory // that can be used again
-	made     int              // how many there are
+	turn   turn
+	memory *batchMemory
+	pieces pieces
 
-	gate    *gate // of the session, as acks is: its client may call back late
+	// Of the session, whose client may call back late:
+	gate    *gate
 	acks    *acks
+	promise func(*kgo.Record, error)
+
 	sizes   sizes
 	times   stepTimes
 	outcome Outcome // how the batch would end if it failed now
@@ -50,9 +50,9 @@ type batch struct {
 // begin prepares for a new session. What the last one had may still be held by
 // its client, so nothing of it is used again.
 func (b *batch) begin(session *kgo.GroupTransactSession) {
-	b.memories, b.made = make(chan *turnMemory, turnsInMemory), 0
-	b.turn, b.kept = turn{}, batchMemory{}
-	b.gate, b.acks = new(gate), &acks{changelog: b.w.cfg.Changelog}
+	b.gate, b.acks, b.memory = new(gate), &acks{changelog: b.w.cfg.Changelog}, new(batchMemory)
+	b.promise = promise(b.gate, b.acks)
+	b.pieces = newPieces(b.promise)
 	b.clear()
 	b.session = session
 	b.consumed = make(map[TopicPartition]int64)
@@ -73,10 +73,9 @@ func (b *batch) clear() {
 	clear(b.consumed)
 	clear(b.ends)
 	b.tasks, b.touched = b.tasks[:0], b.touched[:0]
-	b.count, b.produced, b.changes = 0, 0, 0
-	b.fresh, b.begun = false, false
+	b.count, b.produced, b.changes, b.fresh = 0, 0, 0, false
 	b.sizes = sizes{}
-	b.kept.reset()
+	b.memory.reset()
 	b.gate.open()
 	b.acks.clear()
 }
@@ -86,18 +85,23 @@ func (b *batch) clear() {
 // committed.
 func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 	b.clear()
-	if ready, err := b.poll(ctx, fetches); err != nil || !ready {
+	if ready, err := b.take(ctx, fetches); err != nil || !ready {
 		return err
 	}
-	if ready, err := b.prepare(ctx); err != nil || !ready {
-		return err
-	}
-	b.times.end(&b.times.poll)
 	b.now = b.w.cfg.Clock.Now()
 	b.outcome = Aborted
-	limit, cancel := b.w.bounded(ctx)
-	defer cancel()
-	err := b.steps(ctx, limit)
+	err := b.turns(ctx)
+	if err == nil && b.count == 0 {
+		return nil // all of it went back
+	}
+	if err == nil {
+		limit, cancel := b.w.bounded(ctx)
+		defer cancel()
+		err = b.steps(limit)
+	}
+	// What was too much for the brokers in a transaction's time is not tried
+	// again as it was.
+	b.w.slow = err != nil
 	if err != nil {
 		b.w.p.counters.aborts.Add(1)
 		for _, t := range b.tasks {
@@ -108,19 +112,24 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 	return err
 }
 
-// steps works until the batch has ended. Once there is something to end, stop
-// says no more than that no further turn is to be begun.
-func (b *batch) steps(stop, ctx context.Context) error {
-	for more := true; more; {
-		err := b.takeTurn(ctx)
-		if err == nil {
-			more, err = b.another(stop)
-		}
-		if err != nil {
-			return b.abort(ctx, err)
+// steps takes what was processed to the brokers and to the store.
+func (b *batch) steps(ctx context.Context) error {
+	for _, t := range b.tasks {
+		if err := guard(func() error { return t.handler.Flush(&t.context) }); err != nil {
+			return &batchError{fmt.Errorf("task %d: flushing: %w", t.partition, err)}
 		}
 	}
-	if err := b.conclude(ctx); err != nil {
+	b.times.end(&b.times.process)
+	if err := b.fault(AfterProcess); err != nil {
+		return err
+	}
+	// Past this point there is a transaction. It has the offsets of at least
+	// one record, and so a member that has lost the partition in the
+	// meantime cannot commit it.
+	if err := b.session.Begin(); err != nil {
+		return fmt.Errorf("beginning a transaction: %w", err)
+	}
+	if err := b.produce(ctx); err != nil {
 		return b.abort(ctx, err)
 	}
 	b.times.end(&b.times.produce)
@@ -145,6 +154,50 @@ func (b *batch) steps(stop, ctx context.Context) error {
 	}
 	b.times.end(&b.times.apply)
 	return b.fault(AfterApply)
+}
+
+// produce gives everything to the client: outputs and commands in the order of
+// the handlers, then one changelog record for each key that changed, piece by
+// piece, so that those which the brokers have need no memory.
+func (b *batch) produce(ctx context.Context) error {
+	for _, t := range b.tasks {
+		for _, r := range t.context.out {
+			b.send(ctx, r, b.promise)
+		}
+		var err error
+		t.context.txn.Changes(func(key, value []byte) bool {
+			var m *piece
+			if m, err = b.pieces.next(ctx, b.w.lifetime); err != nil {
+				return false
+			}
+			r := m.record()
+			r.Topic, r.Partition, r.Key, r.Value = b.w.cfg.Changelog, t.partition, m.copy(key), m.copy(value)
+			b.changes++
+			m.pending.Add(1)
+			b.send(ctx, r, m.promise)
+			return !b.gate.shut()
+		})
+		if err != nil {
+			return fmt.Errorf("waiting for changelog records to be acknowledged: %w", err)
+		}
+		if b.gate.shut() {
+			break
+		}
+	}
+	b.pieces.close()
+	return b.fault(AfterProduce)
+}
+
+func (b *batch) send(ctx context.Context, r *kgo.Record, promise func(*kgo.Record, error)) {
+	if b.gate.shut() {
+		return
+	}
+	b.produced++
+	b.sizes.sent(r)
+	if !b.topics[r.Topic] {
+		b.topics[r.Topic], b.fresh = true, true
+	}
+	b.session.Produce(ctx, r, promise)
 }
 
 // flush waits until everything is acknowledged. A record that failed does not
@@ -176,7 +229,7 @@ func settleTopics(ctx context.Context, cl *kgo.Client) error { return cl.AbortBu
 // to wait for its timeout. The session is over either way.
 func (b *batch) abort(ctx context.Context, cause error) error {
 	var crash *crashError
-	if !b.begun || errors.As(cause, &crash) {
+	if errors.As(cause, &crash) {
 		return cause
 	}
 	if _, err := b.session.End(ctx, kgo.TryAbort); err != nil {

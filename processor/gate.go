@@ -14,11 +14,19 @@ type gate struct {
 	err    error
 }
 
-// promise is what the client calls for each record when its fate is known.
-func (g *gate) promise(r *kgo.Record, err error) {
-	if err == nil {
-		return
+// promise returns what the client calls for each record when its fate is known.
+func promise(g *gate, a *acks) func(*kgo.Record, error) {
+	return func(r *kgo.Record, err error) {
+		if err == nil {
+			a.note(r)
+			return
+		}
+		g.refused(r, err)
 	}
+}
+
+// refused shuts the gate because of a record.
+func (g *gate) refused(r *kgo.Record, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.err == nil {

@@ -30,8 +30,9 @@ type Handler interface {
 	// keeps decoded records in memory writes them to the store here.
 	Flush(c *Context) error
 	// Reset is called when a batch did not commit: whatever the handler
-	// keeps in memory beyond the store is void. The task is then restored
-	// and gets a new handler.
+	// keeps in memory beyond the store is void. As a rule the task is then
+	// restored and gets a new handler; but of a batch of which nothing was
+	// sent the records may come again, to this one.
 	Reset()
 }
 
@@ -73,7 +74,10 @@ func (c *Context) Store() *state.Txn { return c.txn }
 // below the topic's max.message.bytes.
 //
 // The commands topic and the changelog are not for Emit; see [Context.Send].
-func (c *Context) Emit(r *kgo.Record) { c.out = append(c.out, r) }
+func (c *Context) Emit(r *kgo.Record) {
+	c.memory.bytes += len(r.Key) + len(r.Value)
+	c.out = append(c.out, r)
+}
 
 // EmitTo is Emit for a record of a topic, a key and a value. The slices are not
 // copied and must not change any more; see [Context.Copy].
@@ -83,13 +87,9 @@ func (c *Context) EmitTo(topic string, key, value []byte) {
 	c.out = append(c.out, r)
 }
 
-// Copy returns a copy of b, nil for nil, that is valid just long enough for what
-// is emitted or sent by the same call of the handler.
+// Copy returns a copy of b, nil for nil, that is valid until the batch is over:
+// just long enough for what is emitted or sent.
 func (c *Context) Copy(b []byte) []byte { return c.memory.copy(b) }
-
-// Keep returns a copy of b, nil for nil, that is valid until the batch is over:
-// for what is emitted by Flush.
-func (c *Context) Keep(b []byte) []byte { return c.kept.copy(b) }
 
 // Send adds a command to task partition, 0 <= partition < Task().Partitions, to
 // the outputs of the batch. It is read by that task after the batch has

@@ -7,6 +7,7 @@ import "github.com/twmb/franz-go/pkg/kgo"
 type batchMemory struct {
 	records [][]kgo.Record
 	used    int // records handed out
+	bytes   int // copied, and referred to by what was emitted
 
 	blocks [][]byte
 	block  int    // the next of blocks
@@ -35,6 +36,7 @@ func (m *batchMemory) record() *kgo.Record {
 // copy returns a copy of b, nil for nil, that is valid until reset.
 func (m *batchMemory) copy(b []byte) []byte {
 	n := len(b)
+	m.bytes += n
 	switch {
 	case b == nil:
 		return nil
@@ -58,7 +60,7 @@ func (m *batchMemory) copy(b []byte) []byte {
 // reset takes everything back. Only call it when the client has let go of the
 // records: after a flush that ended well.
 func (m *batchMemory) reset() {
-	m.used, m.block, m.free = 0, 0, nil
+	m.used, m.bytes, m.block, m.free = 0, 0, 0, nil
 	if len(m.blocks) > maxBlocks {
 		clear(m.blocks[maxBlocks:])
 		m.blocks = m.blocks[:maxBlocks]

@@ -31,7 +31,6 @@ type task struct {
 	handler Handler
 	context Context
 	inBatch bool // has records in the batch in hand
-	inTurn  bool // has records in the turn in hand
 }
 
 func (t *task) running() bool { return t.state.Load() == TaskRunning }

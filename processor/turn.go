@@ -4,20 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// turn is what a batch polls, processes and produces at once.
+// turn is what a batch polls and processes at once.
 type turn struct {
 	parts  []fetched // what was polled, a partition each
-	tasks  []*task   // those that have records in it
 	count  int64     // records polled
 	behind int64     // offsets that could have been polled besides
-	memory *turnMemory
 }
 
 type fetched struct {
@@ -26,12 +23,12 @@ type fetched struct {
 }
 
 const (
-	// turnsInMemory is how many turns may be on their way to the brokers, the
-	// one in hand included.
-	turnsInMemory = 4
 	// nextTurnWait is how long a batch waits for the records of another turn
 	// when it knows that there are some.
 	nextTurnWait = 20 * time.Millisecond
+	// mostOutput is how many bytes the handlers may have put out for another
+	// turn to begin.
+	mostOutput = 32 << 20
 	// turnsFor is how long after its beginning a batch begins another turn.
 	turnsFor = 500 * time.Millisecond
 )
@@ -44,8 +41,8 @@ const joinPatience = 500 * time.Millisecond
 // poll makes a turn of what was polled, and says whether there is anything to
 // process. A record of a task that does not run must not be processed, and must
 // not be committed with the others either, as the client commits whatever was
-// polled; so such a turn, if it is the first, goes back as a whole. It is rare:
-// partitions are paused until their task runs.
+// polled; so such a batch goes back as a whole. It is rare: partitions are paused
+// until their task runs.
 func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) (ready bool, err error) {
 	b.endTurn()
 	if err := b.fetchErrors(ctx, fetches); err != nil {
@@ -69,10 +66,6 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 			b.tasks = append(b.tasks, t)
 			b.touched = append(b.touched, t.partition)
 		}
-		if !t.inTurn {
-			t.inTurn = true
-			b.turn.tasks = append(b.turn.tasks, t)
-		}
 		b.turn.parts = append(b.turn.parts, fetched{t, p.Records})
 		tp, next := TopicPartition{p.Topic, p.Partition}, p.Records[n-1].Offset+1
 		b.consumed[tp], b.ends[tp] = next, p.LastStableOffset
@@ -85,14 +78,17 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 	case admitted && !b.w.ownership.takeMoved() && b.w.ownership.balancer.awaitJoined(ctx, joinPatience):
 		return true, nil
 	}
-	return false, b.giveBack(ctx, "the group has moved tasks")
+	return false, b.giveBack(ctx)
 }
 
-// giveBack returns what was polled, so that it is polled again. Once the batch
-// has produced something only a new session can do that.
-func (b *batch) giveBack(ctx context.Context, why string) error {
-	if b.begun {
-		return fmt.Errorf("a transaction cannot be ended as it was begun: %s", why)
+// giveBack returns all that the batch has polled, so that it is polled again,
+// and undoes what it has done so far. Nothing has been sent yet.
+func (b *batch) giveBack(ctx context.Context) error {
+	if b.count > b.turn.count { // there were turns before
+		for _, t := range b.tasks {
+			t.context.txn.Discard()
+			t.handler.Reset()
+		}
 	}
 	b.clear()
 	return b.w.rewind(ctx)
@@ -114,7 +110,7 @@ func (b *batch) prepare(ctx context.Context) (ready bool, err error) {
 				}
 				b.w.held.Store(true)
 				b.w.unready = &recordAt{TopicPartition{r.Topic, r.Partition}, r.Offset}
-				return false, b.giveBack(ctx, "records cannot be processed yet")
+				return false, b.giveBack(ctx)
 			}
 		}
 	}
@@ -159,64 +155,50 @@ func (b *batch) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 	return stop
 }
 
-// takeTurn processes what was polled and gives what follows to the client.
-func (b *batch) takeTurn(ctx context.Context) error {
-	if err := b.fault(AfterPoll); err != nil {
-		return err
-	}
-	if err := b.remember(ctx); err != nil {
-		return err
-	}
-	if err := b.process(); err != nil {
-		return err
-	}
-	b.times.end(&b.times.process)
-	if err := b.fault(AfterProcess); err != nil {
-		return err
-	}
-	// Past this point there is a transaction. It has the offsets of at least
-	// one record, and so a member that has lost the partition in the
-	// meantime cannot commit it.
-	if !b.begun {
-		if err := b.session.Begin(); err != nil {
-			return fmt.Errorf("beginning a transaction: %w", err)
-		}
-		b.begun = true
-	}
-	for _, t := range b.turn.tasks {
-		b.produce(ctx, t)
-	}
-	b.times.end(&b.times.produce)
-	return nil
-}
-
-// another polls for another turn, and tells whether there is one. There is none
-// for a batch that has kept up with its input: it is committed at once. One that
-// is behind goes on, as every transaction costs the brokers the same however
-// much is in it; unless it would come to records that cannot be processed yet,
-// which are only given back as a whole.
-func (b *batch) another(ctx context.Context) (bool, error) {
-	room := b.w.cfg.MaxBatchRecords - int(b.count)
-	if b.turn.behind < int64(b.w.cfg.TurnRecords) || room <= 0 || b.gate.shut() || b.w.unready != nil || b.w.isWoken() ||
-		b.w.cfg.Clock.Now().Sub(b.now) >= turnsFor {
-		return false, nil
-	}
-	wait, cancel := context.WithTimeout(ctx, nextTurnWait)
-	defer cancel()
-	ready, err := b.poll(ctx, b.w.poll(wait, min(room, b.w.cfg.TurnRecords)))
-	if err == nil && ready {
+// take makes a turn of what was polled, and says whether it can be processed.
+func (b *batch) take(ctx context.Context, fetches kgo.Fetches) (ready bool, err error) {
+	if ready, err = b.poll(ctx, fetches); ready {
 		ready, err = b.prepare(ctx)
 	}
 	b.times.end(&b.times.poll)
 	return ready, err
 }
 
+// turns processes the turn in hand, and others for as long as the worker is
+// behind: every transaction costs the brokers the same however much is in it. A
+// batch that has kept up with its input has one turn, and is committed at once.
+func (b *batch) turns(ctx context.Context) error {
+	for ready := true; ready; {
+		if err := b.fault(AfterPoll); err != nil {
+			return err
+		}
+		if err := b.process(); err != nil {
+			return err
+		}
+		b.times.end(&b.times.process)
+		room := b.w.cfg.MaxBatchRecords - int(b.count)
+		if room <= 0 || b.turn.behind < int64(b.w.cfg.TurnRecords) || b.w.slow || b.w.unready != nil || b.w.isWoken() ||
+			b.memory.bytes >= mostOutput ||
+			b.w.cfg.Clock.Now().Sub(b.now) >= turnsFor {
+			break
+		}
+		wait, cancel := context.WithTimeout(ctx, nextTurnWait)
+		fetches := b.w.poll(wait, min(room, b.w.cfg.TurnRecords))
+		cancel()
+		var err error
+		if ready, err = b.take(ctx, fetches); err != nil {
+			return err
+		}
+	}
+	b.endTurn()
+	return nil
+}
+
 // process gives the records of the turn to the handlers.
 func (b *batch) process() error {
-	for _, t := range b.turn.tasks {
-		b.lend(t)
-	}
 	for _, f := range b.turn.parts {
+		c := &f.task.context
+		c.now, c.memory = b.now, b.memory
 		for _, r := range f.records {
 			if err := b.processRecord(f.task, r); err != nil {
 				return &batchError{fmt.Errorf("task %d: processing %s[%d] at offset %d: %w", f.task.partition, r.Topic, r.Partition, r.Offset, err)}
@@ -227,133 +209,8 @@ func (b *batch) process() error {
 	return nil
 }
 
-// lend gives a task the memory of the turn in hand.
-func (b *batch) lend(t *task) {
-	t.context.now = b.now
-	t.context.memory, t.context.kept = &b.turn.memory.batchMemory, &b.kept
-}
-
-// produce gives what the tasks have put out to the client.
-func (b *batch) produce(ctx context.Context, t *task) {
-	for _, r := range t.context.out {
-		b.send(ctx, r)
-	}
-	clear(t.context.out)
-	t.context.out = t.context.out[:0]
-}
-
-// conclude ends the work of the handlers: what they have to say about all turns
-// together goes to the client, and then one changelog record for each key that
-// changed.
-func (b *batch) conclude(ctx context.Context) error {
-	for _, t := range b.tasks {
-		if err := b.remember(ctx); err != nil {
-			return err
-		}
-		b.lend(t)
-		if err := guard(func() error { return t.handler.Flush(&t.context) }); err != nil {
-			return &batchError{fmt.Errorf("task %d: flushing: %w", t.partition, err)}
-		}
-		b.produce(ctx, t)
-		var err error
-		t.context.txn.Changes(func(key, value []byte) bool {
-			if b.turn.memory.used >= b.w.cfg.TurnRecords {
-				if err = b.remember(ctx); err != nil {
-					return false
-				}
-			}
-			m := b.turn.memory
-			r := m.record()
-			r.Topic, r.Partition, r.Key, r.Value = b.w.cfg.Changelog, t.partition, m.copy(key), m.copy(value)
-			b.changes++
-			b.send(ctx, r)
-			return !b.gate.shut()
-		})
-		if err != nil {
-			return err
-		}
-		if b.gate.shut() {
-			break
-		}
-	}
-	return b.fault(AfterProduce)
-}
-
-func (b *batch) send(ctx context.Context, r *kgo.Record) {
-	if !b.gate.shut() {
-		b.produced++
-		b.sizes.sent(r)
-		if !b.topics[r.Topic] {
-			b.topics[r.Topic], b.fresh = true, true
-		}
-		b.turn.memory.pending.Add(1)
-		b.session.Produce(ctx, r, b.turn.memory.promise)
-	}
-}
-
 // endTurn lets go of the turn in hand.
 func (b *batch) endTurn() {
-	for _, t := range b.turn.tasks {
-		t.inTurn = false
-	}
 	clear(b.turn.parts)
-	clear(b.turn.tasks)
-	b.giveMemoryBack()
-	b.turn = turn{parts: b.turn.parts[:0], tasks: b.turn.tasks[:0]}
-}
-
-// turnMemory is the memory of a turn: the client has what is in it until it has
-// told the fate of each record.
-type turnMemory struct {
-	batchMemory
-	pending atomic.Int64 // records that the client has, and one for the turn itself
-	promise func(*kgo.Record, error)
-	free    chan<- *turnMemory
-}
-
-func (b *batch) giveMemoryBack() {
-	if b.turn.memory != nil {
-		b.turn.memory.done()
-		b.turn.memory = nil
-	}
-}
-
-// remember gives the turn new memory, and waits for some if need be.
-func (b *batch) remember(ctx context.Context) error {
-	b.giveMemoryBack()
-	var m *turnMemory
-	select {
-	case m = <-b.memories:
-	default:
-		if b.made < turnsInMemory {
-			b.made++
-			m = &turnMemory{free: b.memories}
-			gate, acks := b.gate, b.acks
-			m.promise = func(r *kgo.Record, err error) {
-				gate.promise(r, err)
-				if err == nil {
-					acks.note(r)
-				}
-				m.done()
-			}
-			break
-		}
-		select {
-		case m = <-b.memories:
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for records to be acknowledged: %w", context.Cause(ctx))
-		case <-b.w.lifetime.Done():
-			return errors.New("waiting for records to be acknowledged: the client was closed")
-		}
-	}
-	m.reset()
-	m.pending.Store(1)
-	b.turn.memory = m
-	return nil
-}
-
-func (m *turnMemory) done() {
-	if m.pending.Add(-1) == 0 {
-		m.free <- m // has room for all that there are
-	}
+	b.turn = turn{parts: b.turn.parts[:0]}
 }

@@ -20,6 +20,8 @@ type watch struct {
 	inputs map[TopicPartition]*inputMark
 	behind map[int32]time.Time // since when a task has had input
 	stuck  map[int32]string    // why, of tasks that are
+	// renewed is when a worker's session was last given up because of a task.
+	renewed map[int]time.Time
 }
 
 // inputMark is how far one partition of the input has been read.
@@ -36,6 +38,7 @@ func newWatch(cfg *Config) *watch {
 	return &watch{
 		cfg: cfg, inputs: make(map[TopicPartition]*inputMark),
 		behind: make(map[int32]time.Time), stuck: make(map[int32]string),
+		renewed: make(map[int]time.Time),
 	}
 }
 
@@ -193,7 +196,11 @@ func (p *Processor) lookForStuck(now time.Time) {
 			delete(w.behind, t.Partition)
 			continue
 		}
-		if idle := now.Sub(since); idle >= stall {
+		idle := now.Sub(since)
+		if t.State == TaskRunning && idle >= stall/2 {
+			p.feed(&t, now, what)
+		}
+		if idle >= stall {
 			stuck[t.Partition] = what
 			if w.stuck[t.Partition] == "" {
 				p.log.Error("a task is stuck", "task", t.Partition, "worker", t.Worker, "state", string(t.State),
@@ -211,6 +218,23 @@ func (p *Processor) lookForStuck(now time.Time) {
 		if !slices.ContainsFunc(tasks, func(t TaskStatus) bool { return t.Partition == task }) {
 			delete(w.behind, task)
 		}
+	}
+}
+
+// feed gives up the session of a worker that waits for records although there
+// are some: its client does not fetch them. A client can lose sight of a
+// partition: franz-go v1.22.2 did when fetches were answered with
+// FENCED_LEADER_EPOCH while metadata had no leader (integration/chaos, seed 25,
+// round 48). If that was not it, another session does no harm; but only one is
+// begun for each time that a task takes to be called stuck. It is called with
+// p.watch.mu held.
+func (p *Processor) feed(t *TaskStatus, now time.Time, what string) {
+	w := p.watch
+	if last, ok := w.renewed[t.Worker]; ok && now.Sub(last) < p.cfg.StallTimeout {
+		return
+	}
+	if p.workers[t.Worker].renew(fmt.Errorf("task %d gets nothing to read: it %s", t.Partition, what)) {
+		w.renewed[t.Worker] = now
 	}
 }
 

@@ -2,10 +2,12 @@ package processor
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"handprint/processor/clocktest"
 )
@@ -88,4 +90,42 @@ func TestStuckTask(t *testing.T) {
 		return true
 	})
 	p.halt()
+}
+
+// A client that does not fetch what is there is replaced by another.
+func TestStarvedTask(t *testing.T) {
+	c := newCluster(t)
+	clock := clocktest.New(time.Unix(1e9, 0))
+	cfg := c.config(newStore(t))
+	cfg.Clock, cfg.StallTimeout = clock, time.Minute
+	var sessions, blind atomic.Int64
+	c.ControlKey(int16(kmsg.InitProducerID), func(in kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if in.(*kmsg.InitProducerIDRequest).TransactionalID != nil {
+			sessions.Add(1)
+		}
+		return nil, nil, false
+	})
+	c.ControlKey(int16(kmsg.Fetch), func(in kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		req := in.(*kmsg.FetchRequest)
+		if blind.Load() == 0 || sessions.Load() > 1 || req.IsolationLevel == 0 {
+			return nil, nil, false
+		}
+		return req.ResponseKind(), nil, true // of no partition
+	})
+	c.feed(testInput, 5, 4)
+	p := start(t, cfg)
+	c.await(testOutput, 5*4*2)
+	p.awaitTasks(testTasks)
+	blind.Store(1)
+	c.feed(testInput, 5, 4)
+	clock.WaitTickers(1)
+	p.awaitStatus(func(s Status) bool {
+		clock.Advance(15 * time.Second)
+		return s.Counters.Rejoins > 0
+	})
+	c.await(testOutput, 2*5*4*2)
+	p.halt()
+	c.checkStore(cfg)
 }

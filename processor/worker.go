@@ -31,8 +31,10 @@ type worker struct {
 
 	pollMu     sync.Mutex
 	woken      bool
+	starved    error              // the session is to be given up; why
 	pollCancel context.CancelFunc // not nil while polling
 
+	slow    bool        // the last batch was not committed
 	held    atomic.Bool // what was polled last could not be prepared, and goes round
 	unready *recordAt   // the record because of which; nil when it has been prepared
 
@@ -108,7 +110,9 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 		return err
 	}
 	for {
-		if w.clearWake() {
+		if woken, starved := w.clearWake(); starved != nil {
+			return starved
+		} else if woken {
 			if err := w.reconcile(ctx); err != nil {
 				return err
 			}
@@ -135,13 +139,27 @@ func (w *worker) wake() {
 	}
 }
 
-// clearWake tells whether there is something to reconcile.
-func (w *worker) clearWake() bool {
+// clearWake tells whether there is something to reconcile, or else why the
+// session is to be given up.
+func (w *worker) clearWake() (woken bool, starved error) {
 	w.pollMu.Lock()
 	defer w.pollMu.Unlock()
-	woken := w.woken
-	w.woken = false
-	return woken
+	woken, starved = w.woken, w.starved
+	w.woken, w.starved = false, nil
+	return woken, starved
+}
+
+// renew gives the session up if it waits for records, because it should have
+// got some long ago, and tells whether it did.
+func (w *worker) renew(why error) bool {
+	w.pollMu.Lock()
+	defer w.pollMu.Unlock()
+	if w.pollCancel == nil {
+		return false
+	}
+	w.woken, w.starved = true, why
+	w.pollCancel()
+	return true
 }
 
 // isWoken tells whether there is something to reconcile, as clearWake does.

@@ -3,16 +3,20 @@ package state
 import "sync"
 
 // chunks are the memory of all arenas of the process. What an arena gives back
-// another takes, of whichever task; the operating system gets none of it back,
-// so that the process has as many as were ever in use at once.
+// another takes, of whichever task. Of what nobody takes the operating system
+// gets all back but a little.
 //
 // They are not of Go's heap where that can be avoided: they live long and have
 // no pointers, but the collector would let the heap grow by a share of them
 // before it looks for garbage.
 var chunks struct {
 	mu   sync.Mutex
-	free [][]byte
+	free [][]byte // with their memory
+	bare [][]byte // without
 }
+
+// keptChunks is how many free chunks keep their memory.
+const keptChunks = 16 << 20 / chunkSize
 
 // regionChunks is how many chunks are asked of the operating system at once.
 const regionChunks = 16
@@ -20,16 +24,20 @@ const regionChunks = 16
 func newChunk() []byte {
 	chunks.mu.Lock()
 	defer chunks.mu.Unlock()
-	if len(chunks.free) == 0 {
+	list := &chunks.free
+	if len(*list) == 0 {
+		list = &chunks.bare
+	}
+	if len(*list) == 0 {
 		region := newRegion(regionChunks * chunkSize)
 		for at := 0; at < len(region); at += chunkSize {
-			chunks.free = append(chunks.free, region[at:at+chunkSize:at+chunkSize])
+			*list = append(*list, region[at:at+chunkSize:at+chunkSize])
 		}
 	}
-	last := len(chunks.free) - 1
-	c := chunks.free[last]
-	chunks.free[last] = nil
-	chunks.free = chunks.free[:last]
+	last := len(*list) - 1
+	c := (*list)[last]
+	(*list)[last] = nil
+	*list = (*list)[:last]
 	return c
 }
 
@@ -37,5 +45,10 @@ func newChunk() []byte {
 func freeChunk(c []byte) {
 	chunks.mu.Lock()
 	defer chunks.mu.Unlock()
-	chunks.free = append(chunks.free, c)
+	if len(chunks.free) < keptChunks {
+		chunks.free = append(chunks.free, c)
+		return
+	}
+	forget(c)
+	chunks.bare = append(chunks.bare, c)
 }

@@ -13,3 +13,9 @@ func newRegion(size int) []byte {
 	}
 	return region
 }
+
+// forget gives the memory of a chunk back until it is used again, for zeros.
+func forget(chunk []byte) {
+	// Of memory of Go's heap, which may be here, the system may refuse it.
+	_ = unix.Madvise(chunk, unix.MADV_DONTNEED)
+}

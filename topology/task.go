@@ -194,7 +194,7 @@ func (t *task) Suspected(identity, event []byte) {
 
 // StateRow implements engine.Outbox.
 func (t *task) StateRow(key, row []byte) {
-	t.wrote = append(t.wrote, stateRow{key: t.ctx.Keep(key), value: t.ctx.Keep(row)})
+	t.wrote = append(t.wrote, stateRow{key: t.ctx.Copy(key), value: t.ctx.Copy(row)})
 }
 
 // DeadLetter implements engine.Outbox. The original goes along as it was, but

@@ -16,6 +16,7 @@ func init() {
 	injectFaults = func(c *topology.Config, o *state.Options) {
 		f := faults.New(os.Stdin)
 		c.Runtime.Fault = f.Step
+		c.Runtime.TurnRecords = 50 // so that transactions have several turns
 		o.FS = f.FS(vfs.Default)
 	}
 }
