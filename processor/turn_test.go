@@ -71,3 +71,39 @@ func TestAnotherTurnCannotBePrepared(t *testing.T) {
 		t.Errorf("%d new sessions for a record that had to wait", r)
 	}
 }
+
+// After a batch that could not be committed the next has one turn, as it may
+// have been more than the brokers take in the time of a transaction.
+func TestAFailedBatchIsTriedAgainInSmall(t *testing.T) {
+	c := newCluster(t)
+	const keys, n, turn = 1, 100, 4
+	c.feed(testInput, keys, n)
+	cfg := c.config(newStore(t))
+	cfg.TurnRecords = turn
+	fail := once(30)
+	cfg.NewHandler = func(task Task) (Handler, error) {
+		return &emitter{counter{task}, func(_ *Context, r *kgo.Record) error {
+			if fail() {
+				return errTest
+			}
+			return nil
+		}}, nil
+	}
+	var mu sync.Mutex
+	var failed bool
+	cfg.Hooks.Batch = func(r BatchReport) {
+		mu.Lock()
+		defer mu.Unlock()
+		if failed && r.Records > turn {
+			t.Errorf("a batch of %d records after one that failed", r.Records)
+		}
+		failed = r.Outcome != Committed
+	}
+	p := start(t, cfg)
+	c.await(testOutput, keys*n*2)
+	p.halt()
+	c.checkCounts(keys, n, testInput, testCommands)
+	if p.Status().Counters.Aborts != 1 {
+		t.Errorf("%d batches failed, want 1", p.Status().Counters.Aborts)
+	}
+}
