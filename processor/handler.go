@@ -56,7 +56,6 @@ type Context struct {
 	log      *slog.Logger
 	commands string
 	memory   *batchMemory  // of the turn
-	kept     *batchMemory  // of the batch
 	out      []*kgo.Record // outputs and commands of the batch, in order
 }
 
