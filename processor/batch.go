@@ -39,6 +39,7 @@ type batch struct {
 	acks    *acks
 	promise func(*kgo.Record, error)
 
+	ended   time.Time // the last transaction, by the machine's clock
 	sizes   sizes
 	times   stepTimes
 	outcome Outcome // how the batch would end if it failed now
@@ -126,6 +127,7 @@ func (b *batch) steps(ctx context.Context) error {
 	// Past this point there is a transaction. It has the offsets of at least
 	// one record, and so a member that has lost the partition in the
 	// meantime cannot commit it.
+	b.settleMarkers(ctx)
 	if err := b.session.Begin(); err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
@@ -145,6 +147,7 @@ func (b *batch) steps(ctx context.Context) error {
 		return err
 	}
 	b.outcome = Committed
+	b.ended = time.Now()
 	b.times.end(&b.times.commit)
 	if err := b.fault(AfterEnd); err != nil {
 		return err
@@ -154,6 +157,29 @@ func (b *batch) steps(ctx context.Context) error {
 	}
 	b.times.end(&b.times.apply)
 	return b.fault(AfterApply)
+}
+
+// markersTake is how long brokers are given to write the markers of a
+// transaction before the next one begins.
+const markersTake = 3 * time.Millisecond
+
+// settleMarkers waits until the transaction before this one is likely to be over
+// for the brokers. They answer the end of a transaction when that is decided,
+// and write its markers then; a produce of the next transaction that comes too
+// early is held by the broker for add.partitions.to.txn.retry.backoff.ms, 20 ms,
+// and again if that was not enough, which is far longer than markers take.
+// Records that arrive meanwhile are in the next batch.
+func (b *batch) settleMarkers(ctx context.Context) {
+	left := markersTake - time.Since(b.ended)
+	if left <= 0 {
+		return
+	}
+	t := time.NewTimer(left)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // produce gives everything to the client: outputs and commands in the order of

@@ -312,9 +312,38 @@ func lastLine(name string) string {
 	return lines[len(lines)-1]
 }
 
+// stopAtRest stops the application with nothing left to read. A tick may have
+// been written at the last moment: then it is started once more.
+func (e *epoch) stopAtRest(ctx context.Context, o *options) error {
+	for {
+		if err := e.app.StopAll(ctx); err != nil {
+			return err
+		}
+		limit, cancel := context.WithTimeout(ctx, leftOver)
+		err := e.app.Rest(limit)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if _, err := e.app.Start(0); err != nil {
+			return err
+		}
+		limit, cancel = context.WithTimeout(ctx, o.patience)
+		err = e.app.Rest(limit)
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// leftOver is how long a stopped application may have something left to read
+// before that is taken to stay so.
+const leftOver = 3 * time.Second
+
 // end stops the application and compares its stores as well.
 func (e *epoch) end(ctx context.Context, o *options) error {
-	if err := e.app.StopAll(ctx); err != nil {
+	if err := e.stopAtRest(ctx, o); err != nil {
 		return err
 	}
 	limit, cancel := context.WithTimeout(ctx, o.patience)
