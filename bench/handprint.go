@@ -27,7 +27,7 @@ func (j *job) handprint(ctx context.Context, m *meter) (err error) {
 		Names:  j.Names,
 		Engine: engine.Config{Thresholds: attribution.DefaultThresholds(), Counters: new(engine.Counters)},
 		Runtime: processor.Config{
-			ApplicationID: j.Group, InstanceID: "bench",
+			ApplicationID: j.Group, InstanceID: "bench", StaticMembership: true, // as it is by default
 			Client:     []kgo.Opt{kgo.SeedBrokers(j.Brokers...), kgo.WithHooks(m)},
 			Partitions: j.Partitions, Threads: j.Threads, Store: store, Logger: log,
 			OnCommit: m.committed,

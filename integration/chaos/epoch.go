@@ -23,6 +23,7 @@ type epoch struct {
 
 	mu      sync.Mutex
 	damaged map[int]bool // stores that hold what nobody may have read yet
+	full    bool         // a disk was; a store writes seconds after a commit, and says so then
 	excused map[int]bool // instances that may end by themselves this round
 	broken  int64        // requests that the proxies have broken this round
 	points  []string     // at which instances died this round
@@ -84,6 +85,25 @@ func (e *epoch) excuse(n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.excused[n] = true
+}
+
+// stop stops an instance cleanly. One whose disk was full may end with an error
+// instead: its store has failed to write since.
+func (e *epoch) stop(ctx context.Context, n int) error { return e.unlessFull(e.app.Stop(ctx, n)) }
+
+func (e *epoch) unlessFull(err error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.full {
+		return nil
+	}
+	return err
+}
+
+func (e *epoch) filled() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.full = true
 }
 
 func (e *epoch) broke(n int64) {
@@ -316,7 +336,7 @@ func lastLine(name string) string {
 // been written at the last moment: then it is started once more.
 func (e *epoch) stopAtRest(ctx context.Context, o *options) error {
 	for {
-		if err := e.app.StopAll(ctx); err != nil {
+		if err := e.unlessFull(e.app.StopAll(ctx)); err != nil {
 			return err
 		}
 		limit, cancel := context.WithTimeout(ctx, leftOver)

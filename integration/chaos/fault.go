@@ -60,7 +60,7 @@ var kinds = []kind{
 	{"stop instance", 3, onInstance, func(r *rand.Rand) fault {
 		down := between(r, 0, 1500)
 		return fault{fmt.Sprintf("cleanly, for %v", down), func(ctx context.Context, e *epoch, n int) error {
-			if err := e.app.Stop(ctx, n); err != nil {
+			if err := e.stop(ctx, n); err != nil {
 				return err
 			}
 			return restart(ctx, e, n, down)
@@ -111,6 +111,7 @@ var kinds = []kind{
 				return err
 			}
 			e.excuse(n)
+			e.filled()
 			wait(ctx, full)
 			if i.Running() {
 				return i.Tell(faults.DiskLine(false))
