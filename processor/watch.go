@@ -29,6 +29,8 @@ type inputMark struct {
 	next   int64 // to be read; -1 if not known
 	end    int64 // of what can be read; -1 if not known
 	before int64 // next, the last time that the watch looked
+	rests  int64 // next, when it was last seen to move
+	since  time.Time
 }
 
 // watchMost is the most time between two looks.
@@ -206,6 +208,17 @@ func (p *Processor) lookForStuck(now time.Time) {
 				p.log.Error("a task is stuck", "task", t.Partition, "worker", t.Worker, "state", string(t.State),
 					"reason", what, "without_progress", idle.Round(time.Second).String())
 			}
+		}
+	}
+	// Another partition of the same task may get on meanwhile.
+	for tp, m := range w.inputs {
+		if m.next != m.rests || m.next >= m.end || m.since.IsZero() {
+			m.rests, m.since = m.next, now
+			continue
+		}
+		i := slices.IndexFunc(tasks, func(t TaskStatus) bool { return t.Partition == tp.Partition })
+		if i >= 0 && tasks[i].State == TaskRunning && now.Sub(m.since) >= stall/2 && !p.workers[tasks[i].Worker].held.Load() {
+			p.feed(&tasks[i], now, fmt.Sprintf("has %d offsets of %s", m.end-m.next, tp.Topic))
 		}
 	}
 	for task := range w.stuck {
