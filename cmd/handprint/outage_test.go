@@ -82,15 +82,20 @@ func TestRegistryOutages(t *testing.T) {
 		"HANDPRINT_SCHEMA_REGISTRY_URL="+flaky(t, target, &mode, &asked), "HANDPRINT_SCHEMA_REGISTRY_TIMEOUT=1s")
 	ready := func(want bool, what string) {
 		t.Helper()
-		for ctx, text := deadline(t), ""; ; {
-			status := 0
-			if status, text = ask(ctx, "http://"+admin+"/readyz"); (status == http.StatusOK) == want && status != 0 && strings.Contains(text, what) {
+		// Probes are all that a process tells of this from outside, so it is
+		// probed, as an orchestrator does.
+		ctx, probe := deadline(t), time.NewTicker(10*time.Millisecond)
+		defer probe.Stop()
+		for {
+			status, text := ask(ctx, "http://"+admin+"/readyz")
+			if (status == http.StatusOK) == want && status != 0 && strings.Contains(text, what) {
 				break
 			}
-			if ctx.Err() != nil {
+			select {
+			case <-probe.C:
+			case <-ctx.Done():
 				t.Fatalf("/readyz says %d %q, want it ready: %v, %q", status, text, want, what)
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
 		if status, text := ask(deadline(t), "http://"+admin+"/livez"); status != http.StatusOK {
 			t.Errorf("/livez says %d %q", status, text)
