@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -119,13 +120,65 @@ func TestStarvedTask(t *testing.T) {
 	c.await(testOutput, 5*4*2)
 	p.awaitTasks(testTasks)
 	blind.Store(1)
-	c.feed(testInput, 5, 4)
 	clock.WaitTickers(1)
+	rounds := 0
 	p.awaitStatus(func(s Status) bool {
+		c.feed(testInput, 5, 1) // a fetch that was under way may bring the first
+		rounds++
 		clock.Advance(15 * time.Second)
 		return s.Counters.Rejoins > 0
 	})
-	c.await(testOutput, 2*5*4*2)
+	c.await(testOutput, 5*4*2+rounds*5*2)
+	p.halt()
+	c.checkStore(cfg)
+}
+
+// So is one that has lost sight of one partition of a task that gets on with
+// another.
+func TestStarvedPartition(t *testing.T) {
+	c := newCluster(t, kfake.NumBrokers(2))
+	const inputs, commands = 0, 1 // brokers
+	for task := range int32(testTasks) {
+		for topic, node := range map[string]int32{testInput: inputs, testCommands: commands} {
+			if err := c.MoveTopicPartition(topic, task, node); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	clock := clocktest.New(time.Unix(1e9, 0))
+	cfg := c.config(newStore(t))
+	cfg.Clock, cfg.StallTimeout = clock, time.Minute
+	var blind atomic.Bool
+	c.ControlKey(int16(kmsg.InitProducerID), func(in kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if in.(*kmsg.InitProducerIDRequest).TransactionalID != nil {
+			blind.Store(false) // another session
+		}
+		return nil, nil, false
+	})
+	c.ControlKey(int16(kmsg.Fetch), func(in kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		req := in.(*kmsg.FetchRequest)
+		if !blind.Load() || req.IsolationLevel == 0 || c.CurrentNode() != inputs {
+			return nil, nil, false
+		}
+		return req.ResponseKind(), nil, true // of no partition
+	})
+	c.feed(testInput, 5, 4)
+	p := start(t, cfg)
+	c.await(testOutput, 5*4*2)
+	p.awaitTasks(testTasks)
+	blind.Store(true)
+	clock.WaitTickers(1)
+	rounds := 0
+	p.awaitStatus(func(s Status) bool {
+		c.feed(testInput, 5, 1) // a fetch that was under way may bring the first
+		c.feed(testCommands, 50, 1)
+		rounds++
+		clock.Advance(5 * time.Second)
+		return s.Counters.Rejoins > 0
+	})
+	c.await(testOutput, 5*4*2+rounds*(5*2+50))
 	p.halt()
 	c.checkStore(cfg)
 }

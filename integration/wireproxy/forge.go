@@ -46,7 +46,7 @@ func refusal(h *header, code int16) (kmsg.Response, error) {
 	default:
 		return nil, nil
 	}
-	setError(reflect.ValueOf(resp), code)
+	setCode(resp, code)
 	return resp, nil
 }
 
@@ -65,8 +65,19 @@ func deny(h *header, frame []byte, code int16) ([]byte, error) {
 	if err := resp.ReadFrom(body); err != nil {
 		return nil, err
 	}
-	setError(reflect.ValueOf(resp), code)
+	setCode(resp, code)
 	return h.frameAnswer(resp), nil
+}
+
+// setCode puts an error wherever brokers put one. Of a fetch that is with the
+// partitions; above them they say only what is wrong with the fetch session, or
+// leave out all partitions. (franz-go v1.22.2 never fetches a partition again
+// that is fenced in an answer that has an error above it as well.)
+func setCode(resp kmsg.Response, code int16) {
+	setError(reflect.ValueOf(resp), code)
+	if f, ok := resp.(*kmsg.FetchResponse); ok && len(f.Topics) > 0 {
+		f.ErrorCode = 0
+	}
 }
 
 // setError sets every field called ErrorCode, however deep.
