@@ -100,10 +100,11 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 		defer cancel()
 		err = b.steps(limit)
 	}
-	// What was too much for the brokers in a transaction's time is not tried
-	// again as it was.
-	b.w.slow = err != nil
+	b.w.slow = max(0, b.w.slow-1)
 	if err != nil {
+		// What was too much for the brokers in a transaction's time is not
+		// tried again as it was, and for a while neither is its like.
+		b.w.slow = smallAfterFailure
 		b.w.p.counters.aborts.Add(1)
 		for _, t := range b.tasks {
 			t.handler.Reset()
@@ -112,6 +113,9 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 	b.tell(b.outcome)
 	return err
 }
+
+// smallAfterFailure is how many batches have one turn after one that failed.
+const smallAfterFailure = 32
 
 // steps takes what was processed to the brokers and to the store.
 func (b *batch) steps(ctx context.Context) error {

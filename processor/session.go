@@ -70,6 +70,7 @@ func (w *worker) open() error {
 		return err
 	}
 	w.session, w.joined = session, false
+	w.renewed()
 	w.setClient(session.Client())
 	w.batch.begin(session)
 	return nil

@@ -114,10 +114,10 @@ func (b *batch) prepare(ctx context.Context) (ready bool, err error) {
 			}
 		}
 	}
-	b.w.held.Store(false)
 	if u := b.w.unready; u != nil && (b.consumed[u.in] > u.offset || b.w.tasks[u.in.Partition] == nil) {
 		b.w.unready = nil
 	}
+	b.w.held.Store(b.w.unready != nil)
 	return true, nil
 }
 
@@ -177,7 +177,7 @@ func (b *batch) turns(ctx context.Context) error {
 		}
 		b.times.end(&b.times.process)
 		room := b.w.cfg.MaxBatchRecords - int(b.count)
-		if room <= 0 || b.turn.behind < int64(b.w.cfg.TurnRecords) || b.w.slow || b.w.unready != nil || b.w.isWoken() ||
+		if room <= 0 || b.turn.behind < int64(b.w.cfg.TurnRecords) || b.w.slow > 0 || b.w.unready != nil || b.w.isWoken() ||
 			b.memory.bytes >= mostOutput ||
 			b.w.cfg.Clock.Now().Sub(b.now) >= turnsFor {
 			break

@@ -2,8 +2,8 @@ package processor
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -18,8 +18,7 @@ type watch struct {
 
 	mu     sync.Mutex
 	inputs map[TopicPartition]*inputMark
-	behind map[int32]time.Time // since when a task has had input
-	stuck  map[int32]string    // why, of tasks that are
+	stuck  map[int32]string // why, of tasks that are
 	// renewed is when a worker's session was last given up because of a task.
 	renewed map[int]time.Time
 }
@@ -29,8 +28,11 @@ type inputMark struct {
 	next   int64 // to be read; -1 if not known
 	end    int64 // of what can be read; -1 if not known
 	before int64 // next, the last time that the watch looked
-	rests  int64 // next, when it was last seen to move
-	since  time.Time
+	proven bool  // the watch has seen a record at next
+	// since is when it was first seen not to get on, with input to read and a
+	// task that runs. It outlives sessions.
+	since time.Time
+	rests int64 // next at that time
 }
 
 // watchMost is the most time between two looks.
@@ -39,7 +41,7 @@ const watchMost = 10 * time.Second
 func newWatch(cfg *Config) *watch {
 	return &watch{
 		cfg: cfg, inputs: make(map[TopicPartition]*inputMark),
-		behind: make(map[int32]time.Time), stuck: make(map[int32]string),
+		stuck:   make(map[int32]string),
 		renewed: make(map[int]time.Time),
 	}
 }
@@ -94,7 +96,7 @@ func (p *Processor) watchTasks(ctx context.Context) {
 			return
 		case now := <-ticks:
 			limit, cancel := context.WithTimeout(ctx, sideTimeout)
-			if err := p.lookAtInputs(limit); err != nil && ctx.Err() == nil {
+			if err := p.lookAtInputs(limit, p.runningTasks()); err != nil && ctx.Err() == nil {
 				p.log.Debug("asking how far the input goes failed", "error", err)
 			}
 			cancel()
@@ -103,10 +105,29 @@ func (p *Processor) watchTasks(ctx context.Context) {
 	}
 }
 
+// runningTasks returns the tasks that run in this process.
+func (p *Processor) runningTasks() map[int32]TaskStatus {
+	tasks := make(map[int32]TaskStatus)
+	for _, w := range p.workers {
+		for _, t := range w.status() {
+			if t.State == TaskRunning {
+				tasks[t.Partition] = t
+			}
+		}
+	}
+	return tasks
+}
+
 // lookAtInputs asks the brokers how far the input goes. What is left unread of
 // a partition that has not moved since the last time may be nothing but markers
 // of transactions, which no task ever sees: it looks there itself.
-func (p *Processor) lookAtInputs(ctx context.Context) error {
+func (p *Processor) lookAtInputs(ctx context.Context, running map[int32]TaskStatus) error {
+	w := p.watch
+	w.mu.Lock()
+	for _, m := range w.inputs {
+		m.proven = false // unless it is seen again now
+	}
+	w.mu.Unlock()
 	admin := kadm.NewClient(p.side)
 	ends, err := admin.ListCommittedOffsets(ctx, p.cfg.consumed()...)
 	if err != nil {
@@ -117,7 +138,6 @@ func (p *Processor) lookAtInputs(ctx context.Context) error {
 		return err
 	}
 	var resting []TopicPartition
-	w := p.watch
 	w.mu.Lock()
 	for tp, m := range w.inputs {
 		if o, ok := ends.Lookup(tp.Topic, tp.Partition); ok && o.Err == nil {
@@ -126,21 +146,20 @@ func (p *Processor) lookAtInputs(ctx context.Context) error {
 		if o, ok := starts.Lookup(tp.Topic, tp.Partition); ok && o.Err == nil {
 			m.next = max(m.next, o.Offset)
 		}
-		if m.next == m.before && m.next < m.end {
+		if _, here := running[tp.Partition]; here && m.next == m.before && m.next < m.end {
 			resting = append(resting, tp)
 		}
 		m.before = m.next
 	}
 	w.mu.Unlock()
 	for _, tp := range resting {
-		if err := p.lookBeyond(ctx, tp); err != nil {
-			return err
-		}
+		err = errors.Join(err, p.lookBeyond(ctx, tp))
 	}
-	return nil
+	return err
 }
 
-// lookBeyond moves the mark of a partition past what has no records.
+// lookBeyond moves the mark of a partition past what has no records, and notes
+// if one is there.
 func (p *Processor) lookBeyond(ctx context.Context, tp TopicPartition) error {
 	r := newChangelogReader(p.side, tp.Topic, tp.Partition, 0, 64<<10)
 	if err := r.locate(ctx); err != nil {
@@ -157,6 +176,10 @@ func (p *Processor) lookBeyond(ctx context.Context, tp TopicPartition) error {
 			return err
 		}
 		if len(records) > 0 || r.position == before {
+			p.watch.mu.Lock()
+			m := p.watch.inputs[tp]
+			m.proven = len(records) > 0 && m.next == before
+			p.watch.mu.Unlock()
 			break
 		}
 		p.watch.mu.Lock()
@@ -172,6 +195,7 @@ func (p *Processor) lookBeyond(ctx context.Context, tp TopicPartition) error {
 func (p *Processor) lookForStuck(now time.Time) {
 	stall := p.cfg.StallTimeout
 	stuck := make(map[int32]string)
+	running := p.runningTasks()
 	var tasks []TaskStatus
 	for _, w := range p.workers {
 		tasks = append(tasks, w.status()...)
@@ -179,28 +203,25 @@ func (p *Processor) lookForStuck(now time.Time) {
 	w := p.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for tp, m := range w.inputs {
+		// A restart would not help a task that is held up.
+		if t, here := running[tp.Partition]; !here || p.workers[t.Worker].held.Load() || m.next >= m.end || m.next != m.rests {
+			m.since, m.rests = now, m.next
+		}
+	}
 	for _, t := range tasks {
-		since := t.LastProgress
+		idle := now.Sub(t.LastProgress)
 		var what string
 		switch lag, known := w.lagOf(t.Partition); {
 		case t.State == TaskWaiting:
 			what = "waits for the offsets of its former owner; it may have a transaction open"
 		case t.State == TaskRestoring && t.Restore.Total > t.Restore.Done:
 			what = fmt.Sprintf("has %d offsets of its changelog to read", t.Restore.Total-t.Restore.Done)
-		case t.State == TaskRunning && known && lag > 0 && !p.workers[t.Worker].held.Load(): // a restart would not help one that is held up
+		case t.State == TaskRunning && known && lag > 0:
 			what = fmt.Sprintf("has %d offsets of input", lag)
-			if first, ok := w.behind[t.Partition]; !ok {
-				w.behind[t.Partition], since = now, now
-			} else if first.After(since) {
-				since = first
-			}
+			idle = p.feed(&t, now)
 		default:
-			delete(w.behind, t.Partition)
 			continue
-		}
-		idle := now.Sub(since)
-		if t.State == TaskRunning && idle >= stall/2 {
-			p.feed(&t, now, what)
 		}
 		if idle >= stall {
 			stuck[t.Partition] = what
@@ -210,45 +231,41 @@ func (p *Processor) lookForStuck(now time.Time) {
 			}
 		}
 	}
-	// Another partition of the same task may get on meanwhile.
-	for tp, m := range w.inputs {
-		if m.next != m.rests || m.next >= m.end || m.since.IsZero() {
-			m.rests, m.since = m.next, now
-			continue
-		}
-		i := slices.IndexFunc(tasks, func(t TaskStatus) bool { return t.Partition == tp.Partition })
-		if i >= 0 && tasks[i].State == TaskRunning && now.Sub(m.since) >= stall/2 && !p.workers[tasks[i].Worker].held.Load() {
-			p.feed(&tasks[i], now, fmt.Sprintf("has %d offsets of %s", m.end-m.next, tp.Topic))
-		}
-	}
 	for task := range w.stuck {
 		if stuck[task] == "" {
 			p.log.Info("a task that was stuck gets on again, or has left", "task", task)
 		}
 	}
 	w.stuck = stuck
-	for task := range w.behind {
-		if !slices.ContainsFunc(tasks, func(t TaskStatus) bool { return t.Partition == task }) {
-			delete(w.behind, task)
-		}
-	}
 }
 
-// feed gives up the session of a worker that waits for records although there
-// are some: its client does not fetch them. A client can lose sight of a
-// partition: franz-go v1.22.2 did when fetches were answered with
-// FENCED_LEADER_EPOCH while metadata had no leader (integration/chaos, seed 25,
-// round 48). If that was not it, another session does no harm; but only one is
-// begun for each time that a task takes to be called stuck. It is called with
-// p.watch.mu held.
-func (p *Processor) feed(t *TaskStatus, now time.Time, what string) {
-	w := p.watch
-	if last, ok := w.renewed[t.Worker]; ok && now.Sub(last) < p.cfg.StallTimeout {
-		return
+// feedAfter is the least time after which a session is given up because of a
+// partition that is not read: a rebalance or an election may take as long.
+const feedAfter = 10 * time.Second
+
+// feed returns for how long a partition of a running task has had input that was
+// not read. After half the time at which that counts as stuck, the session of
+// the worker is given up, if the watch can read what the worker's client does
+// not: a client can lose sight of a partition. franz-go v1.22.2 does when an
+// answer to a fetch has an error above the partitions and fences one of them.
+// It is called with p.watch.mu held.
+func (p *Processor) feed(t *TaskStatus, now time.Time) (idle time.Duration) {
+	w, stall := p.watch, p.cfg.StallTimeout
+	starved := ""
+	for _, topic := range p.cfg.topicsOf(t.Partition) {
+		m := w.inputs[TopicPartition{topic, t.Partition}]
+		rest := now.Sub(m.since)
+		idle = max(idle, rest)
+		if m.proven && rest >= max(stall/2, feedAfter) {
+			starved = fmt.Sprintf("offset %d of %s", m.next, topic)
+		}
 	}
-	if p.workers[t.Worker].renew(fmt.Errorf("task %d gets nothing to read: it %s", t.Partition, what)) {
+	last, renewed := w.renewed[t.Worker]
+	if starved != "" && (!renewed || now.Sub(last) >= stall) {
 		w.renewed[t.Worker] = now
+		p.workers[t.Worker].renew(fmt.Errorf("task %d does not get %s, though others can read it", t.Partition, starved))
 	}
+	return idle
 }
 
 // position returns where the client begins to read, as the group's committed

@@ -110,7 +110,7 @@ func TestStarvedTask(t *testing.T) {
 	c.ControlKey(int16(kmsg.Fetch), func(in kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()
 		req := in.(*kmsg.FetchRequest)
-		if blind.Load() == 0 || sessions.Load() > 1 || req.IsolationLevel == 0 {
+		if blind.Load() == 0 || sessions.Load() > 1 || req.MaxWaitMillis != int32(cfg.FetchMaxWait.Milliseconds()) {
 			return nil, nil, false
 		}
 		return req.ResponseKind(), nil, true // of no partition
@@ -159,7 +159,7 @@ func TestStarvedPartition(t *testing.T) {
 	c.ControlKey(int16(kmsg.Fetch), func(in kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()
 		req := in.(*kmsg.FetchRequest)
-		if !blind.Load() || req.IsolationLevel == 0 || c.CurrentNode() != inputs {
+		if !blind.Load() || req.MaxWaitMillis != int32(cfg.FetchMaxWait.Milliseconds()) || c.CurrentNode() != inputs {
 			return nil, nil, false
 		}
 		return req.ResponseKind(), nil, true // of no partition
@@ -181,4 +181,52 @@ func TestStarvedPartition(t *testing.T) {
 	c.await(testOutput, 5*4*2+rounds*(5*2+50))
 	p.halt()
 	c.checkStore(cfg)
+}
+
+// A partition that nobody can read makes its task stuck, and stays so; other
+// sessions would not read it either.
+func TestUnreadablePartition(t *testing.T) {
+	c := newCluster(t)
+	clock := clocktest.New(time.Unix(1e9, 0))
+	cfg := c.config(newStore(t))
+	cfg.Clock, cfg.StallTimeout = clock, time.Minute
+	var offline atomic.Bool
+	c.ControlKey(int16(kmsg.Fetch), func(in kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		return in.ResponseKind(), nil, offline.Load() // of no partition
+	})
+	c.feed(testInput, 5, 4)
+	p := start(t, cfg)
+	c.await(testOutput, 5*4*2)
+	p.awaitTasks(testTasks)
+	offline.Store(true)
+	clock.WaitTickers(1)
+	stuck := func(s Status) bool {
+		for _, task := range s.Tasks {
+			if task.Stuck != "" {
+				return true
+			}
+		}
+		return false
+	}
+	p.awaitStatus(func(s Status) bool {
+		c.feed(testInput, 5, 1) // a fetch that was under way may bring the first
+		clock.Advance(10 * time.Second)
+		return stuck(s)
+	})
+	for range 60 {
+		clock.Advance(10 * time.Second)
+		if !stuck(p.Status()) {
+			t.Fatal("a task is not stuck any more, though its input cannot be read")
+		}
+	}
+	if n := p.Status().Counters.Rejoins; n > 0 {
+		t.Errorf("%d sessions were given up because of what nobody can read", n)
+	}
+	offline.Store(false)
+	p.awaitStatus(func(s Status) bool {
+		clock.Advance(10 * time.Second)
+		return !stuck(s)
+	})
+	p.halt()
 }

@@ -34,7 +34,7 @@ type worker struct {
 	starved    error              // the session is to be given up; why
 	pollCancel context.CancelFunc // not nil while polling
 
-	slow    bool        // the last batch was not committed
+	slow    int         // how many more batches are to have one turn, as one failed
 	held    atomic.Bool // what was polled last could not be prepared, and goes round
 	unready *recordAt   // the record because of which; nil when it has been prepared
 
@@ -149,17 +149,21 @@ func (w *worker) clearWake() (woken bool, starved error) {
 	return woken, starved
 }
 
-// renew gives the session up if it waits for records, because it should have
-// got some long ago, and tells whether it did.
-func (w *worker) renew(why error) bool {
+// renew has the session given up as soon as no batch is in hand.
+func (w *worker) renew(why error) {
 	w.pollMu.Lock()
 	defer w.pollMu.Unlock()
-	if w.pollCancel == nil {
-		return false
-	}
 	w.woken, w.starved = true, why
-	w.pollCancel()
-	return true
+	if w.pollCancel != nil {
+		w.pollCancel()
+	}
+}
+
+// renewed forgets that the last session was to be given up.
+func (w *worker) renewed() {
+	w.pollMu.Lock()
+	defer w.pollMu.Unlock()
+	w.starved = nil
 }
 
 // isWoken tells whether there is something to reconcile, as clearWake does.

@@ -58,6 +58,7 @@ type table struct {
 
 	held []int32 // entries that are held
 	hand int     // of the clock that goes round entries
+	ends int     // bytes that were not in use after the last compact
 
 	groups map[byte]*group // by the first byte of the task's key; 0 for the empty key too
 	fresh  []int32         // scratch of sort
@@ -197,11 +198,13 @@ func (o *table) evict(size int) {
 	}
 }
 
-// compact moves all buffers together if a fifth of the memory is in those that
-// were given back: they are of the sizes that were wanted then, and rows grow.
-// Nothing may be changed and not settled, and no scan be under way.
+// compact moves all buffers together if a quarter as much as is in use lies in
+// those that were given back: they are of the sizes that were wanted then, and
+// rows grow. What moving them did not free the last time is not counted: the ends
+// of chunks that large buffers leave. Nothing may be changed and not settled, and
+// no scan be under way.
 func (o *table) compact() {
-	if o.arena.total <= o.arena.size+o.arena.size/4+4*chunkSize {
+	if o.arena.total-o.arena.size <= o.ends+o.arena.size/4+4*chunkSize {
 		return
 	}
 	old := o.arena
@@ -212,6 +215,7 @@ func (o *table) compact() {
 		}
 	}
 	old.reset()
+	o.ends = o.arena.total - o.arena.size
 }
 
 // release gives a buffer back, once no scan can be looking at it.
@@ -259,7 +263,7 @@ func (o *table) reset() {
 			g.order, g.sorted = g.order[:0], 0
 		}
 	}
-	o.hand = 0
+	o.hand, o.ends = 0, 0
 	o.arena.reset()
 	o.settled()
 }

@@ -122,7 +122,7 @@ func (a *app) settledTopics(ctx context.Context, cl *kgo.Client) ([]broker.Probl
 	defer patience.Stop()
 	for {
 		problems, err := broker.Check(ctx, cl, a.specs())
-		unheard := errors.Is(err, kerr.UnknownTopicOrPartition)
+		unheard := kerr.IsRetriable(err) // no leader for a moment, or a topic that is not known everywhere yet
 		for _, p := range problems {
 			unheard = unheard || p.What == broker.Existence
 		}
