@@ -59,7 +59,7 @@ func Reach(ctx context.Context, cl *kgo.Client, timeout time.Duration) error {
 	return &UnreachableError{Brokers: seeds, Cause: err}
 }
 
-// How long Await waits before it tries again.
+// How long Await and Persist wait before they try again.
 const (
 	awaitFirst = 100 * time.Millisecond
 	awaitMost  = 2 * time.Second
@@ -70,28 +70,17 @@ const (
 // are tried again until timeout is over. Before it waits it calls waiting, once.
 // Brokers that do not like a certificate or credentials are not tried again.
 func Await(ctx context.Context, cl *kgo.Client, timeout time.Duration, waiting func(error)) error {
-	end := time.Now().Add(timeout)
-	for pause := awaitFirst; ; pause = min(2*pause, awaitMost) {
-		err := Reach(ctx, cl, time.Until(end))
+	end, told := time.Now().Add(timeout), false
+	return again(ctx, end, func() (passes bool, err error) {
+		err = Reach(ctx, cl, time.Until(end))
 		unreachable := (*UnreachableError)(nil)
-		left := time.Until(end)
-		if !errors.As(err, &unreachable) || !mayPass(unreachable.Cause) || left <= 0 {
-			return err
-		}
-		if pause == awaitFirst {
+		passes = errors.As(err, &unreachable) && mayPass(unreachable.Cause)
+		if passes && !told && time.Until(end) > 0 {
+			told = true
 			waiting(err)
 		}
-		again := time.NewTimer(min(pause, left))
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			again.Stop()
-			return ctx.Err()
-		}
-		if time.Until(end) <= 0 {
-			return err
-		}
-	}
+		return passes, err
+	})
 }
 
 // Persist calls f until it succeeds, fails for good, or timeout is over, and
@@ -99,21 +88,31 @@ func Await(ctx context.Context, cl *kgo.Client, timeout time.Duration, waiting f
 // lost its leader for a moment, say), nor is one that has gone away, as others
 // may answer. If ctx ends first, its cause is returned.
 func Persist(ctx context.Context, timeout time.Duration, f func() error) error {
-	end := time.Now().Add(timeout)
-	for pause := awaitFirst; ; pause = min(2*pause, awaitMost) {
-		err := f()
+	return again(ctx, time.Now().Add(timeout), func() (passes bool, err error) {
+		err = f()
 		k := (*kerr.Error)(nil)
-		passes := errors.As(err, &k) && k.Retriable || err != nil && k == nil && mayPass(err)
+		return errors.As(err, &k) && k.Retriable || err != nil && k == nil && mayPass(err), err
+	})
+}
+
+// again calls f, with longer and longer pauses, until it says that its error
+// does not pass, or until end.
+func again(ctx context.Context, end time.Time, f func() (passes bool, err error)) error {
+	for pause := awaitFirst; ; pause = min(2*pause, awaitMost) {
+		passes, err := f()
 		left := time.Until(end)
 		if !passes || left <= 0 {
 			return err
 		}
-		again := time.NewTimer(min(pause, left))
+		timer := time.NewTimer(min(pause, left))
 		select {
-		case <-again.C:
+		case <-timer.C:
 		case <-ctx.Done():
-			again.Stop()
+			timer.Stop()
 			return context.Cause(ctx)
+		}
+		if time.Until(end) <= 0 {
+			return err
 		}
 	}
 }

@@ -200,7 +200,7 @@ func declareRuntime(s *Set, r *Runtime) {
 	s.Int(&r.Standbys, "standby-replicas", 1, Between(0, 10), "Copies of each task's store that other processes keep up to date. The same in all processes.")
 	s.Int(&r.RecoveryLag, "acceptable-recovery-lag", 10_000, Between(0, 1_000_000_000), "Changelog records that a copy may lack and still be given its task. The same in all processes.", Important(Low))
 	s.Text(&r.Rack, "rack", "", Any[string](), "Where this process runs; copies of its tasks are kept in another rack if there is one.", Important(Low))
-	s.Duration(&r.StallTimeout, "stall-timeout", time.Minute, Matching("0, or at least 1s", func(d time.Duration) bool { return d == 0 || d >= time.Second }), "How long a task may have input without getting on before it is reported as stuck; 0 turns that off.", Important(Low))
+	s.Duration(&r.StallTimeout, "stall-timeout", time.Minute, Matching("0, or at least 1s", func(d time.Duration) bool { return d == 0 || d >= time.Second }), "How long a task may have input without getting on before it is reported as stuck. After half of it, and 10s at least, the session of a worker that does not get what others can read is replaced. 0 turns both off.", Important(Low))
 	s.Int(&r.Threads, "threads", 2, Between(1, 256), "Workers of this process. More than its share of the partitions stay idle.", Important(High))
 	s.Int(&r.BatchRecords, "batch-records", 40_000, Between(1, 1_000_000), "Most records of one transaction of a worker that is behind; one that keeps up commits what there is.")
 	s.Bytes(&r.BatchBytes, "batch-bytes", 1<<20, Sizes(1<<10, 1<<30), "About the most input, compressed, that one fetch brings.")

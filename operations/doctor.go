@@ -34,6 +34,7 @@ type Check struct {
 // Host is where a process of the application runs, or is to run: this machine.
 type Host struct {
 	StateDir string
+	Caches   uint64 // bytes of memory that are to be used outside of Go's heap
 	Now      func() time.Time
 }
 
@@ -63,7 +64,7 @@ func Diagnose(ctx context.Context, cl *kgo.Client, a *Application, h Host) []Che
 	d.group()
 	d.transactions(h.Now)
 	d.disk(h.StateDir)
-	d.memory()
+	d.memory(h.Caches)
 	return d.checks
 }
 

@@ -2,6 +2,7 @@ package operations
 
 import (
 	"context"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -150,6 +151,29 @@ func TestClocksThatDifferAreNoticed(t *testing.T) {
 		got := diagnose(t, app, cl, c.skew)["clock"]
 		if got.Result != c.want || !strings.Contains(got.Found, "the broker's ") || strings.Contains(got.Found, "cannot") {
 			t.Errorf("%s: %+v", c.skew, got)
+		}
+	}
+}
+
+// The caches are not in what Go limits, so its limit has to leave room for them.
+func TestMemoryLimits(t *testing.T) {
+	const mib = 1 << 20
+	for name, test := range map[string]struct {
+		caches, container uint64
+		goLimit           int64
+		want              Result
+		says              string
+	}{
+		"no limits":                 {176 * mib, 0, math.MaxInt64, OK, "no limit"},
+		"Go knows of none":          {176 * mib, 1024 * mib, math.MaxInt64, Warning, "GOMEMLIMIT=763MiB"},
+		"room for the caches":       {176 * mib, 1024 * mib, 760 * mib, OK, ""},
+		"no room for the caches":    {176 * mib, 1024 * mib, 900 * mib, Warning, "GOMEMLIMIT=763MiB"},
+		"caches fill the container": {1100 * mib, 1024 * mib, 100 * mib, Warning, "record-cache"},
+	} {
+		d := new(doctor)
+		d.limits(test.caches, test.goLimit, test.container, test.container > 0)
+		if c := d.checks[0]; c.Result != test.want || !strings.Contains(c.Found+c.Fix, test.says) {
+			t.Errorf("%s: %+v", name, c)
 		}
 	}
 }

@@ -85,25 +85,35 @@ func existing(dir string) (string, error) {
 	}
 }
 
-// memory compares the limit of the container with Go's.
-func (d *doctor) memory() {
-	goLimit := debug.SetMemoryLimit(-1)
+// memory compares the limit of the container with Go's, which does not count the
+// caches.
+func (d *doctor) memory(caches uint64) {
 	container, limited := cgroupLimit()
+	d.limits(caches, debug.SetMemoryLimit(-1), container, limited)
+}
+
+func (d *doctor) limits(caches uint64, goLimit int64, container uint64, limited bool) {
+	left := container - min(container, caches)
+	set := fmt.Sprintf("set GOMEMLIMIT=%dMiB in the process's environment, or it may be killed when garbage piles up", left*9/10>>20)
 	switch {
 	case !limited && goLimit == math.MaxInt64:
 		d.add("memory", OK, "", "no limit")
 	case !limited:
 		d.add("memory", OK, "", "GOMEMLIMIT is %s", size(uint64(goLimit)))
+	case left < leastHeap:
+		d.add("memory", Warning, "give it more, or set record-cache and store-cache lower",
+			"the container has %s, of which the caches take %s", size(container), size(caches))
 	case goLimit == math.MaxInt64:
-		d.add("memory", Warning, fmt.Sprintf("set GOMEMLIMIT=%dMiB in the process's environment, or it may be killed when garbage piles up", container*8/10>>20),
-			"the container has %s, and Go knows of no limit", size(container))
-	case uint64(goLimit) > container*95/100:
-		d.add("memory", Warning, fmt.Sprintf("set GOMEMLIMIT=%dMiB: the store has memory beside Go's", container*8/10>>20),
-			"GOMEMLIMIT is %s in a container of %s", size(uint64(goLimit)), size(container))
+		d.add("memory", Warning, set, "the container has %s, and Go knows of no limit", size(container))
+	case uint64(goLimit) > left*95/100:
+		d.add("memory", Warning, set, "GOMEMLIMIT is %s in a container of %s, of which the caches take %s", size(uint64(goLimit)), size(container), size(caches))
 	default:
 		d.add("memory", OK, "", "GOMEMLIMIT is %s in a container of %s", size(uint64(goLimit)), size(container))
 	}
 }
+
+// leastHeap is what an application takes besides its caches, at least.
+const leastHeap = 192 << 20
 
 // cgroupLimit returns the memory limit of this process's control group, of
 // version 2 or 1, if there is one.

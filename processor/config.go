@@ -128,8 +128,9 @@ type Config struct {
 	Logger *slog.Logger
 
 	// StallTimeout is how long a task may have input, or a restore something
-	// left to read, without getting on before Status calls it stuck. 0 turns
-	// the watch off.
+	// left to read, without getting on before Status calls it stuck. After half
+	// of it, at least 10 s, the session of a worker that does not get what the
+	// watch can read is replaced. 0 turns the watch off.
 	StallTimeout time.Duration
 
 	// Hooks are told what happens.

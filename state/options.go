@@ -44,6 +44,7 @@ const (
 	minHoldBytes         = 1 << 20
 	maxHoldBytes         = 1 << 30
 	defaultMemtableBytes = 8 << 20
+	memtables            = 4 // at most
 	minMemtableBytes     = 64 << 10
 	maxMemtableBytes     = 1 << 30
 
@@ -52,6 +53,9 @@ const (
 	// handprint refuses the directory with words of its own.
 	pebbleFormat = pebble.FormatTableFormatV6
 )
+
+// MostMemtables is how many bytes memtables of the default size take at most.
+const MostMemtables = memtables * defaultMemtableBytes
 
 func (o Options) withDefaults() Options {
 	if o.FS == nil {
@@ -85,7 +89,7 @@ func (o Options) pebbleOptions(s *Store) *pebble.Options {
 		ReadOnly:           o.ReadOnly,
 		MemTableSize:       o.MemtableBytes,
 		// Four, so that a burst of writes goes on while the first is written out.
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: memtables,
 		// A restore writes far faster than compactions take away: let level 0
 		// grow, with the filters to keep its reads cheap, rather than stop it.
 		L0CompactionThreshold: 4,

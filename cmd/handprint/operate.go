@@ -14,6 +14,7 @@ import (
 
 	"handprint/config"
 	"handprint/operations"
+	"handprint/state"
 )
 
 // operated is the application that operator's commands look at.
@@ -50,7 +51,10 @@ func (a *app) doctor(ctx context.Context, asJSON bool) error {
 		return err
 	}
 	defer cl.Close()
-	checks := operations.Diagnose(ctx, cl, a.operated(), operations.Host{StateDir: a.cfg.Runtime.StateDir, Now: time.Now})
+	checks := operations.Diagnose(ctx, cl, a.operated(), operations.Host{
+		StateDir: a.cfg.Runtime.StateDir, Now: time.Now,
+		Caches: uint64(a.cfg.Runtime.RecordCache + a.cfg.Runtime.StoreCache + state.MostMemtables),
+	})
 	if asJSON {
 		if err := json.NewEncoder(a.out).Encode(checks); err != nil {
 			return err
