@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"handprint/config"
 	"handprint/processor"
 )
 
@@ -82,11 +83,11 @@ func (j *job) run(ctx context.Context) (r report, err error) {
 	var memory, after runtime.MemStats
 	runtime.ReadMemStats(&memory)
 	work := j.copy
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(40) // as cmd/handprint does
-	}
 	if j.Contender == contenderHandprint || j.Contender == contenderAvro {
 		work = j.handprint
+		if os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(config.GCPercent) // as the program does
+		}
 	}
 	if err := work(ctx, m); err != nil {
 		return r, err

@@ -86,16 +86,13 @@ func TestEveryFiniteDoubleReadsBack(t *testing.T) {
 // writes.
 func TestThousandthsAreWrittenAsStrconvDoes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.Int64Range(-2e15, 2e15).Draw(t, "thousandths")
+		n := rapid.OneOf(rapid.Int64Range(1, 2e15), rapid.Int64Range(-2e15, -1)).Draw(t, "thousandths")
 		f := float64(n) / 1000
 		switch rapid.IntRange(0, 2).Draw(t, "next") {
 		case 1:
 			f = math.Nextafter(f, math.Inf(1))
 		case 2:
 			f = math.Nextafter(f, math.Inf(-1))
-		}
-		if math.Abs(f) < minPlain {
-			t.Skip()
 		}
 		if got, want := string(AppendFloat(nil, f)), strconv.FormatFloat(f, 'f', -1, 64); got != want {
 			t.Fatalf("%s, strconv says %s", got, want)

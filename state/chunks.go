@@ -44,11 +44,16 @@ func newChunk() []byte {
 // freeChunk takes a chunk back; nothing of it must be used any more.
 func freeChunk(c []byte) {
 	chunks.mu.Lock()
-	defer chunks.mu.Unlock()
-	if len(chunks.free) < keptChunks {
+	keep := len(chunks.free) < keptChunks
+	if keep {
 		chunks.free = append(chunks.free, c)
+	}
+	chunks.mu.Unlock()
+	if keep {
 		return
 	}
 	forget(c)
+	chunks.mu.Lock()
+	defer chunks.mu.Unlock()
 	chunks.bare = append(chunks.bare, c)
 }
