@@ -8,7 +8,7 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN mkdir -p /image/state && CGO_ENABLED=0 go build -trimpath -o /image/handprint ./cmd/handprint
+RUN mkdir -p /image/state && CGO_ENABLED=0 go build -pgo=cmd/handprint/release.pgo -trimpath -o /image/handprint ./cmd/handprint
 
 FROM ${BASE}
 COPY --from=build /image/handprint /usr/bin/handprint

@@ -20,6 +20,9 @@ FROM ?= 1
 SEED ?= 1
 # Flags of make scale, which `go run ./integration/scale -h` lists.
 SCALE ?=
+# The profile that releases and benchmarks are optimised by. Tests are not: it has
+# the compiler go over all dependencies once more.
+PGO ?= cmd/handprint/release.pgo
 # Flags of the benchmark, which `go run ./bench -h` lists: make bench BENCH='-n 2000000 -rounds 3'
 BENCH ?=
 
@@ -29,7 +32,7 @@ help: ## List the targets.
 
 .PHONY: build
 build: ## Build bin/handprint.
-	$(GO) build -o bin/handprint ./cmd/handprint
+	$(GO) build -pgo=$(PGO) -o bin/handprint ./cmd/handprint
 
 .PHONY: demo
 demo: build ## Show transitions from a real Cowrie log, on a broker inside the process, until interrupted.
@@ -78,8 +81,8 @@ scale: ## Show that four instances come to the same rows as one, and what 5 mill
 
 .PHONY: bench
 bench: ## Measure the pipeline against a bare copy in transactions, a large merge, and single functions.
-	$(GO) run ./bench $(BENCH)
-	$(GO) run ./bench/merge
+	$(GO) run -pgo=$(PGO) ./bench $(BENCH)
+	$(GO) run -pgo=$(PGO) ./bench/merge
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
 # Flags of the long benchmark: make bench-peers PEERS='-n 4000000 -rounds 5'
@@ -87,7 +90,7 @@ PEERS ?= -n 1000000 -rounds 3
 
 .PHONY: bench-peers
 bench-peers: ## Measure handprint against Kafka Streams and others, on a real broker. Needs Java, Maven, Python.
-	$(GO) run ./bench -real -contenders handprint,streams,group,python,copy,copy2 -hold 20s -warm 15s -restarts $(PEERS)
+	$(GO) run -pgo=$(PGO) ./bench -real -contenders handprint,streams,group,python,copy,copy2 -hold 20s -warm 15s -restarts $(PEERS)
 
 .PHONY: peers-vectors
 peers-vectors: ## Run the merge vectors through every peer. Needs Java, Maven, Python.
@@ -115,8 +118,15 @@ bench-release: ## Compare the benchmarks of single functions with those of the l
 .PHONY: profile
 profile: ## Take CPU and allocation profiles of the pipeline into out/profiles.
 	@mkdir -p out/profiles
-	$(GO) run ./bench -hold 0 -profiles out/profiles $(BENCH)
+	$(GO) run -pgo=$(PGO) ./bench -hold 0 -profiles out/profiles $(BENCH)
 	@echo "Look at one with: $(GO) tool pprof -http localhost:8000 FILE"; ls out/profiles/*
+
+.PHONY: pgo
+pgo: ## Take the profile that releases are optimised by anew, on a real broker.
+	@mkdir -p out/pgo
+	$(GO) run -pgo=off ./bench -real -threads 2 -contenders handprint -hold 0 -n 1000000 -profiles out/pgo/1m
+	$(GO) run -pgo=off ./bench -real -threads 2 -contenders handprint -hold 0 -n 4000000 -profiles out/pgo/4m
+	$(GO) run ./bench/pgo -o $(PGO) out/pgo/*/cpu.pprof
 
 .PHONY: cover
 cover: ## Write the coverage of all tests to out/cover.html.
@@ -128,7 +138,7 @@ cover: ## Write the coverage of all tests to out/cover.html.
 .PHONY: image
 image: ## Build the container image handprint:local from a binary built here; BASE=... for another base than scratch.
 	@mkdir -p out/image/state
-	CGO_ENABLED=0 $(GO) build -trimpath -o out/image/handprint ./cmd/handprint
+	CGO_ENABLED=0 $(GO) build -pgo=$(PGO) -trimpath -o out/image/handprint ./cmd/handprint
 	@cp deploy/image/Dockerfile out/image/ && { cp /etc/ssl/certs/ca-certificates.crt out/image/ 2>/dev/null || : >out/image/ca-certificates.crt; }
 	docker build -q $(if $(BASE),--build-arg BASE=$(BASE)) -t handprint:local out/image
 

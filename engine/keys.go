@@ -119,6 +119,8 @@ func cutPrimitive(key []byte) (primitive, rest []byte, err error) {
 // keyBuffers are reused, one for each key that is in use at the same time.
 type keyBuffers struct {
 	row, contrib, part, other []byte
+
+	rowIdentity, rowPrimitive []byte // whose key row is
 }
 
 func appendPrimitive(dst, primitive []byte) []byte {

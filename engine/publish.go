@@ -172,7 +172,7 @@ func (e *Engine) retract(identity, primitive []byte) error {
 	}
 	e.dropUnion(identity, primitive)
 	published, flagged := e.row.published, e.row.was.State == attribution.MultiActor
-	e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
+	e.setRowKey(identity, primitive)
 	e.store.Delete(e.keys.row)
 	if !published {
 		return nil
@@ -187,8 +187,12 @@ func (e *Engine) stateKey(identity, primitive []byte) []byte {
 }
 
 func (e *Engine) stateRow(identity, primitive []byte, r *attribution.Row) {
-	e.buf.out = e.cfg.Format.AppendStateRow(e.buf.out[:0], &schemas.StateRow{Identity: string(identity), Primitive: string(primitive), Row: *r})
-	e.out.StateRow(e.stateKey(identity, primitive), e.buf.out)
+	key := e.stateKey(identity, primitive)
+	names := string(key) // one allocation for both
+	e.buf.out = e.cfg.Format.AppendStateRow(e.buf.out[:0], &schemas.StateRow{
+		Identity: names[:len(identity)], Primitive: names[len(identity)+1:], Row: *r,
+	})
+	e.out.StateRow(key, e.buf.out)
 }
 
 // flag keeps the set of an identity's primitives in multi_actor state, and the
@@ -217,14 +221,18 @@ func (e *Engine) flag(identity, primitive []byte, was, is bool) error {
 	} else {
 		e.putNames(kindFlagged, identity, names)
 	}
+	enough := e.cfg.Thresholds.MultiActorPrimitives
+	if is && len(names) != enough || !is && len(names) != enough-1 {
+		return nil // after a change of the setting, the task's start and the sweep see to the index
+	}
 	sent, suspect, err := e.getNames(kindSuspect, identity)
 	if err != nil {
 		return err
 	}
 	switch {
-	case !suspect && len(names) >= e.cfg.Thresholds.MultiActorPrimitives:
+	case is && !suspect:
 		e.putNames(kindSuspect, identity, nil)
-	case suspect && len(sent) == 0 && len(names) < e.cfg.Thresholds.MultiActorPrimitives:
+	case !is && suspect && len(sent) == 0:
 		e.drop(kindSuspect, identity)
 	}
 	return nil

@@ -43,7 +43,7 @@ func (e *Engine) loadRow(identity, primitive []byte) (found bool, err error) {
 }
 
 func (e *Engine) loadRowBy(get func(key []byte) ([]byte, error), identity, primitive []byte) (found bool, err error) {
-	e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
+	e.setRowKey(identity, primitive)
 	b, err := get(e.keys.row)
 	if err != nil {
 		return false, fmt.Errorf("reading row %s of %s: %w", primitive, identity, err)
@@ -65,8 +65,19 @@ func (e *Engine) noRow() {
 	e.row = row{series: series{Series: attribution.Series{Entries: s.Entries[:0], Gone: s.Gone[:0]}}}
 }
 
+// setRowKey makes e.keys.row the key of a row. One observation asks for the same
+// one several times.
+func (e *Engine) setRowKey(identity, primitive []byte) {
+	k := &e.keys
+	if bytes.Equal(k.rowIdentity, identity) && bytes.Equal(k.rowPrimitive, primitive) && len(k.row) > 0 {
+		return
+	}
+	k.rowIdentity, k.rowPrimitive = append(k.rowIdentity[:0], identity...), append(k.rowPrimitive[:0], primitive...)
+	k.row = rowKey(k.row, kindRow, identity, primitive)
+}
+
 func (e *Engine) saveRow(identity, primitive []byte) {
-	e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
+	e.setRowKey(identity, primitive)
 	e.buf.out = e.appendRow(e.buf.out[:0], &e.row)
 	e.store.Put(e.keys.row, e.buf.out)
 	e.standings.wrote(identity, primitive)

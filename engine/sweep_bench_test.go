@@ -47,7 +47,7 @@ func BenchmarkSweep(b *testing.B) {
 					id := fmt.Appendf(nil, "%08x-0000-4000-8000-000000000001", uint32(i)*2654435761)
 					e.putIdentity(id, identity{Own: id})
 					for _, name := range names {
-						e.keys.row = rowKey(e.keys.row, kindRow, id, []byte(name))
+						e.setRowKey(id, []byte(name))
 						tx.Put(e.keys.row, row)
 					}
 					if i%(identities/of.suspects) == 0 {

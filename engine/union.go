@@ -21,13 +21,13 @@ func (e *Engine) holdUnion(identity, primitive []byte, u *attribution.Union) {
 			break
 		}
 	}
-	e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
+	e.setRowKey(identity, primitive)
 	e.unions[string(e.keys.row)] = u
 }
 
 func (e *Engine) dropUnion(identity, primitive []byte) {
 	if len(e.unions) > 0 {
-		e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
+		e.setRowKey(identity, primitive)
 		delete(e.unions, string(e.keys.row))
 	}
 }
@@ -35,7 +35,7 @@ func (e *Engine) dropUnion(identity, primitive []byte) {
 // unionTaken brings the union of a row up to date with an observation, or gives
 // it up.
 func (e *Engine) unionTaken(identity, primitive, attacker []byte, entry attribution.Entry, taken attribution.Taken, left attribution.Entry, had bool) {
-	e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
+	e.setRowKey(identity, primitive)
 	u := e.unions[string(e.keys.row)]
 	if u != nil && !u.Taken(string(attacker), entry, taken, left, had) {
 		delete(e.unions, string(e.keys.row))
@@ -44,7 +44,7 @@ func (e *Engine) unionTaken(identity, primitive, attacker []byte, entry attribut
 
 // unionJoined adds what an attacker brings along to the union of a row.
 func (e *Engine) unionJoined(identity, primitive, attacker, contribution []byte) error {
-	e.keys.row = rowKey(e.keys.row, kindRow, identity, primitive)
+	e.setRowKey(identity, primitive)
 	u := e.unions[string(e.keys.row)]
 	if u == nil {
 		return nil

@@ -82,7 +82,7 @@ func numbers(list string) (out []int, err error) {
 
 // measure runs bench once.
 func measure(attackers, threads, observations int, more []string) (p point, err error) {
-	args := append([]string{"run", "./bench", "-json", "-hold", "0", "-audit=false", "-contenders", "handprint",
+	args := append([]string{"run", "-pgo=cmd/handprint/release.pgo", "./bench", "-json", "-hold", "0", "-audit=false", "-contenders", "handprint",
 		"-attackers", strconv.Itoa(attackers), "-threads", strconv.Itoa(threads), "-n", strconv.Itoa(observations)}, more...)
 	cmd := exec.Command("go", args...)
 	cmd.Stderr = os.Stderr
