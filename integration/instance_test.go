@@ -66,6 +66,7 @@ func TestJoinAndLeave(t *testing.T) {
 	for n := range most {
 		a.run(n)
 		a.FeedFor(a.ctx, 800, 2*time.Second)
+		a.logged(n, `"task runs"`)
 	}
 	a.audit()
 	for n := range most {
@@ -194,8 +195,7 @@ func TestTornStore(t *testing.T) {
 	}
 }
 
-// A state directory of a version to come is refused in one line and left as it
-// is; one without its format file is set aside.
+// A state directory of a version to come is refused in one line and left as it is.
 func TestNewerStateDirectory(t *testing.T) {
 	a := newTrial(t, 2)
 	a.run(0)

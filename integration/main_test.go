@@ -134,12 +134,12 @@ func (a *trial) feed(n int) {
 	}
 }
 
-// rest waits until there is nothing left to do.
+// rest waits until there is nothing left to do, nor to suspect.
 func (a *trial) rest() {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.ctx, patience)
 	defer cancel()
-	if err := a.Rest(ctx); err != nil {
+	if err := a.Sweep(ctx); err != nil {
 		a.t.Fatal(err)
 	}
 }
@@ -187,6 +187,9 @@ func (a *trial) finish(except ...int) {
 	a.t.Log(checked)
 	if checked.Observations == 0 || checked.Rows == 0 || checked.Exact+checked.Chained == 0 {
 		a.t.Error("the audit had nothing to look at")
+	}
+	if len(dirs) > 0 && checked.Stored == 0 {
+		a.t.Errorf("nothing of the stores in %q was compared", dirs)
 	}
 }
 

@@ -3,6 +3,7 @@ package processor
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,11 @@ import (
 // client was given last.
 type taskBalancer struct {
 	rules placementRules
+	// partitions returns how many partitions a topic is to have. Those that it
+	// has besides are given to nobody.
+	partitions func(topic string) int32
+	// grown is called on the leader with a topic that has more.
+	grown func(topic string, partitions int32)
 	// describe returns what the group is to know of this process. May be
 	// nil.
 	describe func() memberData
@@ -147,8 +153,13 @@ func (b *taskBalancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (k
 // Balance plans who gets what. The client calls it on the leader.
 func (t *taskBalancer) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo.IntoSyncAssignment {
 	var tasks int32
-	for _, n := range topics {
-		tasks = max(tasks, n)
+	topics = maps.Clone(topics)
+	for topic, n := range topics {
+		if should := t.partitions(topic); n > should {
+			t.grown(topic, n)
+			topics[topic] = should
+		}
+		tasks = max(tasks, topics[topic])
 	}
 	members := make([]balanceMember, 0, len(b.Members()))
 	b.EachMember(func(m *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) {

@@ -79,7 +79,7 @@ func (g *group) rebalance(fatalf func(string, ...any)) bool {
 		}
 		join = append(join, j)
 	}
-	mb, _, err := (&taskBalancer{rules: g.rules}).MemberBalancer(join)
+	mb, _, err := (&taskBalancer{rules: g.rules, partitions: func(topic string) int32 { return g.topics[topic] }}).MemberBalancer(join)
 	if err != nil {
 		fatalf("MemberBalancer: %v", err)
 	}

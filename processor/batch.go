@@ -172,7 +172,8 @@ const markersTake = 3 * time.Millisecond
 // and write its markers then; a produce of the next transaction that comes too
 // early is held by the broker for add.partitions.to.txn.retry.backoff.ms, 20 ms,
 // and again if that was not enough, which is far longer than markers take.
-// Records that arrive meanwhile are in the next batch.
+// Records that arrive meanwhile are in the next batch. The wait counts as part of
+// producing.
 func (b *batch) settleMarkers(ctx context.Context) {
 	left := markersTake - time.Since(b.ended)
 	if left <= 0 {

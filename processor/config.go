@@ -93,8 +93,8 @@ type Config struct {
 
 	// MaxBatchRecords bounds the records of one transaction. Default 40000.
 	MaxBatchRecords int
-	// TurnRecords is how many records are processed before what follows from
-	// them is sent, and so what has to fit into memory several times. A worker
+	// TurnRecords is how many records are polled and processed at once, and so
+	// how many of the input have to fit into memory. A worker
 	// that is further behind adds turns to its transaction until
 	// MaxBatchRecords are reached or half a second is over. Default 4000.
 	TurnRecords int
@@ -277,4 +277,12 @@ func (c *Config) topicsOf(p int32) []string {
 		return c.consumed()
 	}
 	return append(slices.Clone(c.Inputs), c.Commands)
+}
+
+// partitionsOf returns how many partitions a topic that tasks read must have.
+func (c *Config) partitionsOf(topic string) int32 {
+	if slices.Contains(c.Singles, topic) {
+		return 1
+	}
+	return c.Partitions
 }

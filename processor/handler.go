@@ -55,7 +55,7 @@ type Context struct {
 	now      time.Time
 	log      *slog.Logger
 	commands string
-	memory   *batchMemory  // of the turn
+	memory   *batchMemory  // of the batch
 	out      []*kgo.Record // outputs and commands of the batch, in order
 }
 

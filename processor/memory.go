@@ -2,8 +2,9 @@ package processor
 
 import "github.com/twmb/franz-go/pkg/kgo"
 
-// batchMemory is what the records of one batch are made of. It is handed out
-// piece by piece and taken back all at once, when the batch is over.
+// batchMemory is what the records of one batch, or of a piece of it, are made
+// of. It is handed out bit by bit and taken back all at once, when the brokers
+// have the records.
 type batchMemory struct {
 	records [][]kgo.Record
 	used    int // records handed out
@@ -58,7 +59,7 @@ func (m *batchMemory) copy(b []byte) []byte {
 }
 
 // reset takes everything back. Only call it when the client has let go of the
-// records: after a flush that ended well.
+// records: each was acknowledged, or a flush ended well.
 func (m *batchMemory) reset() {
 	m.used, m.bytes, m.block, m.free = 0, 0, 0, nil
 	if len(m.blocks) > maxBlocks {

@@ -21,7 +21,12 @@ func (w *worker) open() error {
 	balancer := &taskBalancer{
 		rules:    placementRules{standbys: cfg.Standbys, acceptableLag: cfg.AcceptableLag},
 		describe: w.p.memberData,
-		decided:  func(standbys map[int32]bool) { w.p.standbys.decide(w.n, standbys) },
+
+		partitions: cfg.partitionsOf,
+		grown: func(topic string, has int32) {
+			w.renew(fatal(fmt.Errorf("partitions were added under the application: %w", cfg.wrongPartitions(topic, has))))
+		},
+		decided: func(standbys map[int32]bool) { w.p.standbys.decide(w.n, standbys) },
 	}
 	w.ownership, w.seen = newOwnership(cfg, balancer, w.p.watch, w.wake), 0
 	w.lifetime, w.kill = context.WithCancel(context.Background())

@@ -72,10 +72,7 @@ func (p *Processor) checkTopics(ctx context.Context, admin *kadm.Client) error {
 	want := make(map[string]int32)
 	names := slices.Concat(p.cfg.consumed(), []string{p.cfg.Changelog})
 	for _, t := range names {
-		want[t] = p.cfg.Partitions
-	}
-	for _, t := range p.cfg.Singles {
-		want[t] = 1
+		want[t] = p.cfg.partitionsOf(t)
 	}
 	for _, t := range []string{p.cfg.Health, p.cfg.Control} {
 		if t != "" {
@@ -95,13 +92,19 @@ func (p *Processor) checkTopics(ctx context.Context, admin *kadm.Client) error {
 		case t.Err != nil:
 			return fmt.Errorf("topic %s: %w", name, t.Err)
 		case counted && int32(len(t.Partitions)) != n:
-			if slices.Contains(p.cfg.Singles, name) {
-				return fmt.Errorf("topic %s has %d partitions, must have 1: its records have one total order", name, len(t.Partitions))
-			}
-			return fmt.Errorf("topic %s has %d partitions, must have %d", name, len(t.Partitions), n)
+			return p.cfg.wrongPartitions(name, int32(len(t.Partitions)))
 		}
 	}
 	return nil
+}
+
+// wrongPartitions is the error of a topic with another number of partitions than
+// it must have.
+func (c *Config) wrongPartitions(topic string, has int32) error {
+	if slices.Contains(c.Singles, topic) {
+		return fmt.Errorf("topic %s has %d partitions, must have 1: its records have one total order", topic, has)
+	}
+	return fmt.Errorf("topic %s has %d partitions, must have %d", topic, has, c.Partitions)
 }
 
 // missingTopic is a topic that does not exist, as far as one broker knows.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kversion"
@@ -42,6 +43,34 @@ func TestStartRefuses(t *testing.T) {
 			test.change(&cfg)
 			err := start(t, cfg).wait()
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("Run returned %v, want %s", err, test.want)
+			}
+		})
+	}
+}
+
+// Partitions that are added under a running application end it with the same
+// line, before what is in them is overlooked.
+func TestAddedPartitionsEndTheProcessor(t *testing.T) {
+	for _, test := range []struct{ topic, want string }{
+		{testInput, "topic in has 6 partitions, must have 4"},
+		{testSingle, "topic single has 3 partitions, must have 1"},
+	} {
+		t.Run(test.topic, func(t *testing.T) {
+			c := newCluster(t)
+			cfg := c.config(newStore(t))
+			cfg.Client = append(cfg.Client, kgo.MetadataMaxAge(50*time.Millisecond))
+			r := start(t, cfg)
+			c.feed(testInput, 8, 1)
+			r.awaitTasks(testTasks)
+			added, err := kadm.NewClient(c.client).CreatePartitions(c.ctx, 2, test.topic)
+			if err == nil {
+				err = added.Error()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.wait(); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("Run returned %v, want %s", err, test.want)
 			}
 		})

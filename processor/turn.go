@@ -108,7 +108,7 @@ func (b *batch) prepare(ctx context.Context) (ready bool, err error) {
 				if ctx.Err() == nil {
 					b.w.log.Warn("records cannot be processed yet, they are read again", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
 				}
-				b.w.held.Store(true)
+				b.w.held.Store(b.w.cfg.Clock.Now().UnixNano())
 				b.w.unready = &recordAt{TopicPartition{r.Topic, r.Partition}, r.Offset}
 				return false, b.giveBack(ctx)
 			}
@@ -116,8 +116,8 @@ func (b *batch) prepare(ctx context.Context) (ready bool, err error) {
 	}
 	if u := b.w.unready; u != nil && (b.consumed[u.in] > u.offset || b.w.tasks[u.in.Partition] == nil) {
 		b.w.unready = nil
+		b.w.held.Store(0)
 	}
-	b.w.held.Store(b.w.unready != nil)
 	return true, nil
 }
 
@@ -155,7 +155,7 @@ func (b *batch) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 	return stop
 }
 
-// take makes a turn of what was polled, and says whether it can be processed.
+// take is poll and, of what may be processed, prepare.
 func (b *batch) take(ctx context.Context, fetches kgo.Fetches) (ready bool, err error) {
 	if ready, err = b.poll(ctx, fetches); ready {
 		ready, err = b.prepare(ctx)

@@ -196,6 +196,7 @@ func (p *Processor) lookForStuck(now time.Time) {
 	stall := p.cfg.StallTimeout
 	stuck := make(map[int32]string)
 	running := p.runningTasks()
+	waiting := make(map[int]int) // partitions with something to read, by worker
 	var tasks []TaskStatus
 	for _, w := range p.workers {
 		tasks = append(tasks, w.status()...)
@@ -204,9 +205,12 @@ func (p *Processor) lookForStuck(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for tp, m := range w.inputs {
-		// A restart would not help a task that is held up.
-		if t, here := running[tp.Partition]; !here || p.workers[t.Worker].held.Load() || m.next >= m.end || m.next != m.rests {
+		t, here := running[tp.Partition]
+		// Another session begins before the markers that this one has passed.
+		if m.since.IsZero() || !here || m.next >= m.end || m.next > m.rests || p.workers[t.Worker].isHeld(now, stall) {
 			m.since, m.rests = now, m.next
+		} else {
+			waiting[t.Worker]++
 		}
 	}
 	for _, t := range tasks {
@@ -219,7 +223,7 @@ func (p *Processor) lookForStuck(now time.Time) {
 			what = fmt.Sprintf("has %d offsets of its changelog to read", t.Restore.Total-t.Restore.Done)
 		case t.State == TaskRunning && known && lag > 0:
 			what = fmt.Sprintf("has %d offsets of input", lag)
-			idle = p.feed(&t, now)
+			idle = p.feed(&t, now, waiting[t.Worker])
 		default:
 			continue
 		}
@@ -243,18 +247,23 @@ func (p *Processor) lookForStuck(now time.Time) {
 // partition that is not read: a rebalance or an election may take as long.
 const feedAfter = 10 * time.Second
 
+// feedEach is how much longer a partition may wait for each other one of its
+// worker that waits as well: one fetch may bring records of one partition only.
+const feedEach = 500 * time.Millisecond
+
 // feed returns for how long a partition of a running task has had input that was
-// not read. After half the time at which that counts as stuck, the session of
+// not read though it was its turn, of so many partitions of its worker that wait.
+// After half the time at which that counts as stuck, the session of
 // the worker is given up, if the watch can read what the worker's client does
 // not: a client can lose sight of a partition. franz-go v1.22.2 does when an
 // answer to a fetch has an error above the partitions and fences one of them.
 // It is called with p.watch.mu held.
-func (p *Processor) feed(t *TaskStatus, now time.Time) (idle time.Duration) {
+func (p *Processor) feed(t *TaskStatus, now time.Time, waiting int) (idle time.Duration) {
 	w, stall := p.watch, p.cfg.StallTimeout
 	starved := ""
 	for _, topic := range p.cfg.topicsOf(t.Partition) {
 		m := w.inputs[TopicPartition{topic, t.Partition}]
-		rest := now.Sub(m.since)
+		rest := max(0, now.Sub(m.since)-time.Duration(max(0, waiting-1))*feedEach)
 		idle = max(idle, rest)
 		if m.proven && rest >= max(stall/2, feedAfter) {
 			starved = fmt.Sprintf("offset %d of %s", m.next, topic)

@@ -230,3 +230,71 @@ func TestUnreadablePartition(t *testing.T) {
 	})
 	p.halt()
 }
+
+// watched is a processor of one worker with so many running tasks, each with
+// input that the watch has seen and nobody reads.
+func watched(tasks int32) *Processor {
+	p := &Processor{cfg: Config{Inputs: []string{testInput}, Commands: testCommands, Partitions: tasks, StallTimeout: time.Minute, Logger: testLogger()}}
+	p.log, p.watch = p.cfg.Logger, newWatch(&p.cfg)
+	w := newWorker(p, 0)
+	p.workers = []*worker{w}
+	for n := range tasks {
+		t := &task{partition: n}
+		t.state.Store(TaskRunning)
+		w.tasks[n] = t
+		p.watch.reached(TopicPartition{testInput, n}, 0, 10)
+		p.watch.reached(TopicPartition{testCommands, n}, 0, 0)
+		p.watch.inputs[TopicPartition{testInput, n}].proven = true
+	}
+	return p
+}
+
+// What counts as not getting on, look by look, ten seconds apart.
+func TestWhenAPartitionStarves(t *testing.T) {
+	first := TopicPartition{testInput, 0}
+	for _, test := range []struct {
+		name    string
+		tasks   int32
+		look    func(p *Processor, look int, now time.Time) // before each
+		starved int                                         // the look at which the session is given up
+	}{
+		{"from the first look on", 1, nil, 3},
+		{"after a session that began before the markers again", 1, func(p *Processor, look int, _ time.Time) {
+			p.watch.inputs[first].next = []int64{4, 4, 2, 4, 4, 4}[min(look, 5)]
+		}, 3},
+		{"read now and then", 1, func(p *Processor, look int, _ time.Time) {
+			p.watch.inputs[first].next = int64(look / 2)
+			p.watch.inputs[first].end = 100
+		}, 0},
+		{"one of many that wait", 101, nil, 8},
+		{"held up by a record that comes round", 1, func(p *Processor, _ int, now time.Time) {
+			p.workers[0].held.Store(now.UnixNano())
+		}, 0},
+		{"held up by a record that has not come again", 1, func(p *Processor, look int, now time.Time) {
+			if look == 0 {
+				p.workers[0].held.Store(now.UnixNano())
+			}
+		}, 8},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := watched(test.tasks)
+			at := 0
+			for look := range 20 {
+				now := time.Unix(1e9, 0).Add(time.Duration(look) * 10 * time.Second)
+				if test.look != nil {
+					test.look(p, look, now)
+				}
+				p.lookForStuck(now)
+				if _, starved := p.workers[0].clearWake(); starved != nil && at == 0 {
+					at = look
+				}
+				if why := p.watch.why(0); why != "" && (test.starved == 0 || look < test.starved) {
+					t.Fatalf("look %d: stuck: %s", look, why)
+				}
+			}
+			if at != test.starved {
+				t.Errorf("the session was given up at look %d, want %d", at, test.starved)
+			}
+		})
+	}
+}

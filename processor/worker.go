@@ -34,9 +34,9 @@ type worker struct {
 	starved    error              // the session is to be given up; why
 	pollCancel context.CancelFunc // not nil while polling
 
-	slow    int         // how many more batches are to have one turn, as one failed
-	held    atomic.Bool // what was polled last could not be prepared, and goes round
-	unready *recordAt   // the record because of which; nil when it has been prepared
+	slow    int          // how many more batches are to have one turn, as one failed
+	held    atomic.Int64 // when a record could not be prepared, in Unix nanoseconds; 0 when it has been
+	unready *recordAt    // that record; nil likewise
 
 	// The session in hand.
 	session   *kgo.GroupTransactSession
@@ -171,6 +171,14 @@ func (w *worker) isWoken() bool {
 	w.pollMu.Lock()
 	defer w.pollMu.Unlock()
 	return w.woken
+}
+
+// isHeld tells whether a record goes round that cannot be prepared: others wait
+// with it, and another session would not help. What has not come round for as
+// long as it may wait is not what they wait for.
+func (w *worker) isHeld(now time.Time, patience time.Duration) bool {
+	held := w.held.Load()
+	return held != 0 && now.Sub(time.Unix(0, held)) < patience
 }
 
 // poll waits for at most so many records, a wake or the end of ctx. From here

@@ -19,12 +19,16 @@ const nearLimit = 256
 // is, all of them are read at once, which costs about as much as two or three
 // reads. From then on neither those that exist nor those that do not cost one.
 func (t *Txn) GetNear(key []byte, n int) (value []byte, err error) {
-	if e := t.known(key); e != nil {
+	e := t.lookup(key)
+	if known := e != nil || t.near[string(key[:n])] == nearRead; known {
+		t.count(true)
+		if e == nil {
+			return nil, nil
+		}
 		return t.read(e), nil
 	}
+	t.count(false)
 	switch t.near[string(key[:n])] {
-	case nearRead:
-		return nil, nil
 	case nearAsked:
 		if t.scans > 0 || !t.roomy() {
 			break
@@ -32,7 +36,7 @@ func (t *Txn) GetNear(key []byte, n int) (value []byte, err error) {
 		if err := t.readNear(key[:n]); err != nil {
 			return nil, err
 		}
-		if e := t.known(key); e != nil {
+		if e := t.lookup(key); e != nil {
 			return t.read(e), nil
 		}
 		if t.near[string(key[:n])] == nearRead {
@@ -45,7 +49,7 @@ func (t *Txn) GetNear(key []byte, n int) (value []byte, err error) {
 		}
 		t.near[string(key[:n])] = nearAsked
 	}
-	return t.Get(key)
+	return t.ask(key)
 }
 
 // readNear brings the committed keys that begin with prefix into the overlay.
@@ -69,7 +73,7 @@ func (t *Txn) readNear(prefix []byte) error {
 			return nil
 		}
 		key := t.iter.Key()[headLen:]
-		if t.known(key) != nil {
+		if t.lookup(key) != nil {
 			continue
 		}
 		v, err := t.iter.ValueAndErr()

@@ -56,7 +56,7 @@ func (p *Partition) checkpoint(r pebble.Reader) (Checkpoint, bool, error) {
 func (p *Partition) Begin() *Txn {
 	t := &Txn{p: p}
 	t.init(p.record)
-	t.ask = append(t.ask, p.record[:]...)
+	t.asked = append(t.asked, p.record[:]...)
 	return t
 }
 

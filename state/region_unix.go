@@ -14,7 +14,8 @@ func newRegion(size int) []byte {
 	return region
 }
 
-// forget gives the memory of a chunk back until it is used again, for zeros.
+// forget gives the memory of a chunk back until it is used again. What is read
+// then is not defined: zeros on Linux, what was there before on others.
 func forget(chunk []byte) {
 	// Of memory of Go's heap, which may be here, the system may refuse it.
 	_ = unix.Madvise(chunk, unix.MADV_DONTNEED)

@@ -29,7 +29,7 @@ type Txn struct {
 	table
 	p     *Partition
 	hold  *hold            // nil: a commit goes to the database at once
-	ask   []byte           // scratch: the head, and the key last asked for
+	asked []byte           // scratch: the head, and the key last asked for
 	value []byte           // scratch: a value that is not remembered
 	iter  *pebble.Iterator // of the last scan; sees the committed state
 	near  map[string]nearness
@@ -42,14 +42,21 @@ type Txn struct {
 // until the next call on t, and must not be written to. Its errors include
 // [ErrCorrupt] and [ErrClosed].
 func (t *Txn) Get(key []byte) (value []byte, err error) {
-	if e := t.known(key); e != nil {
+	e := t.lookup(key)
+	t.count(e != nil)
+	if e != nil {
 		return t.read(e), nil
 	}
+	return t.ask(key)
+}
+
+// ask is Get of a key that is not in memory.
+func (t *Txn) ask(key []byte) (value []byte, err error) {
 	if err := t.p.s.usable(); err != nil {
 		return nil, t.p.wrap("reading", err)
 	}
-	t.ask = append(t.ask[:headLen], key...)
-	v, closer, err := t.p.s.db.Get(t.ask)
+	t.asked = append(t.asked[:headLen], key...)
+	v, closer, err := t.p.s.db.Get(t.asked)
 	if errors.Is(err, pebble.ErrNotFound) {
 		if t.roomy() {
 			t.remember(key, nil, false)
@@ -74,13 +81,11 @@ func (t *Txn) Get(key []byte) (value []byte, err error) {
 	return value, nil
 }
 
-// known returns the entry of a key, or nil if the database has to be asked.
-func (t *Txn) known(key []byte) *entry {
-	e := t.lookup(key)
+// count counts a read that does not, or does, have to ask the database.
+func (t *Txn) count(known bool) {
 	if t.hold != nil {
-		t.hold.count(e != nil)
+		t.hold.count(known)
 	}
-	return e
 }
 
 // Put sets the value of key. It copies both.

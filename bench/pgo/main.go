@@ -2,7 +2,7 @@
 // (cmd/handprint/release.pgo) of CPU profiles of the benchmark. Taking them is
 // the benchmark's work; `make pgo` does both.
 //
-//	go run ./bench/pgo -o cmd/handprint/release.pgo out/pgo/*.pprof
+//	go run ./bench/pgo -o cmd/handprint/release.pgo out/pgo/*/cpu.pprof
 package main
 
 import (

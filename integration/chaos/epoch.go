@@ -124,15 +124,25 @@ type planned struct {
 	fault  fault
 	target int
 	after  time.Duration
+	left   leftOut // why it was not done after all
 }
 
+// leftOut is why a fault could not be done as planned.
+type leftOut string
+
+// Error returns the reason.
+func (l leftOut) Error() string { return string(l) }
+
 func (p *planned) String() string {
-	switch p.kind.on {
-	case onWire:
-		return p.kind.name + " " + p.fault.what
-	default:
-		return fmt.Sprintf("%s %d %s", p.kind.name, p.target+1, p.fault.what)
+	text := p.kind.name
+	if p.kind.on != onWire {
+		text += fmt.Sprint(" ", p.target+1)
 	}
+	text += " " + p.fault.what
+	if p.left != "" {
+		text += " (not done: " + string(p.left) + ")"
+	}
+	return text
 }
 
 // possible are the kinds of faults whose names begin with only; those of
@@ -205,18 +215,26 @@ func (e *epoch) round(ctx context.Context, o *options, round int) error {
 	faults := plan(r, possible(o.only, e.app.Lab.Cluster.Ours()), e.instances, e.app.Lab.Cluster.Size(), o.load)
 	var done sync.WaitGroup
 	errs := make([]error, len(faults))
-	for i, f := range faults {
+	for i := range faults {
+		f := &faults[i]
 		done.Go(func() {
 			wait(ctx, f.after)
 			if ctx.Err() == nil {
-				if err := f.fault.do(ctx, e, f.target); err != nil {
-					errs[i] = fmt.Errorf("%s: %w", &f, err)
+				err := f.fault.do(ctx, e, f.target)
+				if f.left, _ = err.(leftOut); err != nil && f.left == "" {
+					errs[i] = fmt.Errorf("%s: %w", f, err)
 				}
 			}
 		})
 	}
 	e.app.FeedFor(ctx, o.records, o.load)
 	done.Wait()
+	said := false
+	defer func() {
+		if !said {
+			fmt.Printf("round %d: %s | not finished\n", round, texts(faults))
+		}
+	}()
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -228,16 +246,16 @@ func (e *epoch) round(ctx context.Context, o *options, round int) error {
 	limit, cancel := context.WithTimeout(ctx, o.patience)
 	defer cancel()
 	rested := e.restart(limit)
-	if err := e.app.Rest(limit); err != nil {
+	if err := e.app.Sweep(limit); err != nil {
 		return err
 	}
 	ended = append(ended, rested()...)
 	atRest := time.Since(began)
 	report, err := e.app.Audit(ctx)
-	var texts []string
 	for _, f := range faults {
-		texts = append(texts, f.String())
-		e.sum.fault(f.kind.name)
+		if f.left == "" {
+			e.sum.fault(f.kind.name)
+		}
 	}
 	for _, p := range e.points {
 		e.sum.crash(p)
@@ -248,10 +266,19 @@ func (e *epoch) round(ctx context.Context, o *options, round int) error {
 	if err != nil {
 		result = "FAILED: " + err.Error()
 	}
-	fmt.Printf("round %d: %s | %s | %s%s | hurt %.1fs, at rest %.1fs, audited %.1fs\n", round, strings.Join(texts, "; "), report, result,
+	said = true
+	fmt.Printf("round %d: %s | %s | %s%s | hurt %.1fs, at rest %.1fs, audited %.1fs\n", round, texts(faults), report, result,
 		notes(ended, e.broken), hurt.Seconds(), atRest.Seconds(), time.Since(began).Seconds())
 	e.sum.checked(report)
 	return err
+}
+
+func texts(faults []planned) string {
+	var list []string
+	for i := range faults {
+		list = append(list, faults[i].String())
+	}
+	return strings.Join(list, "; ")
 }
 
 func notes(ended []string, broken int64) string {
@@ -375,7 +402,7 @@ func (e *epoch) end(ctx context.Context, o *options) error {
 		}
 	}
 	report, err := e.app.AuditAll(limit, dirs...)
-	fmt.Printf("application %s stopped, %d stores compared as well: %s\n", e.app.Name, len(dirs), report)
+	fmt.Printf("application %s stopped, what %d stores have of it compared as well: %s\n", e.app.Name, len(dirs), report)
 	if err == nil && !o.keep {
 		err = os.RemoveAll(e.app.Dir)
 	}

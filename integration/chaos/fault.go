@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -45,6 +46,9 @@ type fault struct {
 var kinds = []kind{
 	{"kill instance", 4, onInstance, func(r *rand.Rand) fault {
 		down := between(r, 0, 1500)
+		if r.IntN(4) == 0 { // others take its tasks over
+			down += instance.SessionTimeout
+		}
 		return fault{fmt.Sprintf("for %v", down), func(ctx context.Context, e *epoch, n int) error {
 			e.app.Instance(n).Kill()
 			return restart(ctx, e, n, down)
@@ -94,10 +98,11 @@ var kinds = []kind{
 		return fault{"kill it and " + how.name, func(ctx context.Context, e *epoch, n int) error {
 			e.app.Instance(n).Kill()
 			e.damage(n)
-			if err := how.do(e.app.StoreFiles(n), rand.New(rand.NewPCG(seed, 0))); err != nil {
+			err := how.do(e.app.StoreFiles(n), rand.New(rand.NewPCG(seed, 0)))
+			if _, left := err.(leftOut); err != nil && !left {
 				return err
 			}
-			return restart(ctx, e, n, 0)
+			return cmp.Or(restart(ctx, e, n, 0), err)
 		}}
 	}},
 	{"fill disk", 1, onInstance, func(r *rand.Rand) fault {
@@ -105,7 +110,7 @@ var kinds = []kind{
 		return fault{fmt.Sprintf("for %v", full), func(ctx context.Context, e *epoch, n int) error {
 			i := e.app.Instance(n)
 			if i.Config.Binary != e.app.Lab.Binaries.Faulty {
-				return nil // it has no such fault, and no other is as likely
+				return plainBinary
 			}
 			if err := i.Tell(faults.DiskLine(true)); err != nil {
 				return err
@@ -255,7 +260,7 @@ func onFile(files []string, suffix string, last bool, do func(string, int64) err
 		}
 	}
 	if found == "" {
-		return nil // a store that has just been opened has few files
+		return leftOut("the store has no such file yet")
 	}
 	info, err := os.Stat(found)
 	if err != nil {
@@ -288,6 +293,7 @@ func restart(ctx context.Context, e *epoch, n int, down time.Duration) error {
 // cannot, it is killed as it is.
 func crash(ctx context.Context, e *epoch, n int, point string, batch int) error {
 	i := e.app.Instance(n)
+	left := plainBinary + ", killed"
 	if i.Config.Binary == e.app.Lab.Binaries.Faulty {
 		if err := i.Tell(faults.CrashLine(point, batch)); err != nil {
 			return err
@@ -295,9 +301,11 @@ func crash(ctx context.Context, e *epoch, n int, point string, batch int) error 
 		const patience = 3 * time.Second
 		late := time.NewTimer(patience)
 		defer late.Stop()
+		left = "it did not come there, killed"
 		select {
 		case <-i.Ended():
 			if i.Killed() {
+				left = ""
 				e.crashed(point)
 			}
 		case <-late.C:
@@ -305,8 +313,15 @@ func crash(ctx context.Context, e *epoch, n int, point string, batch int) error 
 		}
 	}
 	i.Kill()
-	return e.start(n)
+	if err := e.start(n); err != nil || left == "" {
+		return err
+	}
+	return left
 }
+
+// plainBinary is why an instance has no fault of its own: it is the binary that
+// is released.
+const plainBinary leftOut = "the released binary"
 
 func between(r *rand.Rand, lo, hi int) time.Duration {
 	return time.Duration(lo+r.IntN(hi-lo+1)) * time.Millisecond

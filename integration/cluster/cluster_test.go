@@ -20,7 +20,7 @@ func TestHurtAndHeal(t *testing.T) {
 		t.Fatal(err)
 	}
 	if way == Existing {
-		t.Fatal("make integration-faults runs this on brokers of its own: " + ErrNotOurs.Error())
+		t.Fatal("this needs brokers of its own, see docs/testing.md: " + ErrNotOurs.Error())
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()

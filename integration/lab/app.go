@@ -187,11 +187,18 @@ func (a *App) FeedFor(ctx context.Context, n int, d time.Duration) {
 	}
 }
 
-// Tick puts a tick into every partition, so that every task sweeps.
-func (a *App) Tick(ctx context.Context, now time.Time) {
-	for _, r := range a.Names.Ticks(int32(a.Partitions), now) {
-		a.Client.Produce(ctx, r, nil)
+// Sweep comes to rest, has every task sweep, and comes to rest again: then every
+// suspicion that is due has been sent.
+func (a *App) Sweep(ctx context.Context) error {
+	if err := a.Rest(ctx); err != nil {
+		return err
 	}
+	for _, r := range a.Names.Ticks(int32(a.Partitions), time.Now()) {
+		if err := a.Client.ProduceSync(ctx, r).FirstErr(); err != nil {
+			return fmt.Errorf("writing a tick to %s[%d]: %w", r.Topic, r.Partition, err)
+		}
+	}
+	return a.Rest(ctx)
 }
 
 // Rest waits until everything that was fed is written and processed.

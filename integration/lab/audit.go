@@ -75,11 +75,13 @@ func (a *App) auditOptions() audit.Options {
 	return audit.Options{
 		Client: a.Lab.Direct(), Topics: a.Names, Group: a.Name, Timeout: 2 * time.Minute, MaxDifferences: 20,
 		Rules: audit.Rules{Thresholds: attribution.DefaultThresholds()},
+		Swept: true,
 	}
 }
 
-// Audit audits what is new since the last time. The error is a
-// *DifferenceError if it found something.
+// Audit audits what is new since the last Audit. Everything must be at rest
+// after a Sweep: a suspicion that is due and was not sent is lost. The error is
+// a *DifferenceError if it found something.
 func (a *App) Audit(ctx context.Context) (Checked, error) {
 	if a.auditor == nil {
 		var err error
@@ -90,8 +92,8 @@ func (a *App) Audit(ctx context.Context) (Checked, error) {
 	return result(a.auditor.Advance(ctx))
 }
 
-// AuditAll audits everything from the beginning, and the stores of instances
-// that have been stopped.
+// AuditAll audits everything from the beginning, as Audit does, and the stores
+// of instances that have been stopped.
 func (a *App) AuditAll(ctx context.Context, stateDirs ...string) (Checked, error) {
 	o := a.auditOptions()
 	o.StateDirs = stateDirs

@@ -83,7 +83,9 @@ func awaitNoMembers(ctx context.Context, app *lab.App) error {
 func config(app *lab.App, n int, o *options) instance.Config {
 	c := app.Config(n)
 	c.Binary = app.Lab.Binaries.Plain
-	c.Env = append(c.Env, fmt.Sprintf("GOMEMLIMIT=%dMiB", o.memory*900/1024))
+	// As handprint doctor advises: room for the record cache, the store's cache
+	// and the program.
+	c.Env = append(c.Env, fmt.Sprintf("GOMEMLIMIT=%dMiB", (o.memory-128-16-32)*9/10))
 	return c
 }
 

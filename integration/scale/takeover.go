@@ -100,7 +100,12 @@ func takeOver(ctx context.Context, l *lab.Lab, o *options) error {
 	if err := <-fed; err != nil {
 		return err
 	}
-	if err := app.Rest(ctx); err != nil {
+	if err := app.Sweep(ctx); err != nil {
+		return err
+	}
+	checked, err := app.Audit(ctx)
+	fmt.Printf("all of it audited: %s\n", checked)
+	if err != nil {
 		return err
 	}
 	return app.StopAll(ctx)
