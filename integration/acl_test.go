@@ -45,11 +45,6 @@ var resources = map[string]kmsg.ACLResourceType{
 	"transactional id": kmsg.ACLResourceTypeTransactionalId, "cluster": kmsg.ACLResourceTypeCluster,
 }
 
-func allTopics(app *lab.App) []string {
-	n := app.Names
-	return []string{n.Observations, n.IdentityEvents, n.Commands, n.Changelog, n.StateChanged, n.MultiActorSuspects, n.State, n.DeadLetter, n.Health, n.Control}
-}
-
 var quoted = regexp.MustCompile("`([^`]+)`")
 
 // documentedACLs returns what docs/operations.md says a principal needs, for the
@@ -85,7 +80,7 @@ func documentedACLs(t *testing.T, principal string, app *lab.App) []acl {
 		case a.resource == kmsg.ACLResourceTypeCluster:
 			names = []string{"kafka-cluster"}
 		case what == "all topics":
-			names = allTopics(app)
+			names = app.Topics()
 		case a.resource == kmsg.ACLResourceTypeTopic:
 			for i := range names {
 				names[i] = app.Name + "." + names[i]

@@ -227,11 +227,11 @@ func TestDocumentedACLsAreEnough(t *testing.T) {
 	try("Nothing was changed", []string{"reset"}, "reset")
 	try("done", []string{"reset", "reset --from (besides)"}, "reset", "--from", "2001-01-01T00:00:00Z", "--execute")
 	try("done", []string{"reset", "reset --outputs (besides)"}, "reset", "--outputs", "--execute")
-	if resp, err := g.admin.DeleteTopics(g.ctx, allTopics(g.App)...); err != nil || resp.Error() != nil {
+	if resp, err := g.admin.DeleteTopics(g.ctx, g.Topics()...); err != nil || resp.Error() != nil {
 		t.Fatal(err, resp.Error())
 	}
 	try("created", []string{"topics create"}, "topics", "create")
-	if resp, err := g.admin.DeleteTopics(g.ctx, allTopics(g.App)...); err != nil || resp.Error() != nil {
+	if resp, err := g.admin.DeleteTopics(g.ctx, g.Topics()...); err != nil || resp.Error() != nil {
 		t.Fatal(err, resp.Error())
 	}
 	g.start(1, g.user("creator", acls("run", "run, to create topics (besides)")...))

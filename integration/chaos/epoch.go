@@ -404,7 +404,7 @@ func (e *epoch) end(ctx context.Context, o *options) error {
 	report, err := e.app.AuditAll(limit, dirs...)
 	fmt.Printf("application %s stopped, what %d stores have of it compared as well: %s\n", e.app.Name, len(dirs), report)
 	if err == nil && !o.keep {
-		err = os.RemoveAll(e.app.Dir)
+		err = e.app.Remove(limit)
 	}
 	return err
 }

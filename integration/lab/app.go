@@ -232,6 +232,25 @@ func (a *App) Committed(ctx context.Context, n int64) error {
 	}
 }
 
+// Topics returns the names of all topics of the application.
+func (a *App) Topics() []string {
+	n := a.Names
+	return []string{n.Observations, n.IdentityEvents, n.Commands, n.Changelog, n.StateChanged, n.MultiActorSuspects, n.State, n.DeadLetter, n.Health, n.Control}
+}
+
+// Remove deletes the topics of an application that has ended, and its folder.
+// Brokers that keep them grow slower and slower.
+func (a *App) Remove(ctx context.Context) error {
+	answers, err := kadm.NewClient(a.Client).DeleteTopics(ctx, a.Topics()...)
+	if err == nil {
+		err = answers.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("deleting the topics of %s: %w", a.Name, err)
+	}
+	return os.RemoveAll(a.Dir)
+}
+
 // Forget removes the state directory of an instance that does not run.
 func (a *App) Forget(n int) error { return os.RemoveAll(a.Config(n).StateDir()) }
 
