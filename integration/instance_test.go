@@ -36,26 +36,31 @@ func TestKillAtEveryStep(t *testing.T) {
 	a.finish()
 }
 
-// An instance stands still for longer than its session, its tasks move, and it
-// goes on.
+// An instance with work in hand stands still for longer than its session, its
+// tasks move, and it goes on.
 func TestStalledInstance(t *testing.T) {
-	a := newTrial(t, 3, "--static-membership=false")
-	a.run(0)
-	a.feed(300)
-	a.rest()
-	a.run(1)
-	a.feed(300)
-	a.rest()
-	if err := a.Instance(0).Pause(); err != nil {
-		t.Fatal(err)
+	for _, static := range []string{"false", "true"} {
+		t.Run("static="+static, func(t *testing.T) {
+			a := newTrial(t, 3, "--static-membership="+static)
+			a.run(0)
+			a.feed(300)
+			a.rest()
+			a.run(1)
+			a.feed(300)
+			a.rest()
+			a.feed(3000)
+			if err := a.Instance(0).Pause(); err != nil {
+				t.Fatal(err)
+			}
+			a.feed(600)
+			a.rest() // which only the other instance can have brought about
+			if err := a.Instance(0).Resume(); err != nil {
+				t.Fatal(err)
+			}
+			a.feed(600)
+			a.finish()
+		})
 	}
-	a.feed(600)
-	a.rest() // which only the other instance can have brought about
-	if err := a.Instance(0).Resume(); err != nil {
-		t.Fatal(err)
-	}
-	a.feed(600)
-	a.finish()
 }
 
 // Instances join under load, one after the other up to four, and leave down to
