@@ -20,7 +20,12 @@ func (s *Store) guard(write func() error) error {
 		if _, bug := cause.(runtime.Error); bug || !isError {
 			panic(cause)
 		}
-		pebbleLogger{s.logger}.Fatalf("%s", oneLine(fmt.Errorf("writing to %s: %w", s.dir, err)))
+		s.cannotWrite(err)
 	}()
 	return write()
+}
+
+// cannotWrite ends the process.
+func (s *Store) cannotWrite(err error) {
+	pebbleLogger{s.logger}.Fatalf("%s", oneLine(fmt.Errorf("writing to %s: %w", s.dir, err)))
 }
