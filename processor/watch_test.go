@@ -93,33 +93,41 @@ func TestStuckTask(t *testing.T) {
 	p.halt()
 }
 
+// blindWorkers lets the fetches of workers bring nothing while the answer is
+// true, at the brokers that here says yes to, until another session begins.
+func (c *cluster) blindWorkers(cfg *Config, here func() bool) *atomic.Bool {
+	blind := new(atomic.Bool)
+	c.ControlKey(int16(kmsg.InitProducerID), func(in kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if in.(*kmsg.InitProducerIDRequest).TransactionalID != nil {
+			blind.Store(false)
+		}
+		return nil, nil, false
+	})
+	wait := int32(cfg.FetchMaxWait.Milliseconds())
+	c.ControlKey(int16(kmsg.Fetch), func(in kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		req := in.(*kmsg.FetchRequest)
+		if !blind.Load() || req.MaxWaitMillis != wait || !here() {
+			return nil, nil, false
+		}
+		return req.ResponseKind(), nil, true // of no partition
+	})
+	return blind
+}
+
 // A client that does not fetch what is there is replaced by another.
 func TestStarvedTask(t *testing.T) {
 	c := newCluster(t)
 	clock := clocktest.New(time.Unix(1e9, 0))
 	cfg := c.config(newStore(t))
 	cfg.Clock, cfg.StallTimeout = clock, time.Minute
-	var sessions, blind atomic.Int64
-	c.ControlKey(int16(kmsg.InitProducerID), func(in kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
-		if in.(*kmsg.InitProducerIDRequest).TransactionalID != nil {
-			sessions.Add(1)
-		}
-		return nil, nil, false
-	})
-	c.ControlKey(int16(kmsg.Fetch), func(in kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
-		req := in.(*kmsg.FetchRequest)
-		if blind.Load() == 0 || sessions.Load() > 1 || req.MaxWaitMillis != int32(cfg.FetchMaxWait.Milliseconds()) {
-			return nil, nil, false
-		}
-		return req.ResponseKind(), nil, true // of no partition
-	})
+	blind := c.blindWorkers(&cfg, func() bool { return true })
 	c.feed(testInput, 5, 4)
 	p := start(t, cfg)
 	c.await(testOutput, 5*4*2)
 	p.awaitTasks(testTasks)
-	blind.Store(1)
+	blind.Store(true)
 	clock.WaitTickers(1)
 	rounds := 0
 	p.awaitStatus(func(s Status) bool {
@@ -148,22 +156,7 @@ func TestStarvedPartition(t *testing.T) {
 	clock := clocktest.New(time.Unix(1e9, 0))
 	cfg := c.config(newStore(t))
 	cfg.Clock, cfg.StallTimeout = clock, time.Minute
-	var blind atomic.Bool
-	c.ControlKey(int16(kmsg.InitProducerID), func(in kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
-		if in.(*kmsg.InitProducerIDRequest).TransactionalID != nil {
-			blind.Store(false) // another session
-		}
-		return nil, nil, false
-	})
-	c.ControlKey(int16(kmsg.Fetch), func(in kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
-		req := in.(*kmsg.FetchRequest)
-		if !blind.Load() || req.MaxWaitMillis != int32(cfg.FetchMaxWait.Milliseconds()) || c.CurrentNode() != inputs {
-			return nil, nil, false
-		}
-		return req.ResponseKind(), nil, true // of no partition
-	})
+	blind := c.blindWorkers(&cfg, func() bool { return c.CurrentNode() == inputs })
 	c.feed(testInput, 5, 4)
 	p := start(t, cfg)
 	c.await(testOutput, 5*4*2)

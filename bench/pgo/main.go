@@ -1,4 +1,4 @@
-// Pgo makes the profile that the compiler optimises handprint by
+// Command pgo makes the profile that the compiler optimises handprint by
 // (cmd/handprint/release.pgo) of CPU profiles of the benchmark. Taking them is
 // the benchmark's work; `make pgo` does both.
 //
