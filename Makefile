@@ -83,7 +83,7 @@ scale: ## Show that four instances come to the same rows as one, and what 5 mill
 bench: ## Measure the pipeline against a bare copy in transactions, a large merge, and single functions.
 	$(GO) run -pgo=$(PGO) ./bench $(BENCH)
 	$(GO) run -pgo=$(PGO) ./bench/merge
-	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
+	$(GO) test -pgo=$(PGO) -run '^$$' -bench . -benchmem $(PACKAGES)
 
 # Flags of the long benchmark: make bench-peers PEERS='-n 4000000 -rounds 5'
 PEERS ?= -n 1000000 -rounds 3

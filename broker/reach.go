@@ -71,8 +71,14 @@ const (
 // Brokers that do not like a certificate or credentials are not tried again.
 func Await(ctx context.Context, cl *kgo.Client, timeout time.Duration, waiting func(error)) error {
 	end, told := time.Now().Add(timeout), false
+	var last error
 	return again(ctx, end, func() (passes bool, err error) {
-		err = Reach(ctx, cl, time.Until(end))
+		left := time.Until(end)
+		if told && left <= 0 {
+			return false, last
+		}
+		err = Reach(ctx, cl, left)
+		last = err
 		unreachable := (*UnreachableError)(nil)
 		passes = errors.As(err, &unreachable) && mayPass(unreachable.Cause)
 		if passes && !told && time.Until(end) > 0 {
@@ -110,9 +116,6 @@ func again(ctx context.Context, end time.Time, f func() (passes bool, err error)
 		case <-ctx.Done():
 			timer.Stop()
 			return context.Cause(ctx)
-		}
-		if time.Until(end) <= 0 {
-			return err
 		}
 	}
 }

@@ -24,10 +24,8 @@ import (
 type taskBalancer struct {
 	rules placementRules
 	// partitions returns how many partitions a topic is to have. Those that it
-	// has besides are given to nobody.
+	// has besides are given to nobody; the watch ends the processor over them.
 	partitions func(topic string) int32
-	// grown is called on the leader with a topic that has more.
-	grown func(topic string, partitions int32)
 	// describe returns what the group is to know of this process. May be
 	// nil.
 	describe func() memberData
@@ -155,10 +153,7 @@ func (t *taskBalancer) Balance(b *kgo.ConsumerBalancer, topics map[string]int32)
 	var tasks int32
 	topics = maps.Clone(topics)
 	for topic, n := range topics {
-		if should := t.partitions(topic); n > should {
-			t.grown(topic, n)
-			topics[topic] = should
-		}
+		topics[topic] = min(n, t.partitions(topic))
 		tasks = max(tasks, topics[topic])
 	}
 	members := make([]balanceMember, 0, len(b.Members()))

@@ -96,7 +96,7 @@ func (p *Processor) Run(ctx context.Context) error {
 		group.Go(func() error { p.tick(ctx, side); return nil })
 	}
 	if p.cfg.StallTimeout > 0 {
-		group.Go(func() error { p.watchTasks(ctx); return nil })
+		group.Go(func() error { return p.watchTasks(ctx) })
 	}
 	group.Go(func() error { return p.standbys.run(ctx) })
 	for _, w := range p.workers {

@@ -23,9 +23,7 @@ func (w *worker) open() error {
 		describe: w.p.memberData,
 
 		partitions: cfg.partitionsOf,
-		grown: func(topic string, has int32) {
-			w.renew(fatal(fmt.Errorf("partitions were added under the application: %w", cfg.wrongPartitions(topic, has))))
-		},
+
 		decided: func(standbys map[int32]bool) { w.p.standbys.decide(w.n, standbys) },
 	}
 	w.ownership, w.seen = newOwnership(cfg, balancer, w.p.watch, w.wake), 0

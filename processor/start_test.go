@@ -59,7 +59,7 @@ func TestAddedPartitionsEndTheProcessor(t *testing.T) {
 		t.Run(test.topic, func(t *testing.T) {
 			c := newCluster(t)
 			cfg := c.config(newStore(t))
-			cfg.Client = append(cfg.Client, kgo.MetadataMaxAge(50*time.Millisecond))
+			cfg.StallTimeout = time.Second // the watch looks four times in it
 			r := start(t, cfg)
 			c.feed(testInput, 8, 1)
 			r.awaitTasks(testTasks)

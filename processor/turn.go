@@ -94,13 +94,17 @@ func (b *batch) giveBack(ctx context.Context) error {
 	return b.w.rewind(ctx)
 }
 
+// prepareShare is the part of the rebalance timeout, one in so many, for which a
+// batch waits for its records to be prepared.
+const prepareShare = 4
+
 // prepare makes sure that what was polled can be processed. If it cannot yet, it
 // goes back and is polled again.
 func (b *batch) prepare(ctx context.Context) (ready bool, err error) {
 	if b.w.cfg.Prepare == nil {
 		return true, nil
 	}
-	limit, cancel := context.WithTimeout(ctx, b.w.cfg.RebalanceTimeout/4)
+	limit, cancel := context.WithTimeout(ctx, b.w.cfg.RebalanceTimeout/prepareShare)
 	defer cancel()
 	for _, f := range b.turn.parts {
 		for _, r := range f.records {

@@ -86,17 +86,23 @@ func (w *watch) why(p int32) string {
 	return w.stuck[p]
 }
 
-// watchTasks looks at the tasks at every interval until ctx ends.
-func (p *Processor) watchTasks(ctx context.Context) {
+// watchTasks looks at the tasks at every interval until ctx ends. It returns an
+// error if a topic has got partitions that no task reads.
+func (p *Processor) watchTasks(ctx context.Context) error {
 	ticks, stop := p.cfg.Clock.NewTicker(min(max(p.cfg.StallTimeout/4, time.Millisecond), watchMost))
 	defer stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case now := <-ticks:
 			limit, cancel := context.WithTimeout(ctx, sideTimeout)
-			if err := p.lookAtInputs(limit, p.runningTasks()); err != nil && ctx.Err() == nil {
+			err := p.lookAtInputs(limit, p.runningTasks())
+			if f := (*fatalError)(nil); errors.As(err, &f) {
+				cancel()
+				return err
+			}
+			if err != nil && ctx.Err() == nil {
 				p.log.Debug("asking how far the input goes failed", "error", err)
 			}
 			cancel()
@@ -132,6 +138,11 @@ func (p *Processor) lookAtInputs(ctx context.Context, running map[int32]TaskStat
 	ends, err := admin.ListCommittedOffsets(ctx, p.cfg.consumed()...)
 	if err != nil {
 		return err
+	}
+	for topic, partitions := range ends {
+		if has := int32(len(partitions)); has > p.cfg.partitionsOf(topic) {
+			return fatal(fmt.Errorf("partitions were added under the application: %w", p.cfg.wrongPartitions(topic, has)))
+		}
 	}
 	starts, err := admin.ListStartOffsets(ctx, p.cfg.consumed()...)
 	if err != nil {
@@ -196,6 +207,8 @@ func (p *Processor) lookForStuck(now time.Time) {
 	stall := p.cfg.StallTimeout
 	stuck := make(map[int32]string)
 	running := p.runningTasks()
+	// What goes round comes once in the time that preparing may take.
+	patience := max(stall, p.cfg.RebalanceTimeout/prepareShare+watchMost)
 	waiting := make(map[int]int) // partitions with something to read, by worker
 	var tasks []TaskStatus
 	for _, w := range p.workers {
@@ -207,7 +220,7 @@ func (p *Processor) lookForStuck(now time.Time) {
 	for tp, m := range w.inputs {
 		t, here := running[tp.Partition]
 		// Another session begins before the markers that this one has passed.
-		if m.since.IsZero() || !here || m.next >= m.end || m.next > m.rests || p.workers[t.Worker].isHeld(now, stall) {
+		if m.since.IsZero() || !here || m.next >= m.end || m.next > m.rests || p.workers[t.Worker].isHeld(now, patience) {
 			m.since, m.rests = now, m.next
 		} else {
 			waiting[t.Worker]++
@@ -253,28 +266,37 @@ const feedEach = 500 * time.Millisecond
 
 // feed returns for how long a partition of a running task has had input that was
 // not read though it was its turn, of so many partitions of its worker that wait.
-// After half the time at which that counts as stuck, the session of
-// the worker is given up, if the watch can read what the worker's client does
-// not: a client can lose sight of a partition. franz-go v1.22.2 does when an
+// After half the time at which that counts as stuck, the session of the worker
+// is given up, if the watch can read what the worker's client does not: a client
+// can lose sight of a partition. franz-go v1.22.2 does when an
 // answer to a fetch has an error above the partitions and fences one of them.
 // It is called with p.watch.mu held.
 func (p *Processor) feed(t *TaskStatus, now time.Time, waiting int) (idle time.Duration) {
 	w, stall := p.watch, p.cfg.StallTimeout
-	starved := ""
+	var starved *recordAt
 	for _, topic := range p.cfg.topicsOf(t.Partition) {
-		m := w.inputs[TopicPartition{topic, t.Partition}]
+		tp := TopicPartition{topic, t.Partition}
+		m := w.inputs[tp]
 		rest := max(0, now.Sub(m.since)-time.Duration(max(0, waiting-1))*feedEach)
 		idle = max(idle, rest)
 		if m.proven && rest >= max(stall/2, feedAfter) {
-			starved = fmt.Sprintf("offset %d of %s", m.next, topic)
+			starved = &recordAt{tp, m.next}
 		}
 	}
 	last, renewed := w.renewed[t.Worker]
-	if starved != "" && (!renewed || now.Sub(last) >= stall) {
+	if starved != nil && (!renewed || now.Sub(last) >= stall) {
 		w.renewed[t.Worker] = now
-		p.workers[t.Worker].renew(fmt.Errorf("task %d does not get %s, though others can read it", t.Partition, starved))
+		p.workers[t.Worker].renew(starved)
 	}
 	return idle
+}
+
+// isAt tells whether a partition has not been read beyond a record, nor before.
+func (w *watch) isAt(r *recordAt) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := w.inputs[r.in]
+	return m != nil && m.next == r.offset
 }
 
 // position returns where the client begins to read, as the group's committed

@@ -90,6 +90,9 @@ func TestStuckTask(t *testing.T) {
 		}
 		return true
 	})
+	if n := p.Status().Counters.Rejoins; n > 0 {
+		t.Errorf("%d sessions were given up over a batch that took its time", n)
+	}
 	p.halt()
 }
 

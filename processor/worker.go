@@ -31,7 +31,7 @@ type worker struct {
 
 	pollMu     sync.Mutex
 	woken      bool
-	starved    error              // the session is to be given up; why
+	starved    *recordAt          // the session is to be given up if this is still to be read
 	pollCancel context.CancelFunc // not nil while polling
 
 	slow    int          // how many more batches are to have one turn, as one failed
@@ -143,17 +143,21 @@ func (w *worker) wake() {
 // session is to be given up.
 func (w *worker) clearWake() (woken bool, starved error) {
 	w.pollMu.Lock()
-	defer w.pollMu.Unlock()
-	woken, starved = w.woken, w.starved
+	woken, r := w.woken, w.starved
 	w.woken, w.starved = false, nil
+	w.pollMu.Unlock()
+	if r != nil && w.p.watch.isAt(r) {
+		starved = fmt.Errorf("task %d does not get offset %d of %s, though others can read it", r.in.Partition, r.offset, r.in.Topic)
+	}
 	return woken, starved
 }
 
-// renew has the session given up as soon as no batch is in hand.
-func (w *worker) renew(why error) {
+// renew has the session given up as soon as no batch is in hand, unless the
+// batch in hand is what the record waits for.
+func (w *worker) renew(starved *recordAt) {
 	w.pollMu.Lock()
 	defer w.pollMu.Unlock()
-	w.woken, w.starved = true, why
+	w.woken, w.starved = true, starved
 	if w.pollCancel != nil {
 		w.pollCancel()
 	}
@@ -324,6 +328,10 @@ func (w *worker) drop(t *task, why string) {
 	}
 	if t.done != nil && t.err == nil {
 		w.p.leases.release(t.partition)
+	}
+	if u := w.unready; u != nil && u.in.Partition == t.partition {
+		w.unready = nil
+		w.held.Store(0)
 	}
 	w.p.standbys.deactivate(t.partition)
 	w.mu.Lock()

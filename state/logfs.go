@@ -17,25 +17,34 @@ type logFS struct {
 }
 
 // Create implements vfs.FS.
-func (f logFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+func (f *logFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	file, err := f.FS.Create(name, category)
 	return f.watched(name, file, err)
 }
 
 // ReuseForWrite implements vfs.FS.
-func (f logFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+func (f *logFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	file, err := f.FS.ReuseForWrite(old, name, category)
 	return f.watched(name, file, err)
 }
 
-// Unwrap implements vfs.FS.
-func (f logFS) Unwrap() vfs.FS { return f.FS }
+// OpenDir implements vfs.FS. A new log is there when its directory is synced.
+func (f *logFS) OpenDir(name string) (vfs.File, error) {
+	file, err := f.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &logFile{file, name, f.failed}, nil
+}
 
-func (f logFS) watched(name string, file vfs.File, err error) (vfs.File, error) {
+// Unwrap implements vfs.FS.
+func (f *logFS) Unwrap() vfs.FS { return f.FS }
+
+func (f *logFS) watched(name string, file vfs.File, err error) (vfs.File, error) {
 	if !strings.HasSuffix(name, ".log") {
 		return file, err
 	}
-	l := logFile{file, name, f.failed}
+	l := &logFile{file, name, f.failed}
 	if err := l.check("creating", err); err != nil {
 		return nil, err
 	}
@@ -48,7 +57,7 @@ type logFile struct {
 	failed func(error)
 }
 
-func (f logFile) check(what string, err error) error {
+func (f *logFile) check(what string, err error) error {
 	if err != nil {
 		f.failed(fmt.Errorf("%s %s: %w", what, f.name, err))
 	}
@@ -56,19 +65,28 @@ func (f logFile) check(what string, err error) error {
 }
 
 // Write implements vfs.File.
-func (f logFile) Write(p []byte) (int, error) {
+func (f *logFile) Write(p []byte) (int, error) {
 	n, err := f.File.Write(p)
 	return n, f.check("writing", err)
 }
 
+// Stat implements vfs.File.
+func (f *logFile) Stat() (vfs.FileInfo, error) {
+	info, err := f.File.Stat()
+	return info, f.check("looking at", err)
+}
+
+// Close implements vfs.File.
+func (f *logFile) Close() error { return f.check("closing", f.File.Close()) }
+
 // Sync implements vfs.File.
-func (f logFile) Sync() error { return f.check("syncing", f.File.Sync()) }
+func (f *logFile) Sync() error { return f.check("syncing", f.File.Sync()) }
 
 // SyncData implements vfs.File.
-func (f logFile) SyncData() error { return f.check("syncing", f.File.SyncData()) }
+func (f *logFile) SyncData() error { return f.check("syncing", f.File.SyncData()) }
 
 // SyncTo implements vfs.File.
-func (f logFile) SyncTo(length int64) (fullSync bool, err error) {
+func (f *logFile) SyncTo(length int64) (fullSync bool, err error) {
 	fullSync, err = f.File.SyncTo(length)
 	return fullSync, f.check("syncing", err)
 }

@@ -2,68 +2,125 @@ package state
 
 import (
 	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-var errFull = errors.New("no space left on device")
-
-// fullFS cannot be written.
+// fullFS lets one step of writing a log fail when it is full.
 type fullFS struct {
 	vfs.FS
-	create bool // nor can files be created
+	step string
+	full *atomic.Bool
+}
+
+func (f fullFS) fails(step string) error {
+	if f.step == step && f.full.Load() {
+		return syscall.ENOSPC
+	}
+	return nil
 }
 
 func (f fullFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if f.create {
-		return nil, errFull
+	if strings.HasSuffix(name, ".log") {
+		if err := f.fails("create"); err != nil {
+			return nil, err
+		}
+		file, err := f.FS.Create(name, c)
+		return fullFile{file, f}, err
 	}
-	file, err := f.FS.Create(name, c)
-	return fullFile{file}, err
+	return f.FS.Create(name, c)
 }
 
 func (f fullFS) ReuseForWrite(_, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	return f.Create(name, c)
 }
 
-type fullFile struct{ vfs.File }
+func (f fullFS) OpenDir(name string) (vfs.File, error) {
+	file, err := f.FS.OpenDir(name)
+	return fullDir{file, f}, err
+}
 
-func (fullFile) Write([]byte) (int, error)          { return 0, errFull }
-func (fullFile) Sync() error                        { return errFull }
-func (fullFile) SyncData() error                    { return errFull }
-func (fullFile) SyncTo(int64) (fully bool, _ error) { return false, errFull }
+type fullFile struct {
+	vfs.File
+	fs fullFS
+}
 
-// Each way in which a log cannot be written is told, and none of another file.
+func (f fullFile) Write(p []byte) (int, error) {
+	if err := f.fs.fails("write"); err != nil {
+		return 0, err
+	}
+	return f.File.Write(p)
+}
+
+func (f fullFile) SyncData() error { return errors.Join(f.File.SyncData(), f.fs.fails("sync")) }
+func (f fullFile) Sync() error     { return errors.Join(f.File.Sync(), f.fs.fails("sync")) }
+func (f fullFile) Close() error    { return errors.Join(f.File.Close(), f.fs.fails("close")) }
+
+type fullDir struct {
+	vfs.File
+	fs fullFS
+}
+
+func (f fullDir) Sync() error { return errors.Join(f.File.Sync(), f.fs.fails("directory")) }
+
+// A store whose log cannot be written any more ends its process with a line that
+// says why, whichever step it was; Pebble would end it with a stack.
 func TestLogThatCannotBeWritten(t *testing.T) {
-	for name, want := range map[string]int{"000001.log": 6, "000001.sst": 0} {
-		told := 0
-		failed := func(err error) {
-			told++
-			if !errors.Is(err, errFull) {
-				t.Errorf("%s: told of %v", name, err)
-			}
-		}
-		fs := logFS{fullFS{FS: vfs.NewMem()}, failed}
-		file, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	const env = "HANDPRINT_TEST_FULL"
+	if step := os.Getenv(env); step != "" {
+		full := new(atomic.Bool)
+		s, err := Open(filepath.Join(t.TempDir(), "store"), Options{FS: fullFS{vfs.Default, step, full}, MemtableBytes: minMemtableBytes})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = file.Write([]byte("x"))
-		_, to := file.SyncTo(1)
-		if !errors.Is(errors.Join(err), errFull) || to == nil || file.Sync() == nil || file.SyncData() == nil {
-			t.Errorf("%s: the error does not come through", name)
-		}
-		for _, fs := range []logFS{{fullFS{vfs.NewMem(), true}, failed}} {
-			if _, err := fs.Create(name, vfs.WriteCategoryUnspecified); err == nil {
-				t.Errorf("%s: was created", name)
+		full.Store(true)
+		for i := range 100 {
+			tx := s.Partition(0).Begin()
+			for j := range 20 {
+				tx.Put([]byte{byte(i), byte(j)}, make([]byte, 1000))
 			}
-			if _, err := fs.ReuseForWrite("old.log", name, vfs.WriteCategoryUnspecified); err == nil {
-				t.Errorf("%s: was created from another", name)
+			if err := tx.Commit(Checkpoint{Offset: int64(i) + 1}); err != nil {
+				t.Fatal(err)
 			}
 		}
-		if told != want {
-			t.Errorf("%s: told %d times, want %d", name, told, want)
-		}
+		return
+	}
+	for _, step := range []string{"create", "write", "sync", "close", "directory"} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command(os.Args[0], "-test.run", "^TestLogThatCannotBeWritten$")
+			cmd.Env = append(os.Environ(), env+"="+step)
+			out, err := cmd.CombinedOutput()
+			if err == nil || cmd.ProcessState.ExitCode() != 1 || strings.Contains(string(out), "goroutine ") ||
+				!strings.Contains(string(out), "look at the disk") || !strings.Contains(string(out), "no space left on device") {
+				t.Errorf("%v:\n%.1000s", err, out)
+			}
+		})
+	}
+}
+
+// While it is opened and closed the error is returned.
+func TestFullDiskAtOpenAndClose(t *testing.T) {
+	full := new(atomic.Bool)
+	full.Store(true)
+	dir := filepath.Join(t.TempDir(), "store")
+	if _, err := Open(dir, Options{FS: fullFS{vfs.Default, "create", full}}); !errors.Is(err, ErrUnwritable) {
+		t.Errorf("Open returned %v", err)
+	}
+	full.Store(false)
+	s, err := Open(dir, Options{FS: fullFS{vfs.Default, "close", full}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	full.Store(true)
+	if err := s.Close(); err == nil {
+		t.Error("Close returned no error")
 	}
 }

@@ -114,6 +114,7 @@ func open(dir string, o Options) (_ *Store, err error) {
 		}
 		return nil, setAside(dir, o, fmt.Errorf("%w: %s", ErrCorrupt, oneLine(err)))
 	}
+	s.inUse.Store(true)
 	return s, nil
 }
 

@@ -81,7 +81,7 @@ func (o Options) withDefaults() Options {
 // pebbleOptions returns the options of the database of s.
 func (o Options) pebbleOptions(s *Store) *pebble.Options {
 	po := &pebble.Options{
-		FS:                 logFS{o.FS, s.cannotWrite},
+		FS:                 &logFS{o.FS, s.logFailed},
 		Lock:               s.lock,
 		Cache:              s.cache,
 		FormatMajorVersion: pebbleFormat,

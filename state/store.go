@@ -21,7 +21,8 @@ type Store struct {
 	fs     vfs.FS
 	dir    string
 	logger *slog.Logger
-	frozen bool // opened for reading
+	inUse  atomic.Bool // neither being opened nor being closed
+	frozen bool        // opened for reading
 
 	holders holders
 
@@ -104,6 +105,7 @@ func (s *Store) Close() error {
 	closed := ErrClosed
 	s.fault.CompareAndSwap(nil, &closed)
 
+	s.inUse.Store(false)
 	err := s.db.Close()
 	s.cache.Unref()
 	if lerr := s.lock.Close(); err == nil {

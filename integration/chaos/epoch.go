@@ -23,7 +23,7 @@ type epoch struct {
 
 	mu      sync.Mutex
 	damaged map[int]bool // stores that hold what nobody may have read yet
-	full    bool         // a disk was; a store writes seconds after a commit, and says so then
+	full    map[int]bool // instances whose disk was; a store writes seconds after a commit, and says so then
 	excused map[int]bool // instances that may end by themselves this round
 	broken  int64        // requests that the proxies have broken this round
 	points  []string     // at which instances died this round
@@ -33,7 +33,7 @@ type epoch struct {
 // If it fails it returns the round that did.
 func runEpoch(ctx context.Context, l *lab.Lab, o *options, first, last int, sum *summary) (round int, err error) {
 	r := source(o.seed, -first)
-	e := &epoch{rnd: r, instances: 2 + r.IntN(3), sum: sum, damaged: make(map[int]bool)}
+	e := &epoch{rnd: r, instances: 2 + r.IntN(3), sum: sum, damaged: make(map[int]bool), full: make(map[int]bool)}
 	partitions := []int{1, 3, 4, 6}[r.IntN(4)]
 	name := fmt.Sprintf("%schaos-%d-%d", o.prefix, o.seed, first)
 	e.app, err = l.NewApp(ctx, lab.AppOptions{
@@ -67,6 +67,7 @@ func runEpoch(ctx context.Context, l *lab.Lab, o *options, first, last int, sum 
 func (e *epoch) start(n int) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	delete(e.full, n)
 	c := e.app.Config(n)
 	if e.rnd.IntN(4) == 0 {
 		c.Binary = e.app.Lab.Binaries.Plain
@@ -89,21 +90,35 @@ func (e *epoch) excuse(n int) {
 
 // stop stops an instance cleanly. One whose disk was full may end with an error
 // instead: its store has failed to write since.
-func (e *epoch) stop(ctx context.Context, n int) error { return e.unlessFull(e.app.Stop(ctx, n)) }
-
-func (e *epoch) unlessFull(err error) error {
+func (e *epoch) stop(ctx context.Context, n int) error {
+	i := e.app.Instance(n)
+	if !i.Running() {
+		return nil
+	}
+	err := e.app.Stop(ctx, n)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.full {
+	if e.full[n] && !i.Running() && i.ExitCode() == 1 {
 		return nil
 	}
 	return err
 }
 
-func (e *epoch) filled() {
+// stopAll stops all instances at once.
+func (e *epoch) stopAll(ctx context.Context) error {
+	var stopping sync.WaitGroup
+	errs := make([]error, e.instances)
+	for n := range e.instances {
+		stopping.Go(func() { errs[n] = e.stop(ctx, n) })
+	}
+	stopping.Wait()
+	return errors.Join(errs...)
+}
+
+func (e *epoch) filled(n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.full = true
+	e.full[n] = true
 }
 
 func (e *epoch) broke(n int64) {
@@ -363,7 +378,7 @@ func lastLine(name string) string {
 // been written at the last moment: then it is started once more.
 func (e *epoch) stopAtRest(ctx context.Context, o *options) error {
 	for {
-		if err := e.unlessFull(e.app.StopAll(ctx)); err != nil {
+		if err := e.stopAll(ctx); err != nil {
 			return err
 		}
 		limit, cancel := context.WithTimeout(ctx, leftOver)

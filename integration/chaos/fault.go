@@ -116,7 +116,7 @@ var kinds = []kind{
 				return err
 			}
 			e.excuse(n)
-			e.filled()
+			e.filled(n)
 			wait(ctx, full)
 			if i.Running() {
 				return i.Tell(faults.DiskLine(false))
