@@ -6,34 +6,43 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"handprint/integration/instance"
 	"handprint/integration/lab"
 	"handprint/integration/traffic"
 )
 
 // epoch is the life of one application, some rounds long.
 type epoch struct {
-	app       *lab.App
-	rnd       *rand.Rand // of the choice between the binaries, at each start
-	instances int
-	sum       *summary
+	app     *lab.App
+	members []int // the numbers of the instances that it has now, in order
+	sum     *summary
 
 	mu      sync.Mutex
-	damaged map[int]bool // stores that hold what nobody may have read yet
-	full    map[int]bool // instances whose disk was; a store writes seconds after a commit, and says so then
-	excused map[int]bool // instances that may end by themselves this round
-	broken  int64        // requests that the proxies have broken this round
-	points  []string     // at which instances died this round
+	rnd     [most]*rand.Rand // of the choice between the binaries, at each start of an instance
+	damaged map[int]bool     // stores that hold what nobody may have read yet
+	full    map[int]bool     // instances whose disk was; a store writes seconds after a commit, and says so then
+	excused map[int]bool     // instances that may end by themselves this round
+	broken  int64            // requests that the proxies have broken this round
+	points  []string         // at which instances died this round
 }
+
+// most is how many instances an application may have.
+const most = 5
 
 // runEpoch runs the rounds from first to last with an application of their own.
 // If it fails it returns the round that did.
 func runEpoch(ctx context.Context, l *lab.Lab, o *options, first, last int, sum *summary) (round int, err error) {
 	r := source(o.seed, -first)
-	e := &epoch{rnd: r, instances: 2 + r.IntN(3), sum: sum, damaged: make(map[int]bool), full: make(map[int]bool)}
+	e := &epoch{sum: sum, damaged: make(map[int]bool), full: make(map[int]bool)}
+	e.members = upTo(2 + r.IntN(3))
+	for n := range e.rnd {
+		e.rnd[n] = rand.New(rand.NewPCG(r.Uint64(), uint64(n)))
+	}
 	partitions := []int{1, 3, 4, 6}[r.IntN(4)]
 	name := fmt.Sprintf("%schaos-%d-%d", o.prefix, o.seed, first)
 	e.app, err = l.NewApp(ctx, lab.AppOptions{
@@ -47,12 +56,12 @@ func runEpoch(ctx context.Context, l *lab.Lab, o *options, first, last int, sum 
 		return first, err
 	}
 	defer e.app.Close()
-	for n := range e.instances {
+	for _, n := range e.members {
 		if err := e.start(n); err != nil {
 			return first, err
 		}
 	}
-	fmt.Printf("application %s: %d instances, %d partitions\n", name, e.instances, partitions)
+	fmt.Printf("application %s: %d instances, %d partitions\n", name, len(e.members), partitions)
 	for round := first; round <= last; round++ {
 		if err := e.round(ctx, o, round); err != nil {
 			return round, err
@@ -65,15 +74,38 @@ func runEpoch(ctx context.Context, l *lab.Lab, o *options, first, last int, sum 
 // start starts an instance: now and then the binary that is released, else the
 // one with faults.
 func (e *epoch) start(n int) error {
+	c := e.app.Config(n)
+	e.mu.Lock()
+	if e.rnd[n].IntN(4) == 0 {
+		c.Binary = e.app.Lab.Binaries.Plain
+	}
+	e.mu.Unlock()
+	return e.startAs(c, n)
+}
+
+// startAgain starts an instance that has ended by itself as it was: when that
+// happens is not the seed's to say, so it draws nothing.
+func (e *epoch) startAgain(n int) error { return e.startAs(e.app.Instance(n).Config, n) }
+
+func (e *epoch) startAs(c instance.Config, n int) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.full, n)
-	c := e.app.Config(n)
-	if e.rnd.IntN(4) == 0 {
-		c.Binary = e.app.Lab.Binaries.Plain
-	}
 	_, err := e.app.StartAs(c, n)
 	return err
+}
+
+// add starts an instance more.
+func (e *epoch) add(n int) error {
+	e.members = append(e.members, n)
+	slices.Sort(e.members)
+	return e.start(n)
+}
+
+// remove takes note that an instance has ended for good. Its state stays: it
+// may be added again.
+func (e *epoch) remove(n int) {
+	e.members = slices.DeleteFunc(e.members, func(m int) bool { return m == n })
 }
 
 func (e *epoch) damage(n int) {
@@ -107,9 +139,9 @@ func (e *epoch) stop(ctx context.Context, n int) error {
 // stopAll stops all instances at once.
 func (e *epoch) stopAll(ctx context.Context) error {
 	var stopping sync.WaitGroup
-	errs := make([]error, e.instances)
-	for n := range e.instances {
-		stopping.Go(func() { errs[n] = e.stop(ctx, n) })
+	errs := make([]error, len(e.members))
+	for i, n := range e.members {
+		stopping.Go(func() { errs[i] = e.stop(ctx, n) })
 	}
 	stopping.Wait()
 	return errors.Join(errs...)
@@ -150,7 +182,7 @@ func (l leftOut) Error() string { return string(l) }
 
 func (p *planned) String() string {
 	text := p.kind.name
-	if p.kind.on != onWire {
+	if p.kind.on != onWire && p.kind.on != onBrokers {
 		text += fmt.Sprint(" ", p.target+1)
 	}
 	text += " " + p.fault.what
@@ -165,7 +197,7 @@ func (p *planned) String() string {
 func possible(only string, ours bool) []kind {
 	var list []kind
 	for _, k := range kinds {
-		if strings.HasPrefix(k.name, only) && (ours || k.on == onInstance) {
+		if strings.HasPrefix(k.name, only) && (ours || k.on.instance()) {
 			list = append(list, k)
 		}
 	}
@@ -173,15 +205,11 @@ func possible(only string, ours bool) []kind {
 }
 
 // plan draws the faults of a round: one to three, of which no two hit the same
-// instance, one at most the brokers, and one the wire. Now and then two brokers
-// are hit, and with them the majority.
-func plan(r *rand.Rand, kinds []kind, instances, brokers int, load time.Duration) []planned {
+// instance, and one at most each the brokers, the wire, and how many instances
+// there are. Candidates are whom a fault may hit.
+func plan(r *rand.Rand, kinds []kind, candidates func(target) []int, load time.Duration) []planned {
 	var list []planned
-	hit := make(map[target][]int)
-	limit := map[target]int{onInstance: instances, onBroker: 1, onWire: 1}
-	if r.IntN(12) == 0 {
-		limit[onBroker] = 2
-	}
+	instances, others := make(map[int]bool), make(map[string]bool) // that are hit already
 	total := 0
 	for _, k := range kinds {
 		total += k.weight
@@ -196,29 +224,59 @@ func plan(r *rand.Rand, kinds []kind, instances, brokers int, load time.Duration
 			n -= k.weight
 		}
 		p := planned{kind: k, fault: k.plan(r), after: time.Duration(r.Int64N(int64(load*2/3) + 1))}
-		if len(hit[k.on]) >= limit[k.on] {
+		free := those(candidates(k.on), func(n int) bool { return !k.on.instance() || !instances[n] })
+		once := k.on.once()
+		if others[once] || len(free) == 0 {
 			continue
 		}
-		among := instances
-		if k.on == onBroker {
-			among = brokers
+		p.target = free[r.IntN(len(free))]
+		if once != "" {
+			others[once] = true
 		}
-		for p.target = r.IntN(among); contains(hit[k.on], p.target); {
-			p.target = (p.target + 1) % among
+		if k.on.instance() {
+			instances[p.target] = true
 		}
-		hit[k.on] = append(hit[k.on], p.target)
 		list = append(list, p)
 	}
 	return list
 }
 
-func contains(list []int, n int) bool {
-	for _, have := range list {
-		if have == n {
-			return true
+// candidates are whom a fault may hit, now that the instances in busy have
+// tasks.
+func (e *epoch) candidates(on target, busy map[int]bool) []int {
+	switch on {
+	case onFaulty:
+		faulty := those(e.members, func(n int) bool { return e.app.Instance(n).Config.Binary == e.app.Lab.Binaries.Faulty })
+		if working := those(faulty, func(n int) bool { return busy[n] }); len(working) > 0 {
+			return working
 		}
+		return faulty
+	case onLeaving:
+		if len(e.members) == 1 {
+			return nil
+		}
+	case onAbsent:
+		return those(upTo(most), func(n int) bool { return !slices.Contains(e.members, n) })
+	case onBroker:
+		return upTo(e.app.Lab.Cluster.Size())
+	case onBrokers, onWire:
+		return upTo(1)
 	}
-	return false
+	return e.members
+}
+
+// upTo returns the numbers below n.
+func upTo(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}
+
+// those returns the numbers of a list that are so.
+func those(list []int, so func(int) bool) []int {
+	return slices.DeleteFunc(slices.Clone(list), func(n int) bool { return !so(n) })
 }
 
 // round feeds the application while faults happen, heals, waits for rest and
@@ -227,12 +285,20 @@ func (e *epoch) round(ctx context.Context, o *options, round int) error {
 	began := time.Now()
 	e.excused, e.broken, e.points = make(map[int]bool), 0, nil
 	r := source(o.seed, round)
-	faults := plan(r, possible(o.only, e.app.Lab.Cluster.Ours()), e.instances, e.app.Lab.Cluster.Size(), o.load)
-	var done sync.WaitGroup
+	busy, err := e.app.Busy(ctx)
+	if err != nil {
+		return err
+	}
+	faults := plan(r, possible(o.only, e.app.Lab.Cluster.Ours()), func(on target) []int { return e.candidates(on, busy) }, o.load)
+	var done, fed sync.WaitGroup // fed are those that need input to happen
 	errs := make([]error, len(faults))
+	more := 0
 	for i := range faults {
-		f := &faults[i]
-		done.Go(func() {
+		f, group := &faults[i], &done
+		if f.kind.on == onFaulty {
+			group, more = &fed, o.records/2
+		}
+		group.Go(func() {
 			wait(ctx, f.after)
 			if ctx.Err() == nil {
 				err := f.fault.do(ctx, e, f.target)
@@ -243,6 +309,8 @@ func (e *epoch) round(ctx context.Context, o *options, round int) error {
 		})
 	}
 	e.app.FeedFor(ctx, o.records, o.load)
+	e.feedOn(ctx, more, &fed)
+	fed.Wait()
 	done.Wait()
 	said := false
 	defer func() {
@@ -270,6 +338,8 @@ func (e *epoch) round(ctx context.Context, o *options, round int) error {
 	for _, f := range faults {
 		if f.left == "" {
 			e.sum.fault(f.kind.name)
+		} else {
+			e.sum.left++
 		}
 	}
 	for _, p := range e.points {
@@ -286,6 +356,31 @@ func (e *epoch) round(ctx context.Context, o *options, round int) error {
 		notes(ended, e.broken), hurt.Seconds(), atRest.Seconds(), time.Since(began).Seconds())
 	e.sum.checked(report)
 	return err
+}
+
+// feedOn feeds n records in small bursts as long as somebody waits for a batch,
+// and what is left at once: how many they are does not depend on the time.
+func (e *epoch) feedOn(ctx context.Context, n int, waiting *sync.WaitGroup) {
+	over := make(chan struct{})
+	go func() {
+		waiting.Wait()
+		close(over)
+	}()
+	burst := time.NewTicker(100 * time.Millisecond)
+	defer burst.Stop()
+	const few = 25
+	for n > 0 {
+		select {
+		case <-burst.C:
+			e.app.Feed(ctx, min(n, few))
+			n -= few
+		case <-over:
+			e.app.Feed(ctx, n)
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func texts(faults []planned) string {
@@ -320,7 +415,7 @@ func (e *epoch) heal(ctx context.Context) (ended []string, err error) {
 
 // revive starts the instances that have ended.
 func (e *epoch) revive() (ended []string, err error) {
-	for n := range e.instances {
+	for _, n := range e.members {
 		i := e.app.Instance(n)
 		if i.Running() {
 			continue
@@ -331,7 +426,7 @@ func (e *epoch) revive() (ended []string, err error) {
 		if !excused {
 			ended = append(ended, fmt.Sprintf("instance %d, exit code %d: %s", n+1, i.ExitCode(), lastLine(i.Config.LogFile())))
 		}
-		if err := e.start(n); err != nil {
+		if err := e.startAgain(n); err != nil {
 			return ended, err
 		}
 	}
@@ -387,7 +482,7 @@ func (e *epoch) stopAtRest(ctx context.Context, o *options) error {
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if _, err := e.app.Start(0); err != nil {
+		if err := e.startAgain(e.members[0]); err != nil {
 			return err
 		}
 		limit, cancel = context.WithTimeout(ctx, o.patience)
@@ -403,7 +498,8 @@ func (e *epoch) stopAtRest(ctx context.Context, o *options) error {
 // before that is taken to stay so.
 const leftOver = 3 * time.Second
 
-// end stops the application and compares its stores as well.
+// end stops the application and compares its stores as well, but for those of
+// instances that have been removed, which are behind.
 func (e *epoch) end(ctx context.Context, o *options) error {
 	if err := e.stopAtRest(ctx, o); err != nil {
 		return err
@@ -411,7 +507,7 @@ func (e *epoch) end(ctx context.Context, o *options) error {
 	limit, cancel := context.WithTimeout(ctx, o.patience)
 	defer cancel()
 	var dirs []string
-	for n := range e.instances {
+	for _, n := range e.members {
 		if dir := e.app.Config(n).StateDir(); !e.damaged[n] {
 			dirs = append(dirs, dir)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"handprint/integration/cluster"
 	"handprint/integration/faults"
 	"handprint/integration/instance"
 	"handprint/integration/wireproxy"
@@ -31,9 +33,29 @@ type target int
 
 const (
 	onInstance target = iota
+	onFaulty          // an instance with faults built in, and with tasks if there is such a one
+	onLeaving         // an instance that is not the only one
+	onAbsent          // an instance that is not there yet
 	onBroker
+	onBrokers // several, which the fault names
 	onWire
 )
+
+// instance tells whether it is one, and not the brokers or what goes to them.
+func (t target) instance() bool { return t < onBroker }
+
+// once names what a round hits at most once; empty for what it may hit again.
+func (t target) once() string {
+	switch t {
+	case onLeaving, onAbsent:
+		return "group"
+	case onBroker, onBrokers:
+		return "brokers"
+	case onWire:
+		return "wire"
+	}
+	return ""
+}
 
 // fault is one that is planned: what says it, and do does it and heals it, but
 // for instances that have ended, which the round starts again.
@@ -54,11 +76,11 @@ var kinds = []kind{
 			return restart(ctx, e, n, down)
 		}}
 	}},
-	{"crash instance", 8, onInstance, func(r *rand.Rand) fault {
+	{"crash instance", 8, onFaulty, func(r *rand.Rand) fault {
 		points := faults.Points()
-		point, batch := points[r.IntN(len(points))], 1+r.IntN(8)
-		return fault{fmt.Sprintf("%s of batch %d", point, batch), func(ctx context.Context, e *epoch, n int) error {
-			return crash(ctx, e, n, point, batch)
+		point, count := points[r.IntN(len(points))], 1+r.IntN(8)
+		return fault{fmt.Sprintf("%s number %d", point, count), func(ctx context.Context, e *epoch, n int) error {
+			return crash(ctx, e, n, point, count)
 		}}
 	}},
 	{"stop instance", 3, onInstance, func(r *rand.Rand) fault {
@@ -68,6 +90,22 @@ var kinds = []kind{
 				return err
 			}
 			return restart(ctx, e, n, down)
+		}}
+	}},
+	{"add instance", 2, onAbsent, func(*rand.Rand) fault {
+		return fault{"to the others", func(_ context.Context, e *epoch, n int) error { return e.add(n) }}
+	}},
+	{"remove instance", 2, onLeaving, func(r *rand.Rand) fault {
+		if r.IntN(3) == 0 {
+			return fault{"for good, by kill", func(_ context.Context, e *epoch, n int) error {
+				e.app.Instance(n).Kill()
+				e.remove(n)
+				return nil
+			}}
+		}
+		return fault{"for good, cleanly", func(ctx context.Context, e *epoch, n int) error {
+			e.remove(n)
+			return e.stop(ctx, n)
 		}}
 	}},
 	{"stall instance", 2, onInstance, func(r *rand.Rand) fault {
@@ -105,23 +143,19 @@ var kinds = []kind{
 			return cmp.Or(restart(ctx, e, n, 0), err)
 		}}
 	}},
-	{"fill disk", 1, onInstance, func(r *rand.Rand) fault {
+	{"fill disk", 1, onFaulty, func(r *rand.Rand) fault {
 		full := between(r, 300, 1500)
 		return fault{fmt.Sprintf("for %v", full), func(ctx context.Context, e *epoch, n int) error {
 			i := e.app.Instance(n)
-			if i.Config.Binary != e.app.Lab.Binaries.Faulty {
-				return plainBinary
-			}
-			if err := i.Tell(faults.DiskLine(true)); err != nil {
-				return err
-			}
+			_ = i.Tell(faults.DiskLine(true)) // fails only if it has ended
 			e.excuse(n)
 			e.filled(n)
 			wait(ctx, full)
-			if i.Running() {
-				return i.Tell(faults.DiskLine(false))
+			if i.Tell(faults.DiskLine(false)) == nil {
+				return nil
 			}
-			return restart(ctx, e, n, 0)
+			<-i.Ended()
+			return e.startAgain(n)
 		}}
 	}},
 	{"kill broker", 2, onBroker, func(r *rand.Rand) fault {
@@ -150,6 +184,28 @@ var kinds = []kind{
 			}
 			wait(ctx, paused)
 			return e.app.Lab.Cluster.Resume(context.WithoutCancel(ctx), n)
+		}}
+	}},
+	{"lose majority", 1, onBrokers, func(r *rand.Rand) fault {
+		stays, down := r.IntN(3), between(r, 500, 4000)
+		how, end, again := "killed", (*cluster.Cluster).Kill, (*cluster.Cluster).Start
+		if r.IntN(3) == 0 {
+			how, end, again = "paused", (*cluster.Cluster).Pause, (*cluster.Cluster).Resume
+		}
+		return fault{fmt.Sprintf("all brokers but %d %s for %v", stays+1, how, down), func(ctx context.Context, e *epoch, _ int) error {
+			each := func(do func(*cluster.Cluster, context.Context, int) error) (err error) {
+				for b := range e.app.Lab.Cluster.Size() {
+					if b != stays {
+						err = cmp.Or(err, do(e.app.Lab.Cluster, context.WithoutCancel(ctx), b))
+					}
+				}
+				return err
+			}
+			if err := each(end); err != nil {
+				return err
+			}
+			wait(ctx, down)
+			return each(again)
 		}}
 	}},
 	{"cut off broker", 2, onWire, func(r *rand.Rand) fault {
@@ -289,39 +345,66 @@ func restart(ctx context.Context, e *epoch, n int, down time.Duration) error {
 	return e.start(n)
 }
 
-// crash lets an instance die at a point. If it does not come there in time, or
-// cannot, it is killed as it is.
-func crash(ctx context.Context, e *epoch, n int, point string, batch int) error {
-	i := e.app.Instance(n)
-	left := plainBinary + ", killed"
-	if i.Config.Binary == e.app.Lab.Binaries.Faulty {
-		if err := i.Tell(faults.CrashLine(point, batch)); err != nil {
+// How long an instance may take to come to the point at which it is to die: a
+// step of a transaction, or a write or sync of its store, which are rare while
+// it works.
+const (
+	stepPatience  = 5 * time.Second
+	storePatience = 1500 * time.Millisecond
+)
+
+// crash lets an instance die at a point, when it comes there for the count-th
+// time, and starts it again. One that does not come to it is killed as it is.
+func crash(ctx context.Context, e *epoch, n int, point string, count int) error {
+	patience, inStore := stepPatience, point == faults.StoreWrite || point == faults.StoreSync
+	if inStore {
+		patience = storePatience
+	}
+	died, when := dies(ctx, e.app.Instance(n), patience, point, count), ""
+	// A store is written and synced when its process ends and starts, if not
+	// before.
+	if inStore && !died && e.app.Instance(n).Running() {
+		when = " while it ended"
+		err := e.stop(ctx, n)
+		died = err != nil && e.app.Instance(n).Killed() && !errors.Is(err, context.DeadlineExceeded)
+		if err != nil && !died {
 			return err
 		}
-		const patience = 3 * time.Second
-		late := time.NewTimer(patience)
-		defer late.Stop()
-		left = "it did not come there, killed"
-		select {
-		case <-i.Ended():
-			if i.Killed() {
-				left = ""
-				e.crashed(point)
-			}
-		case <-late.C:
-		case <-ctx.Done():
+	}
+	if inStore && !died && when != "" {
+		when = " while it started"
+		if err := e.startAgain(n); err != nil {
+			return err
 		}
+		died = dies(ctx, e.app.Instance(n), patience, point, count)
+	}
+	i := e.app.Instance(n)
+	var left error
+	switch {
+	case died:
+		e.crashed(point + when)
+	case i.Running():
+		left = leftOut("it did not come there, killed")
+	default:
+		left = leftOut("it ended before that: " + lastLine(i.Config.LogFile()))
 	}
 	i.Kill()
-	if err := e.start(n); err != nil || left == "" {
-		return err
-	}
-	return left
+	return cmp.Or(e.start(n), left)
 }
 
-// plainBinary is why an instance has no fault of its own: it is the binary that
-// is released.
-const plainBinary leftOut = "the released binary"
+// dies tells an instance to die at a point, and whether it has done so in time.
+func dies(ctx context.Context, i *instance.Instance, patience time.Duration, point string, count int) bool {
+	_ = i.Tell(faults.CrashLine(point, count)) // fails only if it has ended
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-i.Ended():
+		return i.Killed()
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	return false
+}
 
 func between(r *rand.Rand, lo, hi int) time.Duration {
 	return time.Duration(lo+r.IntN(hi-lo+1)) * time.Millisecond

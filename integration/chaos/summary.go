@@ -15,6 +15,7 @@ type summary struct {
 	rounds  int
 	faults  map[string]int
 	crashes map[string]int
+	left    int // faults that could not be done as planned
 	broken  int64
 	ended   int64
 	total   lab.Checked
@@ -37,6 +38,7 @@ func (s *summary) print(out io.Writer, took time.Duration) {
 	for _, point := range slices.Sorted(maps.Keys(s.crashes)) {
 		fmt.Fprintf(out, "       %4d died %s\n", s.crashes[point], point)
 	}
+	fmt.Fprintf(out, "  %4d more could not be done as planned\n", s.left)
 	fmt.Fprintf(out, "  %4d requests broken; %d instances ended by themselves and were started again\n", s.broken, s.ended)
 	fmt.Fprintf(out, "checked, all audits together: %s\n", s.total)
 }

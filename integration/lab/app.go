@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/broker"
@@ -230,6 +233,37 @@ func (a *App) Committed(ctx context.Context, n int64) error {
 			return fmt.Errorf("waiting until %s has processed %d records, it has %d: %w", a.Name, n, sum, context.Cause(ctx))
 		}
 	}
+}
+
+// Busy tells which instances have tasks, as the group says. It names none as
+// long as there is no group, it rebalances, or its broker cannot say. They must
+// be static members.
+func (a *App) Busy(ctx context.Context) (map[int]bool, error) {
+	groups, err := kadm.NewClient(a.Client).DescribeGroups(ctx, a.Name)
+	if err == nil {
+		err = groups.Error()
+	}
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) && !kerr.IsRetriable(err) {
+		return nil, fmt.Errorf("asking who has tasks in group %s: %w", a.Name, err)
+	}
+	names := make(map[string]bool)
+	for _, m := range groups[a.Name].Members {
+		if tasks, ok := m.Assigned.AsConsumer(); ok && len(tasks.Topics) > 0 && m.InstanceID != nil {
+			process, _, _ := strings.Cut(*m.InstanceID, "-")
+			names[process] = true
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	busy := make(map[int]bool)
+	for n := range a.instances {
+		process, err := os.ReadFile(filepath.Join(a.Config(n).StateDir(), "instance-id"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("reading the name of instance %d: %w", n+1, err)
+		}
+		busy[n] = names[strings.TrimSpace(string(process))]
+	}
+	return busy, nil
 }
 
 // Topics returns the names of all topics of the application.
