@@ -56,7 +56,10 @@ type Outbox interface {
 	// StateChanged and Suspected send an event, keyed by its identity.
 	StateChanged(identity, event []byte)
 	Suspected(identity, event []byte)
-	// StateRow writes a row to the compacted topic; a nil row is a tombstone.
+	// RowChanged says that the row at this key of the store has to be written
+	// to the compacted topic when the transaction is complete; see StateRows.
+	RowChanged(key []byte)
+	// StateRow writes a row whose value is a large one to the compacted topic.
 	StateRow(key, row []byte)
 	// DeadLetter sends the record in hand to the dead letters.
 	DeadLetter(stage, reason string)

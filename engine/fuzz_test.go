@@ -150,6 +150,7 @@ type heard struct {
 
 func (h *heard) StateChanged(_, _ []byte)         {}
 func (h *heard) Suspected(_, _ []byte)            {}
+func (h *heard) RowChanged(_ []byte)              {}
 func (h *heard) StateRow(_, _ []byte)             {}
 func (h *heard) DeadLetter(stage, reason string)  { h.dead = append(h.dead, stage+": "+reason) }
 func (h *heard) Send(_ int32, _ []byte, _ []byte) { h.sends++ }

@@ -20,6 +20,7 @@ type noOutbox struct{}
 
 func (noOutbox) StateChanged(_, _ []byte)  {}
 func (noOutbox) Suspected(_, _ []byte)     {}
+func (noOutbox) RowChanged(_ []byte)       {}
 func (noOutbox) StateRow(_, _ []byte)      {}
 func (noOutbox) DeadLetter(_, _ string)    {}
 func (noOutbox) Send(_ int32, _, _ []byte) {}

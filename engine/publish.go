@@ -119,7 +119,8 @@ func (e *Engine) eachContribution(identity, primitive []byte, use func(s *series
 
 // publish compares the conclusion with what was sent for the row before,
 // writes the row, and sends what follows. attacker is whose series the value
-// is from.
+// is from. The record of the state topic follows from the row, see [StateRows],
+// but for that of a large value.
 func (e *Engine) publish(identity, primitive, attacker []byte, c *attribution.Conclusion, cause attribution.Cause) error {
 	before := &e.row.was
 	if !e.row.published {
@@ -141,7 +142,9 @@ func (e *Engine) publish(identity, primitive, attacker []byte, c *attribution.Co
 	if shown.Value, err = e.text(after.Value, identity, primitive, attacker); err != nil {
 		return err
 	}
-	e.stateRow(identity, primitive, &shown)
+	if e.out.RowChanged(e.keys.row); isLarge(after.Value) {
+		e.stateRow(identity, primitive, &shown)
+	}
 	if change != attribution.Moved {
 		return nil
 	}
@@ -177,17 +180,13 @@ func (e *Engine) retract(identity, primitive []byte) error {
 	if !published {
 		return nil
 	}
-	e.out.StateRow(e.stateKey(identity, primitive), nil)
+	e.out.RowChanged(e.keys.row)
 	return e.flag(identity, primitive, flagged, false)
 }
 
-func (e *Engine) stateKey(identity, primitive []byte) []byte {
-	e.keys.other = append(append(append(e.keys.other[:0], identity...), '/'), primitive...)
-	return e.keys.other
-}
-
 func (e *Engine) stateRow(identity, primitive []byte, r *attribution.Row) {
-	key := e.stateKey(identity, primitive)
+	e.keys.other = appendStateKey(e.keys.other[:0], identity, primitive)
+	key := e.keys.other
 	names := string(key) // one allocation for both
 	e.buf.out = e.cfg.Format.AppendStateRow(e.buf.out[:0], &schemas.StateRow{
 		Identity: names[:len(identity)], Primitive: names[len(identity)+1:], Row: *r,

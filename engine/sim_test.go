@@ -212,6 +212,7 @@ func (c *cluster) step() bool {
 		}
 		return true
 	}
+	box.project(c.stores[pick.to])
 	c.stores[pick.to].commit()
 	if pick.from == input {
 		c.inputs[pick.to] = c.inputs[pick.to][1:]
@@ -243,6 +244,7 @@ func (c *cluster) settle() {
 type box struct {
 	cluster *cluster
 	from    int
+	changed []string // keys of rows
 	sends   []func()
 }
 
@@ -299,6 +301,23 @@ func (b *box) StateRow(key, row []byte) {
 		}
 		b.cluster.rows[k] = r
 	})
+}
+
+func (b *box) RowChanged(key []byte) { b.changed = append(b.changed, string(key)) }
+
+// project makes state rows of the rows that the transaction has changed.
+func (b *box) project(s *memStore) {
+	rows := NewStateRows(nil)
+	slices.Sort(b.changed)
+	for _, k := range slices.Compact(b.changed) {
+		key, row, err := rows.Of([]byte(k), s.values[k])
+		if err != nil {
+			b.cluster.t.Fatalf("state row of %q: %v", k, err)
+		}
+		if key != nil {
+			b.StateRow(key, row)
+		}
+	}
 }
 
 func (b *box) DeadLetter(stage, reason string) {

@@ -206,25 +206,35 @@ func (a *trial) awaitDeath(n int) {
 	}
 }
 
+// log is what an instance has logged, in all its starts.
+func (a *trial) log(n int) string {
+	a.t.Helper()
+	log, err := os.ReadFile(a.Config(n).LogFile())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		a.t.Fatal(err)
+	}
+	return string(log)
+}
+
 // logged waits until an instance's log has text in it.
 func (a *trial) logged(n int, text string) {
+	a.t.Helper()
+	a.await(func() bool { return strings.Contains(a.log(n), text) }, "instance %d never logged %q; see %s", n, text, a.Config(n).LogFile())
+}
+
+// await waits until something is so. If it never is, the test ends and says what
+// is missing.
+func (a *trial) await(so func() bool, missing string, args ...any) {
 	a.t.Helper()
 	poll := time.NewTicker(50 * time.Millisecond)
 	defer poll.Stop()
 	ctx, cancel := context.WithTimeout(a.ctx, patience)
 	defer cancel()
-	for {
-		log, err := os.ReadFile(a.Config(n).LogFile())
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			a.t.Fatal(err)
-		}
-		if strings.Contains(string(log), text) {
-			return
-		}
+	for !so() {
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			a.t.Fatalf("instance %d never logged %q; see %s", n, text, a.Config(n).LogFile())
+			a.t.Fatalf(missing, args...)
 		}
 	}
 }

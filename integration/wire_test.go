@@ -4,6 +4,8 @@ package integration
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,34 +71,52 @@ func TestBrokenRequests(t *testing.T) {
 	a.finish()
 }
 
+// What an instance logs of a commit of which it cannot know the outcome, by what
+// its client has answered. An answer (false, error) has the error behind it.
+const (
+	answeredNothing = "the session ended it otherwise, outcome unknown" // (false, nil)
+	answeredError   = "outcome unknown: "                               // (false, error)
+)
+
 // The broker commits and the instance does not hear of it, in both forms that
 // the client has for that: it answers (false, timed out), and (false, nil).
 func TestUnknownCommit(t *testing.T) {
 	l := brokersOurs(t)
-	for _, form := range []struct {
+	for _, test := range []struct {
 		name string
 		rule wireproxy.Rule
+		form string // of the unknown outcome; empty if the client asks again and is told
 	}{
-		{"a lost answer, in time", wireproxy.Rule{Action: wireproxy.CutAnswer, Times: 3}},
-		{"no answer at all", wireproxy.Rule{Action: wireproxy.Swallow, Times: 1}},
-		{"timed out", wireproxy.Rule{Action: wireproxy.Deny, Error: kerr.RequestTimedOut, Times: 12}},
-		{"unknown error", wireproxy.Rule{Action: wireproxy.Deny, Error: kerr.UnknownServerError, Times: 3}},
-		{"invalid state", wireproxy.Rule{Action: wireproxy.Deny, Error: kerr.InvalidTxnState, Times: 3}},
-		{"sent twice", wireproxy.Rule{Action: wireproxy.Duplicate, Times: 20}},
+		{"a lost answer, in time", wireproxy.Rule{Action: wireproxy.CutAnswer, Times: 3}, ""},
+		{"no answer at all", wireproxy.Rule{Action: wireproxy.Swallow, Times: 1}, answeredError + "context deadline exceeded"},
+		{"timed out", wireproxy.Rule{Action: wireproxy.Deny, Error: kerr.RequestTimedOut, Times: 12}, answeredError + kerr.RequestTimedOut.Message},
+		{"unknown error", wireproxy.Rule{Action: wireproxy.Deny, Error: kerr.UnknownServerError, Times: 3}, answeredNothing},
+		{"invalid state", wireproxy.Rule{Action: wireproxy.Deny, Error: kerr.InvalidTxnState, Times: 3}, answeredError + kerr.InvalidTxnState.Message},
+		{"sent twice", wireproxy.Rule{Action: wireproxy.Duplicate, Times: 20}, ""},
 	} {
-		t.Run(form.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			a := newTrial(t, 2)
 			a.run(0)
 			a.feed(200)
 			a.rest()
-			form.rule.Key = kmsg.EndTxn
-			l.Rules(form.rule)
+			before := len(a.log(0))
+			unknown := func(form string) bool { return strings.Contains(a.log(0)[before:], form) }
+			test.rule.Key = kmsg.EndTxn
+			l.Rules(test.rule)
 			a.FeedFor(a.ctx, 600, 3*time.Second)
-			if broken := l.ClearRules(); broken == 0 {
-				t.Error("no answer to a commit was lost")
+			if test.form != "" {
+				a.await(func() bool { return unknown(test.form) }, "no outcome is unknown with %q; see %s", test.form, a.Config(0).LogFile())
+			} else {
+				a.await(func() bool {
+					return slices.ContainsFunc(l.Proxies, func(p *wireproxy.Proxy) bool { return p.Broken()[0] > 0 })
+				}, "no answer to a commit is lost")
 			}
+			l.ClearRules()
 			a.run(0)
 			a.finish()
+			if test.form == "" && unknown("outcome unknown") {
+				t.Errorf("an outcome was unknown; see %s", a.Config(0).LogFile())
+			}
 		})
 	}
 }

@@ -7,9 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 
 	"handprint/broker"
@@ -174,6 +177,135 @@ func TestMemoryLimits(t *testing.T) {
 		d.limits(test.caches, test.goLimit, test.container, test.container > 0)
 		if c := d.checks[0]; c.Result != test.want || !strings.Contains(c.Found+c.Fix, test.says) {
 			t.Errorf("%s: %+v", name, c)
+		}
+	}
+}
+
+// Brokers that lack what handprint needs are named, with what they lack; those
+// on which exactly-once is not safe are warned of.
+func TestOldBrokersAreNamed(t *testing.T) {
+	// less is Kafka 4.0 without the last versions of a request; most is -1 for
+	// a request that it does not have.
+	less := func(key kmsg.Key, most int16) *kversion.Versions {
+		v := kversion.V4_0_0()
+		v.SetMaxKeyVersion(int16(key), most)
+		return v
+	}
+	least := kversion.V2_8_0() // of all that is needed
+	for key, version := range map[kmsg.Key]int16{kmsg.Metadata: 10, kmsg.OffsetFetch: 7, kmsg.TxnOffsetCommit: 3, kmsg.InitProducerID: 3, kmsg.JoinGroup: 5} {
+		least.SetMaxKeyVersion(int16(key), version)
+	}
+	const unsafe = "exactly-once is not safe"
+	for _, test := range []struct {
+		name        string
+		versions    []*kversion.Versions // one for each broker
+		feature     int16                // transaction.version if the brokers have it
+		brokers     Result
+		lacks       []string // each of them and nothing else
+		transaction Result
+		says        string
+	}{
+		{"new enough", []*kversion.Versions{kversion.V4_0_0()}, 2, OK, nil, OK, "2"},
+		{"the feature is one level too low", []*kversion.Versions{kversion.V4_0_0()}, 1, OK, nil, Warning, "1: " + unsafe},
+		{"the feature is not set", []*kversion.Versions{kversion.V4_0_0()}, 0, OK, nil, Warning, "0: " + unsafe},
+		{"a transaction ends in the old way", []*kversion.Versions{less(kmsg.EndTxn, 4)}, 2, OK, nil, Warning, "2: " + unsafe},
+		{"before the feature", []*kversion.Versions{kversion.V3_7_0()}, 0, OK, nil, Warning, "0: " + unsafe},
+		{"the oldest that will do", []*kversion.Versions{kversion.V2_8_0()}, 0, OK, nil, Warning, "0: " + unsafe},
+		{"just what is needed", []*kversion.Versions{least}, 0, OK, nil, Warning, "0: " + unsafe},
+		{"no topic ids", []*kversion.Versions{less(kmsg.Metadata, 9)}, 2, Failed, []string{"broker 0 lacks topic ids (Metadata)"}, OK, "2"},
+		{"no stable offsets", []*kversion.Versions{less(kmsg.OffsetFetch, 6)}, 2, Failed, []string{"broker 0 lacks stable offsets (OffsetFetch)"}, OK, "2"},
+		{"no fenced offsets", []*kversion.Versions{less(kmsg.TxnOffsetCommit, 2)}, 2, Failed, []string{"broker 0 lacks offsets fenced by the group (TxnOffsetCommit)"}, OK, "2"},
+		{"no raised epochs", []*kversion.Versions{less(kmsg.InitProducerID, 2)}, 2, Failed, []string{"broker 0 lacks epochs that are raised (InitProducerID)"}, OK, "2"},
+		{"no transactions", []*kversion.Versions{less(kmsg.InitProducerID, -1)}, 2, Failed, []string{"broker 0 lacks epochs that are raised (InitProducerID)"}, OK, "2"},
+		{"no static members", []*kversion.Versions{less(kmsg.JoinGroup, 4)}, 2, Failed, []string{"broker 0 lacks static members (JoinGroup)"}, OK, "2"},
+		{"one of two", []*kversion.Versions{kversion.V4_0_0(), kversion.V2_4_0()}, 2, Failed, []string{
+			"2, Kafka v4.0 and v2.4: broker 1 lacks topic ids (Metadata)", "broker 1 lacks stable offsets (OffsetFetch)",
+			"broker 1 lacks offsets fenced by the group (TxnOffsetCommit)", "broker 1 lacks epochs that are raised (InitProducerID)"}, Warning, "2: " + unsafe},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cluster, err := kfake.NewCluster(kfake.NumBrokers(len(test.versions)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(cluster.Close)
+			cluster.ControlKey(int16(kmsg.ApiVersions), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				cluster.KeepControl()
+				return apiVersions(r, test.versions[cluster.CurrentNode()], test.feature), nil, true
+			})
+			cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(cl.Close)
+			d := &doctor{ctx: patience(t), cl: cl, adm: kadm.NewClient(cl)}
+			d.brokers()
+			if len(d.checks) != 2 {
+				t.Fatalf("%+v", d.checks)
+			}
+			brokers, transaction := d.checks[0], d.checks[1]
+			if brokers.Name != "brokers" || brokers.Result != test.brokers || (brokers.Fix != "") != (test.brokers != OK) {
+				t.Errorf("%+v, want %s", brokers, test.brokers)
+			}
+			for _, lack := range test.lacks {
+				if !strings.Contains(brokers.Found, lack) {
+					t.Errorf("%+v, want one that says %q", brokers, lack)
+				}
+			}
+			if n := strings.Count(brokers.Found, "lacks"); n != len(test.lacks) {
+				t.Errorf("%d things are lacking, want %d: %s", n, len(test.lacks), brokers.Found)
+			}
+			if transaction.Name != "transaction version" || transaction.Result != test.transaction || !strings.HasPrefix(transaction.Found, test.says) ||
+				strings.Contains(transaction.Fix, "transaction.version=2") != (test.transaction != OK) {
+				t.Errorf("%+v, want %s that says %q", transaction, test.transaction, test.says)
+			}
+		})
+	}
+}
+
+// apiVersions is what a broker answers that has these versions, and the feature
+// transaction.version at a level.
+func apiVersions(r kmsg.Request, have *kversion.Versions, feature int16) kmsg.Response {
+	resp := r.ResponseKind().(*kmsg.ApiVersionsResponse)
+	have.EachMaxKeyVersion(func(key, most int16) {
+		k := kmsg.NewApiVersionsResponseApiKey()
+		k.ApiKey, k.MaxVersion = key, most
+		resp.ApiKeys = append(resp.ApiKeys, k)
+	})
+	if feature > 0 && resp.Version >= 3 {
+		f := kmsg.NewApiVersionsResponseFinalizedFeature()
+		f.Name, f.MinVersionLevel, f.MaxVersionLevel = "transaction.version", feature, feature
+		resp.FinalizedFeatures = append(resp.FinalizedFeatures, f)
+	}
+	return resp
+}
+
+// A disk on which little is free is warned of, before its kind is; one on which
+// nothing can be written any more does not do.
+func TestRoomOnTheDisk(t *testing.T) {
+	const tmpfs, disk = "tmpfs", "give it a disk"
+	for _, test := range []struct {
+		name      string
+		free      uint64
+		kind, fix string
+		want      Result
+		found     string
+		says      string // of what to do
+	}{
+		{"plenty", 5 << 30, "ext", "", OK, "/state, 5.0 GiB free of 40.0 GiB, ext", ""},
+		{"just enough", diskLow, "", "", OK, "/state, 2.0 GiB free of 40.0 GiB", ""},
+		{"low", diskLow - 1, "", "", Warning, "/state, 2.0 GiB free of 40.0 GiB", "before it is full"},
+		{"nearly empty", diskEmpty, "xfs", "", Warning, "/state, 128 MiB free of 40.0 GiB, xfs", "before it is full"},
+		{"empty", diskEmpty - 1, "", "", Failed, "/state, 127 MiB free of 40.0 GiB", "a larger disk"},
+		{"full", 0, "", "", Failed, "/state, 0 KiB free of 40.0 GiB", "a larger disk"},
+		{"plenty of the wrong kind", 5 << 30, tmpfs, disk, Warning, "/state, 5.0 GiB free of 40.0 GiB, tmpfs", disk},
+		{"little of the wrong kind", diskLow - 1, tmpfs, disk, Warning, "/state, 2.0 GiB free of 40.0 GiB, tmpfs", "before it is full"},
+		{"none of the wrong kind", 1 << 20, tmpfs, disk, Failed, "/state, 1 MiB free of 40.0 GiB, tmpfs", "a larger disk"},
+	} {
+		d := new(doctor)
+		d.room("state directory", "/state", vfs.DiskUsage{AvailBytes: test.free, TotalBytes: 40 << 30}, test.kind, test.fix)
+		c := d.checks[0]
+		if len(d.checks) != 1 || c.Result != test.want || c.Found != test.found || !strings.Contains(c.Fix, test.says) || (c.Fix != "") != (test.says != "") {
+			t.Errorf("%s: %+v", test.name, d.checks)
 		}
 	}
 }

@@ -45,6 +45,16 @@ func (d *doctor) disk(dir string) {
 		return
 	}
 	kind, fix := filesystem(at)
+	d.room(name, dir, usage, kind, fix)
+	aside, err := filepath.Glob(filepath.Join(dir, "store.corrupt-*"))
+	if err == nil && len(aside) > 0 {
+		d.add("damaged stores", Warning, "look at the disk; delete them when nobody needs them any more", "%d were set aside in %s", len(aside), dir)
+	}
+}
+
+// room judges the filesystem of dir: what is free of it, and what kind it is,
+// with what to do if it is the wrong one.
+func (d *doctor) room(name, dir string, usage vfs.DiskUsage, kind, fix string) {
 	found := fmt.Sprintf("%s, %s free of %s", dir, size(usage.AvailBytes), size(usage.TotalBytes))
 	if kind != "" {
 		found += ", " + kind
@@ -58,10 +68,6 @@ func (d *doctor) disk(dir string) {
 		d.add(name, Warning, fix, "%s", found)
 	default:
 		d.add(name, OK, "", "%s", found)
-	}
-	aside, err := filepath.Glob(filepath.Join(dir, "store.corrupt-*"))
-	if err == nil && len(aside) > 0 {
-		d.add("damaged stores", Warning, "look at the disk; delete them when nobody needs them any more", "%d were set aside in %s", len(aside), dir)
 	}
 }
 

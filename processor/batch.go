@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,7 @@ type batch struct {
 	changes  int64                    // of which for the changelog
 
 	turn   turn
+	most   int // records of the batch; grows from batch to batch while the worker is behind
 	memory *batchMemory
 	pieces pieces
 
@@ -55,7 +57,7 @@ func (b *batch) begin(session *kgo.GroupTransactSession) {
 	b.promise = promise(b.gate, b.acks)
 	b.pieces = newPieces(b.promise)
 	b.clear()
-	b.session = session
+	b.session, b.most = session, b.w.cfg.TurnRecords
 	b.consumed = make(map[TopicPartition]int64)
 	b.ends = make(map[TopicPartition]int64)
 	b.topics = make(map[string]bool)
@@ -188,28 +190,16 @@ func (b *batch) settleMarkers(ctx context.Context) {
 }
 
 // produce gives everything to the client: outputs and commands in the order of
-// the handlers, then one changelog record for each key that changed, piece by
-// piece, so that those which the brokers have need no memory.
+// the handlers, then one changelog record for each key that changed and what it
+// is as an output, piece by piece, so that those which the brokers have need no
+// memory.
 func (b *batch) produce(ctx context.Context) error {
 	for _, t := range b.tasks {
 		for _, r := range t.context.out {
 			b.send(ctx, r, b.promise)
 		}
-		var err error
-		t.context.txn.Changes(func(key, value []byte) bool {
-			var m *piece
-			if m, err = b.pieces.next(ctx, b.w.lifetime); err != nil {
-				return false
-			}
-			r := m.record()
-			r.Topic, r.Partition, r.Key, r.Value = b.w.cfg.Changelog, t.partition, m.copy(key), m.copy(value)
-			b.changes++
-			m.pending.Add(1)
-			b.send(ctx, r, m.promise)
-			return !b.gate.shut()
-		})
-		if err != nil {
-			return fmt.Errorf("waiting for changelog records to be acknowledged: %w", err)
+		if err := b.produceChanges(ctx, t); err != nil {
+			return err
 		}
 		if b.gate.shut() {
 			break
@@ -217,6 +207,43 @@ func (b *batch) produce(ctx context.Context) error {
 	}
 	b.pieces.close()
 	return b.fault(AfterProduce)
+}
+
+func (b *batch) produceChanges(ctx context.Context, t *task) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = &batchError{fmt.Errorf("task %d: %w\n%s", t.partition, &panicError{cause: cause}, debug.Stack())}
+		}
+	}()
+	projector, _ := t.handler.(Projector)
+	t.context.txn.Changes(func(key, value []byte) bool {
+		var m *piece
+		if m, err = b.pieces.next(ctx, b.w.lifetime); err != nil {
+			err = fmt.Errorf("waiting for changelog records to be acknowledged: %w", err)
+			return false
+		}
+		r := m.record()
+		r.Topic, r.Partition, r.Key, r.Value = b.w.cfg.Changelog, t.partition, m.copy(key), m.copy(value)
+		b.changes++
+		m.pending.Add(1)
+		b.send(ctx, r, m.promise)
+		if projector == nil {
+			return !b.gate.shut()
+		}
+		topic, k, v, fault := projector.Project(key, value)
+		if fault != nil {
+			err = &batchError{fmt.Errorf("task %d: what a record of the store is as an output: %w", t.partition, fault)}
+			return false
+		}
+		if topic != "" {
+			r := m.record()
+			r.Topic, r.Key, r.Value = topic, m.copy(k), m.copy(v)
+			m.pending.Add(1)
+			b.send(ctx, r, m.promise)
+		}
+		return !b.gate.shut()
+	})
+	return err
 }
 
 func (b *batch) send(ctx context.Context, r *kgo.Record, promise func(*kgo.Record, error)) {

@@ -91,12 +91,13 @@ type Config struct {
 	// JSON.
 	HeartbeatValue func(now time.Time, s Status) []byte
 
-	// MaxBatchRecords bounds the records of one transaction. Default 40000.
+	// MaxBatchRecords bounds the records of one transaction. Default 100000.
 	MaxBatchRecords int
 	// TurnRecords is how many records are polled and processed at once, and so
 	// how many of the input have to fit into memory. A worker
-	// that is further behind adds turns to its transaction until
-	// MaxBatchRecords are reached or half a second is over. Default 4000.
+	// that is further behind adds turns to its transactions, to each up to twice
+	// as many as to the one before, until MaxBatchRecords are reached or a
+	// second and a half is over. Default 4000.
 	TurnRecords int
 	// MaxBatchBytes bounds what one fetch from one broker brings, compressed.
 	// Default 1 MiB.
@@ -193,7 +194,7 @@ func Steps() []Step {
 func (c Config) withDefaults() Config {
 	setDefault(&c.Threads, 1)
 	setDefault(&c.HeartbeatInterval, 30*time.Second)
-	setDefault(&c.MaxBatchRecords, 40_000)
+	setDefault(&c.MaxBatchRecords, 100_000)
 	setDefault(&c.TurnRecords, 4000)
 	setDefault(&c.MaxBatchBytes, 1<<20)
 	setDefault(&c.TransactionTimeout, 10*time.Second)

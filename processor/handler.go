@@ -47,6 +47,17 @@ type Poisoner interface {
 	Poisoned(c *Context, r *kgo.Record, cause error) error
 }
 
+// Projector is implemented by a handler whose store has records that are outputs
+// as well.
+type Projector interface {
+	// Project returns what a changed key of the store is as an output; value is
+	// nil if it was deleted. It is called once for each key that a transaction
+	// changed, when the transaction is complete, and must depend on nothing but
+	// its arguments. An empty topic: the key is no output. What it returns is
+	// copied. An error is as fatal as one from Process.
+	Project(key, value []byte) (topic string, k, v []byte, err error)
+}
+
 // Context is through what a handler reaches its task's store and outputs. It
 // belongs to one task and must not be used outside of the handler's methods.
 type Context struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,36 +16,31 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// What a worker logs of a commit of which it cannot know the outcome, by what the
+// session has answered. An answer (false, error) has the error behind it.
+const (
+	answeredNothing = "the session ended it otherwise, outcome unknown" // (false, nil)
+	answeredError   = "outcome unknown: "                               // (false, error)
+)
+
 // The broker commits, and the worker does not hear of it: nothing is done
 // twice and nothing is lost, whatever it hears instead.
 func TestUnknownCommitOutcome(t *testing.T) {
+	instead := func(err *kerr.Error) func([]byte) bool {
+		return func(f []byte) bool { setEndTxnError(f, err.Code); return true }
+	}
 	tests := []struct {
 		name   string
 		answer func(frame []byte) bool
-		rejoin bool // the worker cannot know, and must start anew
+		form   string // of the unknown outcome; empty if the client asks again and is told
 		opts   []kgo.Opt
 	}{
-		// The session answers (false, nil).
-		{"an unknown error instead of the answer", func(f []byte) bool {
-			setEndTxnError(f, kerr.UnknownServerError.Code)
-			return true
-		}, true, nil},
-		// The session answers (false, error).
-		{"an error instead of the answer", func(f []byte) bool {
-			setEndTxnError(f, kerr.InvalidTxnState.Code)
-			return true
-		}, true, nil},
-		{"abortable instead of the answer", func(f []byte) bool {
-			setEndTxnError(f, kerr.TransactionAbortable.Code)
-			return true
-		}, true, nil},
-		// The client asks again and is told.
-		{"a broken connection", func([]byte) bool { return false }, false, nil},
-		// The session answers (false, timed out), and would go on.
-		{"a time out instead of the answer", func(f []byte) bool {
-			setEndTxnError(f, kerr.RequestTimedOut.Code)
-			return true
-		}, true, []kgo.Opt{kgo.RequestRetries(0)}},
+		{"an unknown error instead of the answer", instead(kerr.UnknownServerError), answeredNothing, nil},
+		{"abortable instead of the answer", instead(kerr.TransactionAbortable), answeredNothing, nil},
+		{"an error instead of the answer", instead(kerr.InvalidTxnState), answeredError + kerr.InvalidTxnState.Message, nil},
+		{"a broken connection", func([]byte) bool { return false }, "", nil},
+		// The session would go on after this one.
+		{"a time out instead of the answer", instead(kerr.RequestTimedOut), answeredError + kerr.RequestTimedOut.Message, []kgo.Opt{kgo.RequestRetries(0)}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -53,7 +49,9 @@ func TestUnknownCommitOutcome(t *testing.T) {
 			c.feed(testInput, 5, 6)
 			cfg := c.config(newStore(t))
 			cfg.MaxBatchRecords = 8
-			var ends atomic.Int64
+			var log bytes.Buffer // read when nobody writes any more
+			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			var ends, hurt atomic.Int64
 			cfg.Client = append(append(cfg.Client, test.opts...), kgo.Dialer(tamper(func(key kmsg.Key, version int16, frame []byte) bool {
 				if key != kmsg.EndTxn || ends.Add(1)%3 != 2 {
 					return true
@@ -61,14 +59,21 @@ func TestUnknownCommitOutcome(t *testing.T) {
 				if version < 3 {
 					t.Errorf("EndTxn has version %d", version)
 				}
+				hurt.Add(1)
 				return test.answer(frame)
 			})))
 			p := start(t, cfg)
 			c.await(testOutput, 5*6*2)
 			p.halt()
 			c.checkCounts(5, 6, testInput, testCommands)
-			if s := p.Status(); test.rejoin && s.Counters.Rejoins == 0 {
-				t.Error("no outcome was unknown")
+			if hurt.Load() == 0 {
+				t.Error("no answer to a commit was changed")
+			}
+			if test.form != "" && !strings.Contains(log.String(), test.form) {
+				t.Errorf("no outcome was unknown with %q:\n%s", test.form, log.String())
+			}
+			if test.form == "" && strings.Contains(log.String(), "outcome unknown") {
+				t.Errorf("an outcome was unknown:\n%s", log.String())
 			}
 		})
 	}

@@ -26,11 +26,11 @@ const (
 	// nextTurnWait is how long a batch waits for the records of another turn
 	// when it knows that there are some.
 	nextTurnWait = 20 * time.Millisecond
-	// mostOutput is how many bytes the handlers may have put out for another
-	// turn to begin.
-	mostOutput = 32 << 20
+	// mostBytes is how many bytes the handlers may have put out and changed in
+	// the store for another turn to begin.
+	mostBytes = 64 << 20
 	// turnsFor is how long after its beginning a batch begins another turn.
-	turnsFor = 500 * time.Millisecond
+	turnsFor = 1500 * time.Millisecond
 )
 
 // joinPatience is how long a batch is held up by a join of the group, which
@@ -169,8 +169,11 @@ func (b *batch) take(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 }
 
 // turns processes the turn in hand, and others for as long as the worker is
-// behind: every transaction costs the brokers the same however much is in it. A
-// batch that has kept up with its input has one turn, and is committed at once.
+// behind: every transaction costs the brokers the same however much is in it, and
+// what changes several times is written once. A batch that has kept up with its
+// input has one turn, and is committed at once; of a worker that is behind each
+// has twice the records of the one before, so that the first commit of many
+// comes soon.
 func (b *batch) turns(ctx context.Context) error {
 	for ready := true; ready; {
 		if err := b.fault(AfterPoll); err != nil {
@@ -180,10 +183,14 @@ func (b *batch) turns(ctx context.Context) error {
 			return err
 		}
 		b.times.end(&b.times.process)
-		room := b.w.cfg.MaxBatchRecords - int(b.count)
-		if room <= 0 || b.turn.behind < int64(b.w.cfg.TurnRecords) || b.w.slow > 0 || b.w.unready != nil || b.w.isWoken() ||
-			b.memory.bytes >= mostOutput ||
-			b.w.cfg.Clock.Now().Sub(b.now) >= turnsFor {
+		if b.turn.behind < int64(b.w.cfg.TurnRecords) {
+			b.most = b.w.cfg.TurnRecords
+			break
+		}
+		room := min(b.most, b.w.cfg.MaxBatchRecords) - int(b.count)
+		if room <= 0 || b.w.slow > 0 || b.w.unready != nil || b.w.isWoken() ||
+			b.bytes() >= mostBytes || b.w.cfg.Clock.Now().Sub(b.now) >= turnsFor {
+			b.most = min(2*b.most, b.w.cfg.MaxBatchRecords)
 			break
 		}
 		wait, cancel := context.WithTimeout(ctx, nextTurnWait)
@@ -196,6 +203,15 @@ func (b *batch) turns(ctx context.Context) error {
 	}
 	b.endTurn()
 	return nil
+}
+
+// bytes is how much of the batch is in memory.
+func (b *batch) bytes() int {
+	n := b.memory.bytes
+	for _, t := range b.tasks {
+		n += t.context.txn.Bytes()
+	}
+	return n
 }
 
 // process gives the records of the turn to the handlers.

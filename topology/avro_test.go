@@ -118,6 +118,7 @@ func TestConformanceInAvro(t *testing.T) {
 				}
 				s := &scenarios[i]
 				t.Run(fmt.Sprintf("%s/%s", s.Where(), s.Case), func(t *testing.T) {
+					t.Parallel()
 					a := newApp(t, b, options{prefix: fmt.Sprintf("line%d-", s.Number), partitions: 3, registry: s.Registry})
 					a.useAvro(fake)
 					runScenario(t, a, s)

@@ -26,6 +26,7 @@ func TestConformanceScenarios(t *testing.T) {
 				for i := range scenarios {
 					s := &scenarios[i]
 					t.Run(fmt.Sprintf("%s/%s", s.Where(), s.Case), func(t *testing.T) {
+						t.Parallel()
 						a := newApp(t, b, options{prefix: fmt.Sprintf("line%d-", s.Number), partitions: partitions, registry: s.Registry})
 						runScenario(t, a, s)
 					})

@@ -5,11 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +31,22 @@ import (
 	"handprint/state"
 	"handprint/topology"
 )
+
+// TestMain lets more tests run at the same time than there are processors, unless
+// -parallel says how many: an application that is fed record by record spends most
+// of its time between two transactions, where the runtime waits a few milliseconds.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	const name, atOnce = "test.parallel", 16
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	if !given {
+		if err := flag.Set(name, strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
 
 // app is one application on a broker of the test: the whole topology, with
 // real transactions, a store in memory and a clock that the test moves.

@@ -64,7 +64,10 @@ func (c Config) Processor() (*processor.Processor, error) {
 	counters, format := c.Engine.Counters, c.Engine.Format
 	r.HeartbeatValue = func(now time.Time, s processor.Status) []byte { return heartbeat(now, &s, counters, format) }
 	r.NewHandler = func(t processor.Task) (processor.Handler, error) {
-		return &task{names: &c.Names, cfg: c.Engine, number: t.Partition, latest: make(map[uint64]int)}, nil
+		return &task{
+			names: &c.Names, cfg: c.Engine, number: t.Partition, shown: engine.NewStateRows(c.Engine.Format),
+			changed: make(map[uint64]struct{}), latest: make(map[uint64]int),
+		}, nil
 	}
 	return processor.New(r)
 }
@@ -98,21 +101,27 @@ type task struct {
 	cfg    engine.Config
 	number int32
 	engine *engine.Engine
+	shown  *engine.StateRows
 
-	ctx    *processor.Context
-	now    *kgo.Record    // in hand
-	in     engine.Record  // the same for the engine
-	wrote  []stateRow     // by the record in hand
-	rows   []stateRow     // by the batch, the last of each key
-	latest map[uint64]int // hash of a key to where it stands in rows
+	ctx     *processor.Context
+	now     *kgo.Record         // in hand
+	in      engine.Record       // the same for the engine
+	changed map[uint64]struct{} // hashes of the store's keys of rows that are to be shown
+	wrote   []stateRow          // by the record in hand
+	rows    []stateRow          // by the batch, the last of each key, of large values
+	latest  map[uint64]int      // hash of a key to where it stands in rows
+	flushed bool                // the batch is complete; its rows are being shown
 }
 
-// stateRow is a write to the state topic. Of a key that a batch writes several
-// times only the last is sent.
+// stateRow is a write of a large value to the state topic. Of a key that a batch
+// writes several times only the last is sent.
 type stateRow struct{ key, value []byte }
 
 // Process implements processor.Handler.
 func (t *task) Process(c *processor.Context, r *kgo.Record) error {
+	if t.flushed { // the batch before has committed
+		t.forget()
+	}
 	t.ctx, t.now, t.wrote = c, r, t.wrote[:0]
 	if t.engine == nil {
 		var err error
@@ -157,8 +166,24 @@ func (t *task) Flush(c *processor.Context) error {
 	for _, w := range t.rows {
 		c.EmitTo(t.names.State, w.key, w.value)
 	}
-	t.forget()
+	t.flushed = true
 	return nil
+}
+
+// Project implements processor.Projector: a row of the store is one of the state
+// topic, too. One that shares its hash with a row that changed may be written
+// as it was.
+func (t *task) Project(key, value []byte) (topic string, k, v []byte, err error) {
+	if !engine.IsRow(key) {
+		return "", nil, nil, nil
+	}
+	if _, changed := t.changed[xxhash.Sum64(key)]; !changed {
+		return "", nil, nil, nil
+	}
+	if k, v, err = t.shown.Of(key, value); k == nil || err != nil {
+		return "", nil, nil, err
+	}
+	return t.names.State, k, v, nil
 }
 
 // Reset implements processor.Handler.
@@ -170,6 +195,8 @@ func (t *task) Reset() {
 func (t *task) forget() {
 	t.rows, t.wrote = t.rows[:0], t.wrote[:0]
 	clear(t.latest)
+	clear(t.changed)
+	t.flushed = false
 }
 
 // Poisoned implements processor.Poisoner: a record that made the engine panic
@@ -191,6 +218,9 @@ func (t *task) StateChanged(identity, event []byte) {
 func (t *task) Suspected(identity, event []byte) {
 	t.ctx.EmitTo(t.names.MultiActorSuspects, t.ctx.Copy(identity), t.ctx.Copy(event))
 }
+
+// RowChanged implements engine.Outbox.
+func (t *task) RowChanged(key []byte) { t.changed[xxhash.Sum64(key)] = struct{}{} }
 
 // StateRow implements engine.Outbox.
 func (t *task) StateRow(key, row []byte) {

@@ -12,8 +12,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
+	"handprint/config"
 	"handprint/integration/instance"
 	"handprint/integration/lab"
+	"handprint/state"
 )
 
 // manyRows makes an instance hold many rows in bounded memory, and starts it
@@ -28,7 +30,7 @@ func manyRows(ctx context.Context, l *lab.Lab, o *options) error {
 	if err := feedRows(ctx, app, 0, o.rows); err != nil {
 		return err
 	}
-	c := config(app, 0, o)
+	c := bounded(app, 0, o)
 	if _, err := measure(ctx, app, c, o, fmt.Sprintf("%d rows made", o.rows), false); err != nil {
 		return err
 	}
@@ -79,14 +81,21 @@ func awaitNoMembers(ctx context.Context, app *lab.App) error {
 	}
 }
 
-// config is that of an instance whose memory is bounded.
-func config(app *lab.App, n int, o *options) instance.Config {
+// bounded is an instance whose memory is bounded.
+func bounded(app *lab.App, n int, o *options) instance.Config {
 	c := app.Config(n)
 	c.Binary = app.Lab.Binaries.Plain
-	// As handprint doctor advises: room for the record cache, the store's cache
-	// and the program.
-	c.Env = append(c.Env, fmt.Sprintf("GOMEMLIMIT=%dMiB", (o.memory-128-16-32)*9/10))
+	c.Env = append(c.Env, fmt.Sprintf("GOMEMLIMIT=%dMiB", goLimit(o.memory)))
 	return c
+}
+
+// goLimit is how many MiB Go may take of so many, as handprint doctor advises: it
+// leaves room for the caches, which are not in what Go counts.
+func goLimit(container int64) int64 {
+	var c config.Config
+	config.Declare(&c) // which sets the defaults
+	caches := c.Runtime.RecordCache + c.Runtime.StoreCache + state.MostMemtables
+	return (container<<20 - int64(caches)) * 9 / 10 >> 20
 }
 
 // another lets a second instance, alone, make more rows, and stops it.
@@ -94,7 +103,7 @@ func another(ctx context.Context, app *lab.App, o *options, rows int) error {
 	if err := feedRows(ctx, app, o.rows, rows); err != nil {
 		return err
 	}
-	if _, err := app.StartAs(config(app, 1, o), 1); err != nil {
+	if _, err := app.StartAs(bounded(app, 1, o), 1); err != nil {
 		return err
 	}
 	if err := app.Rest(ctx); err != nil {

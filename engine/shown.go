@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"fmt"
+
+	"handprint/schemas"
+)
+
+// StateRows makes the records of the state topic. They follow from the rows in
+// the store alone, so those of the rows that a transaction has changed are made
+// when it is complete, and need no memory until then. It is for one goroutine.
+type StateRows struct {
+	format *schemas.Format
+
+	row      row
+	values   values
+	key, out []byte
+}
+
+// NewStateRows returns one that writes rows in a format; nil: JSON.
+func NewStateRows(format *schemas.Format) *StateRows { return &StateRows{format: format} }
+
+// IsRow says whether a key of the store is a row's.
+func IsRow(key []byte) bool { return len(key) > 0 && key[0] == kindRow }
+
+// Of returns the record that shows a row as it is now: its key in the store, of
+// which Outbox.RowChanged was told, and its value there, nil if it was deleted.
+// The record's own value is nil, a tombstone, where the world is to know of no
+// row. Its key is nil where there is nothing to write: the row's value is a large
+// one, which is not in the row, and which Outbox.StateRow was given. What Of
+// returns is valid until the next call.
+func (s *StateRows) Of(key, value []byte) (stateKey, stateRow []byte, err error) {
+	if !IsRow(key) {
+		return nil, nil, fmt.Errorf("%x is not the key of a row", key)
+	}
+	identity, rest, err := cutID(key[1:])
+	if err != nil {
+		return nil, nil, err
+	}
+	primitive, _, err := cutPrimitive(rest)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.key = appendStateKey(s.key[:0], identity, primitive)
+	if value == nil {
+		return s.key, nil, nil
+	}
+	if err := decodeRow(value, &s.row, &s.values); err != nil {
+		return nil, nil, fmt.Errorf("row %s of %s: %w", primitive, identity, err)
+	}
+	switch {
+	case !s.row.published:
+		return s.key, nil, nil
+	case isLarge(s.row.was.Value):
+		return nil, nil, nil
+	}
+	names := string(s.key) // one allocation for both
+	s.out = s.format.AppendStateRow(s.out[:0], &schemas.StateRow{
+		Identity: names[:len(identity)], Primitive: names[len(identity)+1:], Row: s.row.was,
+	})
+	return s.key, s.out, nil
+}
+
+func appendStateKey(dst, identity, primitive []byte) []byte {
+	return append(append(append(dst, identity...), '/'), primitive...)
+}
