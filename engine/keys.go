@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"handprint/attribution"
 )
@@ -84,9 +85,12 @@ func appendID(dst, id []byte) []byte {
 }
 
 // cutID takes an id off the front of a key.
-func cutID(key []byte) (id, rest []byte, err error) {
+func cutID(key []byte) (id, rest []byte, err error) { return appendCutID(nil, key) }
+
+// appendCutID takes an id off the front of a key and appends it to id.
+func appendCutID(id, key []byte) (longer, rest []byte, err error) {
 	if len(key) >= 17 && key[0] == packedID {
-		return attribution.UUID(key[1:17]).AppendText(nil), key[17:], nil
+		return attribution.UUID(key[1:17]).AppendText(slices.Grow(id, 36)), key[17:], nil
 	}
 	if len(key) > 0 && key[0] == textID {
 		key = key[1:]

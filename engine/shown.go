@@ -12,9 +12,9 @@ import (
 type StateRows struct {
 	format *schemas.Format
 
-	row      row
-	values   values
-	key, out []byte
+	row                row
+	values             values
+	identity, key, out []byte
 }
 
 // NewStateRows returns one that writes rows in a format; nil: JSON.
@@ -33,7 +33,7 @@ func (s *StateRows) Of(key, value []byte) (stateKey, stateRow []byte, err error)
 	if !IsRow(key) {
 		return nil, nil, fmt.Errorf("%x is not the key of a row", key)
 	}
-	identity, rest, err := cutID(key[1:])
+	identity, rest, err := appendCutID(s.identity[:0], key[1:])
 	if err != nil {
 		return nil, nil, err
 	}
@@ -41,6 +41,7 @@ func (s *StateRows) Of(key, value []byte) (stateKey, stateRow []byte, err error)
 	if err != nil {
 		return nil, nil, err
 	}
+	s.identity = identity
 	s.key = appendStateKey(s.key[:0], identity, primitive)
 	if value == nil {
 		return s.key, nil, nil
