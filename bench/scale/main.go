@@ -1,9 +1,9 @@
 // Command scale runs the benchmark at growing numbers of attackers, and with
-// more workers, and draws what comes out as an SVG.
+// more workers, and that of the sweep, and draws what comes out as an SVG.
 //
 // Every attacker that is observed is an identity of its own, so the number of
 // attackers is the number of identities. It runs the command bench and reads
-// its JSON; it measures nothing itself.
+// its JSON, and the sweep's benchmark in engine; it measures nothing itself.
 //
 //	go run ./bench/scale -out docs/scale.svg
 package main
@@ -12,8 +12,11 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +28,7 @@ type point struct {
 	PerSecond          float64 // observations
 	Memory             float64 // the peak, MB
 	CPU                float64 // us an observation
+	Sweep              float64 // ms, with a hundred suspects
 }
 
 func main() {
@@ -51,12 +55,21 @@ func run(sizes, threads string, least int, out string, more []string) error {
 		return err
 	}
 	var bySize, byThreads []point
+	sweeps, err := measureSweeps()
+	if err != nil {
+		return err
+	}
 	for _, n := range counts {
 		p, err := measure(n, workers[0], max(least, n*3/2), more)
 		if err != nil {
 			return err
 		}
 		bySize = append(bySize, p)
+	}
+	fmt.Println("a sweep that has a hundred suspects, ms:", sweeps)
+	var bySweep []point
+	for _, n := range slices.Sorted(maps.Keys(sweeps)) {
+		bySweep = append(bySweep, point{Attackers: n, Sweep: sweeps[n]})
 	}
 	byThreads = append(byThreads, bySize[0])
 	for _, t := range workers[1:] {
@@ -66,7 +79,7 @@ func run(sizes, threads string, least int, out string, more []string) error {
 		}
 		byThreads = append(byThreads, p)
 	}
-	return os.WriteFile(out, []byte(draw(bySize, byThreads)), 0o644)
+	return os.WriteFile(out, []byte(draw(bySize, byThreads, bySweep)), 0o644)
 }
 
 func numbers(list string) (out []int, err error) {
@@ -78,6 +91,46 @@ func numbers(list string) (out []int, err error) {
 		out = append(out, n)
 	}
 	return out, nil
+}
+
+// sweepLine is a line of the benchmark of the sweep whose suspects are a hundred
+// however many identities there are.
+var sweepLine = regexp.MustCompile(`^BenchmarkSweep/identities=(\d+)/suspects=100-\d+\s+\d+\s+(\d+(?:\.\d+)?) ns/op`)
+
+// measureSweeps returns how many milliseconds a sweep takes by the number of
+// identities.
+func measureSweeps() (map[int]float64, error) {
+	cmd := exec.Command("go", "test", "./engine", "-run", "^$", "-bench", "Sweep", "-benchtime", "20x", "-timeout", "60m")
+	cmd.Stderr = os.Stderr
+	text, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("the benchmark of the sweep: %w", err)
+	}
+	fmt.Printf("%s", text)
+	return readSweeps(string(text))
+}
+
+func readSweeps(text string) (map[int]float64, error) {
+	sweeps := make(map[int]float64)
+	for line := range strings.Lines(text) {
+		m := sweepLine.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		n, err := strconv.Atoi(m[1])
+		if err != nil {
+			return nil, fmt.Errorf("the benchmark of the sweep says %q: %w", line, err)
+		}
+		ns, err := strconv.ParseFloat(m[2], 64)
+		if err != nil {
+			return nil, fmt.Errorf("the benchmark of the sweep says %q: %w", line, err)
+		}
+		sweeps[n] = ns / 1e6
+	}
+	if len(sweeps) == 0 {
+		return nil, fmt.Errorf("the benchmark of the sweep says nothing of sweeps: %.200q", text)
+	}
+	return sweeps, nil
 }
 
 // measure runs bench once.

@@ -12,16 +12,17 @@ const (
 	left, right, top, below = 60, 15, 35, 40
 )
 
-// draw returns three charts side by side.
-func draw(bySize, byThreads []point) string {
+// draw returns four charts side by side.
+func draw(bySize, byThreads, bySweep []point) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="11">`+"\n", 3*width, height)
-	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="white"/>`+"\n", 3*width, height)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="11">`+"\n", 4*width, height)
+	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="white"/>`+"\n", 4*width, height)
 	size := func(p point) string { return short(float64(p.Attackers)) }
 	chart(&b, 0, "observations a second", "identities", bySize, size, func(p point) float64 { return p.PerSecond })
 	chart(&b, width, "peak memory, MB", "identities", bySize, size, func(p point) float64 { return p.Memory })
 	chart(&b, 2*width, "observations a second", "worker threads", byThreads,
 		func(p point) string { return fmt.Sprint(p.Threads) }, func(p point) float64 { return p.PerSecond })
+	chart(&b, 3*width, "a sweep, ms", "identities, 100 suspects", bySweep, size, func(p point) float64 { return p.Sweep })
 	b.WriteString("</svg>\n")
 	return b.String()
 }
@@ -78,6 +79,8 @@ func short(n float64) string {
 		return fmt.Sprintf("%.3gM", n/1e6)
 	case n >= 1e4:
 		return fmt.Sprintf("%.3gk", n/1e3)
+	case n != 0 && n < 10:
+		return fmt.Sprintf("%.2g", n)
 	}
 	return fmt.Sprintf("%.0f", n)
 }
