@@ -160,16 +160,18 @@ func (b *rig) behind(ctx context.Context, j *job) (bool, error) {
 	return behind, nil
 }
 
-// read is how many observations the group has committed as read.
-func (b *rig) read(ctx context.Context, j *job) (n int64, err error) {
+// read is how many observations of each partition the group has committed as
+// read.
+func (b *rig) read(ctx context.Context, j *job) (map[int32]int64, error) {
 	offsets, err := kadm.NewClient(b.client).FetchOffsets(ctx, j.Group)
 	if err != nil {
-		return 0, fmt.Errorf("asking for the offsets of %s: %w", j.Group, err)
+		return nil, fmt.Errorf("asking for the offsets of %s: %w", j.Group, err)
 	}
+	read := make(map[int32]int64)
 	offsets.Each(func(o kadm.OffsetResponse) {
 		if o.Topic == j.Names.Observations {
-			n += max(0, o.At)
+			read[o.Partition] = max(0, o.At)
 		}
 	})
-	return n, nil
+	return read, nil
 }

@@ -9,20 +9,27 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// restarts are the times from a start to the first commit.
+// restarts are the times that starts take.
 type restarts struct {
-	Kept     time.Duration // after a clean stop, state kept
-	Killed   time.Duration // from kill -9, started again at once
-	Wiped    time.Duration // after a clean stop, state wiped
-	Restored int64         // records of the changelog at that time
+	Kept     taken // after a clean stop, state kept
+	Killed   taken // from kill -9, started again at once
+	Wiped    taken // after a clean stop, state wiped
+	Restored int64 // records of the changelog at that time
 }
 
-// rate is how many records of the changelog a second were restored.
+// taken is how long a start takes until the group commits again.
+type taken struct {
+	First time.Duration // an offset
+	All   time.Duration // an offset of each partition of the observations
+}
+
+// rate is how many records of the changelog a second were restored, all
+// partitions together. What a start takes besides does not count.
 func (r *restarts) rate() float64 {
-	if r.Wiped <= r.Kept {
+	if r.Wiped.All <= r.Kept.All {
 		return 0
 	}
-	return float64(r.Restored) / (r.Wiped - r.Kept).Seconds()
+	return float64(r.Restored) / (r.Wiped.All - r.Kept.All).Seconds()
 }
 
 // settle is how long a contender works between two restarts: long enough to
@@ -77,38 +84,47 @@ func (b *rig) restart(ctx context.Context, c *contender, j *job) (res restarts, 
 	return res, f.stop()
 }
 
-// startAgain starts a contender and waits until its group commits. The end of
-// its outputs does not tell: that moves already when what it left open before
-// is aborted.
-func (b *rig) startAgain(ctx context.Context, c *contender, j *job, from time.Time) (*running, time.Duration, error) {
+// startAgain starts a contender and waits until its group has committed for each
+// partition. The end of its outputs does not tell: that moves already when what
+// it left open before is aborted.
+func (b *rig) startAgain(ctx context.Context, c *contender, j *job, from time.Time) (r *running, took taken, err error) {
 	before, err := b.read(ctx, j)
 	if err != nil {
-		return nil, 0, err
+		return nil, took, err
 	}
 	begin := time.Now()
 	if from.IsZero() {
 		from = begin
 	}
-	r, err := b.start(ctx, c, j)
-	if err != nil {
-		return nil, 0, err
+	if r, err = b.start(ctx, c, j); err != nil {
+		return nil, took, err
 	}
 	for {
 		if err := pause(ctx, lookEvery); err != nil {
 			r.kill()
-			return nil, 0, err
+			return nil, took, err
 		}
-		n, err := b.read(ctx, j)
+		now, err := b.read(ctx, j)
+		more := 0
+		for p, n := range now {
+			if n > before[p] {
+				more++
+			}
+		}
+		if more > 0 && took.First == 0 {
+			took.First = time.Since(from)
+		}
 		switch {
 		case err != nil:
-		case n > before:
-			return r, time.Since(from), nil
+		case more == int(j.Partitions):
+			took.All = time.Since(from)
+			return r, took, nil
 		case time.Since(begin) > patience:
-			err = fmt.Errorf("%s has committed nothing for %s", c.name, patience)
+			err = fmt.Errorf("%s has committed for %d of %d partitions within %s", c.name, more, j.Partitions, patience)
 		}
 		if err != nil {
 			r.kill()
-			return nil, 0, err
+			return nil, took, err
 		}
 	}
 }
