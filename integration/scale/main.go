@@ -33,7 +33,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.IntVar(&o.records, "records", 2_000_000, "observations that one instance and four drain; 0: leave that out")
+	flag.IntVar(&o.records, "records", 2_000_000, "observations that one, two and four instances drain; 0: leave that out")
 	flag.IntVar(&o.rows, "rows", 5_000_000, "rows that one instance holds; 0: leave that out")
 	flag.IntVar(&o.takeover, "takeover", 500_000, "observations that two instances hold before one of them ends under load; 0: leave that out")
 	flag.IntVar(&o.rate, "rate", 2000, "observations a second of that load")
@@ -91,10 +91,10 @@ func open(ctx context.Context, l *lab.Lab, o *options, name string) (*lab.App, e
 	})
 }
 
-// sameRows drains the same input with one instance and with four.
+// sameRows drains the same input with one, two and four instances.
 func sameRows(ctx context.Context, l *lab.Lab, o *options) error {
 	var want digest
-	for _, instances := range []int{1, 4} {
+	for _, instances := range []int{1, 2, 4} {
 		app, err := open(ctx, l, o, fmt.Sprint(instances))
 		if err != nil {
 			return err
