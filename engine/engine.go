@@ -59,7 +59,8 @@ type Outbox interface {
 	// RowChanged says that the row at this key of the store has to be written
 	// to the compacted topic when the transaction is complete; see StateRows.
 	RowChanged(key []byte)
-	// StateRow writes a row whose value is a large one to the compacted topic.
+	// StateRow writes to the compacted topic, before what RowChanged leads to:
+	// a row whose value is a large one, or a tombstone, which is nil.
 	StateRow(key, row []byte)
 	// DeadLetter sends the record in hand to the dead letters.
 	DeadLetter(stage, reason string)

@@ -180,7 +180,8 @@ func (e *Engine) retract(identity, primitive []byte) error {
 	if !published {
 		return nil
 	}
-	e.out.RowChanged(e.keys.row)
+	e.keys.other = appendStateKey(e.keys.other[:0], identity, primitive)
+	e.out.StateRow(e.keys.other, nil)
 	return e.flag(identity, primitive, flagged, false)
 }
 

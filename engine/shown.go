@@ -24,11 +24,11 @@ func NewStateRows(format *schemas.Format) *StateRows { return &StateRows{format:
 func IsRow(key []byte) bool { return len(key) > 0 && key[0] == kindRow }
 
 // Of returns the record that shows a row as it is now: its key in the store, of
-// which Outbox.RowChanged was told, and its value there, nil if it was deleted.
-// The record's own value is nil, a tombstone, where the world is to know of no
-// row. Its key is nil where there is nothing to write: the row's value is a large
-// one, which is not in the row, and which Outbox.StateRow was given. What Of
-// returns is valid until the next call.
+// which Outbox.RowChanged was told, and its value there, nil if it was deleted
+// since. The record's own value is nil, a tombstone, where the world is to know
+// of no row. Its key is nil where there is nothing to write: the row's value is a
+// large one, which is not in the row, and which Outbox.StateRow was given. What
+// Of returns is valid until the next call.
 func (s *StateRows) Of(key, value []byte) (stateKey, stateRow []byte, err error) {
 	if !IsRow(key) {
 		return nil, nil, fmt.Errorf("%x is not the key of a row", key)

@@ -9,15 +9,16 @@ import (
 )
 
 const (
-	// pieceRecords is how many changelog records share a piece of memory.
+	// pieceRecords is how many records share a piece of memory.
 	pieceRecords = 2000
 	// mostPieces is how many pieces the client of a session may have.
 	mostPieces = 6
 )
 
-// pieces is the memory of the changelog records of a session. A piece is used
-// again when the brokers have acknowledged all of its records, which may be long
-// before the transaction ends; a worker that is faster than that waits.
+// pieces is the memory of the records that changes of the store lead to, in a
+// session. A piece is used again when the brokers have acknowledged all of its
+// records, which may be long before the transaction ends; a worker that is faster
+// than that waits.
 type pieces struct {
 	promise func(*kgo.Record, error)
 	now     *piece      // in hand; nil: none

@@ -12,9 +12,8 @@ import (
 
 // turn is what a batch polls and processes at once.
 type turn struct {
-	parts  []fetched // what was polled, a partition each
-	count  int64     // records polled
-	behind int64     // offsets that could have been polled besides
+	parts []fetched // what was polled, a partition each
+	count int64     // records polled
 }
 
 type fetched struct {
@@ -69,7 +68,6 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 		b.turn.parts = append(b.turn.parts, fetched{t, p.Records})
 		tp, next := TopicPartition{p.Topic, p.Partition}, p.Records[n-1].Offset+1
 		b.consumed[tp], b.ends[tp] = next, p.LastStableOffset
-		b.turn.behind += max(0, p.LastStableOffset-next)
 	})
 	b.count += b.turn.count
 	switch {
@@ -183,13 +181,16 @@ func (b *batch) turns(ctx context.Context) error {
 			return err
 		}
 		b.times.end(&b.times.process)
-		if b.turn.behind < int64(b.w.cfg.TurnRecords) {
+		room := min(b.most, b.w.cfg.MaxBatchRecords) - int(b.count)
+		if b.w.slow > 0 || b.w.unready != nil || b.w.isWoken() ||
+			b.bytes() >= mostBytes || b.w.cfg.Clock.Now().Sub(b.now) >= turnsFor {
+			break
+		}
+		if b.behind() < int64(b.w.cfg.TurnRecords) {
 			b.most = b.w.cfg.TurnRecords
 			break
 		}
-		room := min(b.most, b.w.cfg.MaxBatchRecords) - int(b.count)
-		if room <= 0 || b.w.slow > 0 || b.w.unready != nil || b.w.isWoken() ||
-			b.bytes() >= mostBytes || b.w.cfg.Clock.Now().Sub(b.now) >= turnsFor {
+		if room <= 0 {
 			b.most = min(2*b.most, b.w.cfg.MaxBatchRecords)
 			break
 		}
@@ -203,6 +204,15 @@ func (b *batch) turns(ctx context.Context) error {
 	}
 	b.endTurn()
 	return nil
+}
+
+// behind is how many offsets could have been polled besides, of the partitions
+// that the batch has something of.
+func (b *batch) behind() (n int64) {
+	for tp, next := range b.consumed {
+		n += max(0, b.ends[tp]-next)
+	}
+	return n
 }
 
 // bytes is how much of the batch is in memory.

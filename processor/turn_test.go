@@ -43,6 +43,81 @@ func TestATransactionHasSeveralTurns(t *testing.T) {
 	}
 }
 
+// Each transaction of a worker that is behind has twice the records of the one
+// before at most, from one turn on; so has the first one after it has caught up,
+// and the first ones after a failure.
+func TestTransactionsGrow(t *testing.T) {
+	for name, failing := range map[string]bool{"from the start": false, "after a failure": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t)
+			const keys, n, turn, most = 1, 900, 4, 200
+			c.feed(testInput, keys, n)
+			cfg := c.config(newStore(t))
+			cfg.TurnRecords, cfg.MaxBatchRecords = turn, most
+			fail := once(500)
+			cfg.NewHandler = func(task Task) (Handler, error) {
+				return &emitter{counter{task}, func(*Context, *kgo.Record) error {
+					if failing && fail() {
+						return errTest
+					}
+					return nil
+				}}, nil
+			}
+			var mu sync.Mutex
+			told := sync.NewCond(&mu)
+			var sizes []int64 // of transactions; 0: one that failed
+			var done int64
+			cfg.Hooks.Batch = func(r BatchReport) {
+				mu.Lock()
+				defer mu.Unlock()
+				if r.Outcome != Committed {
+					r.Records = 0
+				}
+				sizes, done = append(sizes, r.Records), done+r.Records
+				told.Broadcast()
+			}
+			drain := func(records int64) (transactions int) {
+				c.await(testOutput, int(records))
+				mu.Lock()
+				defer mu.Unlock()
+				for done < records {
+					told.Wait()
+				}
+				return len(sizes)
+			}
+			p := start(t, cfg)
+			caughtUp := drain(keys * n * 2) // each record leads to a command
+			c.feed(testInput, keys, n)
+			drain(2 * keys * n * 2)
+			p.halt()
+
+			allowed, longest, failed := int64(turn), int64(0), -1
+			for i, size := range sizes {
+				if i == caughtUp {
+					allowed = turn
+				}
+				switch {
+				case size == 0:
+					allowed, failed = turn, i
+				case size > min(allowed, most):
+					t.Fatalf("transaction %d of %v has more than %d records", i, sizes, allowed)
+				case failed >= 0 && i <= failed+smallAfterFailure: // it has one turn
+				case size == allowed:
+					allowed *= 2
+				}
+				longest = max(longest, size)
+			}
+			if longest <= 4*turn {
+				t.Errorf("no transaction has grown: %v", sizes)
+			}
+			if failing == (failed < 0) {
+				t.Errorf("the failure is not among %v", sizes)
+			}
+		})
+	}
+}
+
 // A record that cannot be processed yet, in a turn that is not the first, is
 // read again with all of its batch, of which nothing remains; until it can be,
 // a batch has one turn, so that those before it get on.

@@ -322,6 +322,70 @@ func TestLargeValuesStayOutOfRows(t *testing.T) {
 	}
 }
 
+// A row whose value is large and then small within one transaction, or the other
+// way round, is shown as the store has it.
+func TestRowsOfLargeAndSmallValuesInOneTransaction(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, startBroker(t), options{partitions: 1})
+	large := strings.Repeat("large", 100)
+	cases := map[string]struct {
+		values []string
+		rows   int // of the state topic
+		large  bool
+	}{
+		"small":               {[]string{"s"}, 1, false},
+		"small-small":         {[]string{"s", "t"}, 1, false},
+		"large":               {[]string{large}, 1, true},
+		"large-small":         {[]string{large, "s"}, 2, false},
+		"small-large":         {[]string{"s", large}, 1, true},
+		"large-small-large":   {[]string{large, "s", large + "r"}, 1, true},
+		"small-large-small":   {[]string{"s", large, "t"}, 2, false},
+		"large-other large":   {[]string{large, large + "r"}, 1, true},
+		"large and the same":  {[]string{large, large}, 1, true},
+		"small, and rejected": {[]string{"s", "s"}, 1, false},
+	}
+	for attacker, c := range cases {
+		for i, v := range c.values {
+			a.put(&kgo.Record{Topic: a.names.Observations, Key: []byte(attacker), Value: observationText(attacker,
+				fmt.Sprintf(`,"primitive":"t.any","value":%q,"ts":%d,"evidence_ref":"e%d"`, v, 100+i, i))})
+		}
+	}
+	a.start()
+	a.settle()
+	if err := a.end(); err != nil {
+		t.Fatal(err)
+	}
+	shown := make(map[string][]vectors.Row)
+	for _, r := range a.read(a.names.State) {
+		shown[string(r.Key)] = append(shown[string(r.Key)], vectorRow(t, r))
+	}
+	kept := make(map[string]engine.Fact)
+	for _, r := range a.read(a.names.Changelog) {
+		f, err := engine.Inspect(r.Key, r.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Kind == engine.RowFact {
+			kept[f.Identity+"/"+f.Primitive] = f
+		}
+	}
+	for attacker, c := range cases {
+		key := attribution.Stub([]byte(attacker)).String() + "/t.any"
+		rows := shown[key]
+		if len(rows) != c.rows {
+			t.Fatalf("%s: %d rows, want %d", attacker, len(rows), c.rows)
+		}
+		last := rows[len(rows)-1]
+		value := attribution.Value(last.Value)
+		if f := kept[key]; string(engine.StoredValue(value)) != string(f.Row.Value) || last.Count != f.Row.Count || last.Count != int64(len(c.values)) {
+			t.Errorf("%s: the last row is %.80v, the store has %+v", attacker, last, f.Row)
+		}
+		if isLarge := len(value) > 256; isLarge != c.large {
+			t.Errorf("%s: the last row's value has %d bytes", attacker, len(value))
+		}
+	}
+}
+
 // TestARecordTooLargeForAnyTopicIsCut takes a record that its producer's
 // compression made small enough to be accepted.
 func TestARecordTooLargeForAnyTopicIsCut(t *testing.T) {

@@ -106,15 +106,16 @@ type task struct {
 	ctx     *processor.Context
 	now     *kgo.Record         // in hand
 	in      engine.Record       // the same for the engine
-	changed map[uint64]struct{} // hashes of the store's keys of rows that are to be shown
+	touched []uint64            // hashes of the store's keys of rows that are to be shown, by the record in hand
+	changed map[uint64]struct{} // the same by the batch
 	wrote   []stateRow          // by the record in hand
-	rows    []stateRow          // by the batch, the last of each key, of large values
+	rows    []stateRow          // by the batch, the last of each key
 	latest  map[uint64]int      // hash of a key to where it stands in rows
 	flushed bool                // the batch is complete; its rows are being shown
 }
 
-// stateRow is a write of a large value to the state topic. Of a key that a batch
-// writes several times only the last is sent.
+// stateRow is a write to the state topic, of a large value or a tombstone. Of a
+// key that a batch writes several times only the last is sent.
 type stateRow struct{ key, value []byte }
 
 // Process implements processor.Handler.
@@ -122,7 +123,7 @@ func (t *task) Process(c *processor.Context, r *kgo.Record) error {
 	if t.flushed { // the batch before has committed
 		t.forget()
 	}
-	t.ctx, t.now, t.wrote = c, r, t.wrote[:0]
+	t.ctx, t.now, t.wrote, t.touched = c, r, t.wrote[:0], t.touched[:0]
 	if t.engine == nil {
 		var err error
 		if t.engine, err = engine.New(t.cfg, t.number, c.Store()); err != nil {
@@ -146,6 +147,9 @@ func (t *task) Process(c *processor.Context, r *kgo.Record) error {
 	}
 	if err := t.engine.Process(in, c.Store(), t); err != nil {
 		return fmt.Errorf("%s[%d] offset %d: %w", r.Topic, r.Partition, r.Offset, err)
+	}
+	for _, hash := range t.touched {
+		t.changed[hash] = struct{}{}
 	}
 	for _, w := range t.wrote {
 		// Of two keys with one hash each may come more than once: they are still
@@ -193,7 +197,7 @@ func (t *task) Reset() {
 }
 
 func (t *task) forget() {
-	t.rows, t.wrote = t.rows[:0], t.wrote[:0]
+	t.rows, t.wrote, t.touched = t.rows[:0], t.wrote[:0], t.touched[:0]
 	clear(t.latest)
 	clear(t.changed)
 	t.flushed = false
@@ -202,7 +206,7 @@ func (t *task) forget() {
 // Poisoned implements processor.Poisoner: a record that made the engine panic
 // becomes a dead letter, and what the engine had in memory is read again.
 func (t *task) Poisoned(c *processor.Context, r *kgo.Record, cause error) error {
-	t.ctx, t.now, t.wrote = c, r, t.wrote[:0]
+	t.ctx, t.now, t.wrote, t.touched = c, r, t.wrote[:0], t.touched[:0]
 	t.engine = nil
 	t.cfg.Counters.DeadLetters.Add(1)
 	t.DeadLetter("internal", fmt.Sprintf("a fault of the program: %v", cause))
@@ -220,7 +224,7 @@ func (t *task) Suspected(identity, event []byte) {
 }
 
 // RowChanged implements engine.Outbox.
-func (t *task) RowChanged(key []byte) { t.changed[xxhash.Sum64(key)] = struct{}{} }
+func (t *task) RowChanged(key []byte) { t.touched = append(t.touched, xxhash.Sum64(key)) }
 
 // StateRow implements engine.Outbox.
 func (t *task) StateRow(key, row []byte) {

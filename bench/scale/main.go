@@ -95,7 +95,7 @@ func numbers(list string) (out []int, err error) {
 
 // sweepLine is a line of the benchmark of the sweep whose suspects are a hundred
 // however many identities there are.
-var sweepLine = regexp.MustCompile(`^BenchmarkSweep/identities=(\d+)/suspects=100-\d+\s+\d+\s+(\d+(?:\.\d+)?) ns/op`)
+var sweepLine = regexp.MustCompile(`^BenchmarkSweep/identities=(\d+)/suspects=100(?:-\d+)?\s+\d+\s+(\d+(?:\.\d+)?) ns/op`)
 
 // measureSweeps returns how many milliseconds a sweep takes by the number of
 // identities.
