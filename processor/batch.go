@@ -42,6 +42,7 @@ type batch struct {
 	promise func(*kgo.Record, error)
 
 	ended   time.Time // the last transaction, by the machine's clock
+	unsaid  bool      // brokers do not say whether a transaction is over
 	sizes   sizes
 	times   stepTimes
 	outcome Outcome // how the batch would end if it failed now
@@ -58,6 +59,7 @@ func (b *batch) begin(session *kgo.GroupTransactSession) {
 	b.pieces = newPieces(b.promise)
 	b.clear()
 	b.session, b.most = session, b.w.cfg.TurnRecords
+	b.unsaid = false
 	b.consumed = make(map[TopicPartition]int64)
 	b.ends = make(map[TopicPartition]int64)
 	b.topics = make(map[string]bool)
@@ -163,30 +165,6 @@ func (b *batch) steps(ctx context.Context) error {
 	}
 	b.times.end(&b.times.apply)
 	return b.fault(AfterApply)
-}
-
-// markersTake is how long brokers are given to write the markers of a
-// transaction before the next one begins.
-const markersTake = 3 * time.Millisecond
-
-// settleMarkers waits until the transaction before this one is likely to be over
-// for the brokers. They answer the end of a transaction when that is decided,
-// and write its markers then; a produce of the next transaction that comes too
-// early is held by the broker for add.partitions.to.txn.retry.backoff.ms, 20 ms,
-// and again if that was not enough, which is far longer than markers take.
-// Records that arrive meanwhile are in the next batch. The wait counts as part of
-// producing.
-func (b *batch) settleMarkers(ctx context.Context) {
-	left := markersTake - time.Since(b.ended)
-	if left <= 0 {
-		return
-	}
-	t := time.NewTimer(left)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // produce gives everything to the client: outputs and commands in the order of

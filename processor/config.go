@@ -145,6 +145,8 @@ type Config struct {
 	// process would, and Run returns an error that wraps it. Workers call
 	// it concurrently.
 	Fault func(step Step, tasks []int32) error
+
+	markersMost time.Duration // see markers.go; other than its default in tests
 }
 
 // TopicPartition names a partition of a topic.
@@ -196,6 +198,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.HeartbeatInterval, 30*time.Second)
 	setDefault(&c.MaxBatchRecords, 100_000)
 	setDefault(&c.TurnRecords, 4000)
+	setDefault(&c.markersMost, defaultMarkersMost)
 	setDefault(&c.MaxBatchBytes, 1<<20)
 	setDefault(&c.TransactionTimeout, 10*time.Second)
 	setDefault(&c.SessionTimeout, 10*time.Second)

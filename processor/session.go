@@ -29,7 +29,7 @@ func (w *worker) open() error {
 	w.ownership, w.seen = newOwnership(cfg, balancer, w.p.watch, w.wake), 0
 	w.lifetime, w.kill = context.WithCancel(context.Background())
 
-	name := cfg.ApplicationID + "-" + w.name()
+	name := w.transactionalID()
 	opts := []kgo.Opt{
 		kgo.ClientID(name),
 		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),

@@ -376,6 +376,10 @@ func (w *worker) member() MemberStatus {
 // processes.
 func (w *worker) name() string { return w.cfg.InstanceID + "-" + strconv.Itoa(w.n) }
 
+// transactionalID returns the name of the worker's transactions, which is the same
+// in all of its sessions.
+func (w *worker) transactionalID() string { return w.cfg.ApplicationID + "-" + w.name() }
+
 // setClient says which client the session in hand has.
 func (w *worker) setClient(c *kgo.Client) {
 	w.mu.Lock()

@@ -1,0 +1,86 @@
+package processor
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	// markersFirst is how long after a transaction a batch looks for the first
+	// time whether its markers are written.
+	markersFirst = time.Millisecond
+	// markersAgain is how long after an answer it looks again.
+	markersAgain = 500 * time.Microsecond
+	// defaultMarkersMost is how long after a transaction it no longer waits.
+	defaultMarkersMost = 50 * time.Millisecond
+	// markersTake is how long it waits where it cannot look.
+	markersTake = 3 * time.Millisecond
+)
+
+// settleMarkers waits until the transaction before this one is over for the
+// brokers. They answer the end of a transaction when that is decided, and write
+// its markers then; a produce of the next transaction that comes too early is
+// held by the broker for add.partitions.to.txn.retry.backoff.ms, 20 ms, and again
+// if that was not enough, which is far longer than markers take. Records that
+// arrive meanwhile are in the next batch. The wait counts as part of producing.
+//
+// Nothing depends on it: a broker that cannot or may not say (before Kafka 3.0)
+// is given a fixed time.
+func (b *batch) settleMarkers(ctx context.Context) {
+	until, cancel := context.WithDeadline(ctx, b.ended.Add(b.w.cfg.markersMost))
+	defer cancel()
+	if b.unsaid {
+		sleep(until, time.Until(b.ended.Add(markersTake)))
+		return
+	}
+	sleep(until, time.Until(b.ended.Add(markersFirst)))
+	for until.Err() == nil {
+		open, err := b.endsStill(until)
+		if err != nil && until.Err() == nil {
+			b.unsaid = true
+			sleep(until, time.Until(b.ended.Add(markersTake)))
+			return
+		}
+		if !open {
+			return
+		}
+		sleep(until, markersAgain)
+	}
+}
+
+// endsStill asks whether the transaction of the batch's session is decided and
+// not over yet.
+func (b *batch) endsStill(ctx context.Context) (bool, error) {
+	req := kmsg.NewPtrDescribeTransactionsRequest()
+	req.TransactionalIDs = []string{b.w.transactionalID()}
+	resp, err := req.RequestWith(ctx, b.session.Client())
+	if err != nil {
+		return false, err
+	}
+	for _, t := range resp.TransactionStates {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return false, err
+		}
+		if strings.HasPrefix(t.State, "Prepare") { // PrepareCommit, PrepareAbort
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// sleep returns after d, or when ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
