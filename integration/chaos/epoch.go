@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -165,120 +164,6 @@ func (e *epoch) crashed(point string) {
 	e.points = append(e.points, point)
 }
 
-// planned is a fault and when and whom it hits.
-type planned struct {
-	kind   *kind
-	fault  fault
-	target int
-	after  time.Duration
-	left   leftOut // why it was not done after all
-}
-
-// leftOut is why a fault could not be done as planned.
-type leftOut string
-
-// Error returns the reason.
-func (l leftOut) Error() string { return string(l) }
-
-func (p *planned) String() string {
-	text := p.kind.name
-	if p.kind.on != onWire && p.kind.on != onBrokers {
-		text += fmt.Sprint(" ", p.target+1)
-	}
-	text += " " + p.fault.what
-	if p.left != "" {
-		text += " (not done: " + string(p.left) + ")"
-	}
-	return text
-}
-
-// possible are the kinds of faults whose names begin with only; those of
-// brokers are possible where the brokers are ours.
-func possible(only string, ours bool) []kind {
-	var list []kind
-	for _, k := range kinds {
-		if strings.HasPrefix(k.name, only) && (ours || k.on.instance()) {
-			list = append(list, k)
-		}
-	}
-	return list
-}
-
-// plan draws the faults of a round: one to three, of which no two hit the same
-// instance, and one at most each the brokers, the wire, and how many instances
-// there are. Candidates are whom a fault may hit.
-func plan(r *rand.Rand, kinds []kind, candidates func(target) []int, load time.Duration) []planned {
-	var list []planned
-	instances, others := make(map[int]bool), make(map[string]bool) // that are hit already
-	total := 0
-	for _, k := range kinds {
-		total += k.weight
-	}
-	for want, tries := 1+r.IntN(3), 0; total > 0 && len(list) < want && tries < 20; tries++ {
-		n := r.IntN(total)
-		var k *kind
-		for i := range kinds {
-			if k = &kinds[i]; n < k.weight {
-				break
-			}
-			n -= k.weight
-		}
-		p := planned{kind: k, fault: k.plan(r), after: time.Duration(r.Int64N(int64(load*2/3) + 1))}
-		free := those(candidates(k.on), func(n int) bool { return !k.on.instance() || !instances[n] })
-		once := k.on.once()
-		if others[once] || len(free) == 0 {
-			continue
-		}
-		p.target = free[r.IntN(len(free))]
-		if once != "" {
-			others[once] = true
-		}
-		if k.on.instance() {
-			instances[p.target] = true
-		}
-		list = append(list, p)
-	}
-	return list
-}
-
-// candidates are whom a fault may hit, now that the instances in busy have
-// tasks.
-func (e *epoch) candidates(on target, busy map[int]bool) []int {
-	switch on {
-	case onFaulty:
-		faulty := those(e.members, func(n int) bool { return e.app.Instance(n).Config.Binary == e.app.Lab.Binaries.Faulty })
-		if working := those(faulty, func(n int) bool { return busy[n] }); len(working) > 0 {
-			return working
-		}
-		return faulty
-	case onLeaving:
-		if len(e.members) == 1 {
-			return nil
-		}
-	case onAbsent:
-		return those(upTo(most), func(n int) bool { return !slices.Contains(e.members, n) })
-	case onBroker:
-		return upTo(e.app.Lab.Cluster.Size())
-	case onBrokers, onWire:
-		return upTo(1)
-	}
-	return e.members
-}
-
-// upTo returns the numbers below n.
-func upTo(n int) []int {
-	list := make([]int, n)
-	for i := range list {
-		list[i] = i
-	}
-	return list
-}
-
-// those returns the numbers of a list that are so.
-func those(list []int, so func(int) bool) []int {
-	return slices.DeleteFunc(slices.Clone(list), func(n int) bool { return !so(n) })
-}
-
 // round feeds the application while faults happen, heals, waits for rest and
 // audits.
 func (e *epoch) round(ctx context.Context, o *options, round int) error {
@@ -383,14 +268,6 @@ func (e *epoch) feedOn(ctx context.Context, n int, waiting *sync.WaitGroup) {
 	}
 }
 
-func texts(faults []planned) string {
-	var list []string
-	for i := range faults {
-		list = append(list, faults[i].String())
-	}
-	return strings.Join(list, "; ")
-}
-
 func notes(ended []string, broken int64) string {
 	text := ""
 	if broken > 0 {
@@ -401,102 +278,6 @@ func notes(ended []string, broken int64) string {
 	}
 	return text
 }
-
-// heal makes everything run again. It returns which instances have ended by
-// themselves.
-func (e *epoch) heal(ctx context.Context) (ended []string, err error) {
-	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	if err := e.app.Lab.Heal(limit); err != nil {
-		return nil, err
-	}
-	return e.revive()
-}
-
-// revive starts the instances that have ended.
-func (e *epoch) revive() (ended []string, err error) {
-	for _, n := range e.members {
-		i := e.app.Instance(n)
-		if i.Running() {
-			continue
-		}
-		e.mu.Lock()
-		excused := e.excused[n]
-		e.mu.Unlock()
-		if !excused {
-			ended = append(ended, fmt.Sprintf("instance %d, exit code %d: %s", n+1, i.ExitCode(), lastLine(i.Config.LogFile())))
-		}
-		if err := e.startAgain(n); err != nil {
-			return ended, err
-		}
-	}
-	return ended, nil
-}
-
-// restart starts instances that end while the application comes to rest, as the
-// supervisor of an operator would. The function that it returns ends that, and
-// tells which.
-func (e *epoch) restart(ctx context.Context) func() []string {
-	ctx, cancel := context.WithCancel(ctx)
-	var ended []string
-	var done sync.WaitGroup
-	done.Go(func() {
-		look := time.NewTicker(500 * time.Millisecond)
-		defer look.Stop()
-		for {
-			select {
-			case <-look.C:
-				again, err := e.revive()
-				ended = append(ended, again...)
-				if err != nil {
-					ended = append(ended, err.Error())
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	return func() []string {
-		cancel()
-		done.Wait()
-		return ended
-	}
-}
-
-func lastLine(name string) string {
-	text, _ := os.ReadFile(name)
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return lines[len(lines)-1]
-}
-
-// stopAtRest stops the application with nothing left to read. A tick may have
-// been written at the last moment: then it is started once more.
-func (e *epoch) stopAtRest(ctx context.Context, o *options) error {
-	for {
-		if err := e.stopAll(ctx); err != nil {
-			return err
-		}
-		limit, cancel := context.WithTimeout(ctx, leftOver)
-		err := e.app.Rest(limit)
-		cancel()
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		if err := e.startAgain(e.members[0]); err != nil {
-			return err
-		}
-		limit, cancel = context.WithTimeout(ctx, o.patience)
-		err = e.app.Rest(limit)
-		cancel()
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// leftOver is how long a stopped application may have something left to read
-// before that is taken to stay so.
-const leftOver = 3 * time.Second
 
 // end stops the application and compares its stores as well, but for those of
 // instances that have been removed, which are behind.

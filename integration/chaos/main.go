@@ -59,7 +59,23 @@ func main() {
 	}
 }
 
+// check says what is wrong with the flags.
+func (o *options) check() error {
+	switch {
+	case o.rounds < 1 || o.from < 1 || o.epoch < 1 || o.records < 1:
+		return errors.New("-rounds, -from, -epoch and -records must be 1 or more")
+	case o.load <= 0 || o.patience <= 0:
+		return errors.New("-load and -patience must be longer than 0")
+	case len(possible(o.only, true)) == 0:
+		return fmt.Errorf("-only: there is no fault whose name begins with %q", o.only)
+	}
+	return nil
+}
+
 func run(ctx context.Context, o options) (err error) {
+	if err := o.check(); err != nil {
+		return err
+	}
 	temporary := o.dir == ""
 	if temporary {
 		if o.dir, err = os.MkdirTemp("", "handprint-chaos-"); err != nil {
@@ -71,7 +87,6 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	// Rounds belong to applications by their number, so that the same round is
 	// always preceded by the same.
-	o.from = max(1, o.from)
 	first := (o.from-1)/o.epoch*o.epoch + 1
 	l, err := lab.Open(ctx, lab.Options{Dir: o.dir})
 	if err != nil {
