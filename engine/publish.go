@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"handprint/attribution"
-	"handprint/schemas"
 )
 
 // conclude works a row of possibly several attackers out anew and publishes
@@ -186,12 +185,9 @@ func (e *Engine) retract(identity, primitive []byte) error {
 }
 
 func (e *Engine) stateRow(identity, primitive []byte, r *attribution.Row) {
-	e.keys.other = appendStateKey(e.keys.other[:0], identity, primitive)
-	key := e.keys.other
-	names := string(key) // one allocation for both
-	e.buf.out = e.cfg.Format.AppendStateRow(e.buf.out[:0], &schemas.StateRow{
-		Identity: names[:len(identity)], Primitive: names[len(identity)+1:], Row: *r,
-	})
+	key := appendStateKey(e.keys.other[:0], identity, primitive)
+	e.keys.other = key
+	e.buf.out = appendStateRow(e.buf.out[:0], e.cfg.Format, key, len(identity), r)
 	e.out.StateRow(key, e.buf.out)
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 
+	"handprint/attribution"
 	"handprint/schemas"
 )
 
@@ -55,11 +56,15 @@ func (s *StateRows) Of(key, value []byte) (stateKey, stateRow []byte, err error)
 	case isLarge(s.row.was.Value):
 		return nil, nil, nil
 	}
-	names := string(s.key) // one allocation for both
-	s.out = s.format.AppendStateRow(s.out[:0], &schemas.StateRow{
-		Identity: names[:len(identity)], Primitive: names[len(identity)+1:], Row: s.row.was,
-	})
+	s.out = appendStateRow(s.out[:0], s.format, s.key, len(identity), &s.row.was)
 	return s.key, s.out, nil
+}
+
+// appendStateRow appends the record of a row whose key in the state topic begins
+// with an identity of that length.
+func appendStateRow(dst []byte, format *schemas.Format, key []byte, identity int, r *attribution.Row) []byte {
+	names := string(key) // one allocation for both
+	return format.AppendStateRow(dst, &schemas.StateRow{Identity: names[:identity], Primitive: names[identity+1:], Row: *r})
 }
 
 func appendStateKey(dst, identity, primitive []byte) []byte {

@@ -194,17 +194,20 @@ func (b *batch) produceChanges(ctx context.Context, t *task) (err error) {
 		}
 	}()
 	projector, _ := t.handler.(Projector)
-	t.context.txn.Changes(func(key, value []byte) bool {
-		var m *piece
-		if m, err = b.pieces.next(ctx, b.w.lifetime); err != nil {
-			err = fmt.Errorf("waiting for changelog records to be acknowledged: %w", err)
-			return false
-		}
+	var m *piece
+	send := func(topic string, partition int32, key, value []byte) {
 		r := m.record()
-		r.Topic, r.Partition, r.Key, r.Value = b.w.cfg.Changelog, t.partition, m.copy(key), m.copy(value)
-		b.changes++
+		r.Topic, r.Partition, r.Key, r.Value = topic, partition, m.copy(key), m.copy(value)
 		m.pending.Add(1)
 		b.send(ctx, r, m.promise)
+	}
+	t.context.txn.Changes(func(key, value []byte) bool {
+		if m, err = b.pieces.next(ctx, b.w.lifetime); err != nil {
+			err = fmt.Errorf("waiting for records of changes to be acknowledged: %w", err)
+			return false
+		}
+		send(b.w.cfg.Changelog, t.partition, key, value)
+		b.changes++
 		if projector == nil {
 			return !b.gate.shut()
 		}
@@ -214,10 +217,8 @@ func (b *batch) produceChanges(ctx context.Context, t *task) (err error) {
 			return false
 		}
 		if topic != "" {
-			r := m.record()
-			r.Topic, r.Key, r.Value = topic, m.copy(k), m.copy(v)
-			m.pending.Add(1)
-			b.send(ctx, r, m.promise)
+			const byKey = 0 // the partitioner has the last word
+			send(topic, byKey, k, v)
 		}
 		return !b.gate.shut()
 	})
