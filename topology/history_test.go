@@ -3,6 +3,7 @@ package topology_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -109,7 +110,11 @@ func (g *generator) observations(group int) []input {
 		case attribution.Numeric:
 			value = fmt.Sprint(1 + g.IntN(3)*g.IntN(50))
 		case attribution.Hash:
-			value = fmt.Sprintf(`"hash %d"`, g.IntN(4))
+			n := g.IntN(4)
+			value = fmt.Sprintf(`"hash %d"`, n)
+			if n == 3 { // one that does not stand in the row
+				value = fmt.Sprintf(`"hash %d%s"`, n, strings.Repeat("-", 300))
+			}
 		}
 		list = append(list, g.observation(attacker, key, p.Name, value))
 	}
