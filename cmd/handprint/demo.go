@@ -49,15 +49,6 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	p := palette(a.coloured())
 	fmt.Fprintf(a.out, "%s a Kafka broker inside this process, at %s\n", p.paint(bold, "broker    "), strings.Join(e.broker.Addrs(), ","))
 
-	following, stop := context.WithCancel(ctx)
-	events, err := e.followEvents(following)
-	if err != nil {
-		stop()
-		return err
-	}
-	end := sync.OnceValue(func() error { stop(); return events.wait() })
-	defer func() { err = errors.Join(err, end()) }()
-
 	log := filepath.Join(e.dir, "cowrie.json.gz")
 	if err := os.WriteFile(log, lab.Packed(), 0o600); err != nil {
 		return fmt.Errorf("unpacking the sample log: %w", err)
@@ -68,6 +59,17 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	}
 	fmt.Fprintf(a.out, "%s %d lines of a real Cowrie log became %d observations\n", p.paint(bold, "sensor    "), amounts.Lines, amounts.Observations)
 	fmt.Fprintf(a.out, "%s rows that are new or change their state; the first is what is concluded, the last the value\n\n", p.paint(bold, "transitions"))
+
+	// From here on the follower writes too. It begins with the first event, so
+	// it misses none of those that are there by now.
+	following, stop := context.WithCancel(ctx)
+	events, err := e.followEvents(following)
+	if err != nil {
+		stop()
+		return err
+	}
+	end := sync.OnceValue(func() error { stop(); return events.wait() })
+	defer func() { err = errors.Join(err, end()) }()
 	if err := e.settle(ctx); err != nil {
 		return err
 	}
@@ -78,13 +80,19 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	if err := events.until(ctx, e.rest.Emitted(a.cfg.Topics.StateChanged, a.cfg.Topics.MultiActorSuspects)); err != nil {
 		return err
 	}
-	if err := a.demoTable(ctx, e); err != nil {
+	if err := events.silent(func() error { return a.demoTable(ctx, e) }); err != nil {
 		return err
 	}
 	if once {
 		return nil
 	}
-	fmt.Fprintf(a.out, "\nThe pipeline goes on. In another terminal:\n    handprint events --brokers %[1]s --from beginning\n    handprint rows   --brokers %[1]s --state multi_actor\nInterrupt to end.\n", strings.Join(e.broker.Addrs(), ","))
+	err = events.silent(func() error {
+		_, err := fmt.Fprintf(a.out, "\nThe pipeline goes on. In another terminal:\n    handprint events --brokers %[1]s --from beginning\n    handprint rows   --brokers %[1]s --state multi_actor\nInterrupt to end.\n", strings.Join(e.broker.Addrs(), ","))
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	select {
 	case <-ctx.Done():
 		return nil
@@ -141,7 +149,7 @@ func (a *app) demoTable(ctx context.Context, e *embedded) error {
 type follower struct {
 	client *kgo.Client
 	done   chan error
-	mu     sync.Mutex
+	mu     sync.Mutex // held while it writes, see silent
 	next   map[processor.TopicPartition]int64
 	moved  chan struct{}
 }
@@ -206,6 +214,13 @@ func (f *follower) until(ctx context.Context, ends map[processor.TopicPartition]
 			return err
 		}
 	}
+}
+
+// silent calls write while the follower writes nothing.
+func (f *follower) silent(write func() error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return write()
 }
 
 func (f *follower) wait() error {
