@@ -12,10 +12,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// batch is one transaction. It begins with turns, each of which polls and
-// processes; when there is no turn left, what follows from them is produced,
-// flushed, committed and applied. So the input of one turn is in memory, however
-// much a transaction reads. A worker has one batch and uses it again and again.
+// batch is one transaction. It begins with turns, each of which polls, processes
+// and, if another follows, sends what it has put out; when there is no turn left,
+// the rest and the changes of the store are sent, flushed, committed and applied.
+// So the input and the output of a turn or two are in memory, however much a
+// transaction reads. A worker has one batch and uses it again and again.
 type batch struct {
 	w       *worker
 	session *kgo.GroupTransactSession
@@ -32,8 +33,8 @@ type batch struct {
 	changes  int64                    // of which for the changelog
 
 	turn   turn
-	most   int // records of the batch; grows from batch to batch while the worker is behind
-	memory *batchMemory
+	most   int  // records of the batch; grows from batch to batch while the worker is behind
+	begun  bool // there is a transaction
 	pieces pieces
 
 	// Of the session, whose client may call back late:
@@ -54,12 +55,12 @@ type batch struct {
 // begin prepares for a new session. What the last one had may still be held by
 // its client, so nothing of it is used again.
 func (b *batch) begin(session *kgo.GroupTransactSession) {
-	b.gate, b.acks, b.memory = new(gate), &acks{changelog: b.w.cfg.Changelog}, new(batchMemory)
+	b.gate, b.acks = new(gate), &acks{changelog: b.w.cfg.Changelog}
 	b.promise = promise(b.gate, b.acks)
 	b.pieces = newPieces(b.promise)
 	b.clear()
 	b.session, b.most = session, b.w.cfg.TurnRecords
-	b.unsaid = false
+	b.unsaid, b.begun = false, false
 	b.consumed = make(map[TopicPartition]int64)
 	b.ends = make(map[TopicPartition]int64)
 	b.topics = make(map[string]bool)
@@ -71,8 +72,7 @@ func (b *batch) clear() {
 	b.endTurn()
 	for _, t := range b.tasks {
 		t.inBatch = false
-		clear(t.context.out)
-		t.context.out = t.context.out[:0]
+		t.context.clear()
 	}
 	clear(b.tasks)
 	clear(b.consumed)
@@ -80,7 +80,7 @@ func (b *batch) clear() {
 	b.tasks, b.touched = b.tasks[:0], b.touched[:0]
 	b.count, b.produced, b.changes, b.fresh = 0, 0, 0, false
 	b.sizes = sizes{}
-	b.memory.reset()
+	b.pieces.close()
 	b.gate.open()
 	b.acks.clear()
 }
@@ -95,14 +95,17 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 	}
 	b.now = b.w.cfg.Clock.Now()
 	b.outcome = Aborted
-	err := b.turns(ctx)
+	limit, cancel := b.w.bounded(ctx)
+	defer cancel()
+	err := b.turns(ctx, limit)
 	if err == nil && b.count == 0 {
 		return nil // all of it went back
 	}
 	if err == nil {
-		limit, cancel := b.w.bounded(ctx)
-		defer cancel()
 		err = b.steps(limit)
+	}
+	if err != nil && b.begun && b.outcome == Aborted {
+		b.abort(limit, err)
 	}
 	b.w.slow = max(0, b.w.slow-1)
 	if err != nil {
@@ -123,6 +126,9 @@ const smallAfterFailure = 32
 
 // steps takes what was processed to the brokers and to the store.
 func (b *batch) steps(ctx context.Context) error {
+	if err := b.openContexts(ctx); err != nil {
+		return err
+	}
 	for _, t := range b.tasks {
 		if err := guard(func() error { return t.handler.Flush(&t.context) }); err != nil {
 			return &batchError{fmt.Errorf("task %d: flushing: %w", t.partition, err)}
@@ -132,19 +138,12 @@ func (b *batch) steps(ctx context.Context) error {
 	if err := b.fault(AfterProcess); err != nil {
 		return err
 	}
-	// Past this point there is a transaction. It has the offsets of at least
-	// one record, and so a member that has lost the partition in the
-	// meantime cannot commit it.
-	b.settleMarkers(ctx)
-	if err := b.session.Begin(); err != nil {
-		return fmt.Errorf("beginning a transaction: %w", err)
-	}
 	if err := b.produce(ctx); err != nil {
-		return b.abort(ctx, err)
+		return err
 	}
 	b.times.end(&b.times.produce)
 	if err := b.flush(ctx); err != nil {
-		return b.abort(ctx, err)
+		return err
 	}
 	b.times.end(&b.times.flush)
 	if err := b.fault(AfterFlush); err != nil {
@@ -154,7 +153,7 @@ func (b *batch) steps(ctx context.Context) error {
 	if err := b.commit(ctx); err != nil {
 		return err
 	}
-	b.outcome = Committed
+	b.outcome, b.begun = Committed, false
 	b.ended = time.Now()
 	b.times.end(&b.times.commit)
 	if err := b.fault(AfterEnd); err != nil {
@@ -167,20 +166,48 @@ func (b *batch) steps(ctx context.Context) error {
 	return b.fault(AfterApply)
 }
 
-// produce gives everything to the client: outputs and commands in the order of
-// the handlers, then one changelog record for each key that changed and what it
-// is as an output, piece by piece, so that those which the brokers have need no
-// memory.
-func (b *batch) produce(ctx context.Context) error {
+// beginTransaction makes sure that there is a transaction. It will have the
+// offsets of at least one record, and so a member that has lost the partition in
+// the meantime cannot commit it.
+func (b *batch) beginTransaction(ctx context.Context) error {
+	if b.begun {
+		return nil
+	}
+	b.settleMarkers(ctx)
+	if err := b.session.Begin(); err != nil {
+		return fmt.Errorf("beginning a transaction: %w", err)
+	}
+	b.begun = true
+	return nil
+}
+
+// sendOutputs gives what the handlers have put out since the last call to the
+// client, in their order. From then on it is the client's.
+func (b *batch) sendOutputs(ctx context.Context) error {
+	if err := b.beginTransaction(ctx); err != nil {
+		return err
+	}
+	m := b.pieces.now
 	for _, t := range b.tasks {
 		for _, r := range t.context.out {
-			b.send(ctx, r, b.promise)
+			m.pending.Add(1)
+			b.send(ctx, r, m.promise)
 		}
+		t.context.clear()
+	}
+	b.pieces.close()
+	return b.gate.error()
+}
+
+// produce gives everything that is left to the client: outputs and commands, then
+// one changelog record for each key that changed and what it is as an output.
+func (b *batch) produce(ctx context.Context) error {
+	if err := b.sendOutputs(ctx); err != nil {
+		return err
+	}
+	for _, t := range b.tasks {
 		if err := b.produceChanges(ctx, t); err != nil {
 			return err
-		}
-		if b.gate.shut() {
-			break
 		}
 	}
 	b.pieces.close()
@@ -203,7 +230,6 @@ func (b *batch) produceChanges(ctx context.Context, t *task) (err error) {
 	}
 	t.context.txn.Changes(func(key, value []byte) bool {
 		if m, err = b.pieces.next(ctx, b.w.lifetime); err != nil {
-			err = fmt.Errorf("waiting for records of changes to be acknowledged: %w", err)
 			return false
 		}
 		send(b.w.cfg.Changelog, t.partition, key, value)
@@ -262,17 +288,16 @@ func (b *batch) flush(ctx context.Context) error {
 // lock that is held until the topic is published.
 func settleTopics(ctx context.Context, cl *kgo.Client) error { return cl.AbortBufferedRecords(ctx) }
 
-// abort ends the transaction without committing it, so that readers do not have
-// to wait for its timeout. The session is over either way.
-func (b *batch) abort(ctx context.Context, cause error) error {
+// abort ends the transaction without committing it, because of cause, so that
+// readers do not have to wait for its timeout. The session is over either way.
+func (b *batch) abort(ctx context.Context, cause error) {
 	var crash *crashError
 	if errors.As(cause, &crash) {
-		return cause
+		return
 	}
 	if _, err := b.session.End(ctx, kgo.TryAbort); err != nil {
 		b.w.log.Warn("aborting a transaction failed, it ends by its timeout or the next session", "error", err)
 	}
-	return cause
 }
 
 // commit ends the transaction. Only (true, nil) means that it is committed; any

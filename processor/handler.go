@@ -68,8 +68,14 @@ type Context struct {
 	now      time.Time
 	log      *slog.Logger
 	commands string
-	memory   *batchMemory  // of the batch
-	out      []*kgo.Record // outputs and commands of the batch, in order
+	memory   *memory       // of what is put out now
+	out      []*kgo.Record // outputs and commands that were not sent yet, in order
+}
+
+// clear forgets what was put out.
+func (c *Context) clear() {
+	clear(c.out)
+	c.out = c.out[:0]
 }
 
 // Task returns the task that the handler serves.
@@ -99,8 +105,8 @@ func (c *Context) EmitTo(topic string, key, value []byte) {
 	c.out = append(c.out, r)
 }
 
-// Copy returns a copy of b, nil for nil, that is valid until the batch is over:
-// just long enough for what is emitted or sent.
+// Copy returns a copy of b, nil for nil, that is valid just long
+// enough for what is emitted or sent by the same call of the handler.
 func (c *Context) Copy(b []byte) []byte { return c.memory.copy(b) }
 
 // Send adds a command to task partition, 0 <= partition < Task().Partitions, to

@@ -2,10 +2,9 @@ package processor
 
 import "github.com/twmb/franz-go/pkg/kgo"
 
-// batchMemory is what the records of one batch, or of a piece of it, are made
-// of. It is handed out bit by bit and taken back all at once, when the brokers
-// have the records.
-type batchMemory struct {
+// memory is what records that are sent are made of. It is handed out bit by bit
+// and taken back all at once, when the brokers have the records.
+type memory struct {
 	records [][]kgo.Record
 	used    int // records handed out
 	bytes   int // copied, and referred to by what was emitted
@@ -18,12 +17,13 @@ type batchMemory struct {
 const (
 	recordChunk = 256
 	blockSize   = 256 << 10
-	// maxBlocks bounds how much of one batch is kept for the next.
-	maxBlocks = 128
+	// maxBlocks and maxRecords bound how much is kept for the next use.
+	maxBlocks  = 16
+	maxRecords = 1 << 14 / recordChunk
 )
 
 // record returns a zero record that is valid until reset.
-func (m *batchMemory) record() *kgo.Record {
+func (m *memory) record() *kgo.Record {
 	chunk, i := m.used/recordChunk, m.used%recordChunk
 	if chunk == len(m.records) {
 		m.records = append(m.records, make([]kgo.Record, recordChunk))
@@ -35,7 +35,7 @@ func (m *batchMemory) record() *kgo.Record {
 }
 
 // copy returns a copy of b, nil for nil, that is valid until reset.
-func (m *batchMemory) copy(b []byte) []byte {
+func (m *memory) copy(b []byte) []byte {
 	n := len(b)
 	m.bytes += n
 	switch {
@@ -60,10 +60,17 @@ func (m *batchMemory) copy(b []byte) []byte {
 
 // reset takes everything back. Only call it when the client has let go of the
 // records: each was acknowledged, or a flush ended well.
-func (m *batchMemory) reset() {
+func (m *memory) reset() {
+	for _, block := range m.blocks[:m.block] {
+		reused(block)
+	}
 	m.used, m.bytes, m.block, m.free = 0, 0, 0, nil
 	if len(m.blocks) > maxBlocks {
 		clear(m.blocks[maxBlocks:])
 		m.blocks = m.blocks[:maxBlocks]
+	}
+	if len(m.records) > maxRecords {
+		clear(m.records[maxRecords:])
+		m.records = m.records[:maxRecords]
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 func TestBatchMemoryKeepsWhatItHandedOut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var m batchMemory
+		var m memory
 		for range rapid.IntRange(1, 3).Draw(t, "batches") {
 			var want, got [][]byte
 			for i := range rapid.IntRange(0, 40).Draw(t, "copies") {

@@ -3,22 +3,18 @@ package processor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-const (
-	// pieceRecords is how many records share a piece of memory.
-	pieceRecords = 2000
-	// mostPieces is how many pieces the client of a session may have.
-	mostPieces = 6
-)
+// mostPieces is how many pieces the client of a session may have.
+const mostPieces = 6
 
-// pieces is the memory of the records that changes of the store lead to, in a
-// session. A piece is used again when the brokers have acknowledged all of its
-// records, which may be long before the transaction ends; a worker that is faster
-// than that waits.
+// pieces is the memory of the records that a session sends. A piece is used again
+// when the brokers have acknowledged all of its records, which may be long before
+// the transaction ends; a worker that is faster than that waits.
 type pieces struct {
 	promise func(*kgo.Record, error)
 	now     *piece      // in hand; nil: none
@@ -27,7 +23,7 @@ type pieces struct {
 }
 
 type piece struct {
-	batchMemory
+	memory
 	pending atomic.Int64 // records that the client has, and one for who fills it
 	promise func(*kgo.Record, error)
 }
@@ -36,31 +32,52 @@ func newPieces(promise func(*kgo.Record, error)) pieces {
 	return pieces{promise: promise, free: make(chan *piece, mostPieces)}
 }
 
-// next returns the piece that has room for a record.
+// full reports whether the piece in hand has no room.
+func (p *pieces) full() bool { return p.now != nil && p.now.used >= pieceRecords }
+
+// next returns a piece that has room for a record, the one in hand if it has. What
+// is in that must be the client's already.
 func (p *pieces) next(ctx, lifetime context.Context) (*piece, error) {
-	if p.now != nil && p.now.used < pieceRecords {
+	if p.full() {
+		p.close()
+	}
+	return p.inHand(ctx, lifetime)
+}
+
+// inHand returns the piece in hand, however full it is, or else another.
+func (p *pieces) inHand(ctx, lifetime context.Context) (*piece, error) {
+	if p.now != nil {
 		return p.now, nil
 	}
-	p.close()
-	select {
-	case p.now = <-p.free:
-	default:
-		if p.made < mostPieces {
-			p.made++
-			p.now = p.make()
-			break
-		}
-		select {
-		case p.now = <-p.free:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-lifetime.Done():
-			return nil, errors.New("the client was closed")
-		}
+	next, err := p.take(ctx, lifetime)
+	if err != nil {
+		return nil, fmt.Errorf("waiting for records to be acknowledged: %w", err)
 	}
-	p.now.reset()
-	p.now.pending.Store(1)
-	return p.now, nil
+	next.reset()
+	next.pending.Store(1)
+	p.now = next
+	return next, nil
+}
+
+// take returns a piece that nobody has.
+func (p *pieces) take(ctx, lifetime context.Context) (*piece, error) {
+	select {
+	case m := <-p.free:
+		return m, nil
+	default:
+	}
+	if p.made < mostPieces {
+		p.made++
+		return p.make(), nil
+	}
+	select {
+	case m := <-p.free:
+		return m, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-lifetime.Done():
+		return nil, errors.New("the client was closed")
+	}
 }
 
 func (p *pieces) make() *piece {

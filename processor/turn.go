@@ -24,7 +24,7 @@ type fetched struct {
 const (
 	// nextTurnWait is how long a batch waits for the records of another turn
 	// when it knows that there are some.
-	nextTurnWait = 20 * time.Millisecond
+	nextTurnWait = 200 * time.Millisecond
 	// mostBytes is how many bytes the handlers may have put out and changed in
 	// the store for another turn to begin.
 	mostBytes = 64 << 20
@@ -80,7 +80,7 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 }
 
 // giveBack returns all that the batch has polled, so that it is polled again,
-// and undoes what it has done so far. Nothing has been sent yet.
+// and undoes what it has done so far.
 func (b *batch) giveBack(ctx context.Context) error {
 	if b.count > b.turn.count { // there were turns before
 		for _, t := range b.tasks {
@@ -88,12 +88,19 @@ func (b *batch) giveBack(ctx context.Context) error {
 			t.handler.Reset()
 		}
 	}
-	b.clear()
-	return b.w.rewind(ctx)
+	if err := b.w.rewind(ctx); err != nil {
+		return err
+	}
+	if b.begun {
+		b.begun, b.ended = false, time.Now()
+	}
+	b.clear() // the client has nothing any more
+	return nil
 }
 
-// prepareShare is the part of the rebalance timeout, one in so many, for which a
-// batch waits for its records to be prepared.
+// prepareShare is the part of the rebalance timeout, or of the transaction's if
+// there is one already, one in so many, for which a batch waits for its records to
+// be prepared.
 const prepareShare = 4
 
 // prepare makes sure that what was polled can be processed. If it cannot yet, it
@@ -102,7 +109,11 @@ func (b *batch) prepare(ctx context.Context) (ready bool, err error) {
 	if b.w.cfg.Prepare == nil {
 		return true, nil
 	}
-	limit, cancel := context.WithTimeout(ctx, b.w.cfg.RebalanceTimeout/prepareShare)
+	patience := b.w.cfg.RebalanceTimeout
+	if b.begun {
+		patience = min(patience, b.w.cfg.TransactionTimeout)
+	}
+	limit, cancel := context.WithTimeout(ctx, patience/prepareShare)
 	defer cancel()
 	for _, f := range b.turn.parts {
 		for _, r := range f.records {
@@ -171,13 +182,13 @@ func (b *batch) take(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 // what changes several times is written once. A batch that has kept up with its
 // input has one turn, and is committed at once; of a worker that is behind each
 // has twice the records of the one before, so that the first commit of many
-// comes soon.
-func (b *batch) turns(ctx context.Context) error {
+// comes soon. ctx ends the wait for another turn, limit what is sent between two.
+func (b *batch) turns(ctx, limit context.Context) error {
 	for ready := true; ready; {
 		if err := b.fault(AfterPoll); err != nil {
 			return err
 		}
-		if err := b.process(); err != nil {
+		if err := b.process(limit); err != nil {
 			return err
 		}
 		b.times.end(&b.times.process)
@@ -193,6 +204,12 @@ func (b *batch) turns(ctx context.Context) error {
 		if room <= 0 {
 			b.most = min(2*b.most, b.w.cfg.MaxBatchRecords)
 			break
+		}
+		if b.pieces.full() {
+			if err := b.sendOutputs(limit); err != nil {
+				return err
+			}
+			b.times.end(&b.times.produce)
 		}
 		wait, cancel := context.WithTimeout(ctx, nextTurnWait)
 		fetches := b.w.poll(wait, min(room, b.w.cfg.TurnRecords))
@@ -215,9 +232,9 @@ func (b *batch) behind() (n int64) {
 	return n
 }
 
-// bytes is how much of the batch is in memory.
+// bytes is how much the batch has in memory that was not sent.
 func (b *batch) bytes() int {
-	n := b.memory.bytes
+	n := b.pieces.now.bytes
 	for _, t := range b.tasks {
 		n += t.context.txn.Bytes()
 	}
@@ -225,10 +242,11 @@ func (b *batch) bytes() int {
 }
 
 // process gives the records of the turn to the handlers.
-func (b *batch) process() error {
+func (b *batch) process(ctx context.Context) error {
+	if err := b.openContexts(ctx); err != nil {
+		return err
+	}
 	for _, f := range b.turn.parts {
-		c := &f.task.context
-		c.now, c.memory = b.now, b.memory
 		for _, r := range f.records {
 			if err := b.processRecord(f.task, r); err != nil {
 				return &batchError{fmt.Errorf("task %d: processing %s[%d] at offset %d: %w", f.task.partition, r.Topic, r.Partition, r.Offset, err)}
@@ -236,6 +254,19 @@ func (b *batch) process() error {
 		}
 	}
 	b.sizes.read(b)
+	return nil
+}
+
+// openContexts makes the contexts of all tasks of the batch ready for calls of
+// their handlers.
+func (b *batch) openContexts(ctx context.Context) error {
+	m, err := b.pieces.inHand(ctx, b.w.lifetime)
+	if err != nil {
+		return err
+	}
+	for _, t := range b.tasks {
+		t.context.now, t.context.memory = b.now, &m.memory
+	}
 	return nil
 }
 

@@ -228,7 +228,8 @@ func (t *task) RowChanged(key []byte) { t.touched = append(t.touched, xxhash.Sum
 
 // StateRow implements engine.Outbox.
 func (t *task) StateRow(key, row []byte) {
-	t.wrote = append(t.wrote, stateRow{key: t.ctx.Copy(key), value: t.ctx.Copy(row)})
+	// Sent at the end of the batch, when the memory of Copy has another use.
+	t.wrote = append(t.wrote, stateRow{key: bytes.Clone(key), value: bytes.Clone(row)})
 }
 
 // DeadLetter implements engine.Outbox. The original goes along as it was, but
