@@ -40,12 +40,23 @@ func init() {
 // buffer is bytes in an arena. The zero buffer has none.
 //
 // It is no slice because a table has hundreds of thousands of them, and what
-// has no pointers costs the garbage collector nothing.
+// has no pointers costs the garbage collector nothing. Its class follows from
+// len, and is not in it either.
 type buffer struct {
-	at    uint32 // the number of the chunk, and below chunkBits how many units into it
-	len   uint32 // bytes
-	class uint8
+	at  uint32 // the number of the chunk, and below chunkBits how many units into it
+	len uint32 // bytes
 }
+
+// sizeClass returns the class of buffers of n bytes; 0 is that of those of none.
+func sizeClass(n int) uint8 {
+	units := (n + unit - 1) / unit
+	if units > mostShared {
+		return bigClass
+	}
+	return classOf[units]
+}
+
+func (b buffer) class() uint8 { return sizeClass(int(b.len)) }
 
 // arena hands out buffers, and takes them back. They stay where they are.
 type arena struct {
@@ -60,12 +71,11 @@ type arena struct {
 
 // alloc returns a buffer of n bytes, whose content is undefined.
 func (a *arena) alloc(n int) buffer {
-	units := (n + unit - 1) / unit
-	if units > mostShared {
+	class := sizeClass(n)
+	if class == bigClass {
 		return a.allocBig(n)
 	}
-	class := classOf[units]
-	b := buffer{len: uint32(n), class: class}
+	b := buffer{len: uint32(n)}
 	room := classUnits[class]
 	a.size += int(room) * unit
 	if class == 0 {
@@ -90,12 +100,12 @@ func (a *arena) alloc(n int) buffer {
 // take returns a copy of a buffer of another arena. One with a chunk of its own
 // brings that along.
 func (a *arena) take(from *arena, b buffer) buffer {
-	if b.class == bigClass {
+	if b.class() == bigClass {
 		at := b.at >> chunkBits
 		c := from.list[at]
 		from.list[at] = nil
 		a.size += len(c)
-		return buffer{at: a.addChunk(c) << chunkBits, len: b.len, class: bigClass}
+		return buffer{at: a.addChunk(c) << chunkBits, len: b.len}
 	}
 	n := a.alloc(int(b.len))
 	copy(a.bytes(n), from.bytes(b))
@@ -103,8 +113,12 @@ func (a *arena) take(from *arena, b buffer) buffer {
 }
 
 func (a *arena) allocBig(n int) buffer {
-	a.size += n
-	return buffer{at: a.addChunk(make([]byte, n)) << chunkBits, len: uint32(n), class: bigClass}
+	size := n
+	if size == chunkSize {
+		size++ // by its size a chunk is known that is to go back to chunks
+	}
+	a.size += size
+	return buffer{at: a.addChunk(make([]byte, size)) << chunkBits, len: uint32(n)}
 }
 
 func (a *arena) addChunk(c []byte) uint32 {
@@ -121,7 +135,7 @@ func (a *arena) addChunk(c []byte) uint32 {
 
 // release takes a buffer back.
 func (a *arena) release(b buffer) {
-	switch b.class {
+	switch class := b.class(); class {
 	case 0:
 	case bigClass:
 		at := b.at >> chunkBits
@@ -130,17 +144,17 @@ func (a *arena) release(b buffer) {
 		a.list[at] = nil
 		a.holes = append(a.holes, at)
 	default:
-		room := classUnits[b.class]
+		room := classUnits[class]
 		a.size -= int(room) * unit
-		binary.LittleEndian.PutUint32(a.units(b.at, room), a.free[b.class])
-		a.free[b.class] = b.at + 1
+		binary.LittleEndian.PutUint32(a.units(b.at, room), a.free[class])
+		a.free[class] = b.at + 1
 	}
 }
 
 // fits reports whether b has room for n bytes, and is not much too large.
 func (b buffer) fits(n int) bool {
-	units := (n + unit - 1) / unit
-	return b.class != bigClass && units <= mostShared && classOf[units] == b.class
+	class := sizeClass(n)
+	return class != bigClass && class == b.class()
 }
 
 // bytes returns what b holds, never nil. There is no room to append to it.

@@ -111,6 +111,66 @@ func BenchmarkTxnGet(b *testing.B) {
 	}
 }
 
+// BenchmarkTxnHeld is a task whose keys are all in memory: reads, reads of keys
+// that are not there, writes with their share of a commit every 2000, and keys
+// that are new, with what the table costs that grows by them.
+func BenchmarkTxnHeld(b *testing.B) {
+	const keys = 300_000
+	s := openIn(b, vfs.NewMem(), "dir")
+	s.holders.bytes = 1 << 30
+	value := make([]byte, 120)
+	var key []byte
+	var commits int64
+	fill := func(b *testing.B, tx *Txn, i int) {
+		tx.Savepoint()
+		key = benchKey(key[:0], i)
+		tx.Put(key, value)
+		if tx.Len() == 2000 {
+			commits++
+			check(b, tx.Commit(Checkpoint{Offset: commits}))
+		}
+	}
+	tx := s.Partition(0).Hold()
+	for i := range keys {
+		fill(b, tx, i)
+	}
+	b.Run("get", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			key = benchKey(key[:0], i*7919%keys)
+			if _, err := tx.Get(key); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("absent", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			key = benchKey(key[:0], keys+i*7919%keys)
+			if tx.lookup(key) != nil {
+				b.Fatal("found")
+			}
+		}
+	})
+	b.Run("put", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			fill(b, tx, i*7919%keys)
+		}
+	})
+	tx.Abandon()
+	b.Run("new", func(b *testing.B) {
+		b.ReportAllocs()
+		tx := s.Partition(1).Hold()
+		for i := 0; b.Loop(); i++ {
+			if i%keys == keys-1 {
+				tx.Abandon()
+				tx = s.Partition(1).Hold()
+			}
+			fill(b, tx, i%keys)
+		}
+		tx.Abandon()
+	})
+}
+
 // BenchmarkTxnScan reads one identity's rows, a few of them not committed, in
 // a transaction that goes on growing.
 func BenchmarkTxnScan(b *testing.B) {

@@ -1,10 +1,13 @@
 package state
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
-// chunks are the memory of all arenas of the process. What an arena gives back
-// another takes, of whichever task. Of what nobody takes the operating system
-// gets all back but a little.
+// chunks are the memory of all arenas and lists of the process. What one gives
+// back another takes, of whichever task. Of what nobody takes the operating
+// system gets all back but a little.
 //
 // They are not of Go's heap where that can be avoided: they live long and have
 // no pointers, but the collector would let the heap grow by a share of them
@@ -15,13 +18,19 @@ var chunks struct {
 	bare [][]byte // without
 }
 
+// taken is how many bytes of chunks, and of regions that are an index, are in
+// use. The collector does not look for those that are lost.
+var taken atomic.Int64
+
 // keptChunks is how many free chunks keep their memory.
 const keptChunks = 16 << 20 / chunkSize
 
 // regionChunks is how many chunks are asked of the operating system at once.
 const regionChunks = 16
 
+// newChunk returns a chunk. What is in it is not defined.
 func newChunk() []byte {
+	taken.Add(chunkSize)
 	chunks.mu.Lock()
 	defer chunks.mu.Unlock()
 	list := &chunks.free
@@ -43,6 +52,7 @@ func newChunk() []byte {
 
 // freeChunk takes a chunk back; nothing of it must be used any more.
 func freeChunk(c []byte) {
+	taken.Add(-chunkSize)
 	chunks.mu.Lock()
 	keep := len(chunks.free) < keptChunks
 	if keep {

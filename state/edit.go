@@ -2,13 +2,14 @@ package state
 
 // edit is what has to be remembered of a change until it is committed.
 type edit struct {
-	entry int32  // -1: undone
 	gen   uint64 // the savepoint after which it was last made
-	base  buffer // the committed value, if there is one
+	entry int32  // -1: undone
 
 	// At the savepoint:
 	changed, existed bool
 	prev             buffer // the value, if changed and existed
+
+	base buffer // the committed value, if there is one
 }
 
 func (o *table) put(key, val []byte) {
@@ -33,11 +34,11 @@ func (o *table) change(key []byte) *entry {
 	if i < 0 {
 		i = o.add(key, hash)
 	}
-	e := &o.entries[i]
+	e := o.entries.at(i)
 	e.asked = true
 	if e.edit == 0 {
-		o.edits = append(o.edits, edit{entry: int32(i), gen: o.gen, base: e.val, existed: e.exists})
-		e.edit, e.val = int32(len(o.edits)), buffer{}
+		o.edits.push(edit{entry: int32(i), gen: o.gen, base: e.val, existed: e.exists})
+		e.edit, e.val = int32(o.edits.len()), buffer{}
 		o.undo = append(o.undo, e.edit-1)
 		if !e.grouped {
 			e.grouped = true
@@ -47,7 +48,7 @@ func (o *table) change(key []byte) *entry {
 		return e
 	}
 	o.count(e, -1)
-	if d := &o.edits[e.edit-1]; d.gen != o.gen {
+	if d := o.edits.at(int(e.edit - 1)); d.gen != o.gen {
 		o.release(d.prev)
 		d.gen, d.changed, d.existed, d.prev = o.gen, true, e.exists, e.val
 		e.val = buffer{}
@@ -80,8 +81,8 @@ func (o *table) savepoint() {
 func (o *table) rollback() {
 	lost := false
 	for _, n := range o.undo {
-		d := &o.edits[n]
-		e := &o.entries[d.entry]
+		d := o.edits.at(int(n))
+		e := o.entries.at(int(d.entry))
 		o.count(e, -1)
 		if !d.changed {
 			lost = o.uncommit(d) || lost
@@ -101,7 +102,7 @@ func (o *table) rollback() {
 // uncommit gives an edit's entry its committed value back, and reports whether
 // that is not known.
 func (o *table) uncommit(d *edit) (lost bool) {
-	e := &o.entries[d.entry]
+	e := o.entries.at(int(d.entry))
 	o.release(e.val)
 	o.release(d.prev)
 	e.val, e.exists, e.edit = d.base, e.committed == present, 0
@@ -114,7 +115,7 @@ func (o *table) forgetUnknown() {
 	for _, g := range o.groups {
 		n, sorted := 0, g.sorted
 		for at, i := range g.order {
-			if e := &o.entries[i]; e.committed == unknown && e.edit == 0 {
+			if e := o.entries.at(int(i)); e.committed == unknown && e.edit == 0 {
 				if at < sorted {
 					g.sorted--
 				}
@@ -131,12 +132,12 @@ func (o *table) forgetUnknown() {
 // settle makes what was changed the committed state. What has to be written to
 // the database is held from then on.
 func (o *table) settle() {
-	for n := range o.edits {
-		d := &o.edits[n]
+	for n := range o.edits.len() {
+		d := o.edits.at(n)
 		if d.entry < 0 {
 			continue
 		}
-		e := &o.entries[d.entry]
+		e := o.entries.at(int(d.entry))
 		if e.pending() && !e.held {
 			e.held = true
 			o.held = append(o.held, d.entry)
@@ -154,8 +155,8 @@ func (o *table) settle() {
 // undoAll goes back to the committed state.
 func (o *table) undoAll() {
 	lost := false
-	for n := range o.edits {
-		if d := &o.edits[n]; d.entry >= 0 {
+	for n := range o.edits.len() {
+		if d := o.edits.at(n); d.entry >= 0 {
 			lost = o.uncommit(d) || lost
 		}
 	}
@@ -167,7 +168,7 @@ func (o *table) undoAll() {
 
 // settled begins anew with nothing changed.
 func (o *table) settled() {
-	o.edits = o.edits[:0]
+	o.edits.reset()
 	o.changes, o.bytes = 0, 0
 	o.savepoint()
 }
@@ -175,19 +176,19 @@ func (o *table) settled() {
 // eachHeld yields the entries that are held.
 func (o *table) eachHeld(yield func(e *entry)) {
 	for _, i := range o.held {
-		yield(&o.entries[i])
+		yield(o.entries.at(int(i)))
 	}
 }
 
 // written notes that the database has everything. Nothing may be changed.
 func (o *table) written() {
 	for _, i := range o.held {
-		o.entries[i].held = false
+		o.entries.at(int(i)).held = false
 	}
 	o.held = o.held[:0]
 	for _, g := range o.groups {
 		for _, i := range g.order {
-			o.entries[i].grouped = false
+			o.entries.at(int(i)).grouped = false
 		}
 		g.order, g.sorted = g.order[:0], 0
 	}

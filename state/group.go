@@ -48,13 +48,13 @@ func (o *table) sort(g *group) {
 	o.fresh = append(o.fresh[:0], g.order[sorted:]...)
 	fresh := o.fresh
 	slices.SortFunc(fresh, func(a, b int32) int {
-		return bytes.Compare(o.key(&o.entries[a]), o.key(&o.entries[b]))
+		return bytes.Compare(o.key(o.entries.at(int(a))), o.key(o.entries.at(int(b))))
 	})
 	// From the highest to the lowest, so that every block of what was sorted
 	// before moves once.
 	hi := sorted
 	for n := len(fresh); n > 0; n-- {
-		at := o.search(g.order[:hi], o.key(&o.entries[fresh[n-1]]))
+		at := o.search(g.order[:hi], o.key(o.entries.at(int(fresh[n-1]))))
 		copy(g.order[at+n:], g.order[at:hi])
 		g.order[at+n-1] = fresh[n-1]
 		hi = at
@@ -64,7 +64,7 @@ func (o *table) sort(g *group) {
 // search returns where in the sorted list the first key not below key is.
 func (o *table) search(list []int32, key []byte) int {
 	at, _ := slices.BinarySearchFunc(list, key, func(i int32, key []byte) int {
-		return bytes.Compare(o.key(&o.entries[i]), key)
+		return bytes.Compare(o.key(o.entries.at(int(i))), key)
 	})
 	return at
 }
@@ -90,7 +90,7 @@ func (o *table) appendChanges(list []change, prefix, lower, upper []byte) []chan
 		}
 		o.sort(g)
 		for _, i := range g.order[o.search(g.order, lower):] {
-			e := &o.entries[i]
+			e := o.entries.at(int(i))
 			key := o.key(e)
 			if bytes.Compare(key, upper) >= 0 {
 				break

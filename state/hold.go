@@ -109,7 +109,7 @@ func (h *hold) commit(t *Txn, cp Checkpoint) error {
 	h.report(t)
 	h.room = t.p.s.holders.share()
 	full := t.size() >= h.room
-	if full && 2*len(t.held) < len(t.entries)-len(t.slots) {
+	if full && 2*len(t.held) < t.live {
 		// Most of it the database has, of which enough can go.
 		t.evict(h.room - h.room/8)
 	}

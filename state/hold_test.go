@@ -120,7 +120,8 @@ func TestHeldMemoryIsBounded(t *testing.T) {
 			tx.Put(fmt.Append(nil, i), []byte(value(i, round)))
 			if i%1000 >= 998 {
 				check(t, tx.Commit(Checkpoint{Offset: int64(i) + 1}))
-				most = max(most, tx.arena.total+len(tx.entries)*entrySize)
+				lists := len(tx.entries.chunks) + len(tx.edits.chunks)
+				most = max(most, tx.arena.total+lists*chunkSize+cap(tx.index)*placeSize)
 			}
 		}
 	}

@@ -27,7 +27,7 @@ func TestGetNearReadsNeighboursOnce(t *testing.T) {
 	if got := tx.near["a"]; got != nearRead {
 		t.Errorf("the neighbours are in state %d, want %d", got, nearRead)
 	}
-	if got := len(tx.entries); got != n {
+	if got := tx.entries.len(); got != n {
 		t.Errorf("%d keys were read, want %d", got, n)
 	}
 	tx.Discard()

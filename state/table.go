@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"hash/maphash"
+	"unsafe"
 )
 
 // presence is what is known about a key in the committed state.
@@ -18,7 +19,7 @@ const (
 type entry struct {
 	key  buffer // the database key: head and the task's key
 	val  buffer // the value, if it exists
-	hash uint32 // of the task's key
+	hash uint32 // of the task's key; of a dead entry, the next one plus 1
 	edit int32  // the transaction in hand has changed it: its place in edits, plus 1
 
 	committed presence // in the committed state
@@ -26,12 +27,13 @@ type entry struct {
 	held      bool     // the committed state is not in the database yet
 	grouped   bool     // in a group
 	asked     bool     // since the hand of the clock was here last
-	dead      bool     // a slot without an entry
+	dead      bool     // a place without an entry
 }
 
 // entrySize is roughly what an entry takes besides its key and its value: the
-// entry itself, its share of the index, and of lists.
-const entrySize = 64
+// entry itself, four places of the index at most, and one each of held and of a
+// group.
+const entrySize = int(unsafe.Sizeof(entry{})) + 4*placeSize + 2*4
 
 // table is what a transaction remembers: the keys it changed; those whose
 // committed value is held back from the database; and those it has read, which
@@ -44,13 +46,14 @@ const entrySize = 64
 type table struct {
 	head    head
 	seed    maphash.Seed
-	index   []uint32 // open addressing by hash: numbers of entries plus 1; a power of two
-	entries []entry
-	slots   []int32 // dead entries
+	index   []uint32
+	entries list[entry]
+	dead    uint32 // the first dead entry, plus 1
+	live    int    // entries that are not dead
 	arena   arena
 
-	gen   uint64 // the current savepoint; above every edit's when it is made
-	edits []edit // in the order in which keys were first changed
+	gen   uint64     // the current savepoint; above every edit's when it is made
+	edits list[edit] // in the order in which keys were first changed
 	undo  []int32
 
 	changes int // keys to be written
@@ -88,14 +91,14 @@ func (o *table) read(e *entry) []byte {
 }
 
 // size is roughly the memory in use, in bytes.
-func (o *table) size() int { return o.arena.size + (len(o.entries)-len(o.slots))*entrySize }
+func (o *table) size() int { return o.arena.size + o.live*entrySize }
 
 func (o *table) hash(key []byte) uint32 { return uint32(maphash.Bytes(o.seed, key)) }
 
 // lookup returns the entry of a key, or nil. It is valid until the next change.
 func (o *table) lookup(key []byte) *entry {
 	if i := o.find(key, o.hash(key)); i >= 0 {
-		e := &o.entries[i]
+		e := o.entries.at(i)
 		e.asked = true
 		return e
 	}
@@ -113,7 +116,7 @@ func (o *table) find(key []byte, hash uint32) int {
 		if n == 0 {
 			return -1
 		}
-		if e := &o.entries[n-1]; e.hash == hash && bytes.Equal(o.name(e), key) {
+		if e := o.entries.at(int(n - 1)); e.hash == hash && bytes.Equal(o.name(e), key) {
 			return int(n - 1)
 		}
 	}
@@ -121,7 +124,7 @@ func (o *table) find(key []byte, hash uint32) int {
 
 // add makes an entry for a key that has none, and returns its number.
 func (o *table) add(key []byte, hash uint32) int {
-	if 2*len(o.entries) >= len(o.index) {
+	if 2*o.live >= len(o.index) {
 		o.grow()
 	}
 	k := o.arena.alloc(headLen + len(key))
@@ -129,14 +132,15 @@ func (o *table) add(key []byte, hash uint32) int {
 	copy(b, o.head[:])
 	copy(b[headLen:], key)
 	e := entry{key: k, hash: hash, asked: true}
-	i := len(o.entries)
-	if n := len(o.slots); n > 0 {
-		i = int(o.slots[n-1])
-		o.slots = o.slots[:n-1]
-		o.entries[i] = e
+	i := o.entries.len()
+	if o.dead != 0 {
+		i = int(o.dead - 1)
+		was := o.entries.at(i)
+		o.dead, *was = was.hash, e
 	} else {
-		o.entries = append(o.entries, e)
+		o.entries.push(e)
 	}
+	o.live++
 	o.place(i)
 	return i
 }
@@ -144,7 +148,7 @@ func (o *table) add(key []byte, hash uint32) int {
 // place brings an entry into the index.
 func (o *table) place(i int) {
 	mask := uint32(len(o.index) - 1)
-	at := o.entries[i].hash & mask
+	at := o.entries.at(i).hash & mask
 	for o.index[at] != 0 {
 		at = (at + 1) & mask
 	}
@@ -152,9 +156,11 @@ func (o *table) place(i int) {
 }
 
 func (o *table) grow() {
-	o.index = make([]uint32, max(1<<8, 2*len(o.index)))
-	for i := range o.entries {
-		if !o.entries[i].dead {
+	places := max(minPlaces, 2*len(o.index))
+	freeIndex(o.index)
+	o.index = newIndex(places)
+	for i := range o.entries.len() {
+		if !o.entries.at(i).dead {
 			o.place(i)
 		}
 	}
@@ -162,7 +168,7 @@ func (o *table) grow() {
 
 // remove forgets an entry that is neither changed nor held, nor in a group.
 func (o *table) remove(i int) {
-	e := &o.entries[i]
+	e := o.entries.at(i)
 	mask := uint32(len(o.index) - 1)
 	hole := e.hash & mask
 	for o.index[hole] != uint32(i+1) {
@@ -170,25 +176,26 @@ func (o *table) remove(i int) {
 	}
 	// What was placed behind the hole because it was taken moves up.
 	for at := (hole + 1) & mask; o.index[at] != 0; at = (at + 1) & mask {
-		if home := o.entries[o.index[at]-1].hash & mask; (at-home)&mask >= (at-hole)&mask {
+		if home := o.entries.at(int(o.index[at]-1)).hash & mask; (at-home)&mask >= (at-hole)&mask {
 			o.index[hole], hole = o.index[at], at
 		}
 	}
 	o.index[hole] = 0
 	o.release(e.key)
 	o.release(e.val)
-	*e = entry{dead: true}
-	o.slots = append(o.slots, int32(i))
+	*e = entry{dead: true, hash: o.dead}
+	o.dead = uint32(i + 1)
+	o.live--
 }
 
 // evict forgets entries that were not asked for lately, until the table is no
 // larger than size or the hand has been round twice.
 func (o *table) evict(size int) {
-	for n := 2 * len(o.entries); n > 0 && o.size() > size; n-- {
-		if o.hand++; o.hand >= len(o.entries) {
+	for n := 2 * o.entries.len(); n > 0 && o.size() > size; n-- {
+		if o.hand++; o.hand >= o.entries.len() {
 			o.hand = 0
 		}
-		switch e := &o.entries[o.hand]; {
+		switch e := o.entries.at(o.hand); {
 		case e.dead || e.held || e.grouped || e.edit != 0:
 		case e.asked:
 			e.asked = false
@@ -209,8 +216,8 @@ func (o *table) compact() {
 	}
 	old := o.arena
 	o.arena = arena{}
-	for i := range o.entries {
-		if e := &o.entries[i]; !e.dead {
+	for i := range o.entries.len() {
+		if e := o.entries.at(i); !e.dead {
 			e.key, e.val = o.arena.take(&old, e.key), o.arena.take(&old, e.val)
 		}
 	}
@@ -220,7 +227,7 @@ func (o *table) compact() {
 
 // release gives a buffer back, once no scan can be looking at it.
 func (o *table) release(b buffer) {
-	if b.class == 0 {
+	if b.len == 0 {
 		return
 	}
 	if o.scans > 0 {
@@ -232,7 +239,7 @@ func (o *table) release(b buffer) {
 
 // remember notes what the committed state has for a key that has no entry.
 func (o *table) remember(key, val []byte, exists bool) *entry {
-	e := &o.entries[o.add(key, o.hash(key))]
+	e := o.entries.at(o.add(key, o.hash(key)))
 	e.committed = absent
 	if exists {
 		e.committed, e.exists = present, true
@@ -252,18 +259,22 @@ func (o *table) store(room *buffer, val []byte) {
 	copy(o.arena.bytes(*room), val)
 }
 
-// reset forgets everything.
+// reset forgets everything, and gives back all memory that the collector does
+// not look after.
 func (o *table) reset() {
-	if len(o.entries) > keptEntries {
-		*o = table{head: o.head, seed: o.seed, arena: o.arena, gen: o.gen, groups: make(map[byte]*group)}
-	} else {
-		clear(o.index)
-		o.entries, o.slots, o.held, o.limbo = o.entries[:0], o.slots[:0], o.held[:0], o.limbo[:0]
-		for _, g := range o.groups {
-			g.order, g.sorted = g.order[:0], 0
-		}
-	}
-	o.hand, o.ends = 0, 0
+	many := o.entries.len() > keptEntries
+	o.index = clearIndex(o.index)
+	o.entries.reset()
+	o.dead, o.live = 0, 0
 	o.arena.reset()
+	o.hand, o.ends = 0, 0
 	o.settled()
+	if many {
+		*o = table{head: o.head, seed: o.seed, gen: o.gen, groups: make(map[byte]*group)}
+		return
+	}
+	o.held, o.limbo = o.held[:0], o.limbo[:0]
+	for _, g := range o.groups {
+		g.order, g.sorted = g.order[:0], 0
+	}
 }

@@ -219,12 +219,12 @@ func (t *Txn) Bytes() int { return t.bytes }
 // delete is yielded, which does no harm. The slices are valid until yield
 // returns. yield must not call methods of t.
 func (t *Txn) Changes(yield func(key, value []byte) bool) {
-	for i := range t.edits {
-		d := &t.edits[i]
+	for i := range t.edits.len() {
+		d := t.edits.at(i)
 		if d.entry < 0 {
 			continue
 		}
-		e := &t.entries[d.entry]
+		e := t.entries.at(int(d.entry))
 		if e.pending() && !yield(t.name(e), t.read(e)) {
 			return
 		}
@@ -260,9 +260,13 @@ func (t *Txn) commit(cp Checkpoint) error {
 		return t.hold.commit(t, cp)
 	}
 	err := t.write(cp, func(set func(*entry)) {
-		for i := range t.edits {
-			if d := &t.edits[i]; d.entry >= 0 && t.entries[d.entry].pending() {
-				set(&t.entries[d.entry])
+		for i := range t.edits.len() {
+			d := t.edits.at(i)
+			if d.entry < 0 {
+				continue
+			}
+			if e := t.entries.at(int(d.entry)); e.pending() {
+				set(e)
 			}
 		}
 	})

@@ -32,7 +32,7 @@ func drawKey(t *rapid.T) string {
 }
 
 func drawValue(t *rapid.T) string {
-	n := rapid.SampledFrom([]int{0, 1, 7, 8, 30, 300, 70_000}).Draw(t, "size")
+	n := rapid.SampledFrom([]int{0, 1, 7, 8, 30, 300, chunkSize, 70_000}).Draw(t, "size")
 	return strings.Repeat(string(rapid.ByteRange('a', 'z').Draw(t, "value")), n)
 }
 
@@ -69,7 +69,7 @@ func scanModel(m map[string]string, prefix, from string) []pair {
 
 func TestTxnBehavesLikeAMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		fs := vfs.NewMem()
+		fs, before := vfs.NewMem(), taken.Load()
 		holds := rapid.Bool().Draw(t, "holds")
 		open := func() (*Store, *Txn) {
 			s, err := Open("dir", quiet(fs))
@@ -88,6 +88,9 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 			tx.Abandon()
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
+			}
+			if n := taken.Load() - before; n != 0 {
+				t.Fatalf("%d bytes are not given back", n)
 			}
 		}()
 		// Neighbours that must not be seen, nor lost.
@@ -408,7 +411,7 @@ func TestTxnWorksOnWithoutRemembering(t *testing.T) {
 			t.Fatalf("b is %q, %v", v, err)
 		}
 	}
-	if n := len(tx.entries); n != 1 {
+	if n := tx.entries.len(); n != 1 {
 		t.Fatalf("%d keys remembered", n)
 	}
 }

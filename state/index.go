@@ -1,0 +1,44 @@
+package state
+
+import "unsafe"
+
+// An index finds the entries of a table: by open addressing, numbers of entries
+// plus 1 in a power of two of places, no more than half of which are taken.
+//
+// It is not cut into chunks, which every lookup would have to pay for: a large
+// one is a region of its own, a small one of Go's heap.
+const (
+	minPlaces  = 1 << 8
+	heapPlaces = chunkSize/placeSize - 1 // at most, of Go's heap
+	placeSize  = 4
+)
+
+// newIndex returns an index of so many places, which are empty.
+func newIndex(places int) []uint32 {
+	if places <= heapPlaces {
+		return make([]uint32, places)
+	}
+	region := newRegion(places * placeSize)
+	taken.Add(int64(len(region)))
+	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(region))), places)
+}
+
+// clearIndex empties an index for its next use. A large one it gives back.
+func clearIndex(index []uint32) []uint32 {
+	if len(index) > heapPlaces {
+		freeIndex(index)
+		return nil
+	}
+	clear(index)
+	return index
+}
+
+// freeIndex takes an index back; it must not be used any more.
+func freeIndex(index []uint32) {
+	if len(index) <= heapPlaces {
+		return
+	}
+	region := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(index))), len(index)*placeSize)
+	taken.Add(-int64(len(region)))
+	freeRegion(region)
+}
