@@ -10,15 +10,24 @@ import (
 )
 
 // A machine crash at any moment, with any part of what was not yet on the disk
-// lost, must bring the store back as it was at one commit, for all partitions
-// alike, with the checkpoints of that commit; and never before what was there
-// when the store was last emptied in part, which waits for the disk.
+// lost, must bring each partition back as it was at one commit, with the
+// checkpoint of that commit; and never before what was there when the store was
+// last emptied in part, which waits for the disk. Where no commit is written as a
+// table it is the same commit for all partitions.
 func TestCrashComesBackAsSomeCommit(t *testing.T) {
+	t.Run("batches", func(t *testing.T) { crashes(t, 1<<30) })
+	t.Run("tables", func(t *testing.T) { crashes(t, 4<<10) })
+}
+
+func crashes(t *testing.T, bulkBytes int) {
 	for seed := range uint64(3) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		mem := vfs.NewCrashableMem()
-		s, err := Open("dir", quiet(mem))
+		options := quiet(mem)
+		options.bulkBytes = bulkBytes
+		s, err := Open("dir", options)
 		check(t, err)
+		bulks := 0
 		// history[i] is the whole store after commit i; one counter serves all
 		// partitions, so that their checkpoints tell commits apart.
 		history := []string{dump(t, s)}
@@ -50,6 +59,9 @@ func TestCrashComesBackAsSomeCommit(t *testing.T) {
 						tx.RollbackToSavepoint()
 					}
 				}
+				if tx.Bytes() >= bulkBytes {
+					bulks++
+				}
 				check(t, tx.Commit(Checkpoint{Offset: int64(i)}))
 			}
 			history = append(history, dump(t, s))
@@ -61,13 +73,23 @@ func TestCrashComesBackAsSomeCommit(t *testing.T) {
 				continue
 			}
 			crashed := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 90, 100}[rnd.IntN(4)], RNG: rnd})
-			at := commitAfterCrash(t, crashed, history, max(durable, flushed))
-			if at < i {
-				lost++
+			// Of a partition there may be nothing since, so that it is as it was
+			// at any later commit, too.
+			for p := range len(txns) {
+				of := func(dump string) string { return line(dump, p) }
+				if bulkBytes > 1<<20 {
+					of = strings.Clone
+				}
+				if at := commitAfterCrash(t, crashed, history, max(durable, flushed), of); at < i {
+					lost++
+				}
 			}
 		}
 		if lost == 0 {
 			t.Error("no crash lost anything: the test tests nothing")
+		}
+		if bulks == 0 && bulkBytes < 1<<20 {
+			t.Error("no commit was written as a table")
 		}
 		for _, tx := range txns {
 			tx.Discard()
@@ -76,8 +98,19 @@ func TestCrashComesBackAsSomeCommit(t *testing.T) {
 	}
 }
 
-// commitAfterCrash opens what a crash left and returns the commit that it is.
-func commitAfterCrash(t *testing.T, crashed vfs.FS, history []string, atLeast int) int {
+// line returns what a dump says of one partition.
+func line(dump string, partition int) string {
+	for l := range strings.Lines(dump) {
+		if strings.HasPrefix(l, fmt.Sprintf("partition %d ", partition)) {
+			return l
+		}
+	}
+	return ""
+}
+
+// commitAfterCrash opens what a crash left and returns the commit that it is, by
+// a part of the dumps.
+func commitAfterCrash(t *testing.T, crashed vfs.FS, history []string, atLeast int, of func(dump string) string) int {
 	t.Helper()
 	s, err := Open("dir", quiet(crashed))
 	check(t, err)
@@ -87,7 +120,7 @@ func commitAfterCrash(t *testing.T, crashed vfs.FS, history []string, atLeast in
 	}
 	got := dump(t, s)
 	for i := len(history) - 1; i >= atLeast; i-- {
-		if history[i] == got {
+		if of(history[i]) == of(got) {
 			return i
 		}
 	}

@@ -92,6 +92,9 @@ func open(dir string, o Options) (_ *Store, err error) {
 		if err := probe(dir, o.FS); err != nil {
 			return nil, unwritable(dir, err)
 		}
+		if err := removeBulk(dir, o.FS); err != nil {
+			return nil, unwritable(dir, err)
+		}
 	}
 	switch err := checkManifest(dir, o.FS); {
 	case errors.Is(err, ErrCorrupt):
@@ -103,7 +106,8 @@ func open(dir string, o Options) (_ *Store, err error) {
 	s.left = sync.NewCond(&s.mu)
 	s.holders.bytes = o.HoldBytes
 	s.cache = pebble.NewCache(o.CacheBytes)
-	if s.db, err = openPebble(dir, o.pebbleOptions(s)); err != nil {
+	po := o.pebbleOptions(s)
+	if s.db, err = openPebble(dir, po); err != nil {
 		s.cache.Unref()
 		if errno := syscall.Errno(0); errors.As(err, &errno) && errno != syscall.ENOENT {
 			// It says something about the machine, not about the directory.
@@ -114,6 +118,9 @@ func open(dir string, o Options) (_ *Store, err error) {
 		}
 		return nil, setAside(dir, o, fmt.Errorf("%w: %s", ErrCorrupt, oneLine(err)))
 	}
+	// What is ingested mostly comes to lie in level 0, as there is older data of
+	// the same partition below it.
+	s.bulkBytes, s.tables = o.bulkBytes, po.MakeWriterOptions(0, s.db.TableFormat())
 	s.inUse.Store(true)
 	return s, nil
 }

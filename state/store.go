@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -23,6 +24,9 @@ type Store struct {
 	logger *slog.Logger
 	inUse  atomic.Bool // neither being opened nor being closed
 	frozen bool        // opened for reading
+
+	bulkBytes int                   // see Options
+	tables    sstable.WriterOptions // of what writeBulk makes
 
 	holders holders
 

@@ -283,8 +283,16 @@ const (
 
 // write brings entries and a checkpoint to the database.
 func (t *Txn) write(cp Checkpoint, each func(set func(*entry))) (err error) {
-	size := batchSlack
-	each(func(e *entry) { size += int(e.key.len+e.val.len) + entrySlack })
+	size, count := batchSlack, 0
+	each(func(e *entry) {
+		size += int(e.key.len+e.val.len) + entrySlack
+		count++
+	})
+	if size >= t.p.s.bulkBytes {
+		entries := make([]*entry, 0, count)
+		each(func(e *entry) { entries = append(entries, e) })
+		return t.writeBulk(cp, entries)
+	}
 	batch := t.p.s.db.NewBatchWithSize(size)
 	defer batch.Close()
 	each(func(e *entry) {

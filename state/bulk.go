@@ -1,0 +1,85 @@
+package state
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// defaultBulkBytes is how much a commit must have to be written as a table.
+const defaultBulkBytes = 4 << 20
+
+// bulkFile begins the name of a table that is being made, in the directory of the
+// store; its partition's number follows.
+const bulkFile = "BULK-"
+
+// writeBulk is write for what is large: it makes a table of the database, which
+// then takes it over. A batch would be in memory as a whole, then in the log's
+// buffers, and stay there until it is in a table anyway.
+//
+// It waits for the disk. So it can outlast a crash of the machine that takes away
+// commits of other partitions from before; of its own it cannot, as both have the
+// checkpoint's key, because of which the database keeps their order.
+func (t *Txn) writeBulk(cp Checkpoint, entries []*entry) error {
+	checkpoint, err := appendCheckpoint(nil, cp)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(entries, func(a, b *entry) int { return bytes.Compare(t.key(a), t.key(b)) })
+	s := t.p.s
+	name := s.fs.PathJoin(s.dir, bulkFile+strconv.Itoa(int(t.p.number)))
+	err = s.guard(func() error {
+		f, err := s.fs.Create(name, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			return err
+		}
+		w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), s.tables)
+		err = w.Set(t.p.meta[:], checkpoint) // below all other keys of the partition
+		for _, e := range entries {
+			switch {
+			case err != nil:
+			case e.exists:
+				err = w.Set(t.key(e), t.arena.bytes(e.val))
+			default:
+				err = w.Delete(t.key(e))
+			}
+		}
+		// Close waits for the disk. After an error it returns that.
+		if cerr := w.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			return err
+		}
+		return s.db.Ingest(context.Background(), []string{name})
+	})
+	if err != nil {
+		_ = s.fs.Remove(name)
+	}
+	return err
+}
+
+// removeBulk removes what a crash has left of tables that were being made.
+func removeBulk(dir string, fsys vfs.FS) error {
+	names, err := fsys.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if !strings.HasPrefix(n, bulkFile) {
+			continue
+		}
+		if err := fsys.Remove(fsys.PathJoin(dir, n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package state
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// bulkFS has no room for tables that are being made when it is full.
+type bulkFS struct {
+	vfs.FS
+	full *atomic.Bool
+}
+
+func (f bulkFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.Create(name, c)
+	if err == nil && strings.HasPrefix(f.PathBase(name), bulkFile) {
+		file = bulkFullFile{file, f.full}
+	}
+	return file, err
+}
+
+type bulkFullFile struct {
+	vfs.File
+	full *atomic.Bool
+}
+
+func (f bulkFullFile) Write(p []byte) (int, error) {
+	if f.full.Load() {
+		return 0, syscall.ENOSPC
+	}
+	return f.File.Write(p)
+}
+
+// A commit for which the disk has no room leaves the store as it was, and can be
+// made again when there is room.
+func TestBulkThatTheDiskHasNoRoomFor(t *testing.T) {
+	full := new(atomic.Bool)
+	mem := vfs.NewMem()
+	s, err := Open("dir", quiet(bulkFS{mem, full}))
+	check(t, err)
+	tx := s.Partition(1).Begin()
+	put := func(from int) {
+		for i := range 100 {
+			tx.Put(fmt.Appendf(nil, "%03d", from+i), []byte(strings.Repeat("x", 100)))
+		}
+	}
+	put(0)
+	check(t, tx.Commit(Checkpoint{Offset: 1}))
+	before := dump(t, s)
+
+	full.Store(true)
+	put(50)
+	if err := tx.Commit(Checkpoint{Offset: 2}); err == nil {
+		t.Fatal("a commit to a full disk came through")
+	}
+	if got := dump(t, s); got != before {
+		t.Errorf("it left %.200s", got)
+	}
+	if names := bulkFiles(t, mem); len(names) > 0 {
+		t.Errorf("it left %v", names)
+	}
+
+	full.Store(false)
+	check(t, tx.Commit(Checkpoint{Offset: 2}))
+	if records, offset := contents(t, s.Partition(1)); len(records) != 150 || offset != 2 {
+		t.Errorf("afterwards there are %d records at %d, want 150 at 2", len(records), offset)
+	}
+	check(t, s.Close())
+}
+
+// What a crash leaves of a table that was being made goes at the next start.
+func TestBulkLeftBehind(t *testing.T) {
+	mem := vfs.NewMem()
+	s, err := Open("dir", quiet(mem))
+	check(t, err)
+	check(t, s.Close())
+	check(t, writeFile(mem, "dir", bulkFile+"3", "half a table"))
+
+	s, err = Open("dir", Options{FS: mem, ReadOnly: true, Logger: quiet(mem).Logger})
+	check(t, err)
+	check(t, s.Close())
+	if names := bulkFiles(t, mem); len(names) != 1 {
+		t.Errorf("opened for reading: %v", names)
+	}
+	s, err = Open("dir", quiet(mem))
+	check(t, err)
+	check(t, s.Close())
+	if names := bulkFiles(t, mem); len(names) > 0 {
+		t.Errorf("still there: %v", names)
+	}
+}
+
+func bulkFiles(t *testing.T, fs vfs.FS) (found []string) {
+	t.Helper()
+	names, err := fs.List("dir")
+	check(t, err)
+	for _, n := range names {
+		if strings.HasPrefix(n, bulkFile) {
+			found = append(found, n)
+		}
+	}
+	return found
+}
