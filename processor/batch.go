@@ -57,7 +57,7 @@ type batch struct {
 func (b *batch) begin(session *kgo.GroupTransactSession) {
 	b.gate, b.acks = new(gate), &acks{changelog: b.w.cfg.Changelog}
 	b.promise = promise(b.gate, b.acks)
-	b.pieces = newPieces(b.promise)
+	b.pieces = newPieces(b.w.cfg.TurnRecords, b.promise)
 	b.clear()
 	b.session, b.most = session, b.w.cfg.TurnRecords
 	b.unsaid, b.begun = false, false

@@ -169,7 +169,7 @@ type Step int
 // The arrows, in the order in which a batch passes them.
 const (
 	AfterPoll    Step = iota // records are in hand
-	AfterProcess             // handlers are done; nothing has been sent
+	AfterProcess             // handlers are done; only what the first turns put out has been sent
 	AfterProduce             // everything has been handed to the client
 	AfterFlush               // everything has been acknowledged
 	AfterOffsets             // the offsets are in the transaction, which is still open

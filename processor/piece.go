@@ -9,14 +9,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// mostPieces is how many pieces the client of a session may have.
-const mostPieces = 6
+const (
+	// piecesOfTurn is the part of a turn's records, one in so many, for as many
+	// of which a piece of memory has room, as a rule: what one turn puts out
+	// shares one, however much it is.
+	piecesOfTurn = 4
+	// mostPieces is how many pieces the client of a session may have.
+	mostPieces = 6
+)
 
 // pieces is the memory of the records that a session sends. A piece is used again
 // when the brokers have acknowledged all of its records, which may be long before
 // the transaction ends; a worker that is faster than that waits.
 type pieces struct {
 	promise func(*kgo.Record, error)
+	records int         // that a piece has room for
 	now     *piece      // in hand; nil: none
 	made    int         // how many there are
 	free    chan *piece // that can be used again
@@ -28,12 +35,12 @@ type piece struct {
 	promise func(*kgo.Record, error)
 }
 
-func newPieces(promise func(*kgo.Record, error)) pieces {
-	return pieces{promise: promise, free: make(chan *piece, mostPieces)}
+func newPieces(turnRecords int, promise func(*kgo.Record, error)) pieces {
+	return pieces{promise: promise, records: max(1, turnRecords/piecesOfTurn), free: make(chan *piece, mostPieces)}
 }
 
 // full reports whether the piece in hand has no room.
-func (p *pieces) full() bool { return p.now != nil && p.now.used >= pieceRecords }
+func (p *pieces) full() bool { return p.now != nil && p.now.used >= p.records }
 
 // next returns a piece that has room for a record, the one in hand if it has. What
 // is in that must be the client's already.

@@ -25,8 +25,8 @@ const (
 	// nextTurnWait is how long a batch waits for the records of another turn
 	// when it knows that there are some.
 	nextTurnWait = 200 * time.Millisecond
-	// mostBytes is how many bytes the handlers may have put out and changed in
-	// the store for another turn to begin.
+	// mostBytes is how many bytes the handlers may have put out and not been sent,
+	// and changed in the store, for another turn to begin.
 	mostBytes = 64 << 20
 	// turnsFor is how long after its beginning a batch begins another turn.
 	turnsFor = 1500 * time.Millisecond

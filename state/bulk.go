@@ -14,7 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// defaultBulkBytes is how much a commit must have to be written as a table.
+// defaultBulkBytes is the default of Options.BulkBytes.
 const defaultBulkBytes = 4 << 20
 
 // bulkFile begins the name of a table that is being made, in the directory of the

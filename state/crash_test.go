@@ -24,7 +24,7 @@ func crashes(t *testing.T, bulkBytes int) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		mem := vfs.NewCrashableMem()
 		options := quiet(mem)
-		options.bulkBytes = bulkBytes
+		options.BulkBytes = bulkBytes
 		s, err := Open("dir", options)
 		check(t, err)
 		bulks := 0

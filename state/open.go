@@ -120,7 +120,7 @@ func open(dir string, o Options) (_ *Store, err error) {
 	}
 	// What is ingested mostly comes to lie in level 0, as there is older data of
 	// the same partition below it.
-	s.bulkBytes, s.tables = o.bulkBytes, po.MakeWriterOptions(0, s.db.TableFormat())
+	s.bulkBytes, s.tables = o.BulkBytes, po.MakeWriterOptions(0, s.db.TableFormat())
 	s.inUse.Store(true)
 	return s, nil
 }

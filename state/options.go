@@ -32,9 +32,9 @@ type Options struct {
 	// Logger gets what the operator should know; Pebble's own messages at
 	// level debug. nil is slog.Default().
 	Logger *slog.Logger
-	// bulkBytes is how much a commit must have to be written as a table; 0 means
-	// defaultBulkBytes. Tests have less.
-	bulkBytes int
+	// BulkBytes is how much a commit must have to be written as a table of its
+	// own, for which it waits for the disk. Zero means 4 MiB; less is for tests.
+	BulkBytes int
 	// ReadOnly opens for reading the directory of an instance that is stopped.
 	// Nothing is created, repaired or set aside; writes fail.
 	ReadOnly bool
@@ -75,8 +75,8 @@ func (o Options) withDefaults() Options {
 		o.MemtableBytes = defaultMemtableBytes
 	}
 	o.MemtableBytes = min(o.MemtableBytes, maxMemtableBytes)
-	if o.bulkBytes == 0 {
-		o.bulkBytes = defaultBulkBytes
+	if o.BulkBytes == 0 {
+		o.BulkBytes = defaultBulkBytes
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -15,7 +15,7 @@ import (
 )
 
 func quiet(fs vfs.FS) Options {
-	return Options{FS: fs, CacheBytes: 1 << 20, MemtableBytes: 64 << 10, bulkBytes: 4 << 10, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	return Options{FS: fs, CacheBytes: 1 << 20, MemtableBytes: 64 << 10, BulkBytes: 4 << 10, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 }
 
 func check(t testing.TB, err error) {

@@ -17,6 +17,7 @@ func init() {
 		f := faults.New(os.Stdin)
 		c.Runtime.Fault = f.Step
 		c.Runtime.TurnRecords = 50 // so that transactions have several turns
+		o.BulkBytes = 16 << 10     // so that commits are written in both ways
 		o.FS = f.FS(vfs.Default)
 	}
 }
