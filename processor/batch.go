@@ -190,8 +190,7 @@ func (b *batch) sendOutputs(ctx context.Context) error {
 	m := b.pieces.now
 	for _, t := range b.tasks {
 		for _, r := range t.context.out {
-			m.pending.Add(1)
-			b.send(ctx, r, m.promise)
+			b.send(ctx, r, m)
 		}
 		t.context.clear()
 	}
@@ -225,8 +224,7 @@ func (b *batch) produceChanges(ctx context.Context, t *task) (err error) {
 	send := func(topic string, partition int32, key, value []byte) {
 		r := m.record()
 		r.Topic, r.Partition, r.Key, r.Value = topic, partition, m.copy(key), m.copy(value)
-		m.pending.Add(1)
-		b.send(ctx, r, m.promise)
+		b.send(ctx, r, m)
 	}
 	t.context.txn.Changes(func(key, value []byte) bool {
 		if m, err = b.pieces.next(ctx, b.w.lifetime); err != nil {
@@ -251,16 +249,18 @@ func (b *batch) produceChanges(ctx context.Context, t *task) (err error) {
 	return err
 }
 
-func (b *batch) send(ctx context.Context, r *kgo.Record, promise func(*kgo.Record, error)) {
+// send gives a record to the client, made of m, unless one before it failed.
+func (b *batch) send(ctx context.Context, r *kgo.Record, m *piece) {
 	if b.gate.shut() {
 		return
 	}
+	m.pending.Add(1)
 	b.produced++
 	b.sizes.sent(r)
 	if !b.topics[r.Topic] {
 		b.topics[r.Topic], b.fresh = true, true
 	}
-	b.session.Produce(ctx, r, promise)
+	b.session.Produce(ctx, r, m.promise)
 }
 
 // flush waits until everything is acknowledged. A record that failed does not

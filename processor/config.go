@@ -74,9 +74,9 @@ type Config struct {
 
 	// Prepare, if set, is called with each record that was polled, before any
 	// of them is processed, and may wait for what processing needs from
-	// outside; no transaction is open then. While it waits the group cannot
-	// move tasks, so ctx ends after a quarter of RebalanceTimeout, or when the
-	// processor stops. After an error nothing is processed: the records are
+	// outside. While it waits the group cannot move tasks, so ctx ends after a
+	// quarter of RebalanceTimeout, or of TransactionTimeout if that is less and
+	// the batch has a transaction already, or when the processor stops. After an error nothing is processed: the records are
 	// polled again. Workers call it concurrently.
 	Prepare func(ctx context.Context, r *kgo.Record) error
 

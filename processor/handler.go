@@ -26,13 +26,13 @@ type Handler interface {
 	// error: the handler sends it to a dead-letter topic itself, by c.Emit.
 	Process(c *Context, r *kgo.Record) error
 	// Flush is called once after the last record of a batch that had a
-	// record for this task, before anything is produced. A handler that
+	// record for this task. A handler that
 	// keeps decoded records in memory writes them to the store here.
 	Flush(c *Context) error
 	// Reset is called when a batch did not commit: whatever the handler
 	// keeps in memory beyond the store is void. As a rule the task is then
-	// restored and gets a new handler; but of a batch of which nothing was
-	// sent the records may come again, to this one.
+	// restored and gets a new handler; but the records of a batch that
+	// went back as a whole may come again, to this one.
 	Reset()
 }
 

@@ -26,7 +26,7 @@ const (
 // its markers then; a produce of the next transaction that comes too early is
 // held by the broker for add.partitions.to.txn.retry.backoff.ms, 20 ms, and again
 // if that was not enough, which is far longer than markers take. Records that
-// arrive meanwhile are in the next batch. The wait counts as part of producing.
+// arrive meanwhile are in the next turn or batch. The wait counts as part of producing.
 //
 // Nothing depends on it: a broker that cannot or may not say (before Kafka 3.0)
 // is given a fixed time.

@@ -21,6 +21,12 @@ import (
 // given it up between two transactions or has been thrown out of the group, so
 // an open transaction over it can no longer commit its offsets; and one that has
 // begun to commit goes on to.
+//
+// An orphan is found by the task's changelog, or by the offsets that it was to
+// commit. One whose process died between its turns has neither, only outputs and
+// commands: nobody's task waits for it, but who reads those topics, the tasks their
+// commands among them, waits for the brokers, up to 20 s, unless the process is back
+// before that.
 
 const (
 	// orphanPatience is how long a task waits before it looks for orphans, and

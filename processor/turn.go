@@ -28,8 +28,11 @@ const (
 	// mostBytes is how many bytes the handlers may have put out and not been sent,
 	// and changed in the store, for another turn to begin.
 	mostBytes = 64 << 20
-	// turnsFor is how long after its beginning a batch begins another turn.
-	turnsFor = 1500 * time.Millisecond
+	// turnsFor is how long after its beginning a batch begins another turn, at
+	// most; nor after a part of the transaction's time, one in so many, that would
+	// leave too little of it for the rest.
+	turnsFor  = 1500 * time.Millisecond
+	turnShare = 4
 )
 
 // joinPatience is how long a batch is held up by a join of the group, which
@@ -93,6 +96,11 @@ func (b *batch) giveBack(ctx context.Context) error {
 	}
 	if b.begun {
 		b.begun, b.ended = false, time.Now()
+		b.w.p.counters.aborts.Add(1)
+		b.tell(Aborted)
+		// The client may have heard of a topic for the first time, and forgotten
+		// it with the records; see settleTopics.
+		clear(b.topics)
 	}
 	b.clear() // the client has nothing any more
 	return nil
@@ -194,7 +202,7 @@ func (b *batch) turns(ctx, limit context.Context) error {
 		b.times.end(&b.times.process)
 		room := min(b.most, b.w.cfg.MaxBatchRecords) - int(b.count)
 		if b.w.slow > 0 || b.w.unready != nil || b.w.isWoken() ||
-			b.bytes() >= mostBytes || b.w.cfg.Clock.Now().Sub(b.now) >= turnsFor {
+			b.bytes() >= mostBytes || b.w.cfg.Clock.Now().Sub(b.now) >= min(turnsFor, b.w.cfg.TransactionTimeout/turnShare) {
 			break
 		}
 		if b.behind() < int64(b.w.cfg.TurnRecords) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -34,17 +35,27 @@ func checkManifest(dir string, filesystem vfs.FS) error {
 	if err != nil || name == "" {
 		return nil // a fresh directory, or one that Pebble refuses
 	}
-	text, err := readFile(filesystem, filesystem.PathJoin(dir, name))
+	text, err := readManifest(filesystem, filesystem.PathJoin(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // Pebble says so
 	}
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", name, err)
 	}
-	if at := manifestDamage([]byte(text)); at >= 0 {
+	if at := manifestDamage(text); at >= 0 {
 		return fmt.Errorf("%w: %s is damaged at byte %d", ErrCorrupt, name, at)
 	}
 	return nil
+}
+
+// readManifest reads all of a manifest. Pebble begins another at 128 MiB.
+func readManifest(filesystem vfs.FS, path string) ([]byte, error) {
+	f, err := filesystem.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
 }
 
 // manifestDamage returns where the first chunk begins that is whole and wrong;

@@ -157,7 +157,9 @@ func (o *table) place(i int) {
 
 func (o *table) grow() {
 	places := max(minPlaces, 2*len(o.index))
-	freeIndex(o.index)
+	old := o.index
+	o.index = nil // before its memory goes: the collector knows no such address
+	freeIndex(old)
 	o.index = newIndex(places)
 	for i := range o.entries.len() {
 		if !o.entries.at(i).dead {
@@ -263,7 +265,9 @@ func (o *table) store(room *buffer, val []byte) {
 // not look after.
 func (o *table) reset() {
 	many := o.entries.len() > keptEntries
-	o.index = clearIndex(o.index)
+	index := o.index
+	o.index = nil
+	o.index = clearIndex(index)
 	o.entries.reset()
 	o.dead, o.live = 0, 0
 	o.arena.reset()

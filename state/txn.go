@@ -235,8 +235,8 @@ func (t *Txn) Changes(yield func(key, value []byte) bool) {
 // committed state, and leaves t without changes. There may be none. It cannot be
 // undone: call it when the changelog records are committed.
 //
-// Both go to the database in one batch, without waiting for the disk, at once
-// or, if t was made by Hold, when it is time.
+// Both go to the database in one piece, at once or, if t was made by Hold, when it
+// is time. It waits for the disk only if there is much: see Options.BulkBytes.
 //
 // If it fails (checkpoint out of range, [ErrCorrupt], [ErrClosed], store opened
 // for reading, more than 2 GiB) nothing is written, and t is as before, but for
