@@ -76,8 +76,9 @@ type Config struct {
 	// of them is processed, and may wait for what processing needs from
 	// outside. While it waits the group cannot move tasks, so ctx ends after a
 	// quarter of RebalanceTimeout, or of TransactionTimeout if that is less and
-	// the batch has a transaction already, or when the processor stops. After an error nothing is processed: the records are
-	// polled again. Workers call it concurrently.
+	// the batch has a transaction already, or when the processor stops. After
+	// an error nothing is processed: the records are polled again. Workers call
+	// it concurrently.
 	Prepare func(ctx context.Context, r *kgo.Record) error
 
 	// TickInterval is how often Tick is asked for a record to write into

@@ -93,6 +93,7 @@ func (c *Context) Store() *state.Txn { return c.txn }
 //
 // The commands topic and the changelog are not for Emit; see [Context.Send].
 func (c *Context) Emit(r *kgo.Record) {
+	c.memory.others++
 	c.memory.bytes += len(r.Key) + len(r.Value)
 	c.out = append(c.out, r)
 }

@@ -41,7 +41,7 @@ func (b *batch) settleMarkers(ctx context.Context) {
 	for until.Err() == nil {
 		open, err := b.endsStill(until)
 		if err != nil && until.Err() == nil {
-			b.unsaid = true
+			b.unsaid = !kerr.IsRetriable(err)
 			sleep(until, time.Until(b.ended.Add(markersTake)))
 			return
 		}

@@ -7,7 +7,8 @@ import "github.com/twmb/franz-go/pkg/kgo"
 type memory struct {
 	records [][]kgo.Record
 	used    int // records handed out
-	bytes   int // copied, and referred to by what was emitted
+	others  int // records of other memory that are sent with these
+	bytes   int // copied, and of those records
 
 	blocks [][]byte
 	block  int    // the next of blocks
@@ -29,9 +30,7 @@ func (m *memory) record() *kgo.Record {
 		m.records = append(m.records, make([]kgo.Record, recordChunk))
 	}
 	m.used++
-	r := &m.records[chunk][i]
-	*r = kgo.Record{}
-	return r
+	return &m.records[chunk][i]
 }
 
 // copy returns a copy of b, nil for nil, that is valid until reset.
@@ -64,7 +63,10 @@ func (m *memory) reset() {
 	for _, block := range m.blocks[:m.block] {
 		reused(block)
 	}
-	m.used, m.bytes, m.block, m.free = 0, 0, 0, nil
+	for at := 0; at < m.used; at += recordChunk {
+		clear(m.records[at/recordChunk][:min(m.used-at, recordChunk)])
+	}
+	m.used, m.others, m.bytes, m.block, m.free = 0, 0, 0, 0, nil
 	if len(m.blocks) > maxBlocks {
 		clear(m.blocks[maxBlocks:])
 		m.blocks = m.blocks[:maxBlocks]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,17 +23,21 @@ import (
 // an open transaction over it can no longer commit its offsets; and one that has
 // begun to commit goes on to.
 //
-// An orphan is found by the task's changelog, or by the offsets that it was to
-// commit. One whose process died between its turns has neither, only outputs and
-// commands: nobody's task waits for it, but who reads those topics, the tasks their
-// commands among them, waits for the brokers, up to 20 s, unless the process is back
-// before that.
+// An orphan over a task is found by its changelog, or by the offsets that it was to
+// commit. One whose process died between the turns of its transaction has neither,
+// only outputs and commands, which their readers wait for. It is found by the
+// commands, where transactions of processes that live are open as well: so it is
+// one only if its process is not a member of the group. What has no commands either
+// is left to the brokers.
 
 const (
 	// orphanPatience is how long a task waits before it looks for orphans, and
 	// orphanAgain the time between two looks.
 	orphanPatience = time.Second
 	orphanAgain    = 5 * time.Second
+	// brokersLook is how often the brokers look for transactions that are over
+	// their time (transaction.abort.timed.out.transaction.cleanup.interval.ms).
+	brokersLook = 10 * time.Second
 )
 
 // endOrphans ends the transactions of other processes of the application that
@@ -40,12 +45,50 @@ const (
 func (p *Processor) endOrphans(ctx context.Context, task int32) error {
 	limit, cancel := context.WithTimeout(ctx, sideTimeout)
 	defer cancel()
+	ids, err := p.foreign(limit, p.cfg.Changelog, task)
+	if err != nil {
+		return err
+	}
+	return p.endTransactions(limit, ids)
+}
+
+// endDeparted ends the transactions of processes that are no members of the group
+// any more that are open in the commands. Tasks that are given to this process at
+// once have it looked for once.
+func (p *Processor) endDeparted(ctx context.Context) error {
+	_, err, _ := p.departed.Do("", func() (any, error) {
+		limit, cancel := context.WithTimeout(ctx, sideTimeout)
+		defer cancel()
+		tasks := make([]int32, p.cfg.Partitions)
+		for i := range tasks {
+			tasks[i] = int32(i)
+		}
+		ids, err := p.foreign(limit, p.cfg.Commands, tasks...)
+		if err != nil || len(ids) == 0 {
+			return nil, err
+		}
+		// Whoever has a transaction open was a member when it began it, and is
+		// now unless it has departed.
+		members, err := p.memberProcesses(limit)
+		if err != nil {
+			return nil, err
+		}
+		ids = slices.DeleteFunc(ids, func(id string) bool { return members[p.processOf(id)] })
+		return nil, p.endTransactions(limit, ids)
+	})
+	return err
+}
+
+// foreign returns the transactional ids of the application's other processes that
+// have a transaction open in partitions of a topic that only the application
+// writes to.
+func (p *Processor) foreign(ctx context.Context, topic string, partitions ...int32) ([]string, error) {
 	admin := kadm.NewClient(p.side)
 	where := make(kadm.TopicsSet)
-	where.Add(p.cfg.Changelog, task)
-	described, err := admin.DescribeProducers(limit, where)
+	where.Add(topic, partitions...)
+	described, err := admin.DescribeProducers(ctx, where)
 	if err != nil {
-		return fmt.Errorf("asking who writes to %s[%d]: %w", p.cfg.Changelog, task, err)
+		return nil, fmt.Errorf("asking who writes to %s%v: %w", topic, partitions, err)
 	}
 	var open []int64
 	described.EachProducer(func(d kadm.DescribedProducer) {
@@ -54,21 +97,66 @@ func (p *Processor) endOrphans(ctx context.Context, task int32) error {
 		}
 	})
 	if len(open) == 0 {
-		return nil
+		return nil, nil
 	}
-	listed, err := admin.ListTransactions(limit, open, nil)
+	listed, err := admin.ListTransactions(ctx, open, nil)
 	if err != nil {
-		return fmt.Errorf("asking for open transactions: %w", err)
+		return nil, fmt.Errorf("asking for open transactions: %w", err)
 	}
-	own := p.cfg.ApplicationID + "-" + p.cfg.InstanceID + "-"
+	var ids []string
 	for _, t := range listed.Sorted() {
-		if !strings.HasPrefix(t.TxnID, p.cfg.ApplicationID+"-") || strings.HasPrefix(t.TxnID, own) {
-			continue
+		if process := p.processOf(t.TxnID); process != "" && process != p.cfg.InstanceID {
+			ids = append(ids, t.TxnID)
 		}
-		if err := p.endTransaction(limit, t.TxnID); err != nil {
-			return fmt.Errorf("ending the transaction of %s: %w", t.TxnID, err)
+	}
+	return ids, nil
+}
+
+// processOf returns the process that a transactional id belongs to; "" if it is
+// none of the application's. See worker.transactionalID.
+func (p *Processor) processOf(id string) string {
+	name, ours := strings.CutPrefix(id, p.cfg.ApplicationID+"-")
+	end := strings.LastIndexByte(name, '-')
+	if !ours || end < 0 {
+		return ""
+	}
+	return name[:end]
+}
+
+// memberProcesses returns the processes that are members of the group.
+func (p *Processor) memberProcesses(ctx context.Context) (map[string]bool, error) {
+	groups, err := kadm.NewClient(p.side).DescribeGroups(ctx, p.cfg.ApplicationID)
+	if err == nil {
+		err = groups.Error()
+	}
+	group := groups[p.cfg.ApplicationID]
+	if err == nil && group.State != "Stable" { // it says who they are only then
+		err = fmt.Errorf("it is %s", group.State)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking for the members of group %s: %w", p.cfg.ApplicationID, err)
+	}
+	members := make(map[string]bool)
+	for _, m := range group.Members {
+		join, ok := m.Join.AsConsumer()
+		if !ok {
+			return nil, fmt.Errorf("member %s of group %s does not say which process it is", m.MemberID, p.cfg.ApplicationID)
 		}
-		p.log.Info("ended a transaction that the task's former owner left open", "task", task, "transactional_id", t.TxnID)
+		d, _, err := decodeMemberData(join.UserData)
+		if err != nil {
+			return nil, fmt.Errorf("member %s of group %s: %w", m.MemberID, p.cfg.ApplicationID, err)
+		}
+		members[d.process] = true
+	}
+	return members, nil
+}
+
+func (p *Processor) endTransactions(ctx context.Context, ids []string) error {
+	for _, id := range ids {
+		if err := p.endTransaction(ctx, id); err != nil {
+			return fmt.Errorf("ending the transaction of %s: %w", id, err)
+		}
+		p.log.Info("ended a transaction that a former member of the group left open", "transactional_id", id)
 	}
 	return nil
 }
@@ -88,9 +176,26 @@ func (p *Processor) endTransaction(ctx context.Context, id string) error {
 	return nil
 }
 
-// awaitSettled runs while a task waits for the offsets of its former owner, and
-// ends what they may wait for.
+// awaitSettled runs while a task waits for the offsets of its former owner, until
+// ctx ends, and ends what they may wait for. Then it ends what nobody's offsets
+// wait for.
 func (w *worker) awaitSettled(ctx context.Context, task int32) {
+	w.unblockOffsets(ctx, task)
+	limit, cancel := context.WithTimeout(w.lifetime, w.cfg.TransactionTimeout+brokersLook)
+	defer cancel()
+	for limit.Err() == nil {
+		err := w.p.endDeparted(limit)
+		if err == nil {
+			return
+		}
+		if limit.Err() == nil {
+			w.log.Debug("looking for open transactions of former members of the group", "task", task, "error", err)
+		}
+		sleep(limit, orphanAgain)
+	}
+}
+
+func (w *worker) unblockOffsets(ctx context.Context, task int32) {
 	timer := time.NewTimer(orphanPatience)
 	defer timer.Stop()
 	for {

@@ -14,6 +14,8 @@ const (
 	// of which a piece of memory has room, as a rule: what one turn puts out
 	// shares one, however much it is.
 	piecesOfTurn = 4
+	// pieceBytes is for how many bytes it has room, likewise.
+	pieceBytes = 1 << 20
 	// mostPieces is how many pieces the client of a session may have.
 	mostPieces = 6
 )
@@ -40,7 +42,9 @@ func newPieces(turnRecords int, promise func(*kgo.Record, error)) pieces {
 }
 
 // full reports whether the piece in hand has no room.
-func (p *pieces) full() bool { return p.now != nil && p.now.used >= p.records }
+func (p *pieces) full() bool {
+	return p.now != nil && (p.now.used+p.now.others >= p.records || p.now.bytes >= pieceBytes)
+}
 
 // next returns a piece that has room for a record, the one in hand if it has. What
 // is in that must be the client's already.
@@ -60,7 +64,6 @@ func (p *pieces) inHand(ctx, lifetime context.Context) (*piece, error) {
 	if err != nil {
 		return nil, fmt.Errorf("waiting for records to be acknowledged: %w", err)
 	}
-	next.reset()
 	next.pending.Store(1)
 	p.now = next
 	return next, nil
@@ -106,6 +109,7 @@ func (p *pieces) close() {
 
 func (m *piece) done(free chan<- *piece) {
 	if m.pending.Add(-1) == 0 {
+		m.reset()
 		free <- m // has room for all that there are
 	}
 }

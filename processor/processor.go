@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
 )
 
 // Processor runs the tasks that the group gives to this process.
@@ -23,6 +24,7 @@ type Processor struct {
 	leases   leases
 	standbys *standbys
 	watch    *watch
+	departed singleflight.Group  // of endDeparted
 	side     *kgo.Client         // for what is outside of transactions, while Run runs
 	restores *semaphore.Weighted // bounds the restores that run at the same time
 	once     sync.Once

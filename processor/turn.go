@@ -24,7 +24,7 @@ type fetched struct {
 const (
 	// nextTurnWait is how long a batch waits for the records of another turn
 	// when it knows that there are some.
-	nextTurnWait = 200 * time.Millisecond
+	nextTurnWait = 20 * time.Millisecond
 	// mostBytes is how many bytes the handlers may have put out and not been sent,
 	// and changed in the store, for another turn to begin.
 	mostBytes = 64 << 20

@@ -1,0 +1,92 @@
+package processor
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+// A process dies between two turns, when its transaction has commands and nothing
+// else: those who take over its tasks end it, long before its time is over.
+func TestAProcessDiesBetweenTurns(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	const keys, n = 6, 50
+	c.feed(testInput, keys, n)
+	cfg := c.config(newStore(t))
+	cfg.StaticMembership, cfg.SessionTimeout = false, time.Second
+	cfg.TransactionTimeout = 10 * time.Minute
+	successor := c.second(t, cfg)
+
+	polls := 0
+	cfg.Fault = func(s Step, _ []int32) error {
+		if s == AfterPoll {
+			polls++
+		}
+		if polls < 12 || s != AfterPoll { // the fifth turn of the fourth batch
+			return nil
+		}
+		for c.ctx.Err() == nil && !c.open(testCommands) {
+			time.Sleep(time.Millisecond)
+		}
+		return errTest
+	}
+	p := start(t, cfg)
+	if err := p.wait(); !errors.Is(err, errTest) {
+		t.Fatalf("Run returned %v, want the crash", err)
+	}
+	if !c.open(testCommands) || c.open(testChangelog) {
+		t.Fatal("the crash has left no transaction of commands alone")
+	}
+
+	cfg = successor
+	p = start(t, cfg)
+	c.await(testOutput, keys*n*2)
+	p.halt()
+	c.checkCounts(keys, n, testInput, testCommands)
+}
+
+// A transaction of a process that lives is not touched.
+func TestDepartedAreNotMembers(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	cfg := c.config(newStore(t))
+	one := start(t, cfg)
+	two := start(t, c.second(t, cfg))
+	c.feed(testInput, 8, 5)
+	c.await(testOutput, 8*5*2)
+	members, err := two.memberProcesses(c.ctx)
+	for c.ctx.Err() == nil && (err != nil || len(members) < 2) { // a rebalance is under way
+		time.Sleep(time.Millisecond)
+		members, err = two.memberProcesses(c.ctx)
+	}
+	if err != nil || !members["one"] || !members["two"] || len(members) != 2 {
+		t.Errorf("the members are %v, error %v", members, err)
+	}
+	for id, want := range map[string]string{
+		"app-one-0": "one", "app-a-b-12": "a-b", "app-": "", "app-one": "", "other-one-0": "", "application-one-0": "",
+	} {
+		if got := one.processOf(id); got != want {
+			t.Errorf("%s is of process %q, want %q", id, got, want)
+		}
+	}
+	one.halt()
+	two.halt()
+}
+
+// open tells whether there is an open transaction in a topic.
+func (c *cluster) open(topic string) (open bool) {
+	c.t.Helper()
+	where := make(kadm.TopicsSet)
+	for p := range int32(testTasks) {
+		where.Add(topic, p)
+	}
+	described, err := kadm.NewClient(c.client).DescribeProducers(c.ctx, where)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	described.EachProducer(func(d kadm.DescribedProducer) { open = open || d.CurrentTxnStartOffset >= 0 })
+	return open
+}
