@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -180,5 +181,32 @@ func TestAFailedBatchIsTriedAgainInSmall(t *testing.T) {
 	c.checkCounts(keys, n, testInput, testCommands)
 	if p.Status().Counters.Aborts != 1 {
 		t.Errorf("%d batches failed, want 1", p.Status().Counters.Aborts)
+	}
+}
+
+// A worker with slow handlers begins no turn that would leave its transaction too
+// little time: none of them is over its time.
+func TestSlowTurnsDoNotUseUpTheTransaction(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	const n, slow = 70, 50 * time.Millisecond
+	c.feed(testInput, 1, n)
+	cfg := c.config(newStore(t))
+	cfg.TurnRecords, cfg.MaxBatchRecords = 4, 64 // of which all would take 3 s
+	cfg.TransactionTimeout = time.Second
+	cfg.NewHandler = func(task Task) (Handler, error) {
+		return &emitter{counter{task}, func(_ *Context, r *kgo.Record) error {
+			if r.Topic == testInput {
+				time.Sleep(slow)
+			}
+			return nil
+		}}, nil
+	}
+	p := start(t, cfg)
+	c.await(testOutput, 2*n)
+	p.halt()
+	c.checkCounts(1, n, testInput, testCommands)
+	if got := p.Status().Counters; got.Aborts != 0 || got.Rejoins != 0 {
+		t.Errorf("%d batches failed, in %d more sessions", got.Aborts, got.Rejoins)
 	}
 }

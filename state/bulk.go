@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -33,8 +34,11 @@ func (t *Txn) writeBulk(cp Checkpoint, entries []*entry) error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(entries, func(a, b *entry) int { return bytes.Compare(t.key(a), t.key(b)) })
 	s := t.p.s
+	if s.frozen {
+		return pebble.ErrReadOnly // before anything is made in the directory
+	}
+	slices.SortFunc(entries, func(a, b *entry) int { return bytes.Compare(t.key(a), t.key(b)) })
 	name := s.fs.PathJoin(s.dir, bulkFile+strconv.Itoa(int(t.p.number)))
 	err = s.guard(func() error {
 		f, err := s.fs.Create(name, vfs.WriteCategoryUnspecified)

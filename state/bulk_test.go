@@ -1,12 +1,14 @@
 package state
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -93,6 +95,32 @@ func TestBulkLeftBehind(t *testing.T) {
 	if names := bulkFiles(t, mem); len(names) > 0 {
 		t.Errorf("still there: %v", names)
 	}
+}
+
+// A store that is opened for reading refuses a large commit as it does a small
+// one, and what is in its directory stays: another's half-made table too, which a
+// commit would have made anew and removed.
+func TestBulkIntoWhatIsOpenedForReading(t *testing.T) {
+	mem := vfs.NewMem()
+	s, err := Open("dir", quiet(mem))
+	check(t, err)
+	check(t, s.Close())
+	check(t, writeFile(mem, "dir", bulkFile+"3", "half a table"))
+
+	o := quiet(mem)
+	o.ReadOnly = true
+	s, err = Open("dir", o)
+	check(t, err)
+	tx := s.Partition(3).Begin()
+	tx.Put([]byte("k"), make([]byte, 2*o.BulkBytes))
+	if err := tx.Commit(Checkpoint{Offset: 1}); !errors.Is(err, pebble.ErrReadOnly) {
+		t.Errorf("the commit returned %v", err)
+	}
+	tx.Discard()
+	if text, err := readFile(mem, "dir/"+bulkFile+"3"); err != nil || text != "half a table" {
+		t.Errorf("the file that was there is %.20q, %v", text, err)
+	}
+	check(t, s.Close())
 }
 
 func bulkFiles(t *testing.T, fs vfs.FS) (found []string) {
