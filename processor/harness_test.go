@@ -115,6 +115,40 @@ func (c *cluster) ends(topic string) map[int32]int64 {
 	return ends
 }
 
+// open tells whether topic has records of a transaction that has not ended.
+func (c *cluster) open(topic string) (bool, error) {
+	admin := kadm.NewClient(c.client)
+	stable, err := admin.ListCommittedOffsets(c.ctx, topic)
+	if err != nil {
+		return false, err
+	}
+	ends, err := admin.ListEndOffsets(c.ctx, topic)
+	if err != nil {
+		return false, err
+	}
+	open := false
+	ends.Each(func(end kadm.ListedOffset) {
+		o, ok := stable.Lookup(topic, end.Partition)
+		open = open || ok && o.Offset < end.Offset
+	})
+	return open, nil
+}
+
+// awaitOpen waits until that is so, for some seconds.
+func (c *cluster) awaitOpen(topic string) error {
+	limit, cancel := context.WithTimeout(c.ctx, 5*time.Second)
+	defer cancel()
+	for {
+		if open, err := c.open(topic); open || err != nil {
+			return err
+		}
+		if limit.Err() != nil {
+			return limit.Err()
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // committed reads the committed records of topic up to its end, per partition.
 func (c *cluster) committed(topic string) map[int32][]*kgo.Record {
 	c.t.Helper()

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"testing"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // A process dies between two turns, when its transaction has commands and nothing
@@ -28,8 +26,8 @@ func TestAProcessDiesBetweenTurns(t *testing.T) {
 		if polls < 12 || s != AfterPoll { // the fifth turn of the fourth batch
 			return nil
 		}
-		for c.ctx.Err() == nil && !c.open(testCommands) {
-			time.Sleep(time.Millisecond)
+		if err := c.awaitOpen(testCommands); err != nil {
+			return err
 		}
 		return errTest
 	}
@@ -37,8 +35,8 @@ func TestAProcessDiesBetweenTurns(t *testing.T) {
 	if err := p.wait(); !errors.Is(err, errTest) {
 		t.Fatalf("Run returned %v, want the crash", err)
 	}
-	if !c.open(testCommands) || c.open(testChangelog) {
-		t.Fatal("the crash has left no transaction of commands alone")
+	if open, err := c.open(testChangelog); open || err != nil {
+		t.Fatalf("a transaction is open in the changelog: %v, error %v", open, err)
 	}
 
 	cfg = successor
@@ -74,19 +72,4 @@ func TestDepartedAreNotMembers(t *testing.T) {
 	}
 	one.halt()
 	two.halt()
-}
-
-// open tells whether there is an open transaction in a topic.
-func (c *cluster) open(topic string) (open bool) {
-	c.t.Helper()
-	where := make(kadm.TopicsSet)
-	for p := range int32(testTasks) {
-		where.Add(topic, p)
-	}
-	described, err := kadm.NewClient(c.client).DescribeProducers(c.ctx, where)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	described.EachProducer(func(d kadm.DescribedProducer) { open = open || d.CurrentTxnStartOffset >= 0 })
-	return open
 }

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -159,39 +157,5 @@ func TestCrashBetweenTurns(t *testing.T) {
 				c.checkStore(cfg)
 			})
 		}
-	}
-}
-
-// open tells whether topic has records of a transaction that has not ended.
-func (c *cluster) open(topic string) (bool, error) {
-	admin := kadm.NewClient(c.client)
-	stable, err := admin.ListCommittedOffsets(c.ctx, topic)
-	if err != nil {
-		return false, err
-	}
-	ends, err := admin.ListEndOffsets(c.ctx, topic)
-	if err != nil {
-		return false, err
-	}
-	open := false
-	ends.Each(func(end kadm.ListedOffset) {
-		o, ok := stable.Lookup(topic, end.Partition)
-		open = open || ok && o.Offset < end.Offset
-	})
-	return open, nil
-}
-
-// awaitOpen waits until that is so, for some seconds.
-func (c *cluster) awaitOpen(topic string) error {
-	limit, cancel := context.WithTimeout(c.ctx, 5*time.Second)
-	defer cancel()
-	for {
-		if open, err := c.open(topic); open || err != nil {
-			return err
-		}
-		if limit.Err() != nil {
-			return limit.Err()
-		}
-		time.Sleep(time.Millisecond)
 	}
 }
