@@ -73,10 +73,10 @@ func (f fullDir) Sync() error { return errors.Join(f.File.Sync(), f.fs.fails("di
 // A store whose log cannot be written any more ends its process with a line that
 // says why, whichever step it was; Pebble would end it with a stack.
 func TestLogThatCannotBeWritten(t *testing.T) {
-	const env = "HANDPRINT_TEST_FULL"
+	const env, dir = "HANDPRINT_TEST_FULL", "HANDPRINT_TEST_DIR"
 	if step := os.Getenv(env); step != "" {
 		full := new(atomic.Bool)
-		s, err := Open(filepath.Join(t.TempDir(), "store"), Options{FS: fullFS{vfs.Default, step, full}, MemtableBytes: minMemtableBytes})
+		s, err := Open(os.Getenv(dir), Options{FS: fullFS{vfs.Default, step, full}, MemtableBytes: minMemtableBytes})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			cmd := exec.Command(os.Args[0], "-test.run", "^TestLogThatCannotBeWritten$")
-			cmd.Env = append(os.Environ(), env+"="+step)
+			cmd.Env = append(os.Environ(), env+"="+step, dir+"="+filepath.Join(t.TempDir(), "store"))
 			out, err := cmd.CombinedOutput()
 			if err == nil || cmd.ProcessState.ExitCode() != 1 || strings.Contains(string(out), "goroutine ") ||
 				!strings.Contains(string(out), "look at the disk") || !strings.Contains(string(out), "no space left on device") {
