@@ -25,7 +25,7 @@ type unionEntry struct {
 
 // unionTail is how many of the newest entries a union holds, in windows. What
 // is more than two of them is a reserve for entries that leave.
-const unionTail = 8
+const unionTail = 4
 
 // NewUnion returns the union of no series.
 func NewUnion(kind Kind, t *Thresholds) *Union {

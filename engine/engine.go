@@ -121,6 +121,7 @@ type Engine struct {
 	unions map[string]*attribution.Union
 	// standings are of the attackers that were observed lately.
 	standings standings
+	catalog   catalog
 	evidence  evidence
 
 	added int // contributions added up in this step
@@ -158,7 +159,7 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 	e := &Engine{cfg: cfg, task: task}
 	e.merger = attribution.NewMerger(&e.cfg.Thresholds)
 	e.decoder.MaxBytes, e.decoder.Writers = cfg.RecordLimit, cfg.Writers
-	e.standings = newStandings(cfg.Registry)
+	e.catalog = newCatalog(cfg.Registry)
 	if err := e.Reload(store); err != nil {
 		return nil, err
 	}

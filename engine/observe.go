@@ -133,7 +133,7 @@ func (e *Engine) notMine(stub, attacker, primitive []byte, entry attribution.Ent
 
 // takeInline takes an observation of a stub's own attacker into e.row.
 func (e *Engine) takeInline(stub, attacker, primitive []byte, entry attribution.Entry) error {
-	kind := e.cfg.Registry.Kind(primitive)
+	kind := e.catalog.of(primitive).kind
 	e.take(&e.row.series, entry, kind, stub, primitive, attacker)
 	e.saveGone(&e.row.series, stub, primitive, attacker)
 	wait, err := e.waits(stub, primitive)
@@ -203,7 +203,7 @@ func (e *Engine) contribute(identity, attacker, primitive []byte, entry attribut
 	if _, err := e.loadContribution(&s, identity, primitive, attacker); err != nil {
 		return err
 	}
-	e.take(&s, entry, e.cfg.Registry.Kind(primitive), identity, primitive, attacker)
+	e.take(&s, entry, e.catalog.of(primitive).kind, identity, primitive, attacker)
 	e.saveContribution(&s, identity, primitive, attacker)
 	e.contrib = s.Series
 	wait, err := e.waits(identity, primitive)
@@ -226,7 +226,7 @@ func (e *Engine) openRow(identity, primitive []byte) (found bool, err error) {
 	}
 	if !found {
 		e.saveRow(identity, primitive)
-		e.holdUnion(identity, primitive, attribution.NewUnion(e.cfg.Registry.Kind(primitive), &e.cfg.Thresholds))
+		e.holdUnion(identity, primitive, attribution.NewUnion(e.catalog.of(primitive).kind, &e.cfg.Thresholds))
 		return false, nil
 	}
 	if !e.row.inline {

@@ -14,7 +14,7 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 	if err != nil || !found {
 		return err
 	}
-	kind := e.cfg.Registry.Kind(primitive)
+	kind := e.catalog.of(primitive).kind
 	if e.row.inline {
 		id, _, err := e.getIdentity(identity)
 		if err != nil {
@@ -148,10 +148,11 @@ func (e *Engine) publish(identity, primitive, attacker []byte, c *attribution.Co
 		return nil
 	}
 	e.cfg.Counters.Transitions.Add(1)
+	e.buf.id = attribution.EventID(cause, identity, primitive).AppendText(e.buf.id[:0])
 	e.buf.out = e.cfg.Format.AppendTransition(e.buf.out[:0], &attribution.Transition{
-		EventID:    attribution.EventID(cause, identity, primitive).String(),
-		Identity:   string(identity),
-		Primitive:  string(primitive),
+		EventID:    view(e.buf.id),
+		Identity:   view(identity),
+		Primitive:  view(primitive),
 		Old:        old,
 		IsNew:      isNew,
 		New:        after.State,

@@ -21,9 +21,6 @@ type StateRows struct {
 // NewStateRows returns one that writes rows in a format; nil: JSON.
 func NewStateRows(format *schemas.Format) *StateRows { return &StateRows{format: format} }
 
-// IsRow says whether a key of the store is a row's.
-func IsRow(key []byte) bool { return len(key) > 0 && key[0] == kindRow }
-
 // Of returns the record that shows a row as it is now: its key in the store, of
 // which Outbox.RowChanged was told, and its value there, nil if it was deleted
 // since. The record's own value is nil, a tombstone, where the world is to know
@@ -31,7 +28,7 @@ func IsRow(key []byte) bool { return len(key) > 0 && key[0] == kindRow }
 // large one, which is not in the row, and which Outbox.StateRow was given. What
 // Of returns is valid until the next call.
 func (s *StateRows) Of(key, value []byte) (stateKey, stateRow []byte, err error) {
-	if !IsRow(key) {
+	if len(key) == 0 || key[0] != kindRow {
 		return nil, nil, fmt.Errorf("%x is not the key of a row", key)
 	}
 	identity, rest, err := appendCutID(s.identity[:0], key[1:])
@@ -63,8 +60,7 @@ func (s *StateRows) Of(key, value []byte) (stateKey, stateRow []byte, err error)
 // appendStateRow appends the record of a row whose key in the state topic begins
 // with an identity of that length.
 func appendStateRow(dst []byte, format *schemas.Format, key []byte, identity int, r *attribution.Row) []byte {
-	names := string(key) // one allocation for both
-	return format.AppendStateRow(dst, &schemas.StateRow{Identity: names[:identity], Primitive: names[identity+1:], Row: *r})
+	return format.AppendStateRow(dst, &schemas.StateRow{Identity: view(key[:identity]), Primitive: view(key[identity+1:]), Row: *r})
 }
 
 func appendStateKey(dst, identity, primitive []byte) []byte {

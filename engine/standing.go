@@ -18,6 +18,7 @@ import (
 // Like the unions it is void when the task's memory is: see [Engine.Reload].
 type standing struct {
 	stub  [36]byte
+	key   [18]byte // what the keys of its rows begin with
 	mine  bool
 	asked bool // a row of it was read before
 	whole bool
@@ -38,31 +39,12 @@ var mostStandings = 8192 // tests forget more often
 type standings struct {
 	byAttacker map[string]*standing
 	byStub     map[attribution.UUID]*standing
-	places     map[string]int
 	here       *standing // of the observation in hand
 }
 
 func (s *standings) reset() {
 	s.byAttacker, s.byStub = make(map[string]*standing), make(map[attribution.UUID]*standing)
 	s.here = nil
-}
-
-// place returns the place of a registered primitive among the first that
-// standings know about.
-func (s *standings) place(primitive []byte) (int, bool) {
-	at, ok := s.places[string(primitive)]
-	return at, ok
-}
-
-func newStandings(r *attribution.Registry) standings {
-	s := standings{places: make(map[string]int)}
-	for i, name := range r.Names() {
-		if i < placed {
-			s.places[name] = i
-		}
-	}
-	s.reset()
-	return s
 }
 
 // of returns the standing of an attacker at its home.
@@ -76,6 +58,7 @@ func (s *standings) of(attacker []byte) *standing {
 	stub := attribution.Stub(attacker)
 	at := new(standing)
 	stub.AppendText(at.stub[:0])
+	idKey(at.key[:0], kindRow, at.stub[:])
 	s.byAttacker[string(attacker)], s.byStub[stub] = at, at
 	return at
 }
@@ -95,16 +78,22 @@ func (s *standings) changed(identity []byte) {
 }
 
 // wrote is told of every write of a row.
-func (s *standings) wrote(identity, primitive []byte) {
+func (s *standings) wrote(identity []byte, primitive listing) {
+	if primitive.place < 0 {
+		return
+	}
 	if at := s.stub(identity); at != nil {
-		if place, ok := s.place(primitive); ok {
-			at.add(place)
-		}
+		at.add(primitive.place)
 	}
 }
 
+// isHere reports whether an identity is the stub of the observation in hand.
+func (s *standings) isHere(identity []byte) bool {
+	return s.here != nil && string(identity) == string(s.here.stub[:])
+}
+
 func (s *standings) stub(identity []byte) *standing {
-	if s.here != nil && string(identity) == string(s.here.stub[:]) {
+	if s.isHere(identity) {
 		return s.here
 	}
 	if len(s.byStub) > 0 {
@@ -122,7 +111,7 @@ func (s *standings) stub(identity []byte) *standing {
 // twenty.
 func (e *Engine) stubRow(at *standing, primitive []byte) (found bool, err error) {
 	if at.whole {
-		if place, known := e.standings.place(primitive); known && !at.has(place) {
+		if place := e.catalog.of(primitive).place; place >= 0 && !at.has(place) {
 			e.noRow()
 			return false, nil
 		}
@@ -148,14 +137,17 @@ func (e *Engine) seeRows(at *standing) error {
 		get = func(key []byte) ([]byte, error) { return near.GetNear(key, n) }
 	}
 	at.rows = [4]uint64{}
-	for name, place := range e.standings.places {
+	for name, l := range e.catalog.byName {
+		if l.place < 0 {
+			continue
+		}
 		key = append(append(key[:n], name...), 0)
 		b, err := get(key)
 		if err != nil {
 			return fmt.Errorf("reading the rows of %s: %w", at.stub, err)
 		}
 		if b != nil {
-			at.add(place)
+			at.add(l.place)
 		}
 	}
 	at.whole = true

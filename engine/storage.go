@@ -25,6 +25,7 @@ const goneInline = 8
 // buffers are reused from record to record.
 type buffers struct {
 	row, contrib, out, cmd, text []byte
+	id                           []byte // of an event
 	gone                         []byte
 	rowValues, contribValues     values
 }
@@ -73,6 +74,10 @@ func (e *Engine) setRowKey(identity, primitive []byte) {
 		return
 	}
 	k.rowIdentity, k.rowPrimitive = append(k.rowIdentity[:0], identity...), append(k.rowPrimitive[:0], primitive...)
+	if e.standings.isHere(identity) {
+		k.row = appendPrimitive(append(k.row[:0], e.standings.here.key[:]...), primitive)
+		return
+	}
 	k.row = rowKey(k.row, kindRow, identity, primitive)
 }
 
@@ -80,7 +85,7 @@ func (e *Engine) saveRow(identity, primitive []byte) {
 	e.setRowKey(identity, primitive)
 	e.buf.out = e.appendRow(e.buf.out[:0], &e.row)
 	e.store.Put(e.keys.row, e.buf.out)
-	e.standings.wrote(identity, primitive)
+	e.standings.wrote(identity, e.catalog.of(primitive))
 }
 
 // loadContribution reads an attacker's contribution to a row into s. Its

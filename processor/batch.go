@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"handprint/state"
 )
 
 // batch is one transaction. It begins with turns, each of which polls, processes
@@ -226,16 +228,16 @@ func (b *batch) produceChanges(ctx context.Context, t *task) (err error) {
 		r.Topic, r.Partition, r.Key, r.Value = topic, partition, m.copy(key), m.copy(value)
 		b.send(ctx, r, m)
 	}
-	t.context.txn.Changes(func(key, value []byte) bool {
+	t.context.txn.Changes(func(c state.Change) bool {
 		if m, err = b.pieces.next(ctx, b.w.lifetime); err != nil {
 			return false
 		}
-		send(b.w.cfg.Changelog, t.partition, key, value)
+		send(b.w.cfg.Changelog, t.partition, c.Key, c.Value)
 		b.changes++
-		if projector == nil {
+		if projector == nil || !c.Marked {
 			return !b.gate.shut()
 		}
-		topic, k, v, fault := projector.Project(key, value)
+		topic, k, v, fault := projector.Project(c.Key, c.Value)
 		if fault != nil {
 			err = &batchError{fmt.Errorf("task %d: what a record of the store is as an output: %w", t.partition, fault)}
 			return false

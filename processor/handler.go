@@ -52,11 +52,11 @@ type Poisoner interface {
 type Projector interface {
 	// Project returns what a changed key of the store is as an output; value is
 	// nil if it was deleted. It is called after Flush, once for each key that
-	// goes to the changelog (one that was put and deleted, and that the handler
-	// knew to be absent before, does not), and its outputs are sent after those
-	// of Process and Flush. It must not use the store. An empty topic: the key
-	// is no output. What it returns is copied. An error is as fatal as one from
-	// Process.
+	// was marked ([state.Txn.Mark]) and goes to the changelog (one that was put
+	// and deleted, and that the handler knew to be absent before, does not), and
+	// its outputs are sent after those of Process and Flush. It must not use the
+	// store. An empty topic: the key is no output. What it returns is copied. An
+	// error is as fatal as one from Process.
 	Project(key, value []byte) (topic string, k, v []byte, err error)
 }
 

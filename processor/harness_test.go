@@ -226,6 +226,7 @@ func (h *counter) count(c *Context, key string, r *kgo.Record) error {
 	}
 	n++
 	c.Store().Put([]byte(key), binary.BigEndian.AppendUint64(nil, n))
+	c.Store().Mark([]byte(key)) // for a projector
 	// A key that comes and goes, for the deletions in the changelog.
 	if flip := []byte("flip/" + key); n%2 == 0 {
 		c.Store().Delete(flip)

@@ -17,7 +17,7 @@ const (
 	// pieceBytes is for how many bytes it has room, likewise.
 	pieceBytes = 1 << 20
 	// mostPieces is how many pieces the client of a session may have.
-	mostPieces = 6
+	mostPieces = 4
 )
 
 // pieces is the memory of the records that a session sends. A piece is used again

@@ -20,7 +20,7 @@ type projecting struct {
 
 func (h *projecting) Project(key, value []byte) (topic string, k, v []byte, err error) {
 	if bytes.HasPrefix(key, []byte("flip/")) {
-		return "", nil, nil, nil
+		return "", nil, nil, fmt.Errorf("%q was not marked", key)
 	}
 	if err := h.fail(); err != nil {
 		return "", nil, nil, err
@@ -30,7 +30,7 @@ func (h *projecting) Project(key, value []byte) (topic string, k, v []byte, err 
 
 // What a transaction has changed in the store is an output as it is at its end:
 // of a key the last record has the last value, there is one for each changelog
-// record, and none of a transaction that failed.
+// record of a key that was marked, and none of a transaction that failed.
 func TestChangesAreOutputs(t *testing.T) {
 	for _, c := range []struct {
 		name   string

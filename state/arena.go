@@ -171,13 +171,18 @@ func (a *arena) units(at, n uint32) []byte {
 	return a.list[at>>chunkBits][from : from+n*unit]
 }
 
+// drop gives up a chunk: what was handed out of it must no longer be used.
+func (a *arena) drop(at int) {
+	if len(a.list[at]) == chunkSize {
+		freeChunk(a.list[at])
+	}
+	a.list[at] = nil
+}
+
 // reset takes everything back: what was handed out must no longer be used.
 func (a *arena) reset() {
-	for i, chunk := range a.list {
-		if len(chunk) == chunkSize {
-			freeChunk(chunk)
-		}
-		a.list[i] = nil
+	for at := range a.list {
+		a.drop(at)
 	}
 	clear(a.free)
 	*a = arena{list: a.list[:0], holes: a.holes[:0], free: a.free}

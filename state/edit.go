@@ -6,8 +6,8 @@ type edit struct {
 	entry int32  // -1: undone
 
 	// At the savepoint:
-	changed, existed bool
-	prev             buffer // the value, if changed and existed
+	changed, existed, marked bool
+	prev                     buffer // the value, if changed and existed
 
 	base buffer // the committed value, if there is one
 }
@@ -29,10 +29,10 @@ func (o *table) delete(key []byte) {
 // change returns the entry of a key, ready to be given another value: its old
 // value is safe if it will be needed, its val is room, and it is not counted.
 func (o *table) change(key []byte) *entry {
-	hash := o.hash(key)
-	i := o.find(key, hash)
+	i, hash := o.seek(key)
 	if i < 0 {
 		i = o.add(key, hash)
+		o.recent = i + 1
 	}
 	e := o.entries.at(i)
 	e.asked = true
@@ -50,11 +50,18 @@ func (o *table) change(key []byte) *entry {
 	o.count(e, -1)
 	if d := o.edits.at(int(e.edit - 1)); d.gen != o.gen {
 		o.release(d.prev)
-		d.gen, d.changed, d.existed, d.prev = o.gen, true, e.exists, e.val
+		d.gen, d.changed, d.existed, d.marked, d.prev = o.gen, true, e.exists, e.marked, e.val
 		e.val = buffer{}
 		o.undo = append(o.undo, e.edit-1)
 	}
 	return e
+}
+
+// mark notes of a key that was changed that it is of interest.
+func (o *table) mark(key []byte) {
+	if e := o.lookup(key); e != nil && e.edit != 0 {
+		e.marked = true
+	}
 }
 
 // count adds an entry to the totals, sign times.
@@ -90,7 +97,7 @@ func (o *table) rollback() {
 			continue
 		}
 		o.release(e.val)
-		e.val, e.exists, d.prev = d.prev, d.existed, buffer{}
+		e.val, e.exists, e.marked, d.prev = d.prev, d.existed, d.marked, buffer{}
 		o.count(e, 1)
 	}
 	if lost {
@@ -105,7 +112,7 @@ func (o *table) uncommit(d *edit) (lost bool) {
 	e := o.entries.at(int(d.entry))
 	o.release(e.val)
 	o.release(d.prev)
-	e.val, e.exists, e.edit = d.base, e.committed == present, 0
+	e.val, e.exists, e.edit, e.marked = d.base, e.committed == present, 0, false
 	return e.committed == unknown
 }
 
@@ -145,7 +152,7 @@ func (o *table) settle() {
 		if e.committed = absent; e.exists {
 			e.committed = present
 		}
-		e.edit = 0
+		e.edit, e.marked = 0, false
 		o.release(d.base)
 		o.release(d.prev)
 	}

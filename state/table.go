@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"hash/maphash"
+	"slices"
 	"unsafe"
 )
 
@@ -27,6 +28,7 @@ type entry struct {
 	held      bool     // the committed state is not in the database yet
 	grouped   bool     // in a group
 	asked     bool     // since the hand of the clock was here last
+	marked    bool     // by Mark, in the transaction in hand
 	dead      bool     // a place without an entry
 }
 
@@ -50,6 +52,7 @@ type table struct {
 	entries list[entry]
 	dead    uint32 // the first dead entry, plus 1
 	live    int    // entries that are not dead
+	recent  int    // the entry that was asked for last, plus 1: what is read is often written at once
 	arena   arena
 
 	gen   uint64     // the current savepoint; above every edit's when it is made
@@ -97,12 +100,26 @@ func (o *table) hash(key []byte) uint32 { return uint32(maphash.Bytes(o.seed, ke
 
 // lookup returns the entry of a key, or nil. It is valid until the next change.
 func (o *table) lookup(key []byte) *entry {
-	if i := o.find(key, o.hash(key)); i >= 0 {
+	if i, _ := o.seek(key); i >= 0 {
 		e := o.entries.at(i)
 		e.asked = true
 		return e
 	}
 	return nil
+}
+
+// seek returns the number of a key's entry, or -1, and the hash of the key.
+func (o *table) seek(key []byte) (i int, hash uint32) {
+	if o.recent > 0 {
+		if e := o.entries.at(o.recent - 1); !e.dead && bytes.Equal(o.name(e), key) {
+			return o.recent - 1, e.hash
+		}
+	}
+	hash = o.hash(key)
+	if i = o.find(key, hash); i >= 0 {
+		o.recent = i + 1
+	}
+	return i, hash
 }
 
 // find returns the number of a key's entry, or -1.
@@ -216,16 +233,67 @@ func (o *table) compact() {
 	if o.arena.total-o.arena.size <= o.ends+o.arena.size/4+4*chunkSize {
 		return
 	}
+	// Chunk by chunk, so that each can be used again as soon as it has been
+	// emptied, and not all of them are there twice.
+	var moves mover
+	moves.init(len(o.arena.list), o.buffers)
 	old := o.arena
 	o.arena = arena{}
-	for i := range o.entries.len() {
-		if e := o.entries.at(i); !e.dead {
-			e.key, e.val = o.arena.take(&old, e.key), o.arena.take(&old, e.val)
+	for at := range old.list {
+		for _, n := range moves.of(at) {
+			e := o.entries.at(int(n / 2))
+			b := &e.key
+			if n%2 == 1 {
+				b = &e.val
+			}
+			*b = o.arena.take(&old, *b)
 		}
+		old.drop(at)
 	}
-	old.reset()
 	o.ends = o.arena.total - o.arena.size
 }
+
+// buffers yields every buffer that is in use, with the number of its entry times
+// two, and one more for a value.
+func (o *table) buffers(yield func(n uint32, b buffer)) {
+	for i := range o.entries.len() {
+		if e := o.entries.at(i); !e.dead {
+			yield(uint32(2*i), e.key)
+			if e.val.len > 0 {
+				yield(uint32(2*i+1), e.val)
+			}
+		}
+	}
+}
+
+// mover sorts buffers by their chunks.
+type mover struct {
+	from []uint32 // by chunk: where in list its buffers begin
+	list []uint32
+}
+
+func (m *mover) init(chunks int, each func(yield func(n uint32, b buffer))) {
+	m.from = make([]uint32, chunks+1)
+	total := uint32(0)
+	each(func(_ uint32, b buffer) {
+		m.from[b.at>>chunkBits]++
+		total++
+	})
+	m.list = make([]uint32, total)
+	for at := len(m.from) - 1; at >= 0; at-- {
+		total -= m.from[at]
+		m.from[at] = total
+	}
+	next := slices.Clone(m.from)
+	each(func(n uint32, b buffer) {
+		at := b.at >> chunkBits
+		m.list[next[at]] = n
+		next[at]++
+	})
+}
+
+// of returns the buffers of a chunk.
+func (m *mover) of(chunk int) []uint32 { return m.list[m.from[chunk]:m.from[chunk+1]] }
 
 // release gives a buffer back, once no scan can be looking at it.
 func (o *table) release(b buffer) {
@@ -269,7 +337,7 @@ func (o *table) reset() {
 	o.index = nil
 	o.index = clearIndex(index)
 	o.entries.reset()
-	o.dead, o.live = 0, 0
+	o.dead, o.live, o.recent = 0, 0, 0
 	o.arena.reset()
 	o.hand, o.ends = 0, 0
 	o.settled()

@@ -91,6 +91,10 @@ func (t *Txn) count(known bool) {
 // Put sets the value of key. It copies both.
 func (t *Txn) Put(key, value []byte) { t.put(key, value) }
 
+// Mark has Changes say of a key that it is marked. It is for a key that was put
+// or deleted since the last savepoint: what undoes that undoes the mark.
+func (t *Txn) Mark(key []byte) { t.mark(key) }
+
 // Delete removes key, if it is there.
 func (t *Txn) Delete(key []byte) { t.delete(key) }
 
@@ -212,20 +216,26 @@ func (t *Txn) Len() int { return t.changes }
 // The transaction needs more memory than that, also for what it has read.
 func (t *Txn) Bytes() int { return t.bytes }
 
-// Changes yields every changed key once, with its last value, nil if it was
-// deleted and empty if its value is, in the order in which the keys were first
-// changed. A key that was put and deleted, and is known not to be in the committed
-// state (the transaction read it before), is left out; if that is not known the
-// delete is yielded, which does no harm. The slices are valid until yield
-// returns. yield must not call methods of t.
-func (t *Txn) Changes(yield func(key, value []byte) bool) {
+// Change is what a transaction has made of a key.
+type Change struct {
+	Key    []byte
+	Value  []byte // nil: deleted
+	Marked bool   // by Mark
+}
+
+// Changes yields every changed key once, with its last value, in the order in
+// which the keys were first changed. A key that was put and deleted, and is known
+// not to be in the committed state (the transaction read it before), is left out;
+// if that is not known the delete is yielded, which does no harm. The slices are
+// valid until yield returns. yield must not call methods of t.
+func (t *Txn) Changes(yield func(Change) bool) {
 	for i := range t.edits.len() {
 		d := t.edits.at(i)
 		if d.entry < 0 {
 			continue
 		}
 		e := t.entries.at(int(d.entry))
-		if e.pending() && !yield(t.name(e), t.read(e)) {
+		if e.pending() && !yield(Change{t.name(e), t.read(e), e.marked}) {
 			return
 		}
 	}

@@ -17,12 +17,18 @@ import (
 type model struct {
 	committed, now, saved map[string]string
 	touched, touchedSaved map[string]bool // keys put or deleted
+	marked, markedSaved   map[string]bool // of those
 	offset                int64           // of the checkpoint; -1: none
 }
 
 func (m *model) discard() {
 	m.now, m.saved = maps.Clone(m.committed), maps.Clone(m.committed)
 	m.touched, m.touchedSaved = map[string]bool{}, map[string]bool{}
+	m.marked, m.markedSaved = map[string]bool{}, map[string]bool{}
+}
+
+func (m *model) save() {
+	m.saved, m.touchedSaved, m.markedSaved = maps.Clone(m.now), maps.Clone(m.touched), maps.Clone(m.marked)
 }
 
 // drawKey draws from few keys, many of which begin alike, with bytes at the
@@ -115,6 +121,10 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 		put := func(k, v string) {
 			tx.Put([]byte(k), []byte(v))
 			m.now[k], m.touched[k] = v, true
+			if len(v)%2 == 1 {
+				tx.Mark([]byte(k))
+				m.marked[k] = true
+			}
 		}
 		del := func(k string) {
 			tx.Delete([]byte(k))
@@ -129,7 +139,7 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 			"record": func(t *rapid.T) {
 				// As a processor does: read, change, write, again and again.
 				tx.Savepoint()
-				m.saved, m.touchedSaved = maps.Clone(m.now), maps.Clone(m.touched)
+				m.save()
 				k := drawKey(t)
 				v, err := tx.Get([]byte(k))
 				if err != nil {
@@ -187,11 +197,11 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 			},
 			"savepoint": func(t *rapid.T) {
 				tx.Savepoint()
-				m.saved, m.touchedSaved = maps.Clone(m.now), maps.Clone(m.touched)
+				m.save()
 			},
 			"rollback": func(t *rapid.T) {
 				tx.RollbackToSavepoint()
-				m.now, m.touched = maps.Clone(m.saved), maps.Clone(m.touchedSaved)
+				m.now, m.touched, m.marked = maps.Clone(m.saved), maps.Clone(m.touchedSaved), maps.Clone(m.markedSaved)
 			},
 			"commit": func(t *rapid.T) {
 				m.offset = rapid.Int64Range(0, 1<<62).Filter(func(n int64) bool { return history[n] == nil }).Draw(t, "offset")
@@ -264,13 +274,17 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 func checkChanges(t *rapid.T, tx *Txn, m *model) {
 	n, size := 0, 0
 	seen := map[string]bool{}
-	for k, v := range tx.Changes {
+	for c := range tx.Changes {
+		k, v := c.Key, c.Value
 		n++
 		size += len(k) + len(v)
 		if seen[string(k)] {
 			t.Fatalf("%q comes twice", k)
 		}
 		seen[string(k)] = true
+		if c.Marked != m.marked[string(k)] {
+			t.Fatalf("%q: marked is %v", k, c.Marked)
+		}
 		if want, ok := m.now[string(k)]; !m.touched[string(k)] || ok != (v != nil) || want != string(v) {
 			t.Fatalf("change of %q to %.20q, want %.20q, %v", k, v, want, ok)
 		}
@@ -301,11 +315,11 @@ func TestDeleteOfWhatNeverWasIsLeftOut(t *testing.T) {
 		tx.Delete([]byte(k))
 	}
 	var got []string
-	for k, v := range tx.Changes {
-		if v != nil {
-			t.Errorf("%q has a value", k)
+	for c := range tx.Changes {
+		if c.Value != nil {
+			t.Errorf("%q has a value", c.Key)
 		}
-		got = append(got, string(k))
+		got = append(got, string(c.Key))
 	}
 	if want := []string{"old", "not read"}; !slices.Equal(got, want) {
 		t.Fatalf("deletes of %q, want %q", got, want)

@@ -66,7 +66,7 @@ func (c Config) Processor() (*processor.Processor, error) {
 	r.NewHandler = func(t processor.Task) (processor.Handler, error) {
 		return &task{
 			names: &c.Names, cfg: c.Engine, number: t.Partition, shown: engine.NewStateRows(c.Engine.Format),
-			changed: make(map[uint64]struct{}), latest: make(map[uint64]int),
+			latest: make(map[uint64]int),
 		}, nil
 	}
 	return processor.New(r)
@@ -104,14 +104,12 @@ type task struct {
 	shown  *engine.StateRows
 
 	ctx     *processor.Context
-	now     *kgo.Record         // in hand
-	in      engine.Record       // the same for the engine
-	touched []uint64            // hashes of the store's keys of rows that are to be shown, by the record in hand
-	changed map[uint64]struct{} // the same by the batch
-	wrote   []stateRow          // by the record in hand
-	rows    []stateRow          // by the batch, the last of each key
-	latest  map[uint64]int      // hash of a key to where it stands in rows
-	flushed bool                // the batch is complete; its rows are being shown
+	now     *kgo.Record    // in hand
+	in      engine.Record  // the same for the engine
+	wrote   []stateRow     // by the record in hand
+	rows    []stateRow     // by the batch, the last of each key
+	latest  map[uint64]int // hash of a key to where it stands in rows
+	flushed bool           // the batch is complete; its rows are being shown
 }
 
 // stateRow is a write to the state topic, of a large value or a tombstone. Of a
@@ -123,7 +121,7 @@ func (t *task) Process(c *processor.Context, r *kgo.Record) error {
 	if t.flushed { // the batch before has committed
 		t.forget()
 	}
-	t.ctx, t.now, t.wrote, t.touched = c, r, t.wrote[:0], t.touched[:0]
+	t.ctx, t.now, t.wrote = c, r, t.wrote[:0]
 	if t.engine == nil {
 		var err error
 		if t.engine, err = engine.New(t.cfg, t.number, c.Store()); err != nil {
@@ -147,9 +145,6 @@ func (t *task) Process(c *processor.Context, r *kgo.Record) error {
 	}
 	if err := t.engine.Process(in, c.Store(), t); err != nil {
 		return fmt.Errorf("%s[%d] offset %d: %w", r.Topic, r.Partition, r.Offset, err)
-	}
-	for _, hash := range t.touched {
-		t.changed[hash] = struct{}{}
 	}
 	for _, w := range t.wrote {
 		// Of two keys with one hash each may come more than once: they are still
@@ -175,15 +170,8 @@ func (t *task) Flush(c *processor.Context) error {
 }
 
 // Project implements processor.Projector: a row of the store is one of the state
-// topic, too. One that shares its hash with a row that changed may be written
-// as it was.
+// topic, too.
 func (t *task) Project(key, value []byte) (topic string, k, v []byte, err error) {
-	if !engine.IsRow(key) {
-		return "", nil, nil, nil
-	}
-	if _, changed := t.changed[xxhash.Sum64(key)]; !changed {
-		return "", nil, nil, nil
-	}
 	if k, v, err = t.shown.Of(key, value); k == nil || err != nil {
 		return "", nil, nil, err
 	}
@@ -197,16 +185,15 @@ func (t *task) Reset() {
 }
 
 func (t *task) forget() {
-	t.rows, t.wrote, t.touched = t.rows[:0], t.wrote[:0], t.touched[:0]
+	t.rows, t.wrote = t.rows[:0], t.wrote[:0]
 	clear(t.latest)
-	clear(t.changed)
 	t.flushed = false
 }
 
 // Poisoned implements processor.Poisoner: a record that made the engine panic
 // becomes a dead letter, and what the engine had in memory is read again.
 func (t *task) Poisoned(c *processor.Context, r *kgo.Record, cause error) error {
-	t.ctx, t.now, t.wrote, t.touched = c, r, t.wrote[:0], t.touched[:0]
+	t.ctx, t.now, t.wrote = c, r, t.wrote[:0]
 	t.engine = nil
 	t.cfg.Counters.DeadLetters.Add(1)
 	t.DeadLetter("internal", fmt.Sprintf("a fault of the program: %v", cause))
@@ -224,7 +211,7 @@ func (t *task) Suspected(identity, event []byte) {
 }
 
 // RowChanged implements engine.Outbox.
-func (t *task) RowChanged(key []byte) { t.touched = append(t.touched, xxhash.Sum64(key)) }
+func (t *task) RowChanged(key []byte) { t.ctx.Store().Mark(key) }
 
 // StateRow implements engine.Outbox.
 func (t *task) StateRow(key, row []byte) {
