@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -29,7 +30,7 @@ func (h *tally) Process(c *Context, r *kgo.Record) error {
 	binary.BigEndian.PutUint64(h.buf[:], n)
 	c.Store().Put(r.Key, h.buf[:])
 	if n%100 == 0 {
-		c.Emit(&kgo.Record{Topic: testOutput, Key: r.Key, Value: []byte("100 more")})
+		c.Emit(&kgo.Record{Topic: testOutput, Key: bytes.Clone(r.Key), Value: []byte("100 more")})
 	}
 	return nil
 }

@@ -200,7 +200,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxBatchRecords, 100_000)
 	setDefault(&c.TurnRecords, 4000)
 	setDefault(&c.markersMost, defaultMarkersMost)
-	setDefault(&c.MaxBatchBytes, 1<<20)
+	setDefault(&c.MaxBatchBytes, 1<<19)
 	setDefault(&c.TransactionTimeout, 10*time.Second)
 	setDefault(&c.SessionTimeout, 10*time.Second)
 	setDefault(&c.AcceptableLag, 10_000)

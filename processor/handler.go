@@ -20,7 +20,9 @@ type Task struct {
 // starts, after its store has been restored.
 type Handler interface {
 	// Process takes one record. It reads and writes only through c, and
-	// keeps neither c nor r beyond the call. An error is fatal to the whole
+	// keeps neither c nor r beyond the call, nor anything that r refers to:
+	// the memory of r, its key, its value and its headers is used again for
+	// other records. An error is fatal to the whole
 	// batch (a bug, or the store): the batch is rolled back and tried once
 	// more, and if it fails again the processor stops. Bad input is no
 	// error: the handler sends it to a dead-letter topic itself, by c.Emit.

@@ -210,7 +210,7 @@ func (h *counter) Process(c *Context, r *kgo.Record) error {
 		return err
 	}
 	if r.Topic == testInput {
-		c.Send((h.task.Partition+1)%h.task.Partitions, r.Key, r.Value)
+		c.Send((h.task.Partition+1)%h.task.Partitions, c.Copy(r.Key), c.Copy(r.Value))
 	}
 	return nil
 }

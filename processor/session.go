@@ -60,6 +60,7 @@ func (w *worker) open() error {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxWait(cfg.FetchMaxWait),
 		kgo.FetchMaxBytes(int32(min(cfg.MaxBatchBytes, 1<<30))),
+		kgo.WithPools(newFetchPools(min(cfg.MaxBatchBytes, 1<<30))),
 	)
 	if cfg.StaticMembership {
 		opts = append(opts, kgo.InstanceID(w.name()))

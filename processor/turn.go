@@ -201,6 +201,7 @@ func (b *batch) turns(ctx, limit context.Context) error {
 		if err := b.process(limit); err != nil {
 			return err
 		}
+		b.recycle()
 		b.times.end(&b.times.process)
 		room := min(b.most, b.w.cfg.MaxBatchRecords) - int(b.count)
 		if b.w.slow > 0 || b.w.unready != nil || b.w.isWoken() ||

@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -35,7 +36,9 @@ func DeadLetterHeaders(original *kgo.Record, stage, reason string) []kgo.RecordH
 		reason = strings.ToValidUTF8(reason[:maxReason], "")
 	}
 	headers := make([]kgo.RecordHeader, 0, len(original.Headers)+6)
-	headers = append(headers, original.Headers...)
+	for _, h := range original.Headers {
+		headers = append(headers, kgo.RecordHeader{Key: strings.Clone(h.Key), Value: bytes.Clone(h.Value)})
+	}
 	return append(headers,
 		kgo.RecordHeader{Key: HeaderReason, Value: []byte(reason)},
 		kgo.RecordHeader{Key: HeaderStage, Value: []byte(stage)},

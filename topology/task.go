@@ -224,7 +224,8 @@ func (t *task) StateRow(key, row []byte) {
 // and the value is cut, which a header says.
 func (t *task) DeadLetter(stage, reason string) {
 	r := t.now
-	letter := &kgo.Record{Topic: t.names.DeadLetter, Key: r.Key, Value: r.Value, Headers: schemas.DeadLetterHeaders(r, stage, reason)}
+	// What r has in it is its own only until it is processed.
+	letter := &kgo.Record{Topic: t.names.DeadLetter, Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value), Headers: schemas.DeadLetterHeaders(r, stage, reason)}
 	if sizeOf(letter) > maxRecord-recordSlack {
 		bare := *r
 		bare.Headers = nil

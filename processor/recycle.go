@@ -1,0 +1,123 @@
+package processor
+
+import (
+	"encoding/binary"
+	"sync"
+	"unsafe"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// fetchPools are the memory of what a session's client has fetched: the texts of
+// batches, decompressed, and the records that are parts of them. What a turn has
+// processed is used again for a later fetch. It would else be most of the garbage
+// of a worker that is behind.
+//
+// It bounds what nobody uses, not what there is: of records that go back, or that
+// an ended session has, nothing is used again, and the collector gets them.
+type fetchPools struct {
+	texts   freeList[byte]
+	records freeList[kgo.Record]
+}
+
+// fetchesKept is how many fetches, decompressed, there is free memory for.
+const fetchesKept = 8
+
+func newFetchPools(fetchBytes int) *fetchPools {
+	return &fetchPools{
+		texts:   freeList[byte]{most: fetchesKept * fetchBytes},
+		records: freeList[kgo.Record]{most: fetchesKept * fetchBytes},
+	}
+}
+
+// GetDecompressBytes implements kgo.PoolDecompressBytes.
+func (p *fetchPools) GetDecompressBytes(compressed []byte, codec kgo.CompressionCodecType) []byte {
+	var size uint64
+	if codec == kgo.CodecSnappy {
+		// A block begins with its size. What has another frame gives some
+		// number, and no more than a bad guess comes of it.
+		size, _ = binary.Uvarint(compressed)
+	}
+	const mostGuessed = 4 << 20
+	return p.texts.get(int(min(size, mostGuessed)))
+}
+
+// PutDecompressBytes implements kgo.PoolDecompressBytes.
+func (p *fetchPools) PutDecompressBytes(b []byte) {
+	reused(b[:cap(b)])
+	p.texts.put(b)
+}
+
+// GetRecords implements kgo.PoolRecords.
+func (p *fetchPools) GetRecords(n int) []kgo.Record { return p.records.get(n) }
+
+// PutRecords implements kgo.PoolRecords.
+func (p *fetchPools) PutRecords(r []kgo.Record) { p.records.put(r) }
+
+// freeList is slices that nobody uses, those that came last at its end.
+type freeList[T any] struct {
+	mu    sync.Mutex
+	most  int // bytes
+	bytes int
+	list  [][]T
+}
+
+// mostListed bounds how many there are, as all are looked at.
+const mostListed = 64
+
+// get returns the smallest slice that has room for n elements, or a new one; of
+// one that is much too large the rest would be idle for as long as it is used. For
+// 0 it returns the largest, or nil.
+func (f *freeList[T]) get(n int) []T {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	best := -1
+	for i, s := range f.list {
+		switch {
+		case n == 0 && (best < 0 || cap(s) > cap(f.list[best])):
+			best = i
+		case n > 0 && cap(s) >= n && cap(s) <= 4*n && (best < 0 || cap(s) < cap(f.list[best])):
+			best = i
+		}
+	}
+	if best < 0 {
+		if n == 0 {
+			return nil
+		}
+		return make([]T, 0, n)
+	}
+	return f.take(best)[:0]
+}
+
+func (f *freeList[T]) take(i int) []T {
+	s := f.list[i]
+	f.list = append(f.list[:i], f.list[i+1:]...)
+	f.bytes -= size(s)
+	return s
+}
+
+// put takes a slice, and lets go of those that have waited longest where there
+// are too many.
+func (f *freeList[T]) put(s []T) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.list = append(f.list, s)
+	f.bytes += size(s)
+	for len(f.list) > mostListed || f.bytes > f.most {
+		f.take(0)
+	}
+}
+
+func size[T any](s []T) int {
+	var element T
+	return cap(s) * int(unsafe.Sizeof(element))
+}
+
+// recycle gives the memory of the turn's records back: all have been processed.
+func (b *batch) recycle() {
+	for _, f := range b.turn.parts {
+		for _, r := range f.records {
+			r.Recycle()
+		}
+	}
+}
