@@ -200,8 +200,14 @@ func (c *cluster) step() bool {
 		}
 	}
 	box := &box{cluster: c, from: pick.to}
+	r.Key, r.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
 	if err := c.tasks[pick.to].Process(&r, c.stores[pick.to], box); err != nil {
 		c.t.Fatalf("task %d: %v", pick.to, err)
+	}
+	for _, b := range [][]byte{r.Key, r.Value} { // which the engine must not refer to any more
+		for i := range b {
+			b[i] = 0xdb
+		}
 	}
 	if c.rand != nil && c.rand.Float64() < c.crash {
 		// Nothing of it happened. The record comes again; a new owner has

@@ -101,7 +101,7 @@ type Config struct {
 	// second and a half is over. Default 4000.
 	TurnRecords int
 	// MaxBatchBytes bounds what one fetch from one broker brings, compressed.
-	// Default 1 MiB.
+	// Default 512 KiB.
 	MaxBatchBytes int
 
 	// TransactionTimeout is how long a transaction that nobody ends stays

@@ -1,0 +1,87 @@
+package processor
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"pgregory.net/rapid"
+)
+
+// What is free is handed out to one at a time, has the room that was asked for and
+// not much more, and does not grow beyond its bounds.
+func TestFreeList(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := freeList[byte]{most: 10_000}
+		var out [][]byte
+		t.Repeat(map[string]func(*rapid.T){
+			"get": func(t *rapid.T) {
+				n := rapid.IntRange(0, 3000).Draw(t, "n")
+				s := f.get(n)
+				if cap(s) < n || len(s) != 0 || n == 0 && s == nil && len(f.list) > 0 {
+					t.Fatalf("%d of %d bytes for %d", len(s), cap(s), n)
+				}
+				if s = s[:cap(s)]; len(s) == 0 {
+					return
+				}
+				for _, o := range out {
+					if &o[0] == &s[0] {
+						t.Fatal("handed out twice")
+					}
+				}
+				out = append(out, s)
+			},
+			"put": func(t *rapid.T) {
+				if len(out) == 0 {
+					t.Skip()
+				}
+				i := rapid.IntRange(0, len(out)-1).Draw(t, "which")
+				f.put(out[i])
+				out = slices.Delete(out, i, i+1)
+			},
+			"": func(t *rapid.T) {
+				sum := 0
+				for _, s := range f.list {
+					sum += cap(s)
+				}
+				if sum != f.bytes || sum > f.most || len(f.list) > mostListed {
+					t.Fatalf("%d slices of %d bytes, counted as %d", len(f.list), sum, f.bytes)
+				}
+			},
+		})
+	})
+}
+
+// A slice that is much too large stays for who needs one.
+func TestFreeListKeepsLargeOnes(t *testing.T) {
+	f := freeList[byte]{most: 1 << 20}
+	f.put(make([]byte, 1000))
+	if got := cap(f.get(100)); got != 100 {
+		t.Errorf("%d bytes for 100", got)
+	}
+	if got := cap(f.get(300)); got != 1000 {
+		t.Errorf("%d bytes for 300, while 1000 were free", got)
+	}
+}
+
+func TestFetchPoolsKnowTheSizeOfSnappy(t *testing.T) {
+	p := newFetchPools(1 << 20)
+	b := p.GetDecompressBytes(binary.AppendUvarint(nil, 5000), kgo.CodecSnappy)
+	if cap(b) != 5000 {
+		t.Errorf("%d bytes for a block of 5000", cap(b))
+	}
+	p.PutDecompressBytes(b)
+	for _, codec := range []kgo.CompressionCodecType{kgo.CodecGzip, kgo.CodecLz4, kgo.CodecZstd} {
+		if b := p.GetDecompressBytes(bytes.Repeat([]byte{0xff}, 20), codec); cap(b) != 5000 {
+			t.Errorf("%d bytes for what says no size, while 5000 are free", cap(b))
+		} else {
+			p.PutDecompressBytes(b)
+		}
+	}
+	// A size from outside is no reason for much memory.
+	if b := p.GetDecompressBytes(bytes.Repeat([]byte{0xff}, 20), kgo.CodecSnappy); cap(b) > 4<<20 {
+		t.Errorf("%d bytes", cap(b))
+	}
+}
