@@ -20,14 +20,16 @@ type fetchPools struct {
 	records freeList[kgo.Record]
 }
 
-// fetchesKept is how many fetches, decompressed, there is free memory for.
-const fetchesKept = 8
+const (
+	// freeOfFetch is how many bytes are free at most, of each kind, for a byte of
+	// a compressed fetch: two fetches that decompress to four times as much.
+	freeOfFetch = 8
+	mostFree    = 16 << 20
+)
 
 func newFetchPools(fetchBytes int) *fetchPools {
-	return &fetchPools{
-		texts:   freeList[byte]{most: fetchesKept * fetchBytes},
-		records: freeList[kgo.Record]{most: fetchesKept * fetchBytes},
-	}
+	most := min(freeOfFetch*fetchBytes, mostFree)
+	return &fetchPools{texts: freeList[byte]{most: most}, records: freeList[kgo.Record]{most: most}}
 }
 
 // GetDecompressBytes implements kgo.PoolDecompressBytes.
