@@ -16,7 +16,7 @@ import (
 )
 
 // defaultBulkBytes is the default of Options.BulkBytes.
-const defaultBulkBytes = 2 << 20
+const defaultBulkBytes = 4 << 20
 
 // bulkFile begins the name of a table that is being made, in the directory of the
 // store; its partition's number follows.
