@@ -56,8 +56,9 @@ type Outbox interface {
 	// StateChanged and Suspected send an event, keyed by its identity.
 	StateChanged(identity, event []byte)
 	Suspected(identity, event []byte)
-	// RowChanged says that the row at this key of the store has to be written
-	// to the compacted topic when the transaction is complete; see StateRows.
+	// RowChanged says that the row at this key of the store, which the record in
+	// hand has written, has to be written to the compacted topic when the
+	// transaction is complete; see StateRows.
 	RowChanged(key []byte)
 	// StateRow writes to the compacted topic, before what RowChanged leads to:
 	// a row whose value is a large one, or a tombstone, which is nil.

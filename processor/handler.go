@@ -42,9 +42,9 @@ type Handler interface {
 // whose processing panicked, usually to send it to a dead-letter topic. By then
 // the store and the outputs are as they were before the record; what the
 // handler keeps in memory is not rolled back, so such a handler must either
-// change its memory last or load it again from the store. An error is as fatal
-// as one from Process. Without this interface the record is logged, counted
-// and dropped.
+// change its memory last or load it again from the store. Like Process it
+// keeps nothing of r. An error is as fatal as one from Process. Without this
+// interface the record is logged, counted and dropped.
 type Poisoner interface {
 	Poisoned(c *Context, r *kgo.Record, cause error) error
 }
@@ -89,7 +89,8 @@ func (c *Context) Store() *state.Txn { return c.txn }
 
 // Emit adds r to the outputs of the batch. Topic must be set; the partition
 // follows from the key as in Kafka's default partitioner (murmur2), and any
-// partition for a nil key. Emit takes over r: do not change or reuse it. A
+// partition for a nil key. Emit takes over r, so do not change or reuse it, and
+// nothing of it may be of the record in hand, whose memory is not the handler's. A
 // record that the broker refuses for good stops the processor, so keep records
 // below the topic's max.message.bytes.
 //

@@ -1,7 +1,9 @@
 package processor
 
 import (
+	"bytes"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -24,24 +26,43 @@ const (
 	// freeOfFetch is how many bytes are free at most, of each kind, for a byte of
 	// a compressed fetch: two fetches that decompress to four times as much.
 	freeOfFetch = 8
+	leastFree   = 1 << 20 // a batch may be larger than the fetch that was asked for
 	mostFree    = 16 << 20
 )
 
 func newFetchPools(fetchBytes int) *fetchPools {
-	most := min(freeOfFetch*fetchBytes, mostFree)
+	most := max(leastFree, min(freeOfFetch*fetchBytes, mostFree))
 	return &fetchPools{texts: freeList[byte]{most: most}, records: freeList[kgo.Record]{most: most}}
 }
 
 // GetDecompressBytes implements kgo.PoolDecompressBytes.
 func (p *fetchPools) GetDecompressBytes(compressed []byte, codec kgo.CompressionCodecType) []byte {
-	var size uint64
+	size := uint64(0) // not known
 	if codec == kgo.CodecSnappy {
-		// A block begins with its size. What has another frame gives some
-		// number, and no more than a bad guess comes of it.
-		size, _ = binary.Uvarint(compressed)
+		size = snappySize(compressed)
 	}
-	const mostGuessed = 4 << 20
-	return p.texts.get(int(min(size, mostGuessed)))
+	const mostBelieved = 4 << 20
+	return p.texts.get(int(min(size, mostBelieved)))
+}
+
+// snappySize is what the blocks of snappy say that they decompress to: there is
+// one, or several in the frame of the Java clients.
+func snappySize(b []byte) (size uint64) {
+	const header = 16 // of the frame: its name, and two versions
+	if len(b) < header || !bytes.HasPrefix(b, []byte("\x82SNAPPY\x00")) {
+		size, _ = binary.Uvarint(b)
+		return size
+	}
+	for b = b[header:]; len(b) > 4; {
+		n := uint64(binary.BigEndian.Uint32(b))
+		if b = b[4:]; n > uint64(len(b)) {
+			break
+		}
+		block, _ := binary.Uvarint(b[:n])
+		size += block
+		b = b[n:]
+	}
+	return size
 }
 
 // PutDecompressBytes implements kgo.PoolDecompressBytes.
@@ -51,7 +72,12 @@ func (p *fetchPools) PutDecompressBytes(b []byte) {
 }
 
 // GetRecords implements kgo.PoolRecords.
-func (p *fetchPools) GetRecords(n int) []kgo.Record { return p.records.get(n) }
+func (p *fetchPools) GetRecords(n int) []kgo.Record {
+	if n == 0 {
+		return nil // the client would not give it back
+	}
+	return p.records.get(n)
+}
 
 // PutRecords implements kgo.PoolRecords.
 func (p *fetchPools) PutRecords(r []kgo.Record) { p.records.put(r) }
@@ -65,7 +91,7 @@ type freeList[T any] struct {
 }
 
 // mostListed bounds how many there are, as all are looked at.
-const mostListed = 64
+const mostListed = 256
 
 // get returns the smallest slice that has room for n elements, or a new one; of
 // one that is much too large the rest would be idle for as long as it is used. For
@@ -93,7 +119,7 @@ func (f *freeList[T]) get(n int) []T {
 
 func (f *freeList[T]) take(i int) []T {
 	s := f.list[i]
-	f.list = append(f.list[:i], f.list[i+1:]...)
+	f.list = slices.Delete(f.list, i, i+1)
 	f.bytes -= size(s)
 	return s
 }
@@ -101,6 +127,9 @@ func (f *freeList[T]) take(i int) []T {
 // put takes a slice, and lets go of those that have waited longest where there
 // are too many.
 func (f *freeList[T]) put(s []T) {
+	if size(s) > f.most {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.list = append(f.list, s)

@@ -46,6 +46,11 @@ func TestFreeList(t *testing.T) {
 				for _, s := range f.list {
 					sum += cap(s)
 				}
+				for _, s := range f.list[len(f.list):cap(f.list)] {
+					if s != nil {
+						t.Fatal("what was let go is still referred to")
+					}
+				}
 				if sum != f.bytes || sum > f.most || len(f.list) > mostListed {
 					t.Fatalf("%d slices of %d bytes, counted as %d", len(f.list), sum, f.bytes)
 				}
@@ -73,6 +78,17 @@ func TestFetchPoolsKnowTheSizeOfSnappy(t *testing.T) {
 		t.Errorf("%d bytes for a block of 5000", cap(b))
 	}
 	p.PutDecompressBytes(b)
+	framed := append([]byte("\x82SNAPPY\x00"), 0, 0, 0, 1, 0, 0, 0, 1)
+	for _, n := range []uint64{32 << 10, 32 << 10, 1000} {
+		block := append(binary.AppendUvarint(nil, n), "whatever is in it"...)
+		framed = append(binary.BigEndian.AppendUint32(framed, uint32(len(block))), block...)
+	}
+	if got := cap(p.GetDecompressBytes(framed, kgo.CodecSnappy)); got != 66_536 {
+		t.Errorf("%d bytes for three blocks of 66536", got)
+	}
+	if got := cap(p.GetDecompressBytes(framed[:len(framed)-5], kgo.CodecSnappy)); got != 65_536 {
+		t.Errorf("%d bytes for what is cut off", got)
+	}
 	for _, codec := range []kgo.CompressionCodecType{kgo.CodecGzip, kgo.CodecLz4, kgo.CodecZstd} {
 		if b := p.GetDecompressBytes(bytes.Repeat([]byte{0xff}, 20), codec); cap(b) != 5000 {
 			t.Errorf("%d bytes for what says no size, while 5000 are free", cap(b))

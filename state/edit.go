@@ -32,7 +32,6 @@ func (o *table) change(key []byte) *entry {
 	i, hash := o.seek(key)
 	if i < 0 {
 		i = o.add(key, hash)
-		o.recent = i + 1
 	}
 	e := o.entries.at(i)
 	e.asked = true

@@ -52,7 +52,7 @@ type table struct {
 	entries list[entry]
 	dead    uint32 // the first dead entry, plus 1
 	live    int    // entries that are not dead
-	recent  int    // the entry that was asked for last, plus 1: what is read is often written at once
+	recent  int    // the entry that was found or made last, plus 1: what is read is often written at once
 	arena   arena
 
 	gen   uint64     // the current savepoint; above every edit's when it is made
@@ -159,6 +159,7 @@ func (o *table) add(key []byte, hash uint32) int {
 	}
 	o.live++
 	o.place(i)
+	o.recent = i + 1
 	return i
 }
 

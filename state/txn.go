@@ -92,7 +92,8 @@ func (t *Txn) count(known bool) {
 func (t *Txn) Put(key, value []byte) { t.put(key, value) }
 
 // Mark has Changes say of a key that it is marked. It is for a key that was put
-// or deleted since the last savepoint: what undoes that undoes the mark.
+// or deleted since the last savepoint: what undoes that undoes the mark. A key that
+// the transaction has not changed is not marked.
 func (t *Txn) Mark(key []byte) { t.mark(key) }
 
 // Delete removes key, if it is there.
