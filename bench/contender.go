@@ -29,6 +29,9 @@ type contender struct {
 	avro bool
 	// changelog names its changelog topic; nil: it has none.
 	changelog func(j *job) string
+	// stateful names the topic that those of its tasks read that have state; nil:
+	// the observations. Tasks before them, without state, need not wait for it.
+	stateful func(j *job) string
 	// commits of the group cover all its work; otherwise the outputs tell
 	// when it is done.
 	command func(ctx context.Context, b *rig, j *job) (*exec.Cmd, error)
@@ -44,7 +47,8 @@ var contenders = []contender{
 	{name: contenderAvro, about: "the whole pipeline, every topic in Avro", concludes: true, keeps: true, avro: true, command: own,
 		changelog: func(j *job) string { return j.Names.Changelog }},
 	{name: "streams", about: "Kafka Streams: the same job, exactly once", concludes: true, keeps: true, command: streamsCommand,
-		changelog: func(j *job) string { return j.Group + "-rows-changelog" }},
+		changelog: func(j *job) string { return j.Group + "-rows-changelog" },
+		stateful:  func(j *job) string { return j.Group + "-by-identity-repartition" }},
 	{name: "group", about: "a consumer group with a map in Go: at least once, no durable state", concludes: true, command: groupCommand},
 	{name: "python", about: "a loop with a dict in Python: at least once, no durable state", concludes: true, command: pythonCommand},
 	{name: "copy", about: "each record copied in transactions", command: copier(1)},

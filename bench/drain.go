@@ -160,16 +160,20 @@ func (b *rig) behind(ctx context.Context, j *job) (bool, error) {
 	return behind, nil
 }
 
-// read is how many observations of each partition the group has committed as
-// read.
-func (b *rig) read(ctx context.Context, j *job) (map[int32]int64, error) {
+// read is how much of each partition the contender's tasks with state have
+// committed as read.
+func (b *rig) read(ctx context.Context, c *contender, j *job) (map[int32]int64, error) {
+	topic := j.Names.Observations
+	if c.stateful != nil {
+		topic = c.stateful(j)
+	}
 	offsets, err := kadm.NewClient(b.client).FetchOffsets(ctx, j.Group)
 	if err != nil {
 		return nil, fmt.Errorf("asking for the offsets of %s: %w", j.Group, err)
 	}
 	read := make(map[int32]int64)
 	offsets.Each(func(o kadm.OffsetResponse) {
-		if o.Topic == j.Names.Observations {
+		if o.Topic == topic {
 			read[o.Partition] = max(0, o.At)
 		}
 	})

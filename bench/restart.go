@@ -17,10 +17,11 @@ type restarts struct {
 	Restored int64 // records of the changelog at that time
 }
 
-// taken is how long a start takes until the group commits again.
+// taken is how long a start takes until the group commits again, of what its tasks
+// with state read.
 type taken struct {
 	First time.Duration // an offset
-	All   time.Duration // an offset of each partition of the observations
+	All   time.Duration // an offset of each partition
 }
 
 // rate is how many records of the changelog a second were restored, all
@@ -88,7 +89,7 @@ func (b *rig) restart(ctx context.Context, c *contender, j *job) (res restarts, 
 // partition. The end of its outputs does not tell: that moves already when what
 // it left open before is aborted.
 func (b *rig) startAgain(ctx context.Context, c *contender, j *job, from time.Time) (r *running, took taken, err error) {
-	before, err := b.read(ctx, j)
+	before, err := b.read(ctx, c, j)
 	if err != nil {
 		return nil, took, err
 	}
@@ -104,7 +105,7 @@ func (b *rig) startAgain(ctx context.Context, c *contender, j *job, from time.Ti
 			r.kill()
 			return nil, took, err
 		}
-		now, err := b.read(ctx, j)
+		now, err := b.read(ctx, c, j)
 		more := 0
 		for p, n := range now {
 			if n > before[p] {
