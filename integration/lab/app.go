@@ -243,7 +243,9 @@ func (a *App) Busy(ctx context.Context) (map[int]bool, error) {
 	if err == nil {
 		err = groups.Error()
 	}
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) && !kerr.IsRetriable(err) {
+	// What is no answer of a broker, an end of the connection for instance, is none.
+	var answer *kerr.Error
+	if ctx.Err() != nil || errors.As(err, &answer) && !errors.Is(err, kerr.GroupIDNotFound) && !answer.Retriable {
 		return nil, fmt.Errorf("asking who has tasks in group %s: %w", a.Name, err)
 	}
 	names := make(map[string]bool)
