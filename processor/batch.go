@@ -329,8 +329,12 @@ func (b *batch) commit(ctx context.Context) error {
 	return nil
 }
 
-// checkOffsets makes sure that exactly what was processed is committed.
+// checkOffsets makes sure that exactly what was processed is committed, and by the
+// member of the group that it was given to: brokers only ask whether it is one.
 func (b *batch) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
+	if !b.w.ownership.isOf(req.MemberID) {
+		return errReplaced
+	}
 	n := 0
 	for _, t := range req.Topics {
 		for _, p := range t.Partitions {

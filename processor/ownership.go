@@ -36,6 +36,14 @@ type ownership struct {
 	// moved is set when something was taken away. The session then aborts
 	// the transaction that ends next, whatever it has read.
 	moved bool
+	// member is the id in the group that owns all this; "" before there is one.
+	// The client joins by itself as another member when the group has thrown it
+	// out while it was joining, and says nothing of it but a new assignment
+	// (franz-go v1.22.2, handleJoinResp): with a batch in hand not even that.
+	// Somebody else may have had the tasks in between, whatever the assignment
+	// says. replaced is set when it has happened.
+	member   string
+	replaced bool
 }
 
 func newOwnership(cfg *Config, b *taskBalancer, watch *watch, wake func()) *ownership {
@@ -49,8 +57,10 @@ func newOwnership(cfg *Config, b *taskBalancer, watch *watch, wake func()) *owne
 // not rely on having heard of every revocation (the session swallows one that
 // comes right after another) but takes the whole assignment from the balancer.
 func (o *ownership) onAssigned(_ context.Context, cl *kgo.Client, added map[string][]int32) {
+	member, _ := cl.GroupMetadata()
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.belongTo(member)
 	// Nothing of a task may be read before it runs. No fetch of these
 	// partitions is under way yet: the client fetches their offsets next.
 	cl.PauseFetchPartitions(added)
@@ -83,17 +93,47 @@ func (o *ownership) onAssigned(_ context.Context, cl *kgo.Client, added map[stri
 // onRevoked runs before partitions are given up. At the end of every group
 // session the client also calls it with none, which the session takes for no
 // change.
-func (o *ownership) onRevoked(ctx context.Context, cl *kgo.Client, gone map[string][]int32) {
+func (o *ownership) onRevoked(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
 	o.balancer.join() // always comes next, but only after a batch may have been polled
 	if len(gone) > 0 {
-		o.onLost(ctx, cl, gone)
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.take(gone)
 	}
 }
 
-// onLost runs when the group has thrown this member out.
+// onLost runs when the group has thrown this member out, with all that it had.
 func (o *ownership) onLost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.member = ""
+	o.take(gone)
+}
+
+// belongTo notes, with mu held, which member of the group owns what there is.
+func (o *ownership) belongTo(member string) {
+	o.replaced = o.replaced || o.member != "" && o.member != member
+	o.member = member
+}
+
+// isOf tells whether what is owned belongs to this member of the group, and has
+// since it was assigned.
+func (o *ownership) isOf(member string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.member == member && !o.replaced
+}
+
+// isReplaced tells whether another member has taken the place of the one that the
+// tasks were given to.
+func (o *ownership) isReplaced() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.replaced
+}
+
+// take is called with mu held.
+func (o *ownership) take(gone map[string][]int32) {
 	for topic, partitions := range gone {
 		for _, p := range partitions {
 			delete(o.terms, p)

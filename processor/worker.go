@@ -53,6 +53,9 @@ type worker struct {
 	failedAfter int64  // commits when it happened
 }
 
+// errReplaced ends a session whose tasks somebody else may have had meanwhile.
+var errReplaced = errors.New("the group has thrown this member out and taken it in as another one, so its tasks begin anew")
+
 const rejoinMaxDelay = 5 * time.Second
 
 func newWorker(p *Processor, n int) *worker {
@@ -209,6 +212,9 @@ func (w *worker) poll(ctx context.Context, records int) kgo.Fetches {
 // reconcile makes the tasks what the group says they are, one step further for
 // each: owned, then restored, then running.
 func (w *worker) reconcile(ctx context.Context) error {
+	if w.ownership.isReplaced() {
+		return errReplaced
+	}
 	if w.ownership.takeMoved() {
 		if err := w.rewind(ctx); err != nil {
 			return err
