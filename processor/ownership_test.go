@@ -1,0 +1,27 @@
+package processor
+
+import "testing"
+
+// What is owned belongs to the member of the group that it was assigned to. If the
+// client comes back as another one, nobody has it any more, whatever the group says
+// from then on; after a loss that the client has told of it begins anew.
+func TestOwnershipIsOfOneMember(t *testing.T) {
+	cfg := Config{Partitions: 1}
+	o := newOwnership(&cfg, &taskBalancer{}, nil, func() {})
+	if o.belongTo("a"); !o.isOf("a") || o.isReplaced() {
+		t.Fatal("it is not a's")
+	}
+	if o.isOf("b") {
+		t.Error("it is b's, who has joined and was assigned nothing yet")
+	}
+	o.onLost(nil, nil, nil)
+	if o.isOf("a") || o.isOf("b") {
+		t.Error("it is somebody's though it was lost")
+	}
+	if o.belongTo("b"); !o.isOf("b") || o.isReplaced() {
+		t.Error("it is not b's after a loss that was told")
+	}
+	if o.belongTo("c"); o.isOf("b") || o.isOf("c") || !o.isReplaced() {
+		t.Error("c has taken b's place without a loss that was told")
+	}
+}
