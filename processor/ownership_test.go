@@ -14,7 +14,7 @@ func TestOwnershipIsOfOneMember(t *testing.T) {
 	if o.isOf("b") {
 		t.Error("it is b's, who has joined and was assigned nothing yet")
 	}
-	o.onLost(nil, nil, nil)
+	o.onLost(t.Context(), nil, nil)
 	if o.isOf("a") || o.isOf("b") {
 		t.Error("it is somebody's though it was lost")
 	}
