@@ -75,11 +75,10 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 		b.consumed[tp], b.ends[tp] = next, p.LastStableOffset
 	})
 	b.count += b.turn.count
-	member, _ := b.w.session.Client().GroupMetadata()
 	switch {
 	case b.turn.count == 0:
 		return false, nil
-	case admitted && !b.w.ownership.takeMoved() && b.w.ownership.balancer.awaitJoined(ctx, joinPatience) && b.w.ownership.isOf(member):
+	case admitted && !b.w.ownership.takeMoved() && b.w.ownership.balancer.awaitJoined(ctx, joinPatience) && b.w.isOwner():
 		return true, nil
 	}
 	return false, b.giveBack(ctx)

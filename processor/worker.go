@@ -267,6 +267,13 @@ func (w *worker) owned() func(*task) bool {
 	return func(t *task) bool { return terms[t.partition] == t.term }
 }
 
+// isOwner tells whether the client is the member of the group that the tasks were
+// given to.
+func (w *worker) isOwner() bool {
+	member, _ := w.session.Client().GroupMetadata()
+	return w.ownership.isOf(member)
+}
+
 // startRestore restores t in a goroutine that ends with the task.
 func (w *worker) startRestore(ctx context.Context, t *task) {
 	t.settle()

@@ -1,0 +1,89 @@
+package processor
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// polled is a hook that is told of records that are handed to the worker.
+type polled struct {
+	once  sync.Once
+	first chan struct{} // closed at the first
+}
+
+func (p *polled) OnFetchRecordUnbuffered(*kgo.Record, bool) { p.once.Do(func() { close(p.first) }) }
+
+// A member that the group has thrown out while it joins comes back as another one,
+// as if nothing had been: its client says nothing of it. Somebody else may have had
+// the tasks in between, so they begin anew, and a batch that was polled meanwhile is
+// not committed, though the group would take its offsets from the new member.
+func TestAnotherMemberBeginsAnew(t *testing.T) {
+	for _, batch := range []bool{false, true} {
+		name := "nothing in hand"
+		if batch {
+			name = "a batch polled while it joins"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t)
+			seen := &polled{first: make(chan struct{})}
+			cfg := c.config(newStore(t))
+			cfg.StaticMembership = false
+			cfg.Client = append(cfg.Client, kgo.WithHooks(seen))
+			p := start(t, cfg)
+			p.awaitTasks(testTasks)
+			was := p.Status().Members[0].MemberID
+
+			leave := kmsg.NewPtrLeaveGroupRequest()
+			leave.Group, leave.MemberID = cfg.ApplicationID, was
+			member := kmsg.NewLeaveGroupRequestMember()
+			member.MemberID = was
+			leave.Members = append(leave.Members, member)
+			// It hears by the answer to its join that it is out: by a heartbeat its
+			// client would tell what was lost.
+			c.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				c.KeepControl()
+				req := r.(*kmsg.HeartbeatRequest)
+				if req.MemberID != was {
+					return nil, nil, false
+				}
+				resp := req.ResponseKind().(*kmsg.HeartbeatResponse)
+				resp.ErrorCode = kerr.RebalanceInProgress.Code
+				return resp, nil, true
+			})
+			c.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				if batch && r.(*kmsg.JoinGroupRequest).MemberID == was {
+					c.SleepControl(func() {
+						c.feed(testInput, 4, 5)
+						select {
+						case <-seen.first:
+						case <-c.ctx.Done():
+						}
+					})
+				}
+				return nil, nil, false
+			})
+			if _, err := leave.RequestWith(c.ctx, c.client); err != nil {
+				t.Fatal(err)
+			}
+			p.awaitStatus(func(s Status) bool {
+				id := s.Members[0].MemberID
+				return id != "" && id != was
+			})
+			if !batch {
+				c.feed(testInput, 4, 5)
+			}
+			c.await(testOutput, 4*5*2)
+			p.halt()
+			if n := p.Status().Counters.Rejoins; n != 1 {
+				t.Errorf("its tasks began anew %d times, want 1", n)
+			}
+			c.checkCounts(4, 5, testInput, testCommands)
+			c.checkStore(cfg)
+		})
+	}
+}
