@@ -18,13 +18,13 @@ type polled struct {
 func (p *polled) OnFetchRecordUnbuffered(*kgo.Record, bool) { p.once.Do(func() { close(p.first) }) }
 
 // A member that the group has thrown out while it joins comes back as another one,
-// as if nothing had been: its client says nothing of it. Somebody else may have had
-// the tasks in between, so they begin anew, and a batch that was polled meanwhile is
-// not committed, though the group would take its offsets from the new member.
+// as if nothing had been: its client says nothing of it. Meanwhile somebody else has
+// had the tasks. So they begin anew, and a batch that it polled in between is not
+// committed, though the group would take its offsets from the new member.
 func TestAnotherMemberBeginsAnew(t *testing.T) {
-	for _, batch := range []bool{false, true} {
+	for _, polls := range []bool{false, true} {
 		name := "nothing in hand"
-		if batch {
+		if polls {
 			name = "a batch polled while it joins"
 		}
 		t.Run(name, func(t *testing.T) {
@@ -33,6 +33,7 @@ func TestAnotherMemberBeginsAnew(t *testing.T) {
 			seen := &polled{first: make(chan struct{})}
 			cfg := c.config(newStore(t))
 			cfg.StaticMembership = false
+			cfg2 := c.second(t, cfg)
 			cfg.Client = append(cfg.Client, kgo.WithHooks(seen))
 			p := start(t, cfg)
 			p.awaitTasks(testTasks)
@@ -55,12 +56,15 @@ func TestAnotherMemberBeginsAnew(t *testing.T) {
 				resp.ErrorCode = kerr.RebalanceInProgress.Code
 				return resp, nil, true
 			})
+			joins, join := make(chan struct{}), make(chan struct{})
+			var once sync.Once
 			c.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
-				if batch && r.(*kmsg.JoinGroupRequest).MemberID == was {
+				c.KeepControl()
+				if r.(*kmsg.JoinGroupRequest).MemberID == was {
+					once.Do(func() { close(joins) })
 					c.SleepControl(func() {
-						c.feed(testInput, 4, 5)
 						select {
-						case <-seen.first:
+						case <-join:
 						case <-c.ctx.Done():
 						}
 					})
@@ -70,19 +74,30 @@ func TestAnotherMemberBeginsAnew(t *testing.T) {
 			if _, err := leave.RequestWith(c.ctx, c.client); err != nil {
 				t.Fatal(err)
 			}
+			<-joins
+			if polls {
+				c.feed(testInput, 4, 5)
+				<-seen.first
+			}
+			other := start(t, cfg2)
+			other.awaitTasks(testTasks)
+			if !polls {
+				c.feed(testInput, 4, 5)
+			}
+			c.await(testOutput, 4*5*2)
+			other.halt()
+			close(join)
 			p.awaitStatus(func(s Status) bool {
 				id := s.Members[0].MemberID
 				return id != "" && id != was
 			})
-			if !batch {
-				c.feed(testInput, 4, 5)
-			}
-			c.await(testOutput, 4*5*2)
+			c.feed(testInput, 4, 5)
+			c.await(testOutput, 4*10*2)
 			p.halt()
 			if n := p.Status().Counters.Rejoins; n != 1 {
 				t.Errorf("its tasks began anew %d times, want 1", n)
 			}
-			c.checkCounts(4, 5, testInput, testCommands)
+			c.checkCounts(4, 10, testInput, testCommands)
 			c.checkStore(cfg)
 		})
 	}
