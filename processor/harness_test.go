@@ -138,14 +138,23 @@ func (c *cluster) open(topic string) (bool, error) {
 func (c *cluster) awaitOpen(topic string) error {
 	limit, cancel := context.WithTimeout(c.ctx, 5*time.Second)
 	defer cancel()
+	return until(limit, func() (bool, error) { return c.open(topic) })
+}
+
+// until asks a broker, which tells of nothing by itself, again and again until it is
+// so.
+func until(ctx context.Context, good func() (bool, error)) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for {
-		if open, err := c.open(topic); open || err != nil {
+		if is, err := good(); is || err != nil {
 			return err
 		}
-		if limit.Err() != nil {
-			return limit.Err()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

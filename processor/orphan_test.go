@@ -55,11 +55,12 @@ func TestDepartedAreNotMembers(t *testing.T) {
 	two := start(t, c.second(t, cfg))
 	c.feed(testInput, 8, 5)
 	c.await(testOutput, 8*5*2)
-	members, err := two.memberProcesses(c.ctx)
-	for c.ctx.Err() == nil && (err != nil || len(members) < 2) { // a rebalance is under way
-		time.Sleep(time.Millisecond)
+	var members map[string]bool
+	err := until(c.ctx, func() (bool, error) {
+		var err error
 		members, err = two.memberProcesses(c.ctx)
-	}
+		return err == nil && len(members) >= 2, nil // else a rebalance is under way
+	})
 	if err != nil || !members["one"] || !members["two"] || len(members) != 2 {
 		t.Errorf("the members are %v, error %v", members, err)
 	}

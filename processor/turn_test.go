@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/processor/clocktest"
 )
 
 // A worker that is behind adds turns to its transaction, up to the bound; what
@@ -194,10 +196,14 @@ func TestSlowTurnsDoNotUseUpTheTransaction(t *testing.T) {
 	cfg := c.config(newStore(t))
 	cfg.TurnRecords, cfg.MaxBatchRecords = 4, 64 // of which all would take 3 s
 	cfg.TransactionTimeout = time.Second
+	clock := clocktest.New(time.Unix(1e9, 0))
+	cfg.Clock = clock
+	var longest time.Duration // of one worker
 	cfg.NewHandler = func(task Task) (Handler, error) {
-		return &emitter{counter{task}, func(_ *Context, r *kgo.Record) error {
+		return &emitter{counter{task}, func(c *Context, r *kgo.Record) error {
 			if r.Topic == testInput {
-				time.Sleep(slow)
+				clock.Advance(slow)
+				longest = max(longest, clock.Now().Sub(c.Now()))
 			}
 			return nil
 		}}, nil
@@ -206,6 +212,9 @@ func TestSlowTurnsDoNotUseUpTheTransaction(t *testing.T) {
 	c.await(testOutput, 2*n)
 	p.halt()
 	c.checkCounts(1, n, testInput, testCommands)
+	if longest >= cfg.TransactionTimeout {
+		t.Errorf("processing a batch took %s", longest)
+	}
 	if got := p.Status().Counters; got.Aborts != 0 || got.Rejoins != 0 {
 		t.Errorf("%d batches failed, in %d more sessions", got.Aborts, got.Rejoins)
 	}
