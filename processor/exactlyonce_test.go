@@ -48,9 +48,8 @@ func TestCrashAtEveryStep(t *testing.T) {
 				t.Parallel()
 				c := newCluster(t)
 				fs := vfs.NewMem()
-				store := openStore(t, fs)
 				c.feed(testInput, 5, 3)
-				cfg := c.config(store)
+				cfg := c.config(openStore(t, fs))
 				crash := once(2)
 				cfg.MaxBatchRecords = 4
 				cfg.Fault = func(s Step, _ []int32) error {
@@ -62,15 +61,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 				if err := start(t, cfg).wait(); !errors.Is(err, errTest) {
 					t.Fatalf("Run returned %v, want the crash", err)
 				}
-				if err := store.Close(); err != nil {
-					t.Fatal(err)
-				}
-				if empty {
-					fs = vfs.NewMem()
-				}
-				store = openStore(t, fs)
-				defer store.Close()
-				cfg.Store, cfg.Fault = store, nil
+				cfg.afterCrash(t, fs, empty)
 				c.feed(testInput, 5, 1)
 				p := start(t, cfg)
 				c.await(testOutput, 5*4*2)

@@ -264,12 +264,30 @@ func openStore(t *testing.T, fs vfs.FS) *state.Store {
 func newStore(t *testing.T) *state.Store {
 	t.Helper()
 	s := openStore(t, vfs.NewMem())
+	closeAtEnd(t, s)
+	return s
+}
+
+func closeAtEnd(t *testing.T, s *state.Store) {
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return s
+}
+
+// afterCrash makes cfg that of the next process: without a fault, and with the
+// store on fs opened again, or an empty one.
+func (cfg *Config) afterCrash(t *testing.T, fs vfs.FS, empty bool) {
+	t.Helper()
+	if err := cfg.Store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if empty {
+		fs = vfs.NewMem()
+	}
+	cfg.Store, cfg.Fault = openStore(t, fs), nil
+	closeAtEnd(t, cfg.Store)
 }
 
 func (c *cluster) config(store *state.Store) Config {

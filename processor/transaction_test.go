@@ -123,9 +123,8 @@ func TestCrashBetweenTurns(t *testing.T) {
 				const keys, n = 2, 100
 				c.feed(testInput, keys, n)
 				fs := vfs.NewMem()
-				store := openStore(t, fs)
 				cfg, turns := c.behind()
-				cfg.Store = store
+				cfg.Store = openStore(t, fs)
 				count := cfg.Fault
 				cfg.Fault = func(s Step, tasks []int32) error {
 					if s == step && *turns >= 2 {
@@ -141,15 +140,7 @@ func TestCrashBetweenTurns(t *testing.T) {
 				if open, err := c.open(testOutput); err != nil || !open {
 					t.Errorf("the crash ended the transaction (%v)", err)
 				}
-				if err := store.Close(); err != nil {
-					t.Fatal(err)
-				}
-				if empty {
-					fs = vfs.NewMem()
-				}
-				store = openStore(t, fs)
-				defer store.Close()
-				cfg.Store, cfg.Fault = store, nil
+				cfg.afterCrash(t, fs, empty)
 				p := start(t, cfg)
 				c.await(testOutput, keys*n*2)
 				p.halt()

@@ -75,15 +75,21 @@ func TestBulkThatTheDiskHasNoRoomFor(t *testing.T) {
 	check(t, s.Close())
 }
 
-// What a crash leaves of a table that was being made goes at the next start.
-func TestBulkLeftBehind(t *testing.T) {
+// halfMade is the disk of a store in which a crash has left half a table.
+func halfMade(t *testing.T) *vfs.MemFS {
+	t.Helper()
 	mem := vfs.NewMem()
 	s, err := Open("dir", quiet(mem))
 	check(t, err)
 	check(t, s.Close())
 	check(t, writeFile(mem, "dir", bulkFile+"3", "half a table"))
+	return mem
+}
 
-	s, err = Open("dir", Options{FS: mem, ReadOnly: true, Logger: quiet(mem).Logger})
+// What a crash leaves of a table that was being made goes at the next start.
+func TestBulkLeftBehind(t *testing.T) {
+	mem := halfMade(t)
+	s, err := Open("dir", Options{FS: mem, ReadOnly: true, Logger: quiet(mem).Logger})
 	check(t, err)
 	check(t, s.Close())
 	if names := bulkFiles(t, mem); len(names) != 1 {
@@ -101,15 +107,10 @@ func TestBulkLeftBehind(t *testing.T) {
 // one, and what is in its directory stays: another's half-made table too, which a
 // commit would have made anew and removed.
 func TestBulkIntoWhatIsOpenedForReading(t *testing.T) {
-	mem := vfs.NewMem()
-	s, err := Open("dir", quiet(mem))
-	check(t, err)
-	check(t, s.Close())
-	check(t, writeFile(mem, "dir", bulkFile+"3", "half a table"))
-
+	mem := halfMade(t)
 	o := quiet(mem)
 	o.ReadOnly = true
-	s, err = Open("dir", o)
+	s, err := Open("dir", o)
 	check(t, err)
 	tx := s.Partition(3).Begin()
 	tx.Put([]byte("k"), make([]byte, 2*o.BulkBytes))
