@@ -33,8 +33,16 @@ type taskBalancer struct {
 	// to this member; nil if the leader does not know of standbys.
 	decided func(standbys map[int32]bool)
 
-	mu     sync.Mutex
-	last   map[string][]int32
+	mu   sync.Mutex
+	last map[string][]int32
+	// from is the generation out of which the client joins, or joined last, with
+	// what it owned; 0: it owned nothing, or has not joined yet. missed is set when
+	// the group has had a generation since then in which this member had no part,
+	// though it remains the same member: brokers keep a static one that does not
+	// come to a rebalance in time, and let others have what it did not claim the
+	// last time that it came.
+	from   int32
+	missed bool
 	joined chan struct{} // not nil while joining; closed when that is over
 }
 
@@ -64,6 +72,7 @@ func (b *taskBalancer) JoinGroupMetadata(topics []string, owned map[string][]int
 		return cmp.Compare(a.Topic, b.Topic)
 	})
 	b.join()
+	b.joinsFrom(generation, len(owned) > 0)
 	if b.describe != nil {
 		meta.UserData = b.describe().append(nil)
 	}
@@ -129,6 +138,29 @@ func (b *taskBalancer) awaitJoined(ctx context.Context, most time.Duration) bool
 	case <-ctx.Done():
 	}
 	return false
+}
+
+// joinsFrom notes which generation the client joins out of.
+func (b *taskBalancer) joinsFrom(generation int32, owns bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.missed = b.missed || !b.follows(generation)
+	if b.from = generation; !owns {
+		b.from = 0
+	}
+}
+
+// isUnbroken tells whether this member had a part in all generations up to this
+// one since it has owned what it owns.
+func (b *taskBalancer) isUnbroken(generation int32) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.missed && b.follows(generation)
+}
+
+// follows is called with mu held.
+func (b *taskBalancer) follows(generation int32) bool {
+	return b.from == 0 || generation == b.from || generation == b.from+1
 }
 
 // assigned returns the assignment of the last rebalance. It must not be

@@ -41,7 +41,8 @@ type ownership struct {
 	// out while it was joining, and says nothing of it but a new assignment
 	// (franz-go v1.22.2, handleJoinResp): with a batch in hand not even that.
 	// Somebody else may have had the tasks in between, whatever the assignment
-	// says. replaced is set when it has happened.
+	// says. replaced is set when it has happened, or when the member is the same and
+	// the group has had a generation without it; see taskBalancer.missed.
 	member   string
 	replaced bool
 }
@@ -57,10 +58,10 @@ func newOwnership(cfg *Config, b *taskBalancer, watch *watch, wake func()) *owne
 // not rely on having heard of every revocation (the session swallows one that
 // comes right after another) but takes the whole assignment from the balancer.
 func (o *ownership) onAssigned(_ context.Context, cl *kgo.Client, added map[string][]int32) {
-	member, _ := cl.GroupMetadata()
+	member, generation := cl.GroupMetadata()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.belongTo(member)
+	o.belongTo(member, generation)
 	// Nothing of a task may be read before it runs. No fetch of these
 	// partitions is under way yet: the client fetches their offsets next.
 	cl.PauseFetchPartitions(added)
@@ -111,21 +112,21 @@ func (o *ownership) onLost(_ context.Context, _ *kgo.Client, gone map[string][]i
 }
 
 // belongTo notes, with mu held, which member of the group owns what there is.
-func (o *ownership) belongTo(member string) {
-	o.replaced = o.replaced || o.member != "" && o.member != member
+func (o *ownership) belongTo(member string, generation int32) {
+	o.replaced = o.replaced || o.member != "" && (o.member != member || !o.balancer.isUnbroken(generation))
 	o.member = member
 }
 
 // isOf tells whether what is owned belongs to this member of the group, and has
-// since it was assigned.
-func (o *ownership) isOf(member string) bool {
+// since it was assigned, up to this generation.
+func (o *ownership) isOf(member string, generation int32) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.member == member && !o.replaced
+	return o.member == member && !o.replaced && o.balancer.isUnbroken(generation)
 }
 
-// isReplaced tells whether another member has taken the place of the one that the
-// tasks were given to.
+// isReplaced tells whether somebody else may have had the tasks since they were
+// given to the member that has them.
 func (o *ownership) isReplaced() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -8,20 +8,20 @@ import "testing"
 func TestOwnershipIsOfOneMember(t *testing.T) {
 	cfg := Config{Partitions: 1}
 	o := newOwnership(&cfg, &taskBalancer{}, nil, func() {})
-	if o.belongTo("a"); !o.isOf("a") || o.isReplaced() {
+	if o.belongTo("a", 1); !o.isOf("a", 1) || o.isReplaced() {
 		t.Fatal("it is not a's")
 	}
-	if o.isOf("b") {
+	if o.isOf("b", 1) {
 		t.Error("it is b's, who has joined and was assigned nothing yet")
 	}
 	o.onLost(t.Context(), nil, nil)
-	if o.isOf("a") || o.isOf("b") {
+	if o.isOf("a", 1) || o.isOf("b", 1) {
 		t.Error("it is somebody's though it was lost")
 	}
-	if o.belongTo("b"); !o.isOf("b") || o.isReplaced() {
+	if o.belongTo("b", 1); !o.isOf("b", 1) || o.isReplaced() {
 		t.Error("it is not b's after a loss that was told")
 	}
-	if o.belongTo("c"); o.isOf("b") || o.isOf("c") || !o.isReplaced() {
+	if o.belongTo("c", 1); o.isOf("b", 1) || o.isOf("c", 1) || !o.isReplaced() {
 		t.Error("c has taken b's place without a loss that was told")
 	}
 }

@@ -102,9 +102,11 @@ func (w *worker) join(ctx context.Context) error {
 
 // close ends the session. At a clean stop the group is told, so that others
 // take over at once; so is it by a dynamic member after an error. A static
-// member that is about to join again says nothing: its tasks wait for it. After
+// member that is about to join again says nothing: its tasks wait for it, and the
+// brokers give it the same ones without asking anybody. That would be wrong for one
+// that was replaced, which may have been told to give something up. After
 // a simulated crash nothing is sent any more, as if the process had been killed.
-func (w *worker) close(ctx context.Context, crashed bool) {
+func (w *worker) close(ctx context.Context, crashed, replaced bool) {
 	for _, t := range w.tasks {
 		if t.done != nil {
 			t.cancel()
@@ -117,7 +119,7 @@ func (w *worker) close(ctx context.Context, crashed bool) {
 	w.setClient(nil)
 	w.session.AllowRebalance()
 	w.session.Close()
-	if !crashed && w.joined && (ctx.Err() != nil || !w.cfg.StaticMembership) {
+	if !crashed && w.joined && (ctx.Err() != nil || replaced || !w.cfg.StaticMembership) {
 		if err := w.leave(); err != nil {
 			w.log.Warn("leaving the group failed, the tasks stay here until the session times out", "error", err)
 		}

@@ -54,7 +54,7 @@ type worker struct {
 }
 
 // errReplaced ends a session whose tasks somebody else may have had meanwhile.
-var errReplaced = errors.New("the group has thrown this member out and taken it in as another one, so its tasks begin anew")
+var errReplaced = errors.New("the group went on without this member before it came back, so its tasks begin anew")
 
 const rejoinMaxDelay = 5 * time.Second
 
@@ -107,7 +107,7 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 	}
 	defer func() {
 		var crash *crashError
-		w.close(ctx, errors.As(err, &crash))
+		w.close(ctx, errors.As(err, &crash), errors.Is(err, errReplaced))
 	}()
 	if err := w.join(ctx); err != nil {
 		return err
@@ -270,8 +270,7 @@ func (w *worker) owned() func(*task) bool {
 // isOwner tells whether the client is the member of the group that the tasks were
 // given to.
 func (w *worker) isOwner() bool {
-	member, _ := w.session.Client().GroupMetadata()
-	return w.ownership.isOf(member)
+	return w.ownership.isOf(w.session.Client().GroupMetadata())
 }
 
 // startRestore restores t in a goroutine that ends with the task.
