@@ -122,7 +122,7 @@ func (o *ownership) belongTo(member string, generation int32) {
 func (o *ownership) isOf(member string, generation int32) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.member == member && !o.replaced && o.balancer.isUnbroken(generation)
+	return member != "" && o.member == member && !o.replaced && o.balancer.isUnbroken(generation)
 }
 
 // isReplaced tells whether somebody else may have had the tasks since they were
