@@ -132,7 +132,7 @@ type Config struct {
 	// StallTimeout is how long a task may have input, or a restore something
 	// left to read, without getting on before Status calls it stuck. After half
 	// of it, at least 10 s, the session of a worker that does not get what the
-	// watch can read is replaced. 0 turns the watch off.
+	// watch can read is replaced. 0 turns both off.
 	StallTimeout time.Duration
 
 	// Hooks are told what happens.

@@ -70,20 +70,29 @@ func (w *worker) displaced(ctx context.Context) error {
 // instances returns the member ids of the group's static members, by instance
 // id.
 func (p *Processor) instances(ctx context.Context) (map[string]string, error) {
-	groups, err := kadm.NewClient(p.side).DescribeGroups(ctx, p.cfg.ApplicationID)
+	group, err := p.group(ctx)
 	if err != nil {
 		return nil, err
 	}
 	members := make(map[string]string)
-	for _, g := range groups {
-		if g.Err != nil && !errors.Is(g.Err, kerr.GroupIDNotFound) {
-			return nil, g.Err
-		}
-		for _, m := range g.Members {
-			if m.InstanceID != nil {
-				members[*m.InstanceID] = m.MemberID
-			}
+	for _, m := range group.Members {
+		if m.InstanceID != nil {
+			members[*m.InstanceID] = m.MemberID
 		}
 	}
 	return members, nil
+}
+
+// group returns what the brokers know of the group; it has no members if it does
+// not exist.
+func (p *Processor) group(ctx context.Context) (kadm.DescribedGroup, error) {
+	groups, err := kadm.NewClient(p.side).DescribeGroups(ctx, p.cfg.ApplicationID)
+	if err != nil {
+		return kadm.DescribedGroup{}, err
+	}
+	group := groups[p.cfg.ApplicationID]
+	if errors.Is(group.Err, kerr.GroupIDNotFound) {
+		return group, nil
+	}
+	return group, group.Err
 }

@@ -22,6 +22,7 @@ type ownership struct {
 	balancer *taskBalancer
 	watch    *watch
 	wake     func() // ends the worker's poll
+	letIn    func() // says that the group has let in a member
 
 	version atomic.Uint64 // moves with every change below
 
@@ -47,9 +48,9 @@ type ownership struct {
 	replaced bool
 }
 
-func newOwnership(cfg *Config, b *taskBalancer, watch *watch, wake func()) *ownership {
+func newOwnership(cfg *Config, b *taskBalancer, watch *watch, wake, letIn func()) *ownership {
 	return &ownership{
-		cfg: cfg, balancer: b, watch: watch, wake: wake,
+		cfg: cfg, balancer: b, watch: watch, wake: wake, letIn: letIn,
 		terms: make(map[int32]uint64), settled: make(map[TopicPartition]bool),
 	}
 }
@@ -61,6 +62,9 @@ func (o *ownership) onAssigned(_ context.Context, cl *kgo.Client, added map[stri
 	member, generation := cl.GroupMetadata()
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.member == "" {
+		o.letIn()
+	}
 	o.belongTo(member, generation)
 	// Nothing of a task may be read before it runs. No fetch of these
 	// partitions is under way yet: the client fetches their offsets next.

@@ -7,7 +7,7 @@ import "testing"
 // from then on; after a loss that the client has told of it begins anew.
 func TestOwnershipIsOfOneMember(t *testing.T) {
 	cfg := Config{Partitions: 1}
-	o := newOwnership(&cfg, &taskBalancer{}, nil, func() {})
+	o := newOwnership(&cfg, &taskBalancer{}, nil, func() {}, func() {})
 	if o.belongTo("a", 1); !o.isOf("a", 1) || o.isReplaced() {
 		t.Fatal("it is not a's")
 	}

@@ -24,6 +24,7 @@ type Processor struct {
 	leases   leases
 	standbys *standbys
 	watch    *watch
+	unowned  unowned
 	departed singleflight.Group  // of endDeparted
 	side     *kgo.Client         // for what is outside of transactions, while Run runs
 	restores *semaphore.Weighted // bounds the restores that run at the same time
@@ -97,9 +98,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	if p.cfg.TickInterval > 0 {
 		group.Go(func() error { p.tick(ctx, side); return nil })
 	}
-	if p.cfg.StallTimeout > 0 {
-		group.Go(func() error { return p.watchTasks(ctx) })
-	}
+	group.Go(func() error { return p.watchTasks(ctx) })
 	group.Go(func() error { return p.standbys.run(ctx) })
 	for _, w := range p.workers {
 		group.Go(func() error { return w.run(ctx) })

@@ -283,7 +283,7 @@ func TestEveryTransactionCarriesOffsets(t *testing.T) {
 	cfg.Tick = func(now time.Time) (key, value []byte) { return []byte("tick"), []byte(now.Format(time.RFC3339)) }
 	p := start(t, cfg)
 	p.awaitTasks(testTasks)
-	clock.WaitTickers(1)
+	clock.WaitTickers(2)
 	for i := range 3 {
 		clock.Advance(time.Minute)
 		c.await(testOutput, (i+1)*testTasks)

@@ -76,7 +76,7 @@ func TestHeartbeat(t *testing.T) {
 	if err := refused.Wait(c.ctx, 1); err != nil {
 		t.Fatal(err)
 	}
-	clock.WaitTickers(1)
+	clock.WaitTickers(2)
 	clock.Advance(30 * time.Second)
 	c.await(testHealth, 1)
 	clock.Advance(29 * time.Second)
@@ -114,7 +114,7 @@ func TestTickFails(t *testing.T) {
 	refused := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: testCommands, Partitions: []int32{3}, Err: kerr.InvalidRecord})
 	p := start(t, cfg)
 	p.awaitTasks(testTasks)
-	clock.WaitTickers(1)
+	clock.WaitTickers(2)
 	clock.Advance(time.Second)
 	if err := refused.Wait(c.ctx, 1); err != nil {
 		t.Fatal(err)
