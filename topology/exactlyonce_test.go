@@ -137,7 +137,11 @@ func TestCrashesChangeNothing(t *testing.T) {
 // claimed has its id from the claim, a command that no two runs send at the same
 // time.
 func TestTheSizeOfTransactionsChangesNothing(t *testing.T) {
-	for seed := range uint64(6) {
+	seeds := uint64(6)
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
 		for _, partitions := range []int32{1, 4} {
 			t.Run(fmt.Sprintf("seed=%d/partitions=%d", seed, partitions), func(t *testing.T) {
 				t.Parallel()
