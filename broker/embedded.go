@@ -162,6 +162,8 @@ func (e *Embedded) ClientOpts() []kgo.Opt {
 		// The default of 5 s spares a cluster; here it would only be waited
 		// for after every topic that is created.
 		kgo.MetadataMinAge(20 * time.Millisecond),
+		// It takes what clients measure and nobody looks at it.
+		kgo.DisableClientMetrics(),
 	}
 }
 

@@ -73,7 +73,7 @@ func newCluster(t *testing.T, opts ...kfake.Opt) *cluster {
 
 func (c *cluster) newClient(opts ...kgo.Opt) *kgo.Client {
 	c.t.Helper()
-	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}, opts...)...)
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...), kgo.DisableClientMetrics()}, opts...)...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func (cfg *Config) afterCrash(t *testing.T, fs vfs.FS, empty bool) {
 func (c *cluster) config(store *state.Store) Config {
 	return Config{
 		ApplicationID: "app", InstanceID: "one", StaticMembership: true,
-		Client: []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...), kgo.MetadataMinAge(10 * time.Millisecond)},
+		Client: []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...), kgo.MetadataMinAge(10 * time.Millisecond), kgo.DisableClientMetrics()},
 		Inputs: []string{testInput}, Singles: []string{testSingle},
 		Commands: testCommands, Changelog: testChangelog,
 		Partitions: testTasks, Threads: 1, Store: store, NewHandler: newCounter,
