@@ -12,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"handprint/integration/faults"
 	"handprint/integration/instance"
+	"handprint/integration/wireproxy"
 	"handprint/state"
 )
 
@@ -60,6 +63,41 @@ func TestStalledInstance(t *testing.T) {
 			a.feed(600)
 			a.finish()
 		})
+	}
+}
+
+// An instance is told to give up a task, is killed before it joins again so that
+// another gets it, and is back before the group misses it.
+func TestKilledBetweenGivingUpAndJoining(t *testing.T) {
+	l := brokersOurs(t)
+	a := newTrial(t, 4, "--sweep-interval", "1h") // no task has anything that would have to be copied first
+	first := a.Config(0)
+	first.Flags = append(slices.Clone(first.Flags), "--instance-id", "first")
+	start := func() {
+		t.Helper()
+		if _, err := a.StartAs(first, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unowned := func() int {
+		n, err := a.Unowned(a.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	start()
+	a.await(func() bool { return unowned() == 0 }, "the first instance does not get all tasks")
+	l.Rules(wireproxy.Rule{Key: kmsg.JoinGroup, Client: a.Name + "-first-0", Skip: 1, Action: wireproxy.CutRequest})
+	a.run(1)
+	a.await(func() bool { return unowned() > 0 }, "the first instance does not give up a task")
+	a.Instance(0).Kill()
+	l.ClearRules()
+	start()
+	a.feed(300)
+	a.finish()
+	if text := "the group has left tasks to nobody"; !strings.Contains(a.log(0)+a.log(1), text) {
+		t.Errorf("no instance has logged %q", text)
 	}
 }
 

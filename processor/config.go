@@ -193,6 +193,12 @@ func Steps() []Step {
 	return []Step{AfterPoll, AfterProcess, AfterProduce, AfterFlush, AfterOffsets, AfterEnd, AfterApply}
 }
 
+// clientOptions returns the options of a client of this process. By its id brokers
+// and their operators tell it from others.
+func (c *Config) clientOptions(suffix string) []kgo.Opt {
+	return append(slices.Clone(c.Client), kgo.ClientID(c.ApplicationID+"-"+c.InstanceID+suffix))
+}
+
 // withDefaults fills in the defaults.
 func (c Config) withDefaults() Config {
 	setDefault(&c.Threads, 1)

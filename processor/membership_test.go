@@ -8,17 +8,31 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// members returns how many members the group has.
-func (c *cluster) members() int {
+// members returns the members of the group.
+func (c *cluster) members() []kadm.DescribedGroupMember {
 	c.t.Helper()
 	groups, err := kadm.NewClient(c.client).DescribeGroups(c.ctx, "app")
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return len(groups["app"].Members)
+	return groups["app"].Members
+}
+
+// Who looks at the group sees which thread of which process a member is.
+func TestMembersHaveClientIDs(t *testing.T) {
+	c := newCluster(t)
+	cfg := c.config(newStore(t))
+	cfg.Client = append(cfg.Client, kgo.ClientID("of all"))
+	p := start(t, cfg)
+	p.awaitTasks(testTasks)
+	if members := c.members(); len(members) != 1 || members[0].ClientID != "app-one-0" {
+		t.Errorf("the group has the members %+v, want one with the client id app-one-0", members)
+	}
+	p.halt()
 }
 
 // A clean stop leaves the group, static members too, so that nobody waits for
@@ -31,7 +45,7 @@ func TestCleanStopLeavesTheGroup(t *testing.T) {
 		p := start(t, cfg)
 		p.awaitTasks(testTasks)
 		p.halt()
-		if n := c.members(); n != 0 {
+		if n := len(c.members()); n != 0 {
 			t.Errorf("static %v: %d members are left", static, n)
 		}
 	}
@@ -70,7 +84,7 @@ func TestStopWhileJoining(t *testing.T) {
 			<-held
 			p.halt()
 		}
-		if n := c.members(); n != 1 {
+		if n := len(c.members()); n != 1 {
 			t.Errorf("static %v: the group has %d members, want the killed one", static, n)
 		}
 	}

@@ -107,9 +107,7 @@ func (p *Processor) Run(ctx context.Context) error {
 }
 
 // clientOptions returns the options of clients that do nothing transactional.
-func (p *Processor) clientOptions() []kgo.Opt {
-	return append([]kgo.Opt{kgo.ClientID(p.cfg.ApplicationID + "-" + p.cfg.InstanceID)}, p.cfg.Client...)
-}
+func (p *Processor) clientOptions() []kgo.Opt { return p.cfg.clientOptions("") }
 
 // Status returns what the processor is doing now. It may be called at any time,
 // from any goroutine.

@@ -52,7 +52,7 @@ const (
 // may pass, and gives up when ctx ends or the store or the broker's permissions
 // fail.
 func (r *restorer) run(ctx context.Context) (state.Checkpoint, error) {
-	client, err := kgo.NewClient(r.cfg.Client...)
+	client, err := kgo.NewClient(r.cfg.clientOptions("-restore")...)
 	if err != nil {
 		return state.Checkpoint{}, fatal(r.wrap(err, -1))
 	}

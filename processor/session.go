@@ -31,13 +31,13 @@ func (w *worker) open() error {
 
 	name := w.transactionalID()
 	opts := []kgo.Opt{
-		kgo.ClientID(name),
 		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
 		kgo.MaxBufferedRecords(1 << 18),
 	}
 	opts = append(opts, cfg.Client...)
 	opts = append(opts,
 		kgo.WithContext(w.lifetime),
+		kgo.ClientID(name),
 
 		kgo.TransactionalID(name),
 		kgo.TransactionTimeout(cfg.TransactionTimeout),

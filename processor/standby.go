@@ -100,7 +100,7 @@ func (s *standbys) wake() {
 // run keeps copies until ctx ends. An error means that the store or the
 // brokers' permissions have failed.
 func (s *standbys) run(ctx context.Context) error {
-	client, err := kgo.NewClient(s.cfg.Client...)
+	client, err := kgo.NewClient(s.cfg.clientOptions("-standby")...)
 	if err != nil {
 		return fatal(fmt.Errorf("standby copies: %w", err))
 	}

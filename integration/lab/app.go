@@ -268,6 +268,28 @@ func (a *App) Busy(ctx context.Context) (map[int]bool, error) {
 	return busy, nil
 }
 
+// Unowned is how many tasks no member of the group has; all, as long as there is no
+// group.
+func (a *App) Unowned(ctx context.Context) (int, error) {
+	groups, err := kadm.NewClient(a.Client).DescribeGroups(ctx, a.Name)
+	if err != nil {
+		return 0, fmt.Errorf("asking who has tasks in group %s: %w", a.Name, err)
+	}
+	n := a.Partitions
+	for _, m := range groups[a.Name].Members {
+		assigned, ok := m.Assigned.AsConsumer()
+		if !ok {
+			continue
+		}
+		for _, t := range assigned.Topics {
+			if t.Topic == a.Names.Commands {
+				n -= len(t.Partitions)
+			}
+		}
+	}
+	return n, nil
+}
+
 // Topics returns the names of all topics of the application.
 func (a *App) Topics() []string {
 	n := a.Names
