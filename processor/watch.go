@@ -108,7 +108,7 @@ func (p *Processor) watchTasks(ctx context.Context) error {
 			}
 			cancel()
 			if f := (*fatalError)(nil); errors.As(err, &f) {
-				return err
+				return f
 			}
 			if err != nil && ctx.Err() == nil {
 				p.log.Debug("looking at the tasks failed", "error", err)
