@@ -268,14 +268,14 @@ func (a *App) Busy(ctx context.Context) (map[int]bool, error) {
 	return busy, nil
 }
 
-// Unowned is how many tasks no member of the group has; all, as long as there is no
-// group.
-func (a *App) Unowned(ctx context.Context) (int, error) {
+// Unowned is how many tasks no member of the group has, and true; or false as long as
+// there is no group, it rebalances, or its broker cannot say.
+func (a *App) Unowned(ctx context.Context) (n int, known bool) {
 	groups, err := kadm.NewClient(a.Client).DescribeGroups(ctx, a.Name)
-	if err != nil {
-		return 0, fmt.Errorf("asking who has tasks in group %s: %w", a.Name, err)
+	if err != nil || groups.Error() != nil || groups[a.Name].State != "Stable" {
+		return 0, false
 	}
-	n := a.Partitions
+	n = a.Partitions
 	for _, m := range groups[a.Name].Members {
 		assigned, ok := m.Assigned.AsConsumer()
 		if !ok {
@@ -287,7 +287,7 @@ func (a *App) Unowned(ctx context.Context) (int, error) {
 			}
 		}
 	}
-	return n, nil
+	return n, true
 }
 
 // Topics returns the names of all topics of the application.
