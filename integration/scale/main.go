@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"handprint/bench/load"
+	"handprint/integration/instance"
 	"handprint/integration/lab"
 )
 
@@ -91,6 +92,15 @@ func open(ctx context.Context, l *lab.Lab, o *options, name string) (*lab.App, e
 	})
 }
 
+// released is an instance of the program as it is released, connected to the brokers
+// themselves. One with faults has tiny turns and tables, and the proxies take their
+// share of the cores.
+func released(app *lab.App, n int) instance.Config {
+	c := app.Config(n)
+	c.Binary, c.Brokers = app.Lab.Binaries.Plain, app.Lab.Cluster.Addrs()
+	return c
+}
+
 // sameRows drains the same input with one, two and four instances.
 func sameRows(ctx context.Context, l *lab.Lab, o *options) error {
 	var want digest
@@ -126,7 +136,7 @@ func drain(ctx context.Context, app *lab.App, o *options, instances int) (digest
 	}
 	began := time.Now()
 	for n := range instances {
-		if _, err := app.Start(n); err != nil {
+		if _, err := app.StartAs(released(app, n), n); err != nil {
 			return digest{}, err
 		}
 	}

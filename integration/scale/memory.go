@@ -83,8 +83,7 @@ func awaitNoMembers(ctx context.Context, app *lab.App) error {
 
 // bounded is an instance whose memory is bounded.
 func bounded(app *lab.App, n int, o *options) instance.Config {
-	c := app.Config(n)
-	c.Binary = app.Lab.Binaries.Plain
+	c := released(app, n)
 	c.Env = append(c.Env, fmt.Sprintf("GOMEMLIMIT=%dMiB", goLimit(o.memory)))
 	return c
 }

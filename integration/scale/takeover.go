@@ -146,8 +146,7 @@ func newMember(app *lab.App, n int) (*member, error) {
 }
 
 func (m *member) start(app *lab.App) (err error) {
-	c := app.Config(m.n)
-	c.Binary = app.Lab.Binaries.Plain
+	c := released(app, m.n)
 	c.Flags = append(slices.Clone(c.Flags), "--admin-listen", m.admin)
 	m.Instance, err = app.StartAs(c, m.n)
 	return err
