@@ -92,7 +92,7 @@ type Config struct {
 	// JSON.
 	HeartbeatValue func(now time.Time, s Status) []byte
 
-	// MaxBatchRecords bounds the records of one transaction. Default 100000.
+	// MaxBatchRecords bounds the records of one transaction. Default 64000.
 	MaxBatchRecords int
 	// TurnRecords is how many records are polled and processed at once, and so
 	// how many of the input have to fit into memory. A worker
@@ -203,8 +203,8 @@ func (c *Config) clientOptions(suffix string) []kgo.Opt {
 func (c Config) withDefaults() Config {
 	setDefault(&c.Threads, 1)
 	setDefault(&c.HeartbeatInterval, 30*time.Second)
-	setDefault(&c.MaxBatchRecords, 100_000)
-	setDefault(&c.TurnRecords, 4000)
+	setDefault(&c.MaxBatchRecords, 64_000)
+	setDefault(&c.TurnRecords, 2000)
 	setDefault(&c.markersMost, defaultMarkersMost)
 	setDefault(&c.MaxBatchBytes, 1<<19)
 	setDefault(&c.TransactionTimeout, 10*time.Second)
