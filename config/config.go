@@ -208,7 +208,7 @@ func declareRuntime(s *Set, r *Runtime) {
 	s.Text(&r.Rack, "rack", "", Any[string](), "Where this process runs; copies of its tasks are kept in another rack if there is one.", Important(Low))
 	s.Duration(&r.StallTimeout, "stall-timeout", time.Minute, Matching("0, or at least 1s", func(d time.Duration) bool { return d == 0 || d >= time.Second }), "How long a task may have input without getting on before it is reported as stuck. After half of it, and 10s at least, the session of a worker that does not get what others can read is replaced. 0 turns both off.", Important(Low))
 	s.Int(&r.Threads, "threads", 2, Between(1, 256), "Workers of this process. More than its share of the partitions stay idle.", Important(High))
-	s.Int(&r.BatchRecords, "batch-records", 64_000, Between(1, 1_000_000), "Most records of one transaction of a worker that is behind; one that keeps up commits what there is.")
+	s.Int(&r.BatchRecords, "batch-records", 80_000, Between(1, 1_000_000), "Most records of one transaction of a worker that is behind; one that keeps up commits what there is.")
 	s.Bytes(&r.BatchBytes, "batch-bytes", 1<<19, Sizes(1<<10, 1<<30), "About the most input, compressed, that one fetch brings.")
 	s.Bytes(&r.RecordCache, "record-cache", 128<<20, Sizes(1<<20, 1<<30), "Memory for what tasks have read and written lately, shared by all tasks. What is in it costs no read, and reaches the local store once every few seconds.", Important(High))
 	s.Bytes(&r.StoreCache, "store-cache", 16<<20, Sizes(1<<20, 1<<34), "Memory for blocks of the local store, read when the record cache does not have a record.")

@@ -70,7 +70,7 @@ func TestStalledInstance(t *testing.T) {
 // another gets it, and is back before the group misses it.
 func TestKilledBetweenGivingUpAndJoining(t *testing.T) {
 	l := brokersOurs(t)
-	a := newTrial(t, 4, "--sweep-interval", "1h") // no task has anything that would have to be copied first
+	a := newTrial(t, 4)
 	first := a.Config(0)
 	first.Flags = append(slices.Clone(first.Flags), "--instance-id", "first")
 	start := func() {
@@ -87,7 +87,8 @@ func TestKilledBetweenGivingUpAndJoining(t *testing.T) {
 	}
 	start()
 	a.await(unowned(false), "the first instance does not get all tasks")
-	l.Rules(wireproxy.Rule{Key: kmsg.JoinGroup, Client: a.Name + "-first-0", Skip: 1, Action: wireproxy.CutRequest})
+	// The time in which it is to be killed.
+	l.Rules(wireproxy.Rule{Key: kmsg.JoinGroup, Client: a.Name + "-first-0", Action: wireproxy.Delay, Wait: 2 * time.Second})
 	a.run(1)
 	a.await(unowned(true), "the first instance does not give up a task")
 	a.Instance(0).Kill()

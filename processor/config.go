@@ -92,13 +92,13 @@ type Config struct {
 	// JSON.
 	HeartbeatValue func(now time.Time, s Status) []byte
 
-	// MaxBatchRecords bounds the records of one transaction. Default 64000.
+	// MaxBatchRecords bounds the records of one transaction. Default 80000.
 	MaxBatchRecords int
 	// TurnRecords is how many records are polled and processed at once, and so
 	// how many of the input have to fit into memory. A worker
 	// that is further behind adds turns to its transactions, to each up to twice
 	// as many as to the one before, until MaxBatchRecords are reached or a
-	// second and a half is over. Default 2000.
+	// second and a half is over. Default 4000.
 	TurnRecords int
 	// MaxBatchBytes bounds what one fetch from one broker brings, compressed.
 	// Default 512 KiB.
@@ -203,8 +203,8 @@ func (c *Config) clientOptions(suffix string) []kgo.Opt {
 func (c Config) withDefaults() Config {
 	setDefault(&c.Threads, 1)
 	setDefault(&c.HeartbeatInterval, 30*time.Second)
-	setDefault(&c.MaxBatchRecords, 64_000)
-	setDefault(&c.TurnRecords, 2000)
+	setDefault(&c.MaxBatchRecords, 80_000)
+	setDefault(&c.TurnRecords, 4000)
 	setDefault(&c.markersMost, defaultMarkersMost)
 	setDefault(&c.MaxBatchBytes, 1<<19)
 	setDefault(&c.TransactionTimeout, 10*time.Second)
