@@ -12,11 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"handprint/integration/faults"
 	"handprint/integration/instance"
-	"handprint/integration/wireproxy"
 	"handprint/state"
 )
 
@@ -63,41 +60,6 @@ func TestStalledInstance(t *testing.T) {
 			a.feed(600)
 			a.finish()
 		})
-	}
-}
-
-// An instance is told to give up a task, is killed before it joins again so that
-// another gets it, and is back before the group misses it.
-func TestKilledBetweenGivingUpAndJoining(t *testing.T) {
-	l := brokersOurs(t)
-	a := newTrial(t, 4)
-	first := a.Config(0)
-	first.Flags = append(slices.Clone(first.Flags), "--instance-id", "first")
-	start := func() {
-		t.Helper()
-		if _, err := a.StartAs(first, 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	unowned := func(some bool) func() bool {
-		return func() bool {
-			n, known := a.Unowned(a.ctx)
-			return known && some == (n > 0)
-		}
-	}
-	start()
-	a.await(unowned(false), "the first instance does not get all tasks")
-	// The time in which it is to be killed.
-	l.Rules(wireproxy.Rule{Key: kmsg.JoinGroup, Client: a.Name + "-first-0", Action: wireproxy.Delay, Wait: 2 * time.Second})
-	a.run(1)
-	a.await(unowned(true), "the first instance does not give up a task")
-	a.Instance(0).Kill()
-	l.ClearRules()
-	start()
-	a.feed(300)
-	a.finish()
-	if text := "the group has left tasks to nobody"; !strings.Contains(a.log(0)+a.log(1), text) {
-		t.Errorf("no instance has logged %q", text)
 	}
 }
 

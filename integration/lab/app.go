@@ -268,28 +268,6 @@ func (a *App) Busy(ctx context.Context) (map[int]bool, error) {
 	return busy, nil
 }
 
-// Unowned is how many tasks no member of the group has, and true; or false as long as
-// there is no group, it rebalances, or its broker cannot say.
-func (a *App) Unowned(ctx context.Context) (n int, known bool) {
-	groups, err := kadm.NewClient(a.Client).DescribeGroups(ctx, a.Name)
-	if err != nil || groups.Error() != nil || groups[a.Name].State != "Stable" {
-		return 0, false
-	}
-	n = a.Partitions
-	for _, m := range groups[a.Name].Members {
-		assigned, ok := m.Assigned.AsConsumer()
-		if !ok {
-			continue
-		}
-		for _, t := range assigned.Topics {
-			if t.Topic == a.Names.Commands {
-				n -= len(t.Partitions)
-			}
-		}
-	}
-	return n, true
-}
-
 // Topics returns the names of all topics of the application.
 func (a *App) Topics() []string {
 	n := a.Names
