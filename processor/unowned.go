@@ -16,7 +16,7 @@ import (
 // owner is a static member that ends in between and is back before its session
 // times out, the brokers let it in with what the first one left it, and there is no
 // second: a member that comes back is no reason for one (KIP-345). Nor does anybody
-// miss the task. So whenever a static member has been let in, its process looks
+// miss the task, but for a copy that was warmed up for it. So whenever a static member has been let in, its process looks
 // whether the group's assignments have all tasks, and asks for a rebalance if
 // they do not.
 type unowned struct {
