@@ -82,6 +82,9 @@ func TestStuckTask(t *testing.T) {
 		return false
 	})
 	close(hold)
+	// Only then does the clock go on: it runs so fast that the command to the next
+	// task, which waits for its turn, would seem to have been forgotten.
+	c.await(testOutput, 5*4*2+2)
 	look(func(s Status) bool {
 		for _, task := range s.Tasks {
 			if task.Stuck != "" {
