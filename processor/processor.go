@@ -70,7 +70,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 
-	side, err := kgo.NewClient(append(p.clientOptions(), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	side, err := kgo.NewClient(append(p.cfg.clientOptions(""), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {
 		return fmt.Errorf("processor %s: %w", p.cfg.InstanceID, err)
 	}
@@ -98,16 +98,18 @@ func (p *Processor) Run(ctx context.Context) error {
 	if p.cfg.TickInterval > 0 {
 		group.Go(func() error { p.tick(ctx, side); return nil })
 	}
-	group.Go(func() error { return p.watchTasks(ctx) })
+	if p.cfg.StallTimeout > 0 {
+		group.Go(func() error { return p.watchTasks(ctx) })
+	}
+	if p.cfg.StaticMembership {
+		group.Go(func() error { p.watchOwners(ctx); return nil })
+	}
 	group.Go(func() error { return p.standbys.run(ctx) })
 	for _, w := range p.workers {
 		group.Go(func() error { return w.run(ctx) })
 	}
 	return group.Wait()
 }
-
-// clientOptions returns the options of clients that do nothing transactional.
-func (p *Processor) clientOptions() []kgo.Opt { return p.cfg.clientOptions("") }
 
 // Status returns what the processor is doing now. It may be called at any time,
 // from any goroutine.

@@ -26,7 +26,7 @@ func (w *worker) open() error {
 
 		decided: func(standbys map[int32]bool) { w.p.standbys.decide(w.n, standbys) },
 	}
-	w.ownership, w.seen = newOwnership(cfg, balancer, w.p.watch, w.wake, w.letIn), 0
+	w.ownership, w.seen = newOwnership(cfg, balancer, w.p.watch, w.wake, func() { w.p.unowned.doubts.Add(1) }), 0
 	w.lifetime, w.kill = context.WithCancel(context.Background())
 
 	name := w.transactionalID()
@@ -78,13 +78,6 @@ func (w *worker) open() error {
 	w.setClient(session.Client())
 	w.batch.begin(session)
 	return nil
-}
-
-// letIn is called when the group has let in this session.
-func (w *worker) letIn() {
-	if w.cfg.StaticMembership {
-		w.p.unowned.doubts.Add(1)
-	}
 }
 
 // join obtains a producer epoch, which ends whatever transaction a former

@@ -103,7 +103,7 @@ func (p *Processor) controlClient(ctx context.Context, admin *kadm.Client) (*kgo
 	}
 	from := make(map[int32]kgo.Offset)
 	ends.Each(func(o kadm.ListedOffset) { from[o.Partition] = kgo.NewOffset().At(o.Offset) })
-	return kgo.NewClient(append(p.clientOptions(),
+	return kgo.NewClient(append(p.cfg.clientOptions(""),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{p.cfg.Control: from}),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),

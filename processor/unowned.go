@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 )
@@ -20,12 +21,33 @@ import (
 // whether the group's assignments have all tasks, and asks for a rebalance if
 // they do not.
 type unowned struct {
-	doubts atomic.Uint64 // sessions of static members that the group has let in
+	doubts atomic.Uint64 // sessions that the group has let in
 
 	// For the goroutine that looks.
 	answered   uint64  // doubts for which all tasks were found to have an owner
 	tasks      []int32 // without an owner at the last look, ascending
 	generation int32   // of the group at that time
+}
+
+// ownersInterval is the time between two looks.
+const ownersInterval = 10 * time.Second
+
+// watchOwners looks for tasks without an owner until ctx ends.
+func (p *Processor) watchOwners(ctx context.Context) {
+	ticks, stop := p.cfg.Clock.NewTicker(ownersInterval)
+	defer stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks:
+			limit, cancel := context.WithTimeout(ctx, sideTimeout)
+			if err := p.lookForUnowned(limit); err != nil && ctx.Err() == nil {
+				p.log.Debug("looking for tasks that nobody has failed", "error", err)
+			}
+			cancel()
+		}
+	}
 }
 
 // lookForUnowned looks once, if there is a doubt. What is without an owner at one
@@ -47,7 +69,7 @@ func (p *Processor) lookForUnowned(ctx context.Context) error {
 	if group.State != "Stable" {
 		return nil // it is deciding
 	}
-	tasks := p.without(group)
+	tasks := p.unownedIn(group)
 	switch {
 	case len(tasks) == 0:
 		u.answered = doubts
@@ -60,8 +82,8 @@ func (p *Processor) lookForUnowned(ctx context.Context) error {
 	return nil
 }
 
-// without returns the tasks that no member of the group has as a whole, ascending.
-func (p *Processor) without(group kadm.DescribedGroup) []int32 {
+// unownedIn returns the tasks that no member of the group has as a whole, ascending.
+func (p *Processor) unownedIn(group kadm.DescribedGroup) []int32 {
 	has := make(map[TopicPartition]bool)
 	for _, m := range group.Members {
 		assigned, ok := m.Assigned.AsConsumer()

@@ -65,7 +65,7 @@ func TestKilledBetweenGivingUpAndJoining(t *testing.T) {
 	}
 	clock.WaitTickers(2)
 	two.awaitStatus(func(s Status) bool {
-		clock.Advance(watchMost)
+		clock.Advance(ownersInterval)
 		return len(s.Tasks) == testTasks/2
 	})
 	two.awaitTasks(testTasks / 2)

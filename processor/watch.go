@@ -87,14 +87,9 @@ func (w *watch) why(p int32) string {
 }
 
 // watchTasks looks at the tasks at every interval until ctx ends. It returns an
-// error if a topic has got partitions that no task reads. Without a StallTimeout
-// it looks for tasks that nobody owns and for nothing else.
+// error if a topic has got partitions that no task reads.
 func (p *Processor) watchTasks(ctx context.Context) error {
-	stall, every := p.cfg.StallTimeout, watchMost
-	if stall > 0 {
-		every = min(max(stall/4, time.Millisecond), watchMost)
-	}
-	ticks, stop := p.cfg.Clock.NewTicker(every)
+	ticks, stop := p.cfg.Clock.NewTicker(min(max(p.cfg.StallTimeout/4, time.Millisecond), watchMost))
 	defer stop()
 	for {
 		select {
@@ -102,20 +97,16 @@ func (p *Processor) watchTasks(ctx context.Context) error {
 			return nil
 		case now := <-ticks:
 			limit, cancel := context.WithTimeout(ctx, sideTimeout)
-			err := p.lookForUnowned(limit)
-			if stall > 0 {
-				err = errors.Join(err, p.lookAtInputs(limit, p.runningTasks()))
-			}
-			cancel()
+			err := p.lookAtInputs(limit, p.runningTasks())
 			if f := (*fatalError)(nil); errors.As(err, &f) {
-				return f
+				cancel()
+				return err
 			}
 			if err != nil && ctx.Err() == nil {
-				p.log.Debug("looking at the tasks failed", "error", err)
+				p.log.Debug("asking how far the input goes failed", "error", err)
 			}
-			if stall > 0 {
-				p.lookForStuck(now)
-			}
+			cancel()
+			p.lookForStuck(now)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func TestStuckTask(t *testing.T) {
 	p.awaitTasks(testTasks)
 	look := func(good func(Status) bool) {
 		t.Helper()
-		clock.WaitTickers(1)
+		clock.WaitTickers(2)
 		p.awaitStatus(func(s Status) bool {
 			clock.Advance(15 * time.Second)
 			return good(s)
@@ -134,7 +134,7 @@ func TestStarvedTask(t *testing.T) {
 	c.await(testOutput, 5*4*2)
 	p.awaitTasks(testTasks)
 	blind.Store(true)
-	clock.WaitTickers(1)
+	clock.WaitTickers(2)
 	rounds := 0
 	p.awaitStatus(func(s Status) bool {
 		c.feed(testInput, 5, 1) // a fetch that was under way may bring the first
@@ -168,7 +168,7 @@ func TestStarvedPartition(t *testing.T) {
 	c.await(testOutput, 5*4*2)
 	p.awaitTasks(testTasks)
 	blind.Store(true)
-	clock.WaitTickers(1)
+	clock.WaitTickers(2)
 	rounds := 0
 	p.awaitStatus(func(s Status) bool {
 		c.feed(testInput, 5, 1) // a fetch that was under way may bring the first
@@ -199,7 +199,7 @@ func TestUnreadablePartition(t *testing.T) {
 	c.await(testOutput, 5*4*2)
 	p.awaitTasks(testTasks)
 	offline.Store(true)
-	clock.WaitTickers(1)
+	clock.WaitTickers(2)
 	stuck := func(s Status) bool {
 		for _, task := range s.Tasks {
 			if task.Stuck != "" {
