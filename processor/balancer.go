@@ -144,10 +144,12 @@ func (b *taskBalancer) awaitJoined(ctx context.Context, most time.Duration) bool
 func (b *taskBalancer) joinsFrom(generation int32, owns bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.missed = b.missed || !b.follows(generation)
-	if b.from = generation; !owns {
-		b.from = 0
+	if !owns { // what it has lost, whoever had it since, is not given back but anew
+		b.from, b.missed = 0, false
+		return
 	}
+	b.missed = b.missed || !b.follows(generation)
+	b.from = generation
 }
 
 // isUnbroken tells whether this member had a part in all generations up to this

@@ -125,11 +125,7 @@ func (p *Processor) processOf(id string) string {
 
 // memberProcesses returns the processes that are members of the group.
 func (p *Processor) memberProcesses(ctx context.Context) (map[string]bool, error) {
-	groups, err := kadm.NewClient(p.side).DescribeGroups(ctx, p.cfg.ApplicationID)
-	if err == nil {
-		err = groups.Error()
-	}
-	group := groups[p.cfg.ApplicationID]
+	group, err := p.group(ctx)
 	if err == nil && group.State != "Stable" { // it says who they are only then
 		err = fmt.Errorf("it is %s", group.State)
 	}

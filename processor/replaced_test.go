@@ -22,12 +22,19 @@ func (p *polled) OnFetchRecordUnbuffered(*kgo.Record, bool) { p.once.Do(func() {
 // had the tasks. So they begin anew, and a batch that it polled in between is not
 // committed, though the group would take its offsets from the new member.
 func TestAnotherMemberBeginsAnew(t *testing.T) {
-	for _, polls := range []bool{false, true} {
-		name := "nothing in hand"
-		if polls {
-			name = "a batch polled while it joins"
-		}
-		t.Run(name, func(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		polls   bool
+		unsync  bool
+		rejoins int64
+	}{
+		{name: "nothing in hand", rejoins: 1},
+		{name: "a batch polled while it joins", polls: true, rejoins: 1},
+		// The client tells then that all is lost, and goes on in the same session.
+		{name: "its assignment does not arrive", unsync: true},
+	} {
+		polls := test.polls
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			c := newCluster(t)
 			seen := &polled{first: make(chan struct{})}
@@ -71,6 +78,22 @@ func TestAnotherMemberBeginsAnew(t *testing.T) {
 				}
 				return nil, nil, false
 			})
+			if test.unsync {
+				var once sync.Once
+				c.ControlKey(int16(kmsg.SyncGroup), func(r kmsg.Request) (resp kmsg.Response, err error, handled bool) {
+					c.KeepControl()
+					select {
+					case <-join:
+						once.Do(func() {
+							sync := r.(*kmsg.SyncGroupRequest).ResponseKind().(*kmsg.SyncGroupResponse)
+							sync.ErrorCode = kerr.IllegalGeneration.Code
+							resp, handled = sync, true
+						})
+					default:
+					}
+					return resp, nil, handled
+				})
+			}
 			if _, err := leave.RequestWith(c.ctx, c.client); err != nil {
 				t.Fatal(err)
 			}
@@ -94,8 +117,8 @@ func TestAnotherMemberBeginsAnew(t *testing.T) {
 			c.feed(testInput, 4, 5)
 			c.await(testOutput, 4*10*2)
 			p.halt()
-			if n := p.Status().Counters.Rejoins; n != 1 {
-				t.Errorf("its tasks began anew %d times, want 1", n)
+			if n := p.Status().Counters.Rejoins; n != test.rejoins {
+				t.Errorf("it had %d more sessions, want %d", n, test.rejoins)
 			}
 			c.checkCounts(4, 10, testInput, testCommands)
 			c.checkStore(cfg)

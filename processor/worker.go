@@ -400,11 +400,14 @@ func (w *worker) setClient(c *kgo.Client) {
 }
 
 // askRebalance asks the group to look again who gets what, and tells whether
-// there is a group to ask.
+// the worker is a member, whom the group hears.
 func (w *worker) askRebalance() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.client == nil {
+		return false
+	}
+	if member, _ := w.client.GroupMetadata(); member == "" {
 		return false
 	}
 	w.client.ForceRebalance()
