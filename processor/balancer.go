@@ -160,7 +160,8 @@ func (b *taskBalancer) isUnbroken(generation int32) bool {
 	return !b.missed && b.follows(generation)
 }
 
-// follows is called with mu held.
+// follows is called with mu held. A leader whose join is answered to nobody joins
+// twice, which looks like a generation missed; its tasks begin anew for nothing then.
 func (b *taskBalancer) follows(generation int32) bool {
 	return b.from == 0 || generation == b.from || generation == b.from+1
 }

@@ -49,7 +49,7 @@ func New(cfg Config) (*Processor, error) {
 		restores: semaphore.NewWeighted(restoresAtOnce),
 	}
 	p.watch = newWatch(&p.cfg)
-	p.standbys = newStandbys(&p.cfg, p.leases, &p.counters, p.lookAgain)
+	p.standbys = newStandbys(&p.cfg, p.leases, &p.counters, func() { p.lookAgain() })
 	for n := range cfg.Threads {
 		p.workers = append(p.workers, newWorker(p, n))
 	}
@@ -132,13 +132,10 @@ func (p *Processor) Status() Status {
 	return s
 }
 
-// lookAgain makes the group look again who gets what.
-func (p *Processor) lookAgain() {
-	for _, w := range p.workers {
-		if w.askRebalance() {
-			return
-		}
-	}
+// lookAgain asks the group to look again who gets what, and tells whether there is
+// a worker that can.
+func (p *Processor) lookAgain() bool {
+	return slices.ContainsFunc(p.workers, (*worker).askRebalance)
 }
 
 // memberData returns what the group is to know of this process: the copies in

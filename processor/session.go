@@ -120,7 +120,7 @@ func (w *worker) close(ctx context.Context, crashed, replaced bool) {
 	w.session.AllowRebalance()
 	w.session.Close()
 	if !crashed && w.joined && (ctx.Err() != nil || replaced || !w.cfg.StaticMembership) {
-		if err := w.leave(); err != nil {
+		if err := w.leave(replaced); err != nil {
 			w.log.Warn("leaving the group failed, the tasks stay here until the session times out", "error", err)
 		}
 	}
@@ -135,8 +135,9 @@ func (w *worker) close(ctx context.Context, crashed, replaced bool) {
 }
 
 // leave takes this session's member out of the group. The client does not do
-// it for static members.
-func (w *worker) leave() error {
+// it for static members. One without an id is named by its place, in which a join
+// of it may be in flight, but not if somebody else may be there.
+func (w *worker) leave(replaced bool) error {
 	limit, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	req := kmsg.NewPtrLeaveGroupRequest()
@@ -144,10 +145,11 @@ func (w *worker) leave() error {
 	m := kmsg.NewLeaveGroupRequestMember()
 	m.MemberID, _ = w.session.Client().GroupMetadata()
 	m.Reason = kmsg.StringPtr("stopped")
+	if m.MemberID == "" && (replaced || !w.cfg.StaticMembership) {
+		return nil // the group has never heard of it, or no longer
+	}
 	if w.cfg.StaticMembership {
 		m.InstanceID = kmsg.StringPtr(w.name())
-	} else if m.MemberID == "" {
-		return nil // the group has never heard of it
 	}
 	req.MemberID = m.MemberID // for old brokers
 	req.Members = append(req.Members, m)

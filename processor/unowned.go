@@ -17,9 +17,10 @@ import (
 // owner is a static member that ends in between and is back before its session
 // times out, the brokers let it in with what the first one left it, and there is no
 // second: a member that comes back is no reason for one (KIP-345). Nor does anybody
-// miss the task, but for a copy that was warmed up for it. So whenever a static member has been let in, its process looks
-// whether the group's assignments have all tasks, and asks for a rebalance if
-// they do not.
+// miss the task, but for a copy that was warmed up for it. So whenever a static
+// member has been let in, its process looks whether the group's assignments have
+// all tasks, and asks for a rebalance if they do not, less and less often: who
+// decides may have another opinion of what a task is.
 type unowned struct {
 	doubts atomic.Uint64 // sessions that the group has let in
 
@@ -27,10 +28,17 @@ type unowned struct {
 	answered   uint64  // doubts for which all tasks were found to have an owner
 	tasks      []int32 // without an owner at the last look, ascending
 	generation int32   // of the group at that time
+	asked      int     // how often the group was asked since it last had an answer
+	rest       int     // how many looks are left out until it may be asked again
 }
 
-// ownersInterval is the time between two looks.
-const ownersInterval = 10 * time.Second
+const (
+	// ownersInterval is the time between two looks. A task that moves is without
+	// an owner for a second or two, until the one that has given it up joins again.
+	ownersInterval = 10 * time.Second
+	// mostRest bounds unowned.rest, as a power of two: 5 min.
+	mostRest = 5
+)
 
 // watchOwners looks for tasks without an owner until ctx ends.
 func (p *Processor) watchOwners(ctx context.Context) {
@@ -59,6 +67,10 @@ func (p *Processor) lookForUnowned(ctx context.Context) error {
 	if doubts == u.answered {
 		return nil
 	}
+	if u.rest > 0 {
+		u.rest--
+		return nil
+	}
 	generation := p.generation()
 	group, err := p.group(ctx)
 	if err != nil {
@@ -72,17 +84,19 @@ func (p *Processor) lookForUnowned(ctx context.Context) error {
 	tasks := p.unownedIn(group)
 	switch {
 	case len(tasks) == 0:
-		u.answered = doubts
-	case slices.Equal(tasks, before) && generation == u.generation:
-		p.log.Warn("the group has left tasks to nobody, asking it to decide again", "tasks", tasks, "generation", generation)
-		p.lookAgain()
-	default:
+		u.answered, u.asked = doubts, 0
+	case !slices.Equal(tasks, before) || generation != u.generation:
 		u.tasks, u.generation = tasks, generation
+	case p.lookAgain():
+		p.log.Warn("the group has left tasks to nobody and was asked to decide again", "tasks", tasks, "generation", generation)
+		u.rest = 1 << min(u.asked, mostRest)
+		u.asked++
 	}
 	return nil
 }
 
-// unownedIn returns the tasks that no member of the group has as a whole, ascending.
+// unownedIn returns the tasks of which the group's members do not have all
+// partitions, ascending.
 func (p *Processor) unownedIn(group kadm.DescribedGroup) []int32 {
 	has := make(map[TopicPartition]bool)
 	for _, m := range group.Members {

@@ -75,3 +75,31 @@ func TestKilledBetweenGivingUpAndJoining(t *testing.T) {
 	two.halt()
 	c.checkCounts(5, 4, testInput, testCommands)
 }
+
+// A group that answers a request with the same decision is not asked without end.
+func TestUnownedTasksAreAskedForLessAndLess(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	cfg := c.config(newStore(t))
+	cfg.Clock = clocktest.New(time.Unix(1e9, 0)) // stands still: only the test looks
+	p := start(t, cfg)
+	p.awaitTasks(testTasks)
+	c.ControlKey(int16(kmsg.DescribeGroups), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		resp := r.ResponseKind().(*kmsg.DescribeGroupsResponse)
+		g := kmsg.NewDescribeGroupsResponseGroup()
+		g.Group, g.State, g.ProtocolType = "app", "Stable", "consumer"
+		resp.Groups = append(resp.Groups, g)
+		return resp, nil, true
+	})
+	for range 100 {
+		if err := p.lookForUnowned(c.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Each takes two looks in one generation, and after it 1, 2, 4, 8, 16, 32 are left out.
+	if n := p.unowned.asked; n < 3 || n > 7 {
+		t.Errorf("the group was asked %d times in 100 looks, want 3 to 7", n)
+	}
+	p.halt()
+}

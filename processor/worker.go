@@ -107,7 +107,7 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 	}
 	defer func() {
 		var crash *crashError
-		w.close(ctx, errors.As(err, &crash), errors.Is(err, errReplaced))
+		w.close(ctx, errors.As(err, &crash), errors.Is(err, errReplaced) || w.ownership.isReplaced())
 	}()
 	if err := w.join(ctx); err != nil {
 		return err
