@@ -213,12 +213,15 @@ func (a *app) settle() {
 func (a *app) await() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	rest := a.rest // forget may come before the goroutine has begun
 	waited := make(chan error, 1)
-	go func() { waited <- a.rest.Wait(ctx) }()
+	go func() { waited <- rest.Wait(ctx) }()
 	select {
 	case err := <-waited:
 		return err
 	case err := <-a.finished:
+		cancel()
+		<-waited
 		a.finished <- err // for end
 		return fmt.Errorf("the processor ended: %w", err)
 	}
