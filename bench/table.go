@@ -95,7 +95,11 @@ func printTable(out io.Writer, p *plan, results map[string][]result) {
 			fmt.Fprintln(w, line+"\t")
 		}
 	}
-	for _, v := range verdicts {
+	compared := verdicts
+	if !p.audit {
+		compared = nil
+	}
+	for _, v := range compared {
 		line := v.name
 		for i := range p.contenders {
 			line += "\t" + v.of(p, &p.contenders[i], results)

@@ -56,7 +56,7 @@ func TestTheTableSaysWhatDiffers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &plan{observations: 10, contenders: chosen, rounds: 1, threads: 1, load: load.Config{Attackers: 1, Partitions: 1}}
+	p := &plan{observations: 10, contenders: chosen, rounds: 1, threads: 1, audit: true, load: load.Config{Attackers: 1, Partitions: 1}}
 	results := map[string][]result{
 		"handprint": {{Wall: time.Second, Audit: audit{Observations: 10, RowDigest: "x", TransitionDigest: "y"}}},
 		"streams":   {{Wall: 2 * time.Second, Audit: audit{Observations: 9, RowDigest: "x", TransitionDigest: "z"}}},
@@ -78,6 +78,12 @@ func TestTheTableSaysWhatDiffers(t *testing.T) {
 		if !found {
 			t.Errorf("no line %q with %q in\n%s", line, want, out.String())
 		}
+	}
+	p.audit = false
+	out.Reset()
+	printTable(&out, p, results)
+	if strings.Contains(out.String(), "its final rows") || !strings.Contains(out.String(), "observations/s") {
+		t.Errorf("the table of a run whose outputs were not read back says of them:\n%s", out.String())
 	}
 }
 

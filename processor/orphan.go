@@ -28,7 +28,8 @@ import (
 // only outputs and commands, which their readers wait for. It is found by the
 // commands, where transactions of processes that live are open as well: so it is
 // one only if its process is not a member of the group. What has no commands either
-// is left to the brokers.
+// is left to the brokers: other applications may write to the same outputs, and the
+// id does not say whose it is where one is named soc and another soc-eu.
 
 const (
 	// orphanPatience is how long a task waits before it looks for orphans, and
