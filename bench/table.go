@@ -95,19 +95,17 @@ func printTable(out io.Writer, p *plan, results map[string][]result) {
 			fmt.Fprintln(w, line+"\t")
 		}
 	}
-	compared := verdicts
-	if !p.audit {
-		compared = nil
-	}
-	for _, v := range compared {
-		line := v.name
-		for i := range p.contenders {
-			line += "\t" + v.of(p, &p.contenders[i], results)
-			if i > 0 {
-				line += "\t"
+	if p.audit {
+		for _, v := range verdicts {
+			line := v.name
+			for i := range p.contenders {
+				line += "\t" + v.of(p, &p.contenders[i], results)
+				if i > 0 {
+					line += "\t"
+				}
 			}
+			fmt.Fprintln(w, line+"\t")
 		}
-		fmt.Fprintln(w, line+"\t")
 	}
 	_ = w.Flush()
 }

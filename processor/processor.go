@@ -77,20 +77,19 @@ func (p *Processor) Run(ctx context.Context) error {
 	defer side.Close()
 	p.side = side
 	if err := p.checkCluster(ctx, side); err != nil {
-		if ctx.Err() != nil {
-			return nil
+		return unlessStopped(ctx, err)
+	}
+	var messages *kgo.Client // on the control topic
+	if p.cfg.Control != "" {
+		if messages, err = p.controlClient(ctx, kadm.NewClient(side)); err != nil {
+			return unlessStopped(ctx, err)
 		}
-		return err
+		defer messages.Close()
 	}
 
 	group, ctx := errgroup.WithContext(ctx)
-	if p.cfg.Control != "" {
-		client, err := p.controlClient(ctx, kadm.NewClient(side))
-		if err != nil {
-			return err
-		}
-		defer client.Close()
-		group.Go(func() error { p.listen(ctx, client, stop); return nil })
+	if messages != nil {
+		group.Go(func() error { p.listen(ctx, messages, stop); return nil })
 	}
 	if p.cfg.Health != "" {
 		group.Go(func() error { p.heartbeat(ctx, side); return nil })
@@ -109,6 +108,14 @@ func (p *Processor) Run(ctx context.Context) error {
 		group.Go(func() error { return w.run(ctx) })
 	}
 	return group.Wait()
+}
+
+// unlessStopped returns err, unless it is for a stop that what was done failed.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // Status returns what the processor is doing now. It may be called at any time,

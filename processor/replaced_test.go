@@ -33,7 +33,6 @@ func TestAnotherMemberBeginsAnew(t *testing.T) {
 		// The client tells then that all is lost, and goes on in the same session.
 		{name: "its assignment does not arrive", unsync: true},
 	} {
-		polls := test.polls
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			c := newCluster(t)
@@ -98,13 +97,13 @@ func TestAnotherMemberBeginsAnew(t *testing.T) {
 				t.Fatal(err)
 			}
 			<-joins
-			if polls {
+			if test.polls {
 				c.feed(testInput, 4, 5)
 				<-seen.first
 			}
 			other := start(t, cfg2)
 			other.awaitTasks(testTasks)
-			if !polls {
+			if !test.polls {
 				c.feed(testInput, 4, 5)
 			}
 			c.await(testOutput, 4*5*2)

@@ -98,14 +98,13 @@ func (p *Processor) watchTasks(ctx context.Context) error {
 		case now := <-ticks:
 			limit, cancel := context.WithTimeout(ctx, sideTimeout)
 			err := p.lookAtInputs(limit, p.runningTasks())
+			cancel()
 			if f := (*fatalError)(nil); errors.As(err, &f) {
-				cancel()
 				return err
 			}
 			if err != nil && ctx.Err() == nil {
 				p.log.Debug("asking how far the input goes failed", "error", err)
 			}
-			cancel()
 			p.lookForStuck(now)
 		}
 	}
