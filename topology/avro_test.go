@@ -170,7 +170,7 @@ func TestAvroInputWaitsForTheRegistry(t *testing.T) {
 	a.put(observation(observationText("a", `,"evidence_ref":"first"`)), observation(sight))
 	select {
 	case <-enough:
-	case <-time.After(time.Minute):
+	case <-time.After(3 * time.Minute):
 		t.Fatal("the registry is not asked")
 	}
 	a.put(observation(schemas.AppendHeader(nil, 4_000_000_000)), observation(append(sight[:len(sight):len(sight)], 0)),

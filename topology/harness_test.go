@@ -105,7 +105,7 @@ func newApp(t testing.TB, b *broker.Embedded, o options) *app {
 	a.rest = topology.NewRest(a.names)
 	var err error
 	a.client, err = kgo.NewClient(append(b.ClientOpts(),
-		kgo.RecordPartitioner(a.names.Partitioner()), kgo.ProducerLinger(0), kgo.RecordDeliveryTimeout(time.Minute))...)
+		kgo.RecordPartitioner(a.names.Partitioner()), kgo.ProducerLinger(0), kgo.RecordDeliveryTimeout(3*time.Minute))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func (a *app) settle() {
 
 // await waits until there is nothing left to do, or the application ends.
 func (a *app) await() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	rest := a.rest // forget may come before the goroutine has begun
 	waited := make(chan error, 1)
@@ -298,7 +298,7 @@ func readCommitted(t testing.TB, b *broker.Embedded, topics ...string) []*kgo.Re
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, topics...)
 	if err != nil {

@@ -64,7 +64,7 @@ func put(t *testing.T, cl *kgo.Client, n int) {
 // expectRecords reads n records and the end behind them.
 func expectRecords(t *testing.T, cl *kgo.Client, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for i := 0; i < n; {
 		fetches := cl.PollFetches(ctx)
