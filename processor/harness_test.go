@@ -32,8 +32,8 @@ const (
 	testTasks     = 4
 
 	// testPatience bounds every wait of a test, and what a test does as a whole;
-	// none is expected to come near it, on a busy machine and with the race
-	// detector neither.
+	// none is expected to come near it, even on a busy machine with the race
+	// detector.
 	testPatience = 3 * time.Minute
 )
 

@@ -110,7 +110,8 @@ func (p *Processor) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// unlessStopped returns err, unless it is for a stop that what was done failed.
+// unlessStopped returns err, or nil if ctx has ended: what fails then fails for
+// the stop.
 func unlessStopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
