@@ -161,8 +161,8 @@ func (w *worker) leave(replaced bool) error {
 	for _, answer := range resp.Members {
 		err = cmp.Or(err, kerr.ErrorForCode(answer.ErrorCode))
 	}
-	if errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.FencedInstanceID) {
-		return nil // it is out already, or somebody else is in its place
+	if errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.GroupIDNotFound) || errors.Is(err, kerr.FencedInstanceID) {
+		return nil // it is out already or has never been in, or somebody else is in its place
 	}
 	return err
 }

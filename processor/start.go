@@ -124,7 +124,9 @@ func (p *Processor) warnOldBroker(ctx context.Context, client *kgo.Client) {
 		err = kerr.ErrorForCode(resp.ErrorCode)
 	}
 	if err != nil {
-		p.log.Warn("cannot tell whether the brokers have transaction version 2", "error", err)
+		if ctx.Err() == nil { // else it does not start at all
+			p.log.Warn("cannot tell whether the brokers have transaction version 2", "error", err)
+		}
 		return
 	}
 	if p.transactionV2 = transactionV2(resp); !p.transactionV2 {

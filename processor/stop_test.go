@@ -1,7 +1,9 @@
 package processor
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 
@@ -9,7 +11,8 @@ import (
 )
 
 // TestStopWhileStarting stops a process while one of the requests is under way
-// that lead to its first commits: a stop is never an error.
+// that lead to its first commits: a stop is never an error, nor
+// a reason to warn.
 func TestStopWhileStarting(t *testing.T) {
 	for _, test := range []struct {
 		key   kmsg.Key
@@ -25,7 +28,9 @@ func TestStopWhileStarting(t *testing.T) {
 				c := newCluster(t)
 				c.feed(testInput, 8, 3)
 				cfg := c.config(newStore(t))
-				cfg.Control, cfg.Health = testControl, testHealth
+				cfg.Control, cfg.Health, cfg.SessionTimeout = testControl, testHealth, testPatience
+				var warnings bytes.Buffer // read when the processor has ended
+				cfg.Logger = slog.New(slog.NewTextHandler(&warnings, &slog.HandlerOptions{Level: slog.LevelWarn}))
 				reached, stopped := make(chan struct{}), make(chan struct{})
 				release := sync.OnceFunc(func() { close(stopped) })
 				t.Cleanup(release)
@@ -50,6 +55,9 @@ func TestStopWhileStarting(t *testing.T) {
 				release()
 				if err := p.wait(); err != nil {
 					t.Error(err)
+				}
+				if warnings.Len() > 0 {
+					t.Errorf("a stop is no reason to warn: %s", &warnings)
 				}
 			})
 		}
