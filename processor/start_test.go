@@ -3,6 +3,7 @@ package processor
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -13,8 +14,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
@@ -46,6 +49,32 @@ func TestStartRefuses(t *testing.T) {
 				t.Errorf("Run returned %v, want %s", err, test.want)
 			}
 		})
+	}
+}
+
+// So is a control topic that cannot be read: nobody could stop the process by it.
+func TestStartRefusesAnUnreadableControlTopic(t *testing.T) {
+	c := newCluster(t)
+	c.ControlKey(int16(kmsg.ListOffsets), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		req := kreq.(*kmsg.ListOffsetsRequest)
+		resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+		for _, rt := range req.Topics {
+			topic := kmsg.NewListOffsetsResponseTopic()
+			topic.Topic = rt.Topic
+			for _, rp := range rt.Partitions {
+				partition := kmsg.NewListOffsetsResponseTopicPartition()
+				partition.Partition, partition.ErrorCode = rp.Partition, kerr.TopicAuthorizationFailed.Code
+				topic.Partitions = append(topic.Partitions, partition)
+			}
+			resp.Topics = append(resp.Topics, topic)
+		}
+		return resp, nil, true
+	})
+	cfg := c.config(newStore(t))
+	cfg.Control = testControl
+	if err := start(t, cfg).wait(); !errors.Is(err, kerr.TopicAuthorizationFailed) {
+		t.Errorf("Run returned %v", err)
 	}
 }
 

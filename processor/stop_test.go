@@ -11,8 +11,7 @@ import (
 )
 
 // TestStopWhileStarting stops a process while one of the requests is under way
-// that lead to its first commits: a stop is never an error, nor
-// a reason to warn.
+// that lead to its first commits: a stop is never an error, nor a reason to warn.
 func TestStopWhileStarting(t *testing.T) {
 	for _, test := range []struct {
 		key   kmsg.Key
