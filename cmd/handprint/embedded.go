@@ -137,10 +137,7 @@ func (a *app) adapter(sensor string) func(ingest.Sink) (ingest.Adapter, error) {
 func (e *embedded) close() (err error) {
 	if e.stop != nil {
 		e.stop()
-		// A processor that had not started yet says that it was told to stop.
-		if err = <-e.done; errors.Is(err, context.Canceled) {
-			err = nil
-		}
+		err = <-e.done
 	}
 	if e.client != nil {
 		e.client.Close()
