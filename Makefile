@@ -149,7 +149,7 @@ compose-check: image ## Check docker-compose.yml and start what it can of it, th
 .PHONY: docs
 docs: ## Write docs/configuration.md, docs/asyncapi.yaml and docs/metrics.md anew from what the code declares.
 	$(GO) generate ./cmd/handprint
-	$(GO) test ./metrics -run ThePageIsCurrent -update
+	$(GO) test ./internal/metrics -run ThePageIsCurrent -update
 
 .PHONY: check-docs
 check-docs: ## Check that docs/configuration.md is fresh and that links between documents lead somewhere.

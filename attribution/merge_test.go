@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/internal/canonical"
 	"handprint/internal/vectors"
 )
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 // zeroMeanCV stands for "infinitely spread" where the mean is zero and the

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"sync"
 
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 // Primitive is one entry of the registry.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 // seriesOf makes a series of values, a second apart; a value "x@5" has ts 5.

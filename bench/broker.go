@@ -16,8 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"handprint/attribution"
-	"handprint/bench/load"
-	"handprint/broker"
+	"handprint/internal/broker"
+	"handprint/internal/load"
 	"handprint/schemas"
 	"handprint/topology"
 )

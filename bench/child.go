@@ -14,7 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/config"
+	"handprint/internal/config"
 	"handprint/processor"
 )
 

@@ -29,6 +29,6 @@
 //
 // Absolute figures depend on the machine and on what else it does; the ratios
 // of one run do so much less. Nothing here fails because something is slow. The
-// load itself is package bench/load's; bench/scale runs this command at growing
+// load itself is package internal/load's; bench/scale runs this command at growing
 // sizes; benchmarks of single functions stand beside the functions.
 package main

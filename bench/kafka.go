@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"handprint/integration/java"
+	"handprint/internal/javakafka"
 )
 
 // kafkaConfig is one real broker that is its own controller, with the defaults
@@ -38,7 +38,7 @@ auto.create.topics.enable=false
 
 // startKafka starts a real broker as a process of its own.
 func (b *rig) startKafka(ctx context.Context) error {
-	classes, err := java.Kafka(ctx)
+	classes, err := javakafka.Kafka(ctx)
 	if err != nil {
 		return err
 	}

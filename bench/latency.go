@@ -10,7 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/bench/load"
+	"handprint/internal/load"
 )
 
 // at is the latency that a share of all lies below; l is sorted.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"handprint/bench/load"
+	"handprint/internal/load"
 )
 
 // plan is what the flags say.

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"handprint/attribution"
-	"handprint/bench/load"
+	"handprint/internal/load"
 	"handprint/schemas"
 )
 

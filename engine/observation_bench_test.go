@@ -10,8 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"handprint/attribution"
-	"handprint/bench/load"
 	"handprint/engine"
+	"handprint/internal/load"
 	"handprint/state"
 )
 

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"handprint/integration/faults"
 	"handprint/integration/instance"
+	"handprint/internal/faults"
 	"handprint/state"
 )
 

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"handprint/integration/faults"
 	"handprint/integration/lab"
 	"handprint/integration/traffic"
+	"handprint/internal/faults"
 )
 
 // shared is the lab of all tests. The first that needs it opens it.

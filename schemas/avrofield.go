@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"handprint/canonical"
+	"handprint/internal/canonical"
 	"handprint/schemas/avro"
 )
 

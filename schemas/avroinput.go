@@ -2,7 +2,7 @@ package schemas
 
 import (
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 // avroObservation are the fields of an observation in the order of its schema.

@@ -2,7 +2,7 @@ package schemas
 
 import (
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/internal/canonical"
 	"handprint/schemas/avro"
 )
 

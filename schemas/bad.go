@@ -6,7 +6,7 @@ import (
 	"math"
 	"strconv"
 
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 // DefaultMaxBytes is the most bytes of a record that decoders take by default;

@@ -3,7 +3,7 @@ package schemas
 import (
 	"fmt"
 
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 // field is one member of a record as it was read last: of members with the

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/internal/canonical"
 	"handprint/schemas/avro"
 )
 

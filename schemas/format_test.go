@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 // testIDs gives every contract an id: 100 and up.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 // TypeHeader is the record header that may name the type of an identity event

@@ -3,7 +3,7 @@ package schemas
 import (
 	"fmt"
 
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 // readObject reads a record that is one JSON object of at most limit bytes, or

@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 const typical = `{"id":"01J9ZK7M3N","attacker_uuid":"53c969f842390f5e1d36b702f302386a","primitive":"toolchain.ssh.hassh_client",` +

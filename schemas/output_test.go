@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 func TestAppendTransitionJSON(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 // StateRow is a row with its key, as the state topic carries it.

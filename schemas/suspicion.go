@@ -4,7 +4,7 @@ import (
 	"strconv"
 
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 // AppendSuspicionJSON appends u as the record of

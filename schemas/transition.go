@@ -4,7 +4,7 @@ import (
 	"strconv"
 
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 // AppendTransitionJSON appends t as the record of

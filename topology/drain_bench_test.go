@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
-	"handprint/bench/load"
+	"handprint/internal/load"
 	"handprint/processor"
 )
 

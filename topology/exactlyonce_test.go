@@ -14,7 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"handprint/attribution"
-	"handprint/broker"
+	"handprint/internal/broker"
 	"handprint/processor"
 	"handprint/schemas"
 )

@@ -22,8 +22,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
-	"handprint/broker"
 	"handprint/engine"
+	"handprint/internal/broker"
 	"handprint/internal/vectors"
 	"handprint/processor"
 	"handprint/processor/clocktest"

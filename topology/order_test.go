@@ -13,10 +13,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
-	"handprint/broker"
 	"handprint/ingest"
 	"handprint/ingest/cowrie"
 	"handprint/ingest/cowrie/lab"
+	"handprint/internal/broker"
 	"handprint/internal/vectors"
 	"handprint/schemas"
 )

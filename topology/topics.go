@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"time"
 
-	"handprint/broker"
+	"handprint/internal/broker"
 )
 
 // Names are the topics of an application.

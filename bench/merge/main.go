@@ -26,8 +26,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
-	"handprint/broker"
 	"handprint/engine"
+	"handprint/internal/broker"
 	"handprint/processor"
 	"handprint/schemas"
 	"handprint/state"

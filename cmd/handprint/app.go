@@ -14,9 +14,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/term"
 
-	"handprint/broker"
-	"handprint/config"
 	"handprint/ingest/cowrie"
+	"handprint/internal/broker"
+	"handprint/internal/config"
 )
 
 // streams are a command's connections to the outside. Tests bring buffers.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"handprint/asyncapi"
-	"handprint/config"
+	"handprint/internal/asyncapi"
+	"handprint/internal/config"
 )
 
 func (a *app) asyncapiCommand() *cobra.Command {

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"handprint/audit"
-	"handprint/config"
+	"handprint/internal/audit"
+	"handprint/internal/config"
 	"handprint/topology"
 )
 

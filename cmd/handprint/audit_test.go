@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/audit"
+	"handprint/internal/audit"
 )
 
 // TestAuditSaysWhatItFound audits an application that works, one that somebody

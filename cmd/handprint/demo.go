@@ -13,9 +13,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/config"
 	"handprint/ingest"
 	"handprint/ingest/cowrie/lab"
+	"handprint/internal/config"
 	"handprint/processor"
 )
 

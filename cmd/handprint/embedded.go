@@ -10,10 +10,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/broker"
 	"handprint/ingest"
 	"handprint/ingest/behave"
 	"handprint/ingest/cowrie"
+	"handprint/internal/broker"
 	"handprint/topology"
 )
 

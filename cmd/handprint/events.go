@@ -14,8 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
-	"handprint/broker"
-	"handprint/config"
+	"handprint/internal/broker"
+	"handprint/internal/config"
 	"handprint/schemas"
 )
 

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"handprint/broker"
+	"handprint/internal/broker"
 	"handprint/state"
 )
 

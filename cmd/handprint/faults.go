@@ -7,7 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"handprint/integration/faults"
+	"handprint/internal/faults"
 	"handprint/state"
 	"handprint/topology"
 )

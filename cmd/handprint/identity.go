@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
-	"handprint/config"
+	"handprint/internal/config"
 	"handprint/schemas"
 )
 

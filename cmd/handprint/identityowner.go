@@ -6,8 +6,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"handprint/attribution"
-	"handprint/config"
 	"handprint/engine"
+	"handprint/internal/config"
 )
 
 func (a *app) identityOwnerCommand() *cobra.Command {

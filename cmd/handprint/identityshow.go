@@ -16,9 +16,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
-	"handprint/broker"
-	"handprint/config"
 	"handprint/engine"
+	"handprint/internal/broker"
+	"handprint/internal/config"
 	"handprint/schemas"
 )
 

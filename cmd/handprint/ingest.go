@@ -14,10 +14,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/config"
 	"handprint/ingest"
 	"handprint/ingest/behave"
 	"handprint/ingest/cowrie"
+	"handprint/internal/config"
 	"handprint/schemas"
 )
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/broker"
+	"handprint/internal/broker"
 )
 
 func TestIngestSendsObservationsAndDeadLetters(t *testing.T) {

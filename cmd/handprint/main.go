@@ -7,7 +7,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	"handprint/config"
+	"handprint/internal/config"
 )
 
 func main() {

@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
-	"handprint/broker"
+	"handprint/internal/broker"
 	"handprint/schemas"
 	"handprint/topology"
 )

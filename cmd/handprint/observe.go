@@ -14,11 +14,11 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
 
-	"handprint/admin"
-	"handprint/config"
+	"handprint/internal/admin"
+	"handprint/internal/config"
+	"handprint/internal/tracing"
 	"handprint/processor"
 	"handprint/topology"
-	"handprint/tracing"
 )
 
 // observers are what looks at a running processor from within its process: the

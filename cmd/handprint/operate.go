@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"handprint/config"
-	"handprint/operations"
+	"handprint/internal/config"
+	"handprint/internal/operations"
 	"handprint/state"
 )
 

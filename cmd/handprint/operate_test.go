@@ -12,8 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/broker"
-	"handprint/operations"
+	"handprint/internal/broker"
+	"handprint/internal/operations"
 )
 
 // running is a "handprint run" in the background.

@@ -18,7 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr"
 
-	"handprint/broker"
+	"handprint/internal/broker"
 	"handprint/schemas"
 	"handprint/schemas/registry"
 )

@@ -17,9 +17,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/broker"
-	"handprint/config"
 	"handprint/ingest"
+	"handprint/internal/broker"
+	"handprint/internal/config"
 	"handprint/schemas"
 )
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"handprint/config"
+	"handprint/internal/config"
 )
 
 // run runs one command line and returns its exit code.

@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/broker"
-	"handprint/config"
+	"handprint/internal/broker"
+	"handprint/internal/config"
 	"handprint/schemas"
 )
 

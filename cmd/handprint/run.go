@@ -11,9 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/broker"
-	"handprint/config"
-	"handprint/operations"
+	"handprint/internal/broker"
+	"handprint/internal/config"
+	"handprint/internal/operations"
 )
 
 func (a *app) runCommand() *cobra.Command {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"handprint/config"
+	"handprint/internal/config"
 	"handprint/schemas"
 	"handprint/schemas/registry"
 )

@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
-	"handprint/broker"
+	"handprint/internal/broker"
 	"handprint/schemas"
 	"handprint/schemas/registry"
 )

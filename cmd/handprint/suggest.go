@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"handprint/attribution"
-	"handprint/config"
+	"handprint/internal/config"
 )
 
 func (a *app) suggestCommand() *cobra.Command {

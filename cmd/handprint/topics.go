@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"handprint/broker"
-	"handprint/config"
+	"handprint/internal/broker"
+	"handprint/internal/config"
 )
 
 func (a *app) topicsCommand() *cobra.Command {

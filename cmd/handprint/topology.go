@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"handprint/config"
+	"handprint/internal/config"
 )
 
 func (a *app) topologyCommand() *cobra.Command {

@@ -15,9 +15,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"handprint/integration/cluster"
-	"handprint/integration/faults"
 	"handprint/integration/instance"
 	"handprint/integration/wireproxy"
+	"handprint/internal/faults"
 )
 
 // kind is a kind of fault: plan decides what exactly, from random numbers only,

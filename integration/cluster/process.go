@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"handprint/integration/java"
+	"handprint/internal/javakafka"
 )
 
 // processNode is a broker as a Java process of this machine.
@@ -30,7 +30,7 @@ type processNode struct {
 const quickJava = "-XX:TieredStopAtLevel=1 -Dlog.level=WARN"
 
 func newProcess(ctx context.Context, l *layout, broker int) (node, error) {
-	libs, err := java.Kafka(ctx)
+	libs, err := javakafka.Kafka(ctx)
 	if err != nil {
 		return nil, err
 	}

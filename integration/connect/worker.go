@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"handprint/integration/java"
+	"handprint/internal/javakafka"
 )
 
 // connector is one FileStreamSink: a topic, the file it is copied to, and the
@@ -56,11 +56,11 @@ type worker struct {
 
 // startWorker starts a worker with these connectors; its files go to dir.
 func startWorker(ctx context.Context, dir string, brokers []string, connectors []connector) (*worker, error) {
-	classes, err := java.Kafka(ctx)
+	classes, err := javakafka.Kafka(ctx)
 	if err != nil {
 		return nil, err
 	}
-	converter, err := java.Converter(ctx)
+	converter, err := javakafka.Converter(ctx)
 	if err != nil {
 		return nil, err
 	}

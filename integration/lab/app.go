@@ -15,10 +15,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/broker"
 	"handprint/integration/instance"
 	"handprint/integration/rest"
 	"handprint/integration/traffic"
+	"handprint/internal/broker"
 	"handprint/topology"
 )
 

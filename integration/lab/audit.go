@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"handprint/attribution"
-	"handprint/audit"
+	"handprint/internal/audit"
 )
 
 // Checked is what audits have looked at and found.

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"handprint/integration/java"
+	"handprint/internal/javakafka"
 )
 
 // Variable is the environment variable that names a registry to use, by the
@@ -42,7 +42,7 @@ func Start(ctx context.Context, dir string) (*Registry, error) {
 		r := &Registry{URL: url}
 		return r, r.await(ctx)
 	}
-	jar, err := java.Registry(ctx)
+	jar, err := javakafka.Registry(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -17,9 +17,9 @@ import (
 	"syscall"
 	"time"
 
-	"handprint/bench/load"
 	"handprint/integration/instance"
 	"handprint/integration/lab"
+	"handprint/internal/load"
 )
 
 type options struct {

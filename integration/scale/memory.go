@@ -12,9 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
-	"handprint/config"
 	"handprint/integration/instance"
 	"handprint/integration/lab"
+	"handprint/internal/config"
 	"handprint/state"
 )
 

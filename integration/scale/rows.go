@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
-	"handprint/bench/load"
 	"handprint/integration/lab"
+	"handprint/internal/load"
 	"handprint/schemas"
 )
 

@@ -12,9 +12,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"handprint/bench/load"
 	"handprint/integration/instance"
 	"handprint/integration/lab"
+	"handprint/internal/load"
 	"handprint/processor"
 )
 

@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/internal/canonical"
 	"handprint/schemas"
 	"handprint/topology"
 )

@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"handprint/broker"
+	"handprint/internal/broker"
 )
 
 // proxied starts a broker with a topic t, a proxy before it, and returns the

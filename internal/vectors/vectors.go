@@ -12,7 +12,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sort"
 	"strings"
 	"testing"
@@ -33,14 +32,29 @@ func (l Line) Where() string { return fmt.Sprintf("%s:%d", l.File, l.Number) }
 // files are the vectors that there are.
 var files = []string{"merge.jsonl", "scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl", "cowrie.jsonl"}
 
+// moduleRoot is the nearest folder above the test that holds a go.mod.
+func moduleRoot(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	for ; err == nil; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	t.Fatalf("no go.mod above the working directory: %v", err)
+	return ""
+}
+
 // Load reads a file of vectors from the folder that HANDPRINT_VECTORS names (a
 // relative one is relative to the repository), or from the repository's own. A
 // file that is missing in the former is skipped by name; one without a line
 // fails the test, and so does a folder without any of the files.
 func Load(t *testing.T, file string) []Line {
 	t.Helper()
-	_, here, _, _ := runtime.Caller(0)
-	root := filepath.Join(filepath.Dir(here), "..", "..")
+	root := moduleRoot(t)
 	dir := os.Getenv("HANDPRINT_VECTORS")
 	given := dir != ""
 	switch {

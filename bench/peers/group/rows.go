@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 // observation is the part of the envelope that the job needs.

@@ -8,7 +8,7 @@ import (
 	"os"
 
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 // vectors runs the merge vectors through the rows of this program.

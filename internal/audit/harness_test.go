@@ -13,9 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
-	"handprint/audit"
-	"handprint/broker"
 	"handprint/engine"
+	"handprint/internal/audit"
+	"handprint/internal/broker"
 	"handprint/processor"
 	"handprint/processor/clocktest"
 	"handprint/schemas"

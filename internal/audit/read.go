@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/broker"
+	"handprint/internal/broker"
 )
 
 // restPause is how long to wait before looking again.

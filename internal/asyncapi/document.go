@@ -8,7 +8,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"handprint/broker"
+	"handprint/internal/broker"
 	"handprint/schemas"
 	"handprint/topology"
 )

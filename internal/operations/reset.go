@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/broker"
+	"handprint/internal/broker"
 	"handprint/state"
 )
 

@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"handprint/broker"
+	"handprint/internal/broker"
 )
 
 // Result is how a check went.

@@ -1,7 +1,7 @@
-// Package java gets the Java software that tests run against, with Maven: what
+// Package javakafka gets the Java software that tests run against, with Maven: what
 // the poms in this folder name, into the user's cache, once for each content of
 // the file. Running it is the caller's.
-package java
+package javakafka
 
 import (
 	"context"

@@ -12,7 +12,7 @@ func (s *Set) WriteMarkdown(w io.Writer) error {
 	var b bytes.Buffer
 	b.WriteString(`# Configuration
 
-Generated from the declarations in ` + "`config/` and `cmd/handprint/`" + ` by ` + "`go generate ./cmd/handprint`" + `; do not edit.
+Generated from the declarations in ` + "`internal/config/` and `cmd/handprint/`" + ` by ` + "`go generate ./cmd/handprint`" + `; do not edit.
 
 Every setting can be given as a flag, as an environment variable or in a configuration file; where several say something, that is also the order in which they count, and the default comes last.
 

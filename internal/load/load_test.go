@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"handprint/attribution"
-	"handprint/bench/load"
+	"handprint/internal/load"
 	"handprint/schemas"
 )
 

@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"handprint/engine"
-	"handprint/metrics"
+	"handprint/internal/metrics"
 	"handprint/processor"
 	"handprint/state"
 )

@@ -86,7 +86,7 @@ func TestEveryPublicTopicIsAChannel(t *testing.T) {
 }
 
 func TestTheCommittedDocumentIsFresh(t *testing.T) {
-	want, err := os.ReadFile("../docs/asyncapi.yaml")
+	want, err := os.ReadFile("../../docs/asyncapi.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
 package operations
 
 import (
-	"handprint/broker"
+	"handprint/internal/broker"
 	"handprint/topology"
 )
 

@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
-	"handprint/audit"
+	"handprint/internal/audit"
 	"handprint/schemas"
 	"handprint/state"
 	"handprint/topology"

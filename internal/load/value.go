@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"handprint/attribution"
-	"handprint/canonical"
+	"handprint/internal/canonical"
 )
 
 // primitive is one of the registry, and what its values look like.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/audit"
+	"handprint/internal/audit"
 )
 
 // BenchmarkAudit audits an application that took b.N sessions of 8

@@ -7,7 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/broker"
+	"handprint/internal/broker"
 )
 
 // Lag is how far an application is behind.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/audit"
+	"handprint/internal/audit"
 	"handprint/internal/vectors"
 )
 

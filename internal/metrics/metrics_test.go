@@ -132,7 +132,7 @@ func TestValues(t *testing.T) {
 }
 
 func TestThePageIsCurrent(t *testing.T) {
-	const path = "../docs/metrics.md"
+	const path = "../../docs/metrics.md"
 	var b strings.Builder
 	if err := WriteMarkdown(&b); err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestRulesAndDashboardUseWhatExists(t *testing.T) {
 		}
 	}
 	name := regexp.MustCompile(`\bhandprint_[a-z_]+`)
-	for _, path := range []string{"../deploy/prometheus/rules.yml", "../deploy/grafana/dashboards/handprint.json"} {
+	for _, path := range []string{"../../deploy/prometheus/rules.yml", "../../deploy/grafana/dashboards/handprint.json"} {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 
-	"handprint/broker"
+	"handprint/internal/broker"
 	"handprint/topology"
 )
 
