@@ -308,7 +308,7 @@ func (b *batch) abort(ctx context.Context, cause error) {
 func (b *batch) commit(ctx context.Context) error {
 	// A join that began with the batch in hand is about to end, as its
 	// callbacks wait for the batch.
-	b.w.ownership.balancer.awaitJoined(ctx, b.w.cfg.TransactionTimeout/2)
+	b.w.ownership.balancer.AwaitJoined(ctx, b.w.cfg.TransactionTimeout/2)
 	check := func(req *kmsg.TxnOffsetCommitRequest) error {
 		if err := b.checkOffsets(req); err != nil {
 			return err

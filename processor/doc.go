@@ -27,7 +27,7 @@
 //
 // Copies of tasks that are active in other processes are kept up to date apart
 // from all that (standby.go). Who runs which task and who keeps which copy is
-// decided by the group's leader (balancer.go, placement.go, metadata.go).
+// decided by the group's leader (package assignor).
 //
 // Not here: the store itself (package state), creating topics and checking
 // their settings (package broker).

@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"handprint/processor/assignor"
 )
 
 // A process that dies in the middle of a transaction leaves it open, and with it
@@ -139,11 +141,11 @@ func (p *Processor) memberProcesses(ctx context.Context) (map[string]bool, error
 		if !ok {
 			return nil, fmt.Errorf("member %s of group %s does not say which process it is", m.MemberID, p.cfg.ApplicationID)
 		}
-		d, _, err := decodeMemberData(join.UserData)
+		d, _, err := assignor.DecodeMemberData(join.UserData)
 		if err != nil {
 			return nil, fmt.Errorf("member %s of group %s: %w", m.MemberID, p.cfg.ApplicationID, err)
 		}
-		members[d.process] = true
+		members[d.Process] = true
 	}
 	return members, nil
 }

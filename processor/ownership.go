@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/processor/assignor"
 )
 
 // ownership is what the consumer group has given to one session of a worker.
@@ -19,7 +21,7 @@ import (
 // two looks of the worker is not taken for the one that was there before.
 type ownership struct {
 	cfg      *Config
-	balancer *taskBalancer
+	balancer *assignor.Assignor
 	watch    *watch
 	wake     func() // ends the worker's poll
 	letIn    func() // says that the group has let in a member
@@ -43,12 +45,12 @@ type ownership struct {
 	// (franz-go v1.22.2, handleJoinResp): with a batch in hand not even that.
 	// Somebody else may have had the tasks in between, whatever the assignment
 	// says. replaced is set when it has happened, or when the member is the same and
-	// the group has had a generation without it; see taskBalancer.missed.
+	// the group has had a generation without it; see assignor.Assignor.
 	member   string
 	replaced bool
 }
 
-func newOwnership(cfg *Config, b *taskBalancer, watch *watch, wake, letIn func()) *ownership {
+func newOwnership(cfg *Config, b *assignor.Assignor, watch *watch, wake, letIn func()) *ownership {
 	return &ownership{
 		cfg: cfg, balancer: b, watch: watch, wake: wake, letIn: letIn,
 		terms: make(map[int32]uint64), settled: make(map[TopicPartition]bool),
@@ -77,7 +79,7 @@ func (o *ownership) onAssigned(_ context.Context, cl *kgo.Client, added map[stri
 			delete(o.settled, TopicPartition{topic, p})
 		}
 	}
-	all := o.balancer.assigned()
+	all := o.balancer.Assigned()
 	for p := range o.cfg.Partitions {
 		owned := true
 		for _, topic := range o.cfg.topicsOf(p) {
@@ -99,7 +101,7 @@ func (o *ownership) onAssigned(_ context.Context, cl *kgo.Client, added map[stri
 // session the client also calls it with none, which the session takes for no
 // change.
 func (o *ownership) onRevoked(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
-	o.balancer.join() // always comes next, but only after a batch may have been polled
+	o.balancer.Join() // always comes next, but only after a batch may have been polled
 	if len(gone) > 0 {
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -117,7 +119,7 @@ func (o *ownership) onLost(_ context.Context, _ *kgo.Client, gone map[string][]i
 
 // belongTo notes, with mu held, which member of the group owns what there is.
 func (o *ownership) belongTo(member string, generation int32) {
-	o.replaced = o.replaced || o.member != "" && (o.member != member || !o.balancer.isUnbroken(generation))
+	o.replaced = o.replaced || o.member != "" && (o.member != member || !o.balancer.IsUnbroken(generation))
 	o.member = member
 }
 
@@ -126,7 +128,7 @@ func (o *ownership) belongTo(member string, generation int32) {
 func (o *ownership) isOf(member string, generation int32) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return member != "" && o.member == member && !o.replaced && o.balancer.isUnbroken(generation)
+	return member != "" && o.member == member && !o.replaced && o.balancer.IsUnbroken(generation)
 }
 
 // isReplaced tells whether somebody else may have had the tasks since they were

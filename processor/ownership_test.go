@@ -1,13 +1,17 @@
 package processor
 
-import "testing"
+import (
+	"testing"
+
+	"handprint/processor/assignor"
+)
 
 // What is owned belongs to the member of the group that it was assigned to. If the
 // client comes back as another one, nobody has it any more, whatever the group says
 // from then on; after a loss that the client has told of it begins anew.
 func TestOwnershipIsOfOneMember(t *testing.T) {
 	cfg := Config{Partitions: 1}
-	o := newOwnership(&cfg, &taskBalancer{}, nil, func() {}, func() {})
+	o := newOwnership(&cfg, &assignor.Assignor{}, nil, func() {}, func() {})
 	if o.belongTo("a", 1); !o.isOf("a", 1) || o.isReplaced() {
 		t.Fatal("it is not a's")
 	}

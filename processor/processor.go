@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
+
+	"handprint/processor/assignor"
 )
 
 // Processor runs the tasks that the group gives to this process.
@@ -149,25 +151,25 @@ func (p *Processor) lookAgain() bool {
 // memberData returns what the group is to know of this process: the copies in
 // its store and how far they have come. A store that cannot be read has no
 // copies to offer; the restore will say what is wrong with it.
-func (p *Processor) memberData() memberData {
-	d := memberData{process: p.cfg.InstanceID, rack: p.cfg.Rack, copies: make(map[int32]copyData)}
+func (p *Processor) memberData() assignor.MemberData {
+	d := assignor.MemberData{Process: p.cfg.InstanceID, Rack: p.cfg.Rack, Copies: make(map[int32]assignor.CopyData)}
 	tasks, err := p.cfg.Store.Partitions()
 	if err != nil {
 		return d
 	}
 	for _, task := range tasks {
 		if cp, ok, err := p.cfg.Store.Partition(task).Checkpoint(); err == nil && ok {
-			d.copies[task] = copyData{position: cp.Offset, lag: -1}
+			d.Copies[task] = assignor.CopyData{Position: cp.Offset, Lag: -1}
 		}
 	}
 	for _, w := range p.workers {
 		for _, task := range w.status() {
-			if c, ok := d.copies[task.Partition]; ok && task.State == TaskRunning {
-				c.lag = 0
-				d.copies[task.Partition] = c
+			if c, ok := d.Copies[task.Partition]; ok && task.State == TaskRunning {
+				c.Lag = 0
+				d.Copies[task.Partition] = c
 			}
 		}
 	}
-	p.standbys.describe(d.copies)
+	p.standbys.describe(d.Copies)
 	return d
 }

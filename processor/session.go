@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"handprint/processor/assignor"
 )
 
 // leaveTimeout bounds the last request of a session.
@@ -18,13 +20,13 @@ const leaveTimeout = 5 * time.Second
 // open makes the session's client. It does not join the group yet.
 func (w *worker) open() error {
 	cfg := w.cfg
-	balancer := &taskBalancer{
-		rules:    placementRules{standbys: cfg.Standbys, acceptableLag: cfg.AcceptableLag},
-		describe: w.p.memberData,
+	balancer := &assignor.Assignor{
+		Rules:    assignor.Rules{Standbys: cfg.Standbys, AcceptableLag: cfg.AcceptableLag},
+		Describe: w.p.memberData,
 
-		partitions: cfg.partitionsOf,
+		Partitions: cfg.partitionsOf,
 
-		decided: func(standbys map[int32]bool) { w.p.standbys.decide(w.n, standbys) },
+		Decided: func(standbys map[int32]bool) { w.p.standbys.decide(w.n, standbys) },
 	}
 	w.ownership, w.seen = newOwnership(cfg, balancer, w.p.watch, w.wake, func() { w.p.unowned.doubts.Add(1) }), 0
 	w.lifetime, w.kill = context.WithCancel(context.Background())

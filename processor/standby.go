@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
+
+	"handprint/processor/assignor"
 )
 
 // standbys keeps the copies of tasks that are active in other processes. They
@@ -303,7 +305,7 @@ func (s *standbys) status(now time.Time) []StandbyStatus {
 }
 
 // describe puts what the group is to know of the copies into copies.
-func (s *standbys) describe(copies map[int32]copyData) {
+func (s *standbys) describe(copies map[int32]assignor.CopyData) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for task, c := range s.kept {

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"handprint/processor/assignor"
 	"handprint/state"
 )
 
@@ -154,10 +155,10 @@ func (c *standby) isReady(now time.Time, acceptable int64) bool {
 
 // data returns what the group is to know of the copy, and false if nothing is
 // known yet.
-func (c *standby) data() (copyData, bool) {
+func (c *standby) data() (assignor.CopyData, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return copyData{position: c.position, lag: max(c.end-c.position, 0), standby: true}, c.position >= 0
+	return assignor.CopyData{Position: c.position, Lag: max(c.end-c.position, 0), Standby: true}, c.position >= 0
 }
 
 func (c *standby) status(now time.Time, stall time.Duration) StandbyStatus {

@@ -78,7 +78,7 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 	switch {
 	case b.turn.count == 0:
 		return false, nil
-	case admitted && !b.w.ownership.takeMoved() && b.w.ownership.balancer.awaitJoined(ctx, joinPatience) && b.w.isOwner():
+	case admitted && !b.w.ownership.takeMoved() && b.w.ownership.balancer.AwaitJoined(ctx, joinPatience) && b.w.isOwner():
 		return true, nil
 	}
 	return false, b.giveBack(ctx)

@@ -1,14 +1,14 @@
-package processor
+package assignor
 
 import (
 	"cmp"
 	"slices"
 )
 
-// placementRules are the leader's settings.
-type placementRules struct {
-	standbys      int   // copies of each task besides the active one
-	acceptableLag int64 // changelog offsets that a copy may lack and still count as caught up
+// Rules are the leader's settings.
+type Rules struct {
+	Standbys      int   // copies of each task besides the active one
+	AcceptableLag int64 // changelog offsets that a copy may lack and still count as caught up
 }
 
 // placement is who gets what.
@@ -23,7 +23,7 @@ type balanceMember struct {
 	owned      map[int32]int // tasks it owns, with the number of partitions it claims of each
 	process    string        // members with the same one share their copies
 	rack       string
-	copies     map[int32]copyData // in its process's store
+	copies     map[int32]CopyData // in its process's store
 	// warms is true for a member that keeps standbys. One that does not, of an
 	// older release or of one that this one does not know, is given tasks
 	// without a copy, as balance has it.
@@ -34,13 +34,13 @@ type balanceMember struct {
 // nothing: such a member takes part like one of an older release.
 func newBalanceMember(id string, generation int32, owned map[int32]int, userData []byte) balanceMember {
 	m := balanceMember{generation: generation, owned: owned, process: "member " + id}
-	d, version, err := decodeMemberData(userData)
+	d, version, err := DecodeMemberData(userData)
 	if err != nil {
 		return m
 	}
-	m.copies = d.copies
+	m.copies = d.Copies
 	if version == memberVersion {
-		m.process, m.rack, m.warms = "process "+d.process, d.rack, true
+		m.process, m.rack, m.warms = "process "+d.Process, d.Rack, true
 	}
 	return m
 }
@@ -53,7 +53,7 @@ func newBalanceMember(id string, generation int32, owned map[int32]int, userData
 // once. A task of a member with more than its share goes to one with less, but
 // only when a copy has caught up there; until then the copy is warmed up and
 // the owner goes on.
-func place(members []balanceMember, tasks int32, rules placementRules) placement {
+func place(members []balanceMember, tasks int32, rules Rules) placement {
 	p := &placer{members: members, rules: rules, owner: currentOwners(members, tasks)}
 	result := placement{standbys: make([]map[int32]bool, len(members))}
 	for i := range result.standbys {
@@ -82,7 +82,7 @@ func place(members []balanceMember, tasks int32, rules placementRules) placement
 
 type placer struct {
 	members   []balanceMember
-	rules     placementRules
+	rules     Rules
 	owner     []int   // by task, -1 for nobody
 	counts    []int   // by member: tasks it runs
 	room      []int   // by member: tasks below its share; negative above it
@@ -107,7 +107,7 @@ func (p *placer) survey(tasks int32) {
 		p.processes[i] = first[m.process]
 		for task, c := range m.copies {
 			if task < tasks {
-				p.newest[task] = max(p.newest[task], c.position)
+				p.newest[task] = max(p.newest[task], c.Position)
 			}
 		}
 	}
@@ -133,7 +133,7 @@ func (p *placer) share() {
 // position returns how far member m's copy of a task has come, -1 without one.
 func (p *placer) position(m int, task int32) int64 {
 	if c, ok := p.members[m].copies[task]; ok {
-		return c.position
+		return c.Position
 	}
 	return -1
 }
@@ -141,7 +141,7 @@ func (p *placer) position(m int, task int32) int64 {
 // caughtUp tells whether member m's copy of a task is as good as the best.
 func (p *placer) caughtUp(m int, task int32) bool {
 	c, ok := p.members[m].copies[task]
-	return ok && (c.position >= p.newest[task]-p.rules.acceptableLag || c.lag >= 0 && c.lag <= p.rules.acceptableLag)
+	return ok && (c.Position >= p.newest[task]-p.rules.AcceptableLag || c.Lag >= 0 && c.Lag <= p.rules.AcceptableLag)
 }
 
 // mayRun tells whether member m is to get a task that it does not own.
@@ -271,7 +271,7 @@ func (p *placer) standbys(result placement, warmUps map[int32]int) {
 			warming = p.processes[to]
 		}
 		used := []int{p.processes[active]}
-		for range p.rules.standbys {
+		for range p.rules.Standbys {
 			best := -1
 			for _, process := range processes {
 				if slices.Contains(used, process) {
@@ -304,7 +304,7 @@ func (p *placer) compareKeepers(a, b int, task int32, used []int, load map[int]i
 	return cmp.Or(
 		yesFirst(elsewhere(a), elsewhere(b)),
 		yesFirst(p.caughtUp(a, task), p.caughtUp(b, task)),
-		yesFirst(p.members[a].copies[task].standby, p.members[b].copies[task].standby),
+		yesFirst(p.members[a].copies[task].Standby, p.members[b].copies[task].Standby),
 		cmp.Compare(load[a], load[b]),
 	)
 }

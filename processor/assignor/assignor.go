@@ -1,4 +1,4 @@
-package processor
+package assignor
 
 import (
 	"cmp"
@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// taskBalancer is the group's assignor. It gives out tasks, not partitions:
+// Assignor is the group's assignor. It gives out tasks, not partitions:
 // whoever gets task p gets partition p of every topic that has one, which for
 // task 0 includes the topics of a single partition. It is cooperative: what
 // does not move is not interrupted. Who gets what, and where standby copies go,
@@ -21,17 +21,17 @@ import (
 //
 // Each client has its own, because it also remembers the assignment that its
 // client was given last.
-type taskBalancer struct {
-	rules placementRules
-	// partitions returns how many partitions a topic is to have. Those that it
+type Assignor struct {
+	Rules Rules
+	// Partitions returns how many partitions a topic is to have. Those that it
 	// has besides are given to nobody; the watch ends the processor over them.
-	partitions func(topic string) int32
-	// describe returns what the group is to know of this process. May be
+	Partitions func(topic string) int32
+	// Describe returns what the group is to know of this process. May be
 	// nil.
-	describe func() memberData
-	// decided is called with the standby copies that a rebalance has given
+	Describe func() MemberData
+	// Decided is called with the standby copies that a rebalance has given
 	// to this member; nil if the leader does not know of standbys.
-	decided func(standbys map[int32]bool)
+	Decided func(standbys map[int32]bool)
 
 	mu   sync.Mutex
 	last map[string][]int32
@@ -46,19 +46,19 @@ type taskBalancer struct {
 	joined chan struct{} // not nil while joining; closed when that is over
 }
 
-var _ kgo.GroupBalancer = (*taskBalancer)(nil)
+var _ kgo.GroupBalancer = (*Assignor)(nil)
 
 // ProtocolName names the protocol. It stays the same as the format of what
 // members tell each other grows: that has a version of its own, and members of
 // several versions work in one group.
-func (*taskBalancer) ProtocolName() string { return "handprint-tasks-1" }
+func (*Assignor) ProtocolName() string { return "handprint-tasks-1" }
 
 // IsCooperative returns true.
-func (*taskBalancer) IsCooperative() bool { return true }
+func (*Assignor) IsCooperative() bool { return true }
 
 // JoinGroupMetadata tells the group's leader what this member owns and which
 // tasks it has copies of.
-func (b *taskBalancer) JoinGroupMetadata(topics []string, owned map[string][]int32, generation int32) []byte {
+func (b *Assignor) JoinGroupMetadata(topics []string, owned map[string][]int32, generation int32) []byte {
 	meta := kmsg.NewConsumerMemberMetadata()
 	meta.Version = 3
 	meta.Topics = topics
@@ -71,17 +71,17 @@ func (b *taskBalancer) JoinGroupMetadata(topics []string, owned map[string][]int
 	slices.SortFunc(meta.OwnedPartitions, func(a, b kmsg.ConsumerMemberMetadataOwnedPartition) int {
 		return cmp.Compare(a.Topic, b.Topic)
 	})
-	b.join()
+	b.Join()
 	b.joinsFrom(generation, len(owned) > 0)
-	if b.describe != nil {
-		meta.UserData = b.describe().append(nil)
+	if b.Describe != nil {
+		meta.UserData = b.Describe().Append(nil)
 	}
 	return meta.AppendTo(nil)
 }
 
 // ParseSyncAssignment remembers the whole assignment, of which the client's
 // callbacks only tell the changes.
-func (b *taskBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
+func (b *Assignor) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
 	parsed, err := kgo.ParseConsumerSyncAssignment(assignment)
 	if err != nil {
 		return nil, err
@@ -90,13 +90,13 @@ func (b *taskBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int3
 	for topic, partitions := range parsed {
 		keep[topic] = slices.Clone(partitions)
 	}
-	if b.decided != nil {
+	if b.Decided != nil {
 		var full kmsg.ConsumerMemberAssignment
 		if err := full.ReadFrom(assignment); err != nil {
 			return nil, err
 		}
 		standbys, _ := decodeDecision(full.UserData)
-		b.decided(standbys)
+		b.Decided(standbys)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -108,8 +108,8 @@ func (b *taskBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int3
 	return parsed, nil
 }
 
-// join notes that the client joins, or is about to.
-func (b *taskBalancer) join() {
+// Join notes that the client joins, or is about to.
+func (b *Assignor) Join() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.joined == nil {
@@ -117,12 +117,12 @@ func (b *taskBalancer) join() {
 	}
 }
 
-// awaitJoined returns true when the client is not between asking to join a
+// AwaitJoined returns true when the client is not between asking to join a
 // generation of the group and having joined it, and false if that does not end
 // within the time given. Offsets that are committed in between carry the
 // generation before and are refused: the client looks up the generation first
 // and waits for the end of the join then.
-func (b *taskBalancer) awaitJoined(ctx context.Context, most time.Duration) bool {
+func (b *Assignor) AwaitJoined(ctx context.Context, most time.Duration) bool {
 	b.mu.Lock()
 	joined := b.joined
 	b.mu.Unlock()
@@ -141,7 +141,7 @@ func (b *taskBalancer) awaitJoined(ctx context.Context, most time.Duration) bool
 }
 
 // joinsFrom notes which generation the client joins out of.
-func (b *taskBalancer) joinsFrom(generation int32, owns bool) {
+func (b *Assignor) joinsFrom(generation int32, owns bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !owns { // what it has lost, whoever had it since, is not given back but anew
@@ -152,9 +152,9 @@ func (b *taskBalancer) joinsFrom(generation int32, owns bool) {
 	b.from = generation
 }
 
-// isUnbroken tells whether this member had a part in all generations up to this
+// IsUnbroken tells whether this member had a part in all generations up to this
 // one since it has owned what it owns.
-func (b *taskBalancer) isUnbroken(generation int32) bool {
+func (b *Assignor) IsUnbroken(generation int32) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !b.missed && b.follows(generation)
@@ -162,20 +162,20 @@ func (b *taskBalancer) isUnbroken(generation int32) bool {
 
 // follows is called with mu held. A leader whose join is answered to nobody joins
 // twice, which looks like a generation missed; its tasks begin anew for nothing then.
-func (b *taskBalancer) follows(generation int32) bool {
+func (b *Assignor) follows(generation int32) bool {
 	return b.from == 0 || generation == b.from || generation == b.from+1
 }
 
-// assigned returns the assignment of the last rebalance. It must not be
+// Assigned returns the assignment of the last rebalance. It must not be
 // changed.
-func (b *taskBalancer) assigned() map[string][]int32 {
+func (b *Assignor) Assigned() map[string][]int32 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.last
 }
 
 // MemberBalancer returns a balancer for members.
-func (b *taskBalancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
+func (b *Assignor) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
 	cb, err := kgo.NewConsumerBalancer(b, members)
 	if err != nil {
 		return nil, nil, err
@@ -184,18 +184,18 @@ func (b *taskBalancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (k
 }
 
 // Balance plans who gets what. The client calls it on the leader.
-func (t *taskBalancer) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo.IntoSyncAssignment {
+func (t *Assignor) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo.IntoSyncAssignment {
 	var tasks int32
 	topics = maps.Clone(topics)
 	for topic, n := range topics {
-		topics[topic] = min(n, t.partitions(topic))
+		topics[topic] = min(n, t.Partitions(topic))
 		tasks = max(tasks, topics[topic])
 	}
 	members := make([]balanceMember, 0, len(b.Members()))
 	b.EachMember(func(m *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) {
 		members = append(members, newBalanceMember(m.MemberID, meta.Generation, ownedTasks(meta), meta.UserData))
 	})
-	placed := place(members, tasks, t.rules)
+	placed := place(members, tasks, t.Rules)
 	plan := b.NewPlan()
 	for p, m := range placed.active {
 		if m < 0 {

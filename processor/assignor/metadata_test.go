@@ -1,4 +1,4 @@
-package processor
+package assignor
 
 import (
 	"encoding/binary"
@@ -12,14 +12,14 @@ import (
 
 func TestMemberDataRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := memberData{
-			process: rapid.StringN(0, -1, 100).Draw(t, "process"),
-			rack:    rapid.StringN(0, -1, 100).Draw(t, "rack"),
-			copies: rapid.MapOf(rapid.Int32Min(0), rapid.Custom(func(t *rapid.T) copyData {
-				return copyData{rapid.Int64Min(0).Draw(t, "position"), rapid.Int64Range(-1, 1<<62).Draw(t, "lag"), rapid.Bool().Draw(t, "standby")}
+		want := MemberData{
+			Process: rapid.StringN(0, -1, 100).Draw(t, "process"),
+			Rack:    rapid.StringN(0, -1, 100).Draw(t, "rack"),
+			Copies: rapid.MapOf(rapid.Int32Min(0), rapid.Custom(func(t *rapid.T) CopyData {
+				return CopyData{rapid.Int64Min(0).Draw(t, "position"), rapid.Int64Range(-1, 1<<62).Draw(t, "lag"), rapid.Bool().Draw(t, "standby")}
 			})).Draw(t, "copies"),
 		}
-		got, version, err := decodeMemberData(want.append(nil))
+		got, version, err := DecodeMemberData(want.Append(nil))
 		if err != nil || version != memberVersion || !reflect.DeepEqual(got, want) {
 			t.Fatalf("got %v, %v, want %v", got, err, want)
 		}
@@ -47,28 +47,28 @@ func version1(copies map[int32]int64) []byte {
 }
 
 func TestMemberDataOfVersion1(t *testing.T) {
-	got, version, err := decodeMemberData(version1(map[int32]int64{3: 7, 9: 1 << 40}))
-	want := map[int32]copyData{3: {position: 7, lag: -1}, 9: {position: 1 << 40, lag: -1}}
-	if err != nil || version != memberVersion1 || !maps.Equal(got.copies, want) {
+	got, version, err := DecodeMemberData(version1(map[int32]int64{3: 7, 9: 1 << 40}))
+	want := map[int32]CopyData{3: {Position: 7, Lag: -1}, 9: {Position: 1 << 40, Lag: -1}}
+	if err != nil || version != memberVersion1 || !maps.Equal(got.Copies, want) {
 		t.Errorf("got %v, version %d, %v", got, version, err)
 	}
 }
 
 func FuzzDecodeMemberData(f *testing.F) {
-	f.Add(memberData{}.append(nil))
-	f.Add(memberData{"p", "r", map[int32]copyData{0: {0, -1, false}, 7: {1 << 40, 12, true}}}.append(nil))
+	f.Add(MemberData{}.Append(nil))
+	f.Add(MemberData{"p", "r", map[int32]CopyData{0: {0, -1, false}, 7: {1 << 40, 12, true}}}.Append(nil))
 	f.Add(version1(map[int32]int64{0: 0, 7: 1 << 40}))
 	f.Add([]byte{memberVersion, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Add([]byte{3})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		d, _, err := decodeMemberData(b)
+		d, _, err := DecodeMemberData(b)
 		if err != nil {
-			if d.copies != nil {
+			if d.Copies != nil {
 				t.Fatalf("%v with an error", d)
 			}
 			return
 		}
-		again, _, err := decodeMemberData(d.append(nil))
+		again, _, err := DecodeMemberData(d.Append(nil))
 		if err != nil || !reflect.DeepEqual(again, d) {
 			t.Fatalf("%v became %v, %v", d, again, err)
 		}

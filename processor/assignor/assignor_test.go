@@ -1,4 +1,4 @@
-package processor
+package assignor
 
 import (
 	"fmt"
@@ -17,19 +17,19 @@ type group struct {
 	topics     map[string]int32
 	generation int32
 	members    map[string]*groupMember
-	rules      placementRules
+	rules      Rules
 	written    map[int32]int64 // by task: the end of its changelog
 	// interrupted has the tasks that somebody has given up.
 	interrupted map[int32]bool
 }
 
 type groupMember struct {
-	balancer taskBalancer
+	balancer Assignor
 	owned    map[string][]int32
 	joined   int32 // the generation it last took part in, -1 for none
 
 	process, rack string
-	copies        map[int32]copyData
+	copies        map[int32]CopyData
 	standbys      map[int32]bool
 	raw           func() []byte // instead of what this release says; nil for that
 }
@@ -38,19 +38,19 @@ func newGroup(tasks int32) *group {
 	return &group{
 		topics:  map[string]int32{"in": tasks, "commands": tasks, "single": 1},
 		members: make(map[string]*groupMember),
-		rules:   placementRules{standbys: 1, acceptableLag: 10_000},
+		rules:   Rules{Standbys: 1, AcceptableLag: 10_000},
 		written: make(map[int32]int64), interrupted: make(map[int32]bool),
 	}
 }
 
 func (g *group) add(id string, copies map[int32]int64) *groupMember {
-	m := &groupMember{joined: -1, process: id, copies: make(map[int32]copyData)}
+	m := &groupMember{joined: -1, process: id, copies: make(map[int32]CopyData)}
 	for p, position := range copies {
-		m.copies[p] = copyData{position: position, lag: -1}
+		m.copies[p] = CopyData{Position: position, Lag: -1}
 	}
-	m.balancer.rules = g.rules
-	m.balancer.describe = func() memberData { return memberData{process: m.process, rack: m.rack, copies: m.copies} }
-	m.balancer.decided = func(standbys map[int32]bool) { m.standbys = standbys }
+	m.balancer.Rules = g.rules
+	m.balancer.Describe = func() MemberData { return MemberData{Process: m.process, Rack: m.rack, Copies: m.copies} }
+	m.balancer.Decided = func(standbys map[int32]bool) { m.standbys = standbys }
 	g.members[id] = m
 	return m
 }
@@ -79,7 +79,7 @@ func (g *group) rebalance(fatalf func(string, ...any)) bool {
 		}
 		join = append(join, j)
 	}
-	mb, _, err := (&taskBalancer{rules: g.rules, partitions: func(topic string) int32 { return g.topics[topic] }}).MemberBalancer(join)
+	mb, _, err := (&Assignor{Rules: g.rules, Partitions: func(topic string) int32 { return g.topics[topic] }}).MemberBalancer(join)
 	if err != nil {
 		fatalf("MemberBalancer: %v", err)
 	}
@@ -138,7 +138,7 @@ func (g *group) work(fatalf func(string, ...any), catchUp func(id string, task i
 	for _, m := range g.members {
 		for p := range m.copies {
 			c := m.copies[p]
-			c.lag, c.standby = -1, false
+			c.Lag, c.Standby = -1, false
 			m.copies[p] = c
 		}
 	}
@@ -146,7 +146,7 @@ func (g *group) work(fatalf func(string, ...any), catchUp func(id string, task i
 	for task, id := range g.owners(fatalf) {
 		ends[task] = g.written[task] + 100_000
 		g.written[task] = ends[task]
-		g.members[id].copies[task] = copyData{position: ends[task], lag: 0}
+		g.members[id].copies[task] = CopyData{Position: ends[task], Lag: 0}
 	}
 	for _, id := range slices.Sorted(maps.Keys(g.members)) {
 		m := g.members[id]
@@ -154,13 +154,13 @@ func (g *group) work(fatalf func(string, ...any), catchUp func(id string, task i
 			c := m.copies[task]
 			switch end, active := ends[task]; {
 			case !active: // between two owners, nobody writes
-				c = copyData{position: g.written[task], lag: 0}
+				c = CopyData{Position: g.written[task], Lag: 0}
 			case catchUp(id, task):
-				c = copyData{position: end, lag: 0}
+				c = CopyData{Position: end, Lag: 0}
 			default:
-				c.lag = end - c.position
+				c.Lag = end - c.Position
 			}
-			c.standby = true
+			c.Standby = true
 			m.copies[task] = c
 		}
 	}
@@ -168,11 +168,15 @@ func (g *group) work(fatalf func(string, ...any), catchUp func(id string, task i
 
 // disjoint fails if a partition has two owners.
 func (g *group) disjoint(fatalf func(string, ...any)) {
-	owners := make(map[TopicPartition]string)
+	type partition struct {
+		topic  string
+		number int32
+	}
+	owners := make(map[partition]string)
 	for id, m := range g.members {
 		for topic, partitions := range m.owned {
 			for _, p := range partitions {
-				tp := TopicPartition{topic, p}
+				tp := partition{topic, p}
 				if other, ok := owners[tp]; ok {
 					fatalf("%v belongs to %s and %s", tp, other, id)
 				}
@@ -260,7 +264,7 @@ func TestBalancerProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tasks := rapid.Int32Range(1, 24).Draw(t, "tasks")
 		g := newGroup(tasks)
-		g.rules.standbys = rapid.IntRange(0, 2).Draw(t, "standbys")
+		g.rules.Standbys = rapid.IntRange(0, 2).Draw(t, "standbys")
 		catchUp := func(id string, task int32) bool { return rapid.Bool().Draw(t, "catchUp") }
 		g.add("m0", nil)
 		g.settle(t.Fatalf, always)
@@ -318,7 +322,7 @@ func TestBalancerConverges(t *testing.T) {
 // however often the group rebalances.
 func TestBalancerWarmsUpFirst(t *testing.T) {
 	g := newGroup(4)
-	g.rules.standbys = 0
+	g.rules.Standbys = 0
 	g.add("a", nil)
 	g.settle(t.Fatalf, always)
 	b := g.add("b", nil)
@@ -378,7 +382,7 @@ func TestBalancerOtherReleases(t *testing.T) {
 func TestPlacementProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tasks := rapid.Int32Range(1, 12).Draw(t, "tasks")
-		rules := placementRules{standbys: rapid.IntRange(0, 3).Draw(t, "standbys"), acceptableLag: 10}
+		rules := Rules{Standbys: rapid.IntRange(0, 3).Draw(t, "standbys"), AcceptableLag: 10}
 		members := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) balanceMember {
 			process := rapid.SampledFrom([]string{"p", "q", "r", "s"}).Draw(t, "process")
 			return balanceMember{
@@ -386,8 +390,8 @@ func TestPlacementProperty(t *testing.T) {
 				warms:      process != "s",
 				generation: rapid.Int32Range(-1, 3).Draw(t, "generation"),
 				owned:      rapid.MapOfN(rapid.Int32Range(0, tasks), rapid.IntRange(1, 3), 0, 6).Draw(t, "owned"),
-				copies: rapid.MapOf(rapid.Int32Range(0, tasks), rapid.Custom(func(t *rapid.T) copyData {
-					return copyData{rapid.Int64Range(0, 50).Draw(t, "position"), rapid.Int64Range(-1, 20).Draw(t, "lag"), rapid.Bool().Draw(t, "standby")}
+				copies: rapid.MapOf(rapid.Int32Range(0, tasks), rapid.Custom(func(t *rapid.T) CopyData {
+					return CopyData{rapid.Int64Range(0, 50).Draw(t, "position"), rapid.Int64Range(-1, 20).Draw(t, "lag"), rapid.Bool().Draw(t, "standby")}
 				})).Draw(t, "copies"),
 			}
 		}), 1, 6).Draw(t, "members")
@@ -425,11 +429,11 @@ func TestPlacementProperty(t *testing.T) {
 			if keeping[members[owner].process] {
 				others--
 			}
-			if want := min(rules.standbys, others); len(keepers) < want || len(keepers) > want+warm || warm > 1 {
+			if want := min(rules.Standbys, others); len(keepers) < want || len(keepers) > want+warm || warm > 1 {
 				t.Fatalf("task %d has %d copies, %d of them warm-ups, want %d", p, len(keepers), warm, want)
 			}
 			delete(racks, "")
-			if rules.standbys > 0 && (racks["1"] && members[owner].rack == "2" || racks["2"] && members[owner].rack == "1") && !elsewhere {
+			if rules.Standbys > 0 && (racks["1"] && members[owner].rack == "2" || racks["2"] && members[owner].rack == "1") && !elsewhere {
 				t.Fatalf("task %d has no copy in another rack", p)
 			}
 		}
@@ -438,7 +442,7 @@ func TestPlacementProperty(t *testing.T) {
 
 func TestBalancerPrefersCopies(t *testing.T) {
 	g := newGroup(4)
-	g.rules = placementRules{}
+	g.rules = Rules{}
 	g.add("a", map[int32]int64{2: 10, 3: 10})
 	g.add("b", map[int32]int64{0: 10, 1: 10, 2: 5})
 	for g.rebalance(t.Fatalf) {
@@ -485,7 +489,7 @@ func TestBalancerIgnoresStaleClaims(t *testing.T) {
 		}
 		join = append(join, balanceMember{generation: m.joined, owned: owned, process: id})
 	}
-	for p, m := range place(join, 2, placementRules{}).active {
+	for p, m := range place(join, 2, Rules{}).active {
 		if got := []string{"a", "b", "c"}[m]; got != before[int32(p)] {
 			t.Errorf("task %d goes to %s, was with %s", p, got, before[int32(p)])
 		}

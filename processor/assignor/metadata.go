@@ -1,4 +1,4 @@
-package processor
+package assignor
 
 import (
 	"encoding/binary"
@@ -43,40 +43,41 @@ const (
 	maxName   = 1 << 10
 )
 
-// memberData is what a member tells the group.
-type memberData struct {
-	process string
-	rack    string
-	copies  map[int32]copyData
+// MemberData is what a member tells the group.
+type MemberData struct {
+	Process string
+	Rack    string
+	Copies  map[int32]CopyData
 }
 
-// copyData is one task's copy in a process's store.
-type copyData struct {
-	position int64 // the changelog offset that it has reached
-	lag      int64 // how far that is from the end; -1 if not known
-	standby  bool  // it is kept up to date
+// CopyData is one task's copy in a process's store.
+type CopyData struct {
+	Position int64 // the changelog offset that it has reached
+	Lag      int64 // how far that is from the end; -1 if not known
+	Standby  bool  // it is kept up to date
 }
 
 var errMemberData = errors.New("broken or unknown member data")
 
-func (d memberData) append(b []byte) []byte {
-	tasks := make([]int32, 0, len(d.copies))
-	for p, c := range d.copies {
-		if p >= 0 && c.position >= 0 {
+// Append appends the data in the wire format to b.
+func (d MemberData) Append(b []byte) []byte {
+	tasks := make([]int32, 0, len(d.Copies))
+	for p, c := range d.Copies {
+		if p >= 0 && c.Position >= 0 {
 			tasks = append(tasks, p)
 		}
 	}
 	slices.Sort(tasks)
 	b = append(b, memberVersion)
-	b = appendText(b, d.process)
-	b = appendText(b, d.rack)
+	b = appendText(b, d.Process)
+	b = appendText(b, d.Rack)
 	b = binary.AppendUvarint(b, uint64(len(tasks)))
 	for _, p := range tasks {
-		c := d.copies[p]
+		c := d.Copies[p]
 		b = binary.AppendUvarint(b, uint64(p))
-		b = binary.AppendUvarint(b, uint64(c.position))
-		b = binary.AppendUvarint(b, uint64(max(c.lag, -1)+1))
-		b = append(b, flag(c.standby, flagStandby))
+		b = binary.AppendUvarint(b, uint64(c.Position))
+		b = binary.AppendUvarint(b, uint64(max(c.Lag, -1)+1))
+		b = append(b, flag(c.Standby, flagStandby))
 	}
 	return b
 }
@@ -93,32 +94,32 @@ func flag(is bool, f byte) byte {
 	return 0
 }
 
-// decodeMemberData returns what a member said, and the version that it said it
+// DecodeMemberData returns what a member said, and the version that it said it
 // in. Of version 1 only positions are known.
-func decodeMemberData(b []byte) (memberData, byte, error) {
+func DecodeMemberData(b []byte) (MemberData, byte, error) {
 	if len(b) == 0 || b[0] != memberVersion1 && b[0] != memberVersion {
-		return memberData{}, 0, errMemberData
+		return MemberData{}, 0, errMemberData
 	}
 	version := b[0]
 	r := wireReader{rest: b[1:]}
-	d := memberData{}
+	d := MemberData{}
 	least := 2 // bytes of a copy
 	if version == memberVersion {
-		d.process, d.rack = r.text(), r.text()
+		d.Process, d.Rack = r.text(), r.text()
 		least = 4
 	}
 	n := r.count(least)
-	d.copies = make(map[int32]copyData, n)
+	d.Copies = make(map[int32]CopyData, n)
 	for range n {
-		p, c := r.task(), copyData{position: r.offset(), lag: -1}
+		p, c := r.task(), CopyData{Position: r.offset(), Lag: -1}
 		if version == memberVersion {
-			c.lag = r.offset() - 1
-			c.standby = r.byte()&flagStandby != 0
+			c.Lag = r.offset() - 1
+			c.Standby = r.byte()&flagStandby != 0
 		}
-		d.copies[p] = c
+		d.Copies[p] = c
 	}
 	if !r.done() {
-		return memberData{}, 0, errMemberData
+		return MemberData{}, 0, errMemberData
 	}
 	return d, version, nil
 }
