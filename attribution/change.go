@@ -40,16 +40,28 @@ func Advance(before *Row, c *Conclusion, now float64) (Row, Change) {
 // Cause is the input record that an event is sent for. What an event is for is
 // part of its id, so that a consumer that sees it twice can tell.
 type Cause struct {
-	Topic byte // which of the input topics: 'o' observations, 'i' identity events, 't' ticks
+	Topic CauseTopic
 	Arrival
 }
+
+// CauseTopic is the kind of input record that an event is sent for. It is a
+// byte of the event's id, so the letters stay.
+type CauseTopic byte
+
+// The causes of events. A claim and a tick are commands.
+const (
+	CauseObservation   CauseTopic = 'o'
+	CauseIdentityEvent CauseTopic = 'i'
+	CauseClaim         CauseTopic = 'c' // an attacker was seen first when its stub had been merged
+	CauseTick          CauseTopic = 't' // a sweep
+)
 
 // EventID is a UUIDv8 over the cause, the identity and the primitive (empty
 // for a suspicion).
 func EventID(c Cause, identity, primitive []byte) UUID {
 	var buf [256]byte
 	in := append(buf[:0], "handprint.event.v1\x00"...)
-	in = append(in, c.Topic)
+	in = append(in, byte(c.Topic))
 	in = binary.BigEndian.AppendUint64(in, uint64(c.Time))
 	in = binary.BigEndian.AppendUint32(in, uint32(c.Partition))
 	in = binary.BigEndian.AppendUint64(in, uint64(c.Offset))

@@ -112,16 +112,16 @@ var codecs = []codec{
 		o, n := drawOrigin(t), rapid.Uint64()
 		return HistoryEntry{o.Version, o.Type, o.Offset, o.Time, string(drawBytes(t)), string(drawBytes(t)), n.Draw(t, "in"), n.Draw(t, "out"), n.Draw(t, "rows in"), n.Draw(t, "rows out")}
 	}),
-	of("queued-event", appendAction, decodeAction, action{By: sampleOrigin, Winner: sampleID, Loser: sampleText, Merge: true, Attackers: [][]byte{[]byte("a"), []byte("b")}, Owners: [][]byte{sampleID}, Alone: true}, func(t *rapid.T) action {
+	of("queued-event", appendIdentityChange, decodeIdentityChange, identityChange{By: sampleOrigin, Winner: sampleID, Loser: sampleText, Merge: true, Attackers: [][]byte{[]byte("a"), []byte("b")}, Owners: [][]byte{sampleID}, Alone: true}, func(t *rapid.T) identityChange {
 		b := rapid.Bool()
-		return action{drawOrigin(t), drawBytes(t), drawBytes(t), b.Draw(t, "merge"), b.Draw(t, "unmerge"), b.Draw(t, "claim"), drawList(t), drawList(t), b.Draw(t, "alone")}
+		return identityChange{drawOrigin(t), drawBytes(t), drawBytes(t), b.Draw(t, "merge"), b.Draw(t, "unmerge"), b.Draw(t, "claim"), drawList(t), drawList(t), b.Draw(t, "alone")}
 	}),
-	of("running-event", appendRunning, decodeRunning, running{
+	of("running-event", appendInProgress, decodeInProgress, inProgress{
 		By: sampleOrigin, Winner: sampleID, Loser: sampleText, Left: -3, Telling: true, From: []byte("from"), Sent: 128, Listed: 300,
 		Touched: []int32{0, 5, 200}, Settling: true,
-	}, func(t *rapid.T) running {
+	}, func(t *rapid.T) inProgress {
 		b, n := rapid.Bool(), rapid.Uint64()
-		return running{
+		return inProgress{
 			By: drawOrigin(t), Winner: drawBytes(t), Loser: drawBytes(t), Left: rapid.Int64().Draw(t, "left"), Telling: b.Draw(t, "telling"),
 			From: drawBytes(t), Sent: n.Draw(t, "sent"), Listed: n.Draw(t, "listed"), Touched: drawTasks(t), Settling: b.Draw(t, "settling"),
 		}
@@ -168,8 +168,8 @@ var codecs = []codec{
 	of("command-done", appendDone, command(cmdDone, (*reader).done), done{300, []int32{0, 200}, true, 7, []byte("from")}, func(t *rapid.T) done {
 		return done{rapid.Uint64().Draw(t, "version"), drawTasks(t), rapid.Bool().Draw(t, "told"), rapid.Uint64().Draw(t, "members"), drawBytes(t)}
 	}),
-	of("command-settle", appendSettle, command(cmdSettle, (*reader).settle), settle{sampleOrigin, []byte("from"), sampleID, sampleText}, func(t *rapid.T) settle {
-		return settle{drawOrigin(t), drawBytes(t), drawBytes(t), drawBytes(t)}
+	of("command-settle", appendSettle, command(cmdSettle, (*reader).settle), settle{sampleOrigin, sampleID, sampleText}, func(t *rapid.T) settle {
+		return settle{drawOrigin(t), drawBytes(t), drawBytes(t)}
 	}),
 	of("command-settled", appendSettled, command(cmdSettled, (*reader).settled), settled{300}, func(t *rapid.T) settled {
 		return settled{rapid.Uint64().Draw(t, "version")}

@@ -27,9 +27,9 @@ const (
 
 const commandVersion = 1
 
-// versions are below this, so that a text that somebody wrote into the commands
-// topic is told from a command of a version to come.
-const mostVersion = 32
+// maxVersion is above every version. It tells a text that somebody wrote into
+// the commands topic from a command of a later version.
+const maxVersion = 32
 
 func appendCommand(dst []byte, t commandType) []byte {
 	return append(dst[:0], commandVersion, byte(t))
@@ -253,24 +253,21 @@ func (r *reader) done() (d done) {
 }
 
 // settle tells a task that an identity event is over: its rows are compared
-// with what was sent before. It continues like detach.
+// with what was sent before. A task that cannot compare them all in one step
+// sends itself the same command again: what is left to compare is in its store.
 type settle struct {
-	By       origin
-	Identity []byte // to go on with; empty: the beginning
-	// About is what the event said, for the history: the winner (or the
-	// identity), and the loser.
-	Winner, Loser []byte
+	By            origin
+	Winner, Loser []byte // of the event, for the history; Winner is the identity of a link
 }
 
 func appendSettle(dst []byte, s *settle) []byte {
 	dst = appendOrigin(appendCommand(dst, cmdSettle), s.By)
-	dst = appendBytes(dst, s.Identity)
 	dst = appendBytes(dst, s.Winner)
 	return appendBytes(dst, s.Loser)
 }
 
 func (r *reader) settle() settle {
-	return settle{By: r.origin(), Identity: r.bytes(), Winner: r.bytes(), Loser: r.bytes()}
+	return settle{By: r.origin(), Winner: r.bytes(), Loser: r.bytes()}
 }
 
 // settled answers settle when all rows of the task are compared.
@@ -299,13 +296,13 @@ func appendBool(dst []byte, b bool) []byte {
 	return append(dst, 0)
 }
 
-// command takes a record of the commands topic. One that a newer version
-// wrote stops the task, for it carries what would else be lost; one that
-// nobody's version wrote ends as a dead letter.
+// command takes a record of the commands topic. A command of a newer version
+// stops the task: skipping it would lose data. A record that is no command of
+// any version becomes a dead letter.
 func (e *Engine) command() error {
 	in := reader{b: e.now.Value}
 	switch v := in.byte(); {
-	case v < commandVersion, v >= mostVersion:
+	case v < commandVersion, v >= maxVersion:
 		in.fail(fmt.Errorf("%d is no version of a command", v))
 	case v > commandVersion:
 		return fmt.Errorf("command at partition %d offset %d has version %d: an instance of a newer version is in the group, upgrade this one", e.now.Partition, e.now.Offset, v)
@@ -341,7 +338,7 @@ func (e *Engine) command() error {
 		}
 	case cmdDone:
 		if c := in.done(); in.whole() {
-			return e.done(&c)
+			return e.coordinate(func(to *coordinator) error { return to.done(&c) })
 		}
 	case cmdSettle:
 		if c := in.settle(); in.whole() {
@@ -349,15 +346,23 @@ func (e *Engine) command() error {
 		}
 	case cmdSettled:
 		if c := in.settled(); in.whole() {
-			return e.settled(&c)
+			return e.coordinate(func(to *coordinator) error { return to.settled(&c) })
 		}
 	case cmdClaim:
 		if c := in.claim(); in.whole() {
-			return e.claim(&c)
+			return e.coordinate(func(to *coordinator) error { return to.claim(&c) })
 		}
 	default:
 		in.fail(fmt.Errorf("no command of version %d has type %d", commandVersion, kind))
 	}
 	e.deadLetter(StageCommand, in.end("command").Error())
 	return nil
+}
+
+// coordinate hands a command to the coordinator.
+func (e *Engine) coordinate(take func(*coordinator) error) error {
+	if e.coordinator == nil {
+		return fmt.Errorf("command at partition %d offset %d is for the coordinator, which is task %d", e.now.Partition, e.now.Offset, coordinatorTask)
+	}
+	return take(e.coordinator)
 }

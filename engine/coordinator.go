@@ -11,99 +11,145 @@ import (
 	"handprint/schemas"
 )
 
-// coordinatorTask reads the identity events. It knows every pointer between
-// identities, for only events make them, so what an event names is resolved
-// when it is taken and bad ones are told at once. Then events are carried out.
-// One is over when every task has compared the rows that it changed; until then
-// none begins that touches the same attackers or identities, which is what
-// makes one event one step (schedule.go).
+// coordinatorTask is the task that reads the identity events.
 const coordinatorTask = 0
 
-// action is an event whose names are resolved, waiting for its turn.
-type action struct {
+// coordinator carries out the identity events, in task 0. Only events make
+// pointers between identities, so it knows them all: it resolves the names of
+// an event when it takes it, and answers a bad event with a dead letter at
+// once. An event is over when every task has compared the rows that the event
+// changed. Until then no other event begins that touches the same attackers or
+// identities, so that one event is one step (schedule.go).
+//
+// What it has to remember is in the store of task 0, under keys that no other
+// code uses. It shares nothing else with the task's [Engine].
+type coordinator struct {
+	store      Store
+	schedule   schedule // mirrors the store
+	decoder    schemas.IdentityEventDecoder
+	partitions int32
+	counters   *Counters
+
+	// The record that is processed, and what takes the results.
+	now *Record
+	out Outbox
+
+	key, command []byte // buffers
+}
+
+func newCoordinator(cfg *Config) *coordinator {
+	return &coordinator{
+		decoder:    schemas.IdentityEventDecoder{MaxBytes: cfg.RecordLimit, Writers: cfg.Writers},
+		partitions: cfg.Partitions,
+		counters:   cfg.Counters,
+	}
+}
+
+// begin makes r the record that is processed.
+func (c *coordinator) begin(r *Record, store Store, out Outbox) {
+	c.now, c.store, c.out = r, store, out
+}
+
+func (c *coordinator) send(task int32, key, command []byte) {
+	c.command = command
+	c.out.Send(task, key, command)
+}
+
+func (c *coordinator) deadLetter(reason string) {
+	c.counters.DeadLetters.Add(1)
+	c.out.DeadLetter(StageIdentityEvent, reason)
+}
+
+func (c *coordinator) attackerHome(attacker []byte) int32 {
+	return attribution.AttackerPartition(attacker, c.partitions)
+}
+
+func (c *coordinator) identityHome(identity []byte) int32 {
+	return attribution.IdentityPartition(identity, c.partitions)
+}
+
+// identityChange is an event, or a claim, whose names are resolved.
+type identityChange struct {
 	By        origin
 	Winner    []byte // the identity that the listed attackers go to
 	Loser     []byte // of a merge or an unmerge; else empty
 	Merge     bool   // Loser points to Winner from now on
 	Unmerge   bool   // Loser is itself again
-	Claim     bool
+	Claim     bool   // a claim: an event that has named the attacker takes precedence
 	Attackers [][]byte
 	// Owners are the identities that the listed attackers may have to leave,
 	// besides their stubs.
 	Owners [][]byte
-	// Alone says that they are not all known: nothing else may run meanwhile.
+	// Alone says that not all owners are known: no other change may run beside.
 	Alone bool
 }
 
-// running is how far an action under way has come.
-type running struct {
+// inProgress is how far an identity change under way has come.
+type inProgress struct {
 	By            origin
 	Winner, Loser []byte
-	Left          int64   // dones of this wave still to come; below 0 if members overtake the count of them
+	Left          int64   // dones of this wave still to come; below 0 if they overtake the number of members
 	Telling       bool    // the loser's home is telling members, and will say how many
-	From          []byte  // the member that it goes on with in the next wave; empty: none
+	From          []byte  // the member with which the next wave begins; empty: none is left
 	Sent, Listed  uint64  // listed attackers told so far, and in all
 	Touched       []int32 // tasks that have rows to compare, sorted
 	Settling      bool    // Left then counts the tasks that still compare
 }
 
 // waveOver reports whether everything that was told to move has arrived.
-func (r *running) waveOver() bool { return r.Left == 0 && !r.Telling }
+func (r *inProgress) waveOver() bool { return r.Left == 0 && !r.Telling }
 
 // identityEvent takes a record of the identity events.
-func (e *Engine) identityEvent() error {
-	if e.task != coordinatorTask || e.now.Partition != 0 {
-		return fmt.Errorf("identity event in partition %d read by task %d: identity events must have exactly one partition, or they have no order", e.now.Partition, e.task)
-	}
-	decoder := schemas.IdentityEventDecoder{MaxBytes: e.cfg.RecordLimit, Writers: e.cfg.Writers}
-	event, err := decoder.Decode(e.now.Type, e.now.Value)
+func (c *coordinator) identityEvent() error {
+	event, err := c.decoder.Decode(c.now.Type, c.now.Value)
 	if err != nil {
-		e.deadLetter(StageIdentityEvent, err.Error())
+		c.deadLetter(err.Error())
 		return nil
 	}
-	a := action{By: origin{Type: event.Type, Offset: e.now.Offset, Time: e.now.Time}, Winner: []byte(event.Identity), Loser: []byte(event.Loser)}
+	a := identityChange{By: origin{Type: event.Type, Offset: c.now.Offset, Time: c.now.Time}, Winner: []byte(event.Identity), Loser: []byte(event.Loser)}
 	for _, id := range event.Attackers {
 		a.Attackers = append(a.Attackers, []byte(id))
 	}
 	switch event.Type {
 	case attribution.Formed, attribution.Linked:
-		a.Winner, err = e.resolve(a.Winner)
+		a.Winner, err = c.resolve(a.Winner)
 	case attribution.Merged:
 		var reason string
-		if reason, err = e.resolveMerge(&a); reason != "" {
-			e.deadLetter(StageIdentityEvent, reason)
+		if reason, err = c.resolveMerge(&a); reason != "" {
+			c.deadLetter(reason)
 			return nil
 		}
 	case attribution.Unmerged:
 		// The loser means itself, whatever it points to, and whatever the
 		// event takes for the winner.
 		a.Winner, a.Unmerge = a.Loser, true
-		e.drop(kindPointer, a.Loser)
+		c.key = idKey(c.key, kindPointer, a.Loser)
+		c.store.Delete(c.key)
 	default:
 		err = fmt.Errorf("event type %d has no meaning", event.Type)
 	}
 	if err != nil {
 		return err
 	}
-	e.cfg.Counters.Events.Add(1)
-	if err := e.findOwners(&a); err != nil {
+	c.counters.Events.Add(1)
+	if err := c.findOwners(&a); err != nil {
 		return err
 	}
-	return e.enqueue(&a)
+	return c.enqueue(&a)
 }
 
 // resolveMerge finds whom the names of a merge mean now, and sets the pointer.
 // It returns why the event is bad, if it is.
-func (e *Engine) resolveMerge(a *action) (reason string, err error) {
+func (c *coordinator) resolveMerge(a *identityChange) (reason string, err error) {
 	named := a.Loser
 	if bytes.Equal(a.Winner, named) {
 		return "identity.merged: merges an identity with itself", nil
 	}
-	winner, err := e.resolve(a.Winner)
+	winner, err := c.resolve(a.Winner)
 	if err != nil {
 		return "", err
 	}
-	loser, err := e.resolve(named)
+	loser, err := c.resolve(named)
 	if err != nil {
 		return "", err
 	}
@@ -112,17 +158,17 @@ func (e *Engine) resolveMerge(a *action) (reason string, err error) {
 	}
 	a.Winner, a.Loser = winner, loser
 	if a.Merge = !bytes.Equal(winner, loser); a.Merge {
-		e.keys.other = idKey(e.keys.other, kindPointer, loser)
-		e.store.Put(e.keys.other, append([]byte{1}, winner...))
+		c.key = idKey(c.key, kindPointer, loser)
+		c.store.Put(c.key, append([]byte{1}, winner...))
 	}
 	return "", nil
 }
 
 // resolve follows an identity's pointers to the end.
-func (e *Engine) resolve(id []byte) ([]byte, error) {
+func (c *coordinator) resolve(id []byte) ([]byte, error) {
 	for {
-		e.keys.other = idKey(e.keys.other, kindPointer, id)
-		b, err := e.store.Get(e.keys.other)
+		c.key = idKey(c.key, kindPointer, id)
+		b, err := c.store.Get(c.key)
 		if err != nil {
 			return nil, fmt.Errorf("reading what identity %s is merged into: %w", id, err)
 		}
@@ -133,46 +179,46 @@ func (e *Engine) resolve(id []byte) ([]byte, error) {
 	}
 }
 
-// claim answers whose an attacker is whose stub was merged before it was ever
-// seen: that of whoever the stub stands for now. It takes its turn among the
-// events, so that it means one moment between them.
-func (e *Engine) claim(c *claim) error {
-	winner, err := e.resolve([]byte(attribution.Stub(c.Attacker).String()))
+// claim decides whose a new attacker is, if its stub was merged before the
+// attacker was ever seen: the identity that the stub stands for now. A claim is
+// queued among the events, so that "now" is one moment between two events.
+func (c *coordinator) claim(asked *claim) error {
+	winner, err := c.resolve([]byte(attribution.Stub(asked.Attacker).String()))
 	if err != nil {
 		return err
 	}
 	// An event may have named the attacker since it was seen: then that holds,
 	// and the claim comes to nothing where it is carried out.
-	a := action{By: origin{Offset: e.now.Offset, Time: e.now.Time}, Winner: winner, Claim: true, Attackers: [][]byte{c.Attacker}}
-	e.keys.other = idKey(e.keys.other, kindOwner, c.Attacker)
-	named, err := e.store.Get(e.keys.other)
+	a := identityChange{By: origin{Offset: c.now.Offset, Time: c.now.Time}, Winner: winner, Claim: true, Attackers: [][]byte{asked.Attacker}}
+	c.key = idKey(c.key, kindOwner, asked.Attacker)
+	named, err := c.store.Get(c.key)
 	if err != nil {
-		return fmt.Errorf("reading whose attacker %s is: %w", c.Attacker, err)
+		return fmt.Errorf("reading whose attacker %s is: %w", asked.Attacker, err)
 	}
 	if named == nil {
-		if err := e.findOwners(&a); err != nil {
+		if err := c.findOwners(&a); err != nil {
 			return err
 		}
 		a.Owners, a.Alone = nil, false
 	}
-	return e.enqueue(&a)
+	return c.enqueue(&a)
 }
 
-func (e *Engine) enqueue(a *action) error {
-	taken, err := e.lastVersion()
+func (c *coordinator) enqueue(a *identityChange) error {
+	taken, err := c.lastVersion()
 	if err != nil {
 		return err
 	}
 	a.By.Version = taken + 1
-	e.store.Put([]byte{kindCoordinator}, binary.AppendUvarint([]byte{1}, a.By.Version))
-	e.keys.other = numberKey(e.keys.other, kindQueue, a.By.Version)
-	e.store.Put(e.keys.other, appendAction(nil, a))
-	return e.startReady()
+	c.store.Put([]byte{kindCoordinator}, binary.AppendUvarint([]byte{1}, a.By.Version))
+	c.key = numberKey(c.key, kindQueue, a.By.Version)
+	c.store.Put(c.key, appendIdentityChange(nil, a))
+	return c.startReady()
 }
 
 // lastVersion is the version of the event that was taken last.
-func (e *Engine) lastVersion() (uint64, error) {
-	b, err := e.store.Get([]byte{kindCoordinator})
+func (c *coordinator) lastVersion() (uint64, error) {
+	b, err := c.store.Get([]byte{kindCoordinator})
 	if err != nil || b == nil {
 		return 0, err
 	}
@@ -182,45 +228,45 @@ func (e *Engine) lastVersion() (uint64, error) {
 	return v, in.end("version of the last identity event")
 }
 
-// wave is how many attackers are told to move before those before them have
-// arrived: however many an event concerns, no transaction moves more.
+// wave is how many attackers move at a time. The next wave begins when all of
+// one have arrived, so no transaction grows with the size of an event.
 var wave uint64 = 64 // tests make it small
 
-// start sends an action to the tasks that it concerns.
-func (e *Engine) start(a *action) error {
-	r := running{By: a.By, Winner: a.Winner, Loser: a.Loser, Listed: uint64(len(a.Attackers)), Telling: a.Merge}
+// start sends a change to the tasks that it concerns.
+func (c *coordinator) start(a *identityChange) error {
+	r := inProgress{By: a.By, Winner: a.Winner, Loser: a.Loser, Listed: uint64(len(a.Attackers)), Telling: a.Merge}
 	if a.Merge {
-		e.send(e.identityHome(a.Loser), a.Loser, appendMerge(e.buf.cmd, &merge{By: a.By, Loser: a.Loser, Winner: a.Winner}))
+		c.send(c.identityHome(a.Loser), a.Loser, appendMerge(c.command, &merge{By: a.By, Loser: a.Loser, Winner: a.Winner}))
 	}
 	if a.Unmerge {
 		r.Left++
-		e.send(e.identityHome(a.Loser), a.Loser, appendUnmerge(e.buf.cmd, &unmerge{By: a.By, Loser: a.Loser}))
+		c.send(c.identityHome(a.Loser), a.Loser, appendUnmerge(c.command, &unmerge{By: a.By, Loser: a.Loser}))
 	}
-	e.tellListed(&r, a)
-	return e.advance(&r)
+	c.tellListed(&r, a)
+	return c.advance(&r)
 }
 
 // tellListed sends the next wave of the attackers that an event lists.
-func (e *Engine) tellListed(r *running, a *action) {
+func (c *coordinator) tellListed(r *inProgress, a *identityChange) {
 	next := a.Attackers[r.Sent:min(r.Sent+wave, r.Listed)]
-	perHome := make([][][]byte, e.cfg.Partitions)
+	perHome := make([][][]byte, c.partitions)
 	for _, attacker := range next {
-		home := e.attackerHome(attacker)
+		home := c.attackerHome(attacker)
 		perHome[home] = append(perHome[home], attacker)
 	}
 	for home, list := range perHome {
 		if len(list) > 0 {
-			e.send(int32(home), a.Winner, appendLinkTo(e.buf.cmd, &linkTo{By: a.By, Identity: a.Winner, Claim: a.Claim, Attackers: list}))
+			c.send(int32(home), a.Winner, appendLinkTo(c.command, &linkTo{By: a.By, Identity: a.Winner, Claim: a.Claim, Attackers: list}))
 		}
 	}
 	r.Sent += uint64(len(next))
 	r.Left += int64(len(next))
 }
 
-// done is an attacker that has arrived, or another part of the event that is
-// over.
-func (e *Engine) done(d *done) error {
-	r, err := e.running(d.Version)
+// done counts an attacker that has arrived, or another finished part of an
+// event.
+func (c *coordinator) done(d *done) error {
+	r, err := c.inProgress(d.Version)
 	if err != nil {
 		return err
 	}
@@ -238,12 +284,12 @@ func (e *Engine) done(d *done) error {
 			r.Touched = slices.Insert(r.Touched, at, task)
 		}
 	}
-	return e.advance(&r)
+	return c.advance(&r)
 }
 
-// settled is a task that has compared its rows.
-func (e *Engine) settled(s *settled) error {
-	r, err := e.running(s.Version)
+// settled counts a task that has compared its rows.
+func (c *coordinator) settled(s *settled) error {
+	r, err := c.inProgress(s.Version)
 	if err != nil {
 		return err
 	}
@@ -251,44 +297,45 @@ func (e *Engine) settled(s *settled) error {
 		return fmt.Errorf("identity event %d is reported settled when it is not being settled", s.Version)
 	}
 	r.Left--
-	return e.advance(&r)
+	return c.advance(&r)
 }
 
-// advance brings an action as far as it can go and writes how far that is.
-func (e *Engine) advance(r *running) error {
+// advance takes the next steps of a change, as far as they are due, and stores
+// its progress.
+func (c *coordinator) advance(r *inProgress) error {
 	for r.waveOver() {
 		switch {
 		case r.Sent < r.Listed:
-			a, err := e.footprint(r.By.Version)
+			a, err := c.changeOf(r.By.Version)
 			if err != nil {
 				return err
 			}
-			e.tellListed(r, &a)
+			c.tellListed(r, &a)
 		case len(r.From) > 0:
-			e.send(e.identityHome(r.Loser), r.Loser, appendMerge(e.buf.cmd, &merge{By: r.By, Loser: r.Loser, Winner: r.Winner, From: r.From}))
+			c.send(c.identityHome(r.Loser), r.Loser, appendMerge(c.command, &merge{By: r.By, Loser: r.Loser, Winner: r.Winner, From: r.From}))
 			r.Telling, r.From = true, nil
 		case !r.Settling && len(r.Touched) > 0:
 			r.Settling, r.Left = true, int64(len(r.Touched))
 			for _, task := range r.Touched {
-				e.send(task, nil, appendSettle(e.buf.cmd, &settle{By: r.By, Winner: r.Winner, Loser: r.Loser}))
+				c.send(task, nil, appendSettle(c.command, &settle{By: r.By, Winner: r.Winner, Loser: r.Loser}))
 			}
 		default:
-			return e.finish(r.By.Version)
+			return c.finish(r.By.Version)
 		}
 	}
-	e.keys.other = numberKey(e.keys.other, kindRunning, r.By.Version)
-	e.store.Put(e.keys.other, appendRunning(nil, r))
+	c.key = numberKey(c.key, kindRunning, r.By.Version)
+	c.store.Put(c.key, appendInProgress(nil, r))
 	return nil
 }
 
-func (e *Engine) running(version uint64) (r running, err error) {
-	e.keys.other = numberKey(e.keys.other, kindRunning, version)
-	b, err := e.store.Get(e.keys.other)
+func (c *coordinator) inProgress(version uint64) (r inProgress, err error) {
+	c.key = numberKey(c.key, kindRunning, version)
+	b, err := c.store.Get(c.key)
 	if err == nil && b == nil {
 		err = errors.New("it is not under way")
 	}
 	if err == nil {
-		r, err = decodeRunning(bytes.Clone(b))
+		r, err = decodeInProgress(bytes.Clone(b))
 	}
 	if err != nil {
 		return r, fmt.Errorf("identity event %d: %w", version, err)
@@ -296,7 +343,7 @@ func (e *Engine) running(version uint64) (r running, err error) {
 	return r, nil
 }
 
-func appendAction(dst []byte, a *action) []byte {
+func appendIdentityChange(dst []byte, a *identityChange) []byte {
 	dst = appendOrigin(append(dst, 1), a.By)
 	dst = appendBytes(dst, a.Winner)
 	dst = appendBytes(dst, a.Loser)
@@ -308,15 +355,15 @@ func appendAction(dst []byte, a *action) []byte {
 	return appendBool(dst, a.Alone)
 }
 
-func decodeAction(b []byte) (a action, err error) {
+func decodeIdentityChange(b []byte) (a identityChange, err error) {
 	in := reader{b: b}
 	in.version(1)
-	a = action{By: in.origin(), Winner: in.bytes(), Loser: in.bytes(), Merge: in.byte() == 1, Unmerge: in.byte() == 1, Claim: in.byte() == 1}
+	a = identityChange{By: in.origin(), Winner: in.bytes(), Loser: in.bytes(), Merge: in.byte() == 1, Unmerge: in.byte() == 1, Claim: in.byte() == 1}
 	a.Attackers, a.Owners, a.Alone = in.list(), in.list(), in.byte() == 1
 	return a, in.end("queued identity event")
 }
 
-func appendRunning(dst []byte, r *running) []byte {
+func appendInProgress(dst []byte, r *inProgress) []byte {
 	dst = appendOrigin(append(dst, 1), r.By)
 	dst = appendBytes(dst, r.Winner)
 	dst = appendBytes(dst, r.Loser)
@@ -332,10 +379,10 @@ func appendRunning(dst []byte, r *running) []byte {
 	return appendBool(dst, r.Settling)
 }
 
-func decodeRunning(b []byte) (r running, err error) {
+func decodeInProgress(b []byte) (r inProgress, err error) {
 	in := reader{b: b}
 	in.version(1)
-	r = running{By: in.origin(), Winner: in.bytes(), Loser: in.bytes(), Left: in.varint(), Telling: in.byte() == 1, From: in.bytes(), Sent: in.uvarint(), Listed: in.uvarint()}
+	r = inProgress{By: in.origin(), Winner: in.bytes(), Loser: in.bytes(), Left: in.varint(), Telling: in.byte() == 1, From: in.bytes(), Sent: in.uvarint(), Listed: in.uvarint()}
 	for range in.count(1) {
 		r.Touched = append(r.Touched, int32(in.uvarint()))
 	}

@@ -127,8 +127,7 @@ type Engine struct {
 
 	added int // contributions added up in this step
 
-	// schedule is what task 0 knows of the identity events under way.
-	schedule schedule
+	coordinator *coordinator // of task 0; nil in any other task
 
 	row     row
 	contrib attribution.Series
@@ -161,6 +160,9 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 	e.merger = attribution.NewMerger(&e.cfg.Thresholds)
 	e.decoder.MaxBytes, e.decoder.Writers = cfg.RecordLimit, cfg.Writers
 	e.catalog = newCatalog(cfg.Registry)
+	if task == coordinatorTask {
+		e.coordinator = newCoordinator(&e.cfg)
+	}
 	if err := e.Reload(store); err != nil {
 		return nil, err
 	}
@@ -176,7 +178,10 @@ func (e *Engine) Reload(store Store) error {
 	if err := e.loadUnsettled(); err != nil {
 		return err
 	}
-	return e.loadSchedule()
+	if e.coordinator != nil {
+		return e.coordinator.reload(store)
+	}
+	return nil
 }
 
 // Process takes one record. A record that cannot be used becomes a dead
@@ -185,6 +190,9 @@ func (e *Engine) Reload(store Store) error {
 func (e *Engine) Process(r *Record, store Store, out Outbox) error {
 	e.now, e.store, e.out = r, store, out
 	e.standings.here = nil
+	if e.coordinator != nil {
+		e.coordinator.begin(r, store, out)
+	}
 	var err error
 	switch r.Source {
 	case Observations:
@@ -200,6 +208,14 @@ func (e *Engine) Process(r *Record, store Store, out Outbox) error {
 		return fmt.Errorf("task %d: %w", e.task, err)
 	}
 	return nil
+}
+
+// identityEvent hands a record of the identity events to the coordinator.
+func (e *Engine) identityEvent() error {
+	if e.coordinator == nil || e.now.Partition != 0 {
+		return fmt.Errorf("identity event in partition %d read by task %d: identity events must have exactly one partition, or they have no order", e.now.Partition, e.task)
+	}
+	return e.coordinator.identityEvent()
 }
 
 func (e *Engine) deadLetter(stage, reason string) {

@@ -6,10 +6,11 @@ import (
 	"handprint/attribution"
 )
 
-// link is the home of an attacker hearing whose it is now. The home is where
-// the order of all that concerns the attacker is made: it sends the attacker's
-// observations to the old identity until it takes this, and to the new one
-// from then on; behind the last of the former goes the word to let go.
+// link handles linkTo at the attacker's home: it points the attacker to its new
+// identity. The home orders everything that concerns the attacker. It sends the
+// attacker's observations to the old identity until it takes linkTo, and to the
+// new one from then on; the detach follows the last observation that it sent to
+// the old one.
 func (e *Engine) link(l *linkTo) error {
 	for _, attacker := range l.Attackers {
 		if err := e.linkOne(l, attacker); err != nil {
@@ -37,8 +38,8 @@ func (e *Engine) linkOne(l *linkTo, attacker []byte) error {
 	}
 	here := string(old) == string(l.Identity)
 	if here || linked && (l.Claim || was.By.Version >= l.By.Version) {
-		// It is there already, or was listed by the event as well as a
-		// member of the loser, or an event came before the claim.
+		// It is there already: it was listed by the event and is a member
+		// of the loser too, or an event named it before the claim.
 		e.answer(&done{Version: l.By.Version})
 		return nil
 	}

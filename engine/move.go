@@ -9,16 +9,17 @@ import (
 	"handprint/attribution"
 )
 
-// How much of a move is done in one step. What is left is a command of the
-// task to itself, so ordinary work goes on in between and no transaction grows
-// with the identity.
+// Bounds of one step of a move. What is left goes on by a command of the task to
+// itself, so other work is done in between and no transaction grows with the
+// identity.
 const (
 	detachStep = 512 << 10 // bytes taken from an identity in one step
 	partsLimit = 256 << 10 // bytes of one attach, unless one record alone is larger
 )
 
-// merge is the home of a loser: it points to the winner from now on, and its
-// attackers' homes hear that they belong there, a wave of them at a time.
+// merge handles merge at the loser's home: it points the loser to the winner, and
+// tells the homes of the loser's attackers to link them to the winner, one wave
+// at a time.
 func (e *Engine) merge(m *merge) error {
 	id, _, err := e.getIdentity(m.Loser)
 	if err != nil {
@@ -72,7 +73,7 @@ func (e *Engine) merge(m *merge) error {
 	return nil
 }
 
-// unmerge is the home of a loser that is itself again.
+// unmerge handles unmerge at the loser's home: it takes the loser's pointer away.
 func (e *Engine) unmerge(u *unmerge) error {
 	id, _, err := e.getIdentity(u.Loser)
 	if err != nil {
@@ -87,9 +88,9 @@ func (e *Engine) unmerge(u *unmerge) error {
 	return nil
 }
 
-// detach takes what an attacker contributed out of an identity and sends it to
-// the one it belongs to now. Until the event is over the rows say what they
-// said before.
+// detach handles detach at the old identity's home: it takes the attacker's
+// contributions out of the identity and sends them to the new one. The rows keep
+// what they say until the event is over.
 func (e *Engine) detach(d *detach) error {
 	first := len(d.From) == 0
 	out := parts{engine: e, by: d}
@@ -124,7 +125,7 @@ func (e *Engine) detach(d *detach) error {
 	return nil
 }
 
-// parts collects what leaves an identity into attach commands.
+// parts packs the records that leave an identity into attach commands.
 type parts struct {
 	engine *Engine
 	by     *detach
@@ -214,9 +215,9 @@ func (e *Engine) detachRow(d *detach, primitive []byte, out *parts) error {
 	return nil
 }
 
-// attach puts what an attacker contributed elsewhere into the identity it
-// belongs to now. With the last part it is a member, and what waited for it is
-// taken.
+// attach handles attach at the new identity's home: it puts the attacker's
+// contributions into the identity. With the last part the attacker becomes a
+// member, and the observations that waited for that are taken.
 func (e *Engine) attach(a *attach) error {
 	rows, err := e.attachParts(a)
 	if err != nil {

@@ -155,7 +155,7 @@ func (e *Engine) takeInline(stub, attacker, primitive []byte, entry attribution.
 // observationCause is the record of the observation itself, by whatever way it
 // came to its identity.
 func observationCause(entry *attribution.Entry) attribution.Cause {
-	return attribution.Cause{Topic: 'o', Arrival: entry.Latest}
+	return attribution.Cause{Topic: attribution.CauseObservation, Arrival: entry.Latest}
 }
 
 // otherKind concludes from series that their own merger does not take: the

@@ -8,35 +8,36 @@ import (
 	"handprint/attribution"
 )
 
-// Identity events are carried out side by side if they have nothing in common:
-// no attacker, no identity that attackers come to or leave. Whom an attacker
-// may have to leave the coordinator knows without asking, for it has seen every
-// event:
+// Identity changes run side by side if they have nothing in common: no attacker,
+// and no identity that attackers come to or leave. The coordinator has seen
+// every event, so it knows the identity that an attacker may have to leave:
 //
 //   - an attacker that an event has listed belongs to the identity that it went
-//     to then (owner), and if that was merged since, with all of its attackers,
-//     to its heir, and so on. Each merge begins a new generation of the loser:
-//     who comes to it later is not the winner's;
-//   - any other belongs to its stub, if that was never merged;
-//   - if it was, it depends on when the attacker was first seen, which only its
-//     home knows: such an event is carried out alone.
+//     to then (owner). If that identity was merged since, with all of its
+//     attackers, the attacker belongs to its heir, and so on. Each merge begins
+//     a new generation of the loser: an attacker that comes to the loser later
+//     is not the winner's;
+//   - any other attacker belongs to its stub, if the stub was never merged;
+//   - if the stub was merged, it depends on when the attacker was first seen,
+//     which only its home knows. Such a change runs alone.
 //
-// Events are taken up in order; one that must wait holds up those behind it.
+// Changes begin in order. One that has to wait holds up the next ones.
 
-// mostRunning bounds the events under way.
-const mostRunning = 256
+// maxInProgress bounds the changes under way.
+const maxInProgress = 256
 
-// schedule mirrors the store: what the events under way touch.
+// schedule is what the changes under way touch. It mirrors the store.
 type schedule struct {
 	running int
 	alone   bool
 	busy    map[string]struct{} // 'a' + attacker, 'i' + identity
 }
 
-// claims calls use for everything that an action touches. The stub of an
-// attacker is what it has to leave if no event has named it; to claim it in any
-// case costs nothing but a wait now and then.
-func (a *action) claims(use func(key string)) {
+// eachTouched calls use for every attacker and identity that a change touches.
+// An attacker's stub is always among them, because the attacker leaves it if no
+// event has named the attacker before. That it is there without need makes
+// another change wait now and then, and nothing else.
+func (a *identityChange) eachTouched(use func(key string)) {
 	for _, id := range a.Attackers {
 		use("a" + string(id))
 		use("i" + attribution.Stub(id).String())
@@ -50,16 +51,16 @@ func (a *action) claims(use func(key string)) {
 	}
 }
 
-// fits reports whether an action may begin beside those under way.
-func (s *schedule) fits(a *action) bool {
+// fits reports whether a change may begin beside those under way.
+func (s *schedule) fits(a *identityChange) bool {
 	if s.running == 0 {
 		return true
 	}
-	if s.alone || a.Alone || s.running >= mostRunning {
+	if s.alone || a.Alone || s.running >= maxInProgress {
 		return false
 	}
 	free := true
-	a.claims(func(key string) {
+	a.eachTouched(func(key string) {
 		if _, taken := s.busy[key]; taken {
 			free = false
 		}
@@ -67,33 +68,30 @@ func (s *schedule) fits(a *action) bool {
 	return free
 }
 
-func (s *schedule) add(a *action) {
+func (s *schedule) add(a *identityChange) {
 	s.running++
 	s.alone = s.alone || a.Alone
-	a.claims(func(key string) { s.busy[key] = struct{}{} })
+	a.eachTouched(func(key string) { s.busy[key] = struct{}{} })
 }
 
-func (s *schedule) remove(a *action) {
+func (s *schedule) remove(a *identityChange) {
 	s.running--
 	if a.Alone {
 		s.alone = false
 	}
-	a.claims(func(key string) { delete(s.busy, key) })
+	a.eachTouched(func(key string) { delete(s.busy, key) })
 }
 
-// loadSchedule reads which events are under way.
-func (e *Engine) loadSchedule() error {
-	e.schedule = schedule{busy: make(map[string]struct{})}
-	if e.task != coordinatorTask {
-		return nil
-	}
+// reload reads from the store which changes are under way.
+func (c *coordinator) reload(store Store) error {
+	c.store, c.schedule = store, schedule{busy: make(map[string]struct{})}
 	var fault error
-	err := e.store.Scan([]byte{kindFootprint}, nil, func(_, value []byte) bool {
-		a, err := decodeAction(value)
+	err := c.store.Scan([]byte{kindFootprint}, nil, func(_, value []byte) bool {
+		a, err := decodeIdentityChange(value)
 		if fault = err; err != nil {
 			return false
 		}
-		e.schedule.add(&a)
+		c.schedule.add(&a)
 		return true
 	})
 	if err == nil {
@@ -105,11 +103,11 @@ func (e *Engine) loadSchedule() error {
 	return nil
 }
 
-// startReady begins as many of the waiting events as may run now.
-func (e *Engine) startReady() error {
-	for e.schedule.running < mostRunning {
+// startReady begins as many of the waiting changes as may run now.
+func (c *coordinator) startReady() error {
+	for c.schedule.running < maxInProgress {
 		var key, value []byte
-		err := e.store.Scan([]byte{kindQueue}, nil, func(k, v []byte) bool {
+		err := c.store.Scan([]byte{kindQueue}, nil, func(k, v []byte) bool {
 			key, value = bytes.Clone(k), bytes.Clone(v)
 			return false
 		})
@@ -119,46 +117,46 @@ func (e *Engine) startReady() error {
 		if key == nil {
 			return nil
 		}
-		a, err := decodeAction(value)
+		a, err := decodeIdentityChange(value)
 		if err != nil {
 			return err
 		}
-		if !e.schedule.fits(&a) {
+		if !c.schedule.fits(&a) {
 			return nil
 		}
-		e.store.Delete(key)
-		e.keys.other = numberKey(e.keys.other, kindFootprint, a.By.Version)
-		e.store.Put(e.keys.other, value)
-		e.schedule.add(&a)
-		if err := e.start(&a); err != nil {
+		c.store.Delete(key)
+		c.key = numberKey(c.key, kindFootprint, a.By.Version)
+		c.store.Put(c.key, value)
+		c.schedule.add(&a)
+		if err := c.start(&a); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// footprint returns the action that is under way.
-func (e *Engine) footprint(version uint64) (action, error) {
-	e.keys.other = numberKey(e.keys.other, kindFootprint, version)
-	b, err := e.store.Get(e.keys.other)
+// changeOf returns the change of this version, which is under way.
+func (c *coordinator) changeOf(version uint64) (identityChange, error) {
+	c.key = numberKey(c.key, kindFootprint, version)
+	b, err := c.store.Get(c.key)
 	if err != nil {
-		return action{}, fmt.Errorf("reading what identity event %d touches: %w", version, err)
+		return identityChange{}, fmt.Errorf("reading what identity event %d touches: %w", version, err)
 	}
-	return decodeAction(bytes.Clone(b))
+	return decodeIdentityChange(bytes.Clone(b))
 }
 
-// finish ends an event that is over, and begins those that waited for it.
-func (e *Engine) finish(version uint64) error {
-	a, err := e.footprint(version)
+// finish ends a change that is over, and begins the ones that waited for it.
+func (c *coordinator) finish(version uint64) error {
+	a, err := c.changeOf(version)
 	if err != nil {
 		return err
 	}
-	e.keys.other = numberKey(e.keys.other, kindFootprint, version)
-	e.store.Delete(e.keys.other)
-	e.keys.other = numberKey(e.keys.other, kindRunning, version)
-	e.store.Delete(e.keys.other)
-	e.schedule.remove(&a)
-	return e.startReady()
+	c.key = numberKey(c.key, kindFootprint, version)
+	c.store.Delete(c.key)
+	c.key = numberKey(c.key, kindRunning, version)
+	c.store.Delete(c.key)
+	c.schedule.remove(&a)
+	return c.startReady()
 }
 
 // group is the attackers that belonged to an identity between two merges of
@@ -181,9 +179,9 @@ func decodeGroup(b []byte) (g group, err error) {
 
 // generation returns the identity's group of now, and whether it ever was
 // merged.
-func (e *Engine) generation(identity []byte) (g group, merged bool, err error) {
-	e.keys.other = idKey(e.keys.other, kindGeneration, identity)
-	b, err := e.store.Get(e.keys.other)
+func (c *coordinator) generation(identity []byte) (g group, merged bool, err error) {
+	c.key = idKey(c.key, kindGeneration, identity)
+	b, err := c.store.Get(c.key)
 	if err != nil || b == nil {
 		return group{Identity: identity}, false, err
 	}
@@ -195,32 +193,32 @@ func heirKey(dst []byte, g group) []byte {
 	return binary.BigEndian.AppendUint64(idKey(dst, kindHeir, g.Identity), g.Generation)
 }
 
-// inherit notes that all attackers of the loser are the winner's from now on.
-func (e *Engine) inherit(loser, winner []byte) error {
-	from, _, err := e.generation(loser)
+// inherit notes that all attackers of the loser belong to the winner now.
+func (c *coordinator) inherit(loser, winner []byte) error {
+	from, _, err := c.generation(loser)
 	if err != nil {
 		return err
 	}
-	to, _, err := e.generation(winner)
+	to, _, err := c.generation(winner)
 	if err != nil {
 		return err
 	}
-	e.store.Put(heirKey(nil, from), appendGroup(nil, to))
-	e.keys.other = idKey(e.keys.other, kindGeneration, loser)
-	e.store.Put(e.keys.other, appendGroup(nil, group{Identity: loser, Generation: from.Generation + 1}))
+	c.store.Put(heirKey(nil, from), appendGroup(nil, to))
+	c.key = idKey(c.key, kindGeneration, loser)
+	c.store.Put(c.key, appendGroup(nil, group{Identity: loser, Generation: from.Generation + 1}))
 	return nil
 }
 
-// mostOwners bounds the bytes of the owners that an action lists, and so the
-// record of it. One that has more to list is carried out alone.
-const mostOwners = 64 << 10
+// maxOwners bounds the bytes of the owners in the record of a change. A change
+// with more owners runs alone.
+const maxOwners = 64 << 10
 
-// findOwners finds out whom the listed attackers of an action may have to
-// leave, as things are before it, and then notes what it makes of them.
-func (e *Engine) findOwners(a *action) error {
+// findOwners finds the identities that the listed attackers of a change may have
+// to leave, and then notes whose the attackers are after it.
+func (c *coordinator) findOwners(a *identityChange) error {
 	listed, size := make(map[string]bool), 0
 	for _, attacker := range a.Attackers {
-		owner, known, err := e.ownerOf(attacker)
+		owner, known, err := c.ownerOf(attacker)
 		if err != nil {
 			return fmt.Errorf("finding out whose attacker %s is: %w", attacker, err)
 		}
@@ -232,38 +230,38 @@ func (e *Engine) findOwners(a *action) error {
 			continue
 		}
 		listed[string(owner)] = true
-		if size += len(owner); size <= mostOwners {
+		if size += len(owner); size <= maxOwners {
 			a.Owners = append(a.Owners, owner)
 		} else {
 			a.Alone = true
 		}
 	}
 	if a.Merge {
-		if err := e.inherit(a.Loser, a.Winner); err != nil {
+		if err := c.inherit(a.Loser, a.Winner); err != nil {
 			return fmt.Errorf("noting that %s inherits from %s: %w", a.Winner, a.Loser, err)
 		}
 	}
-	to, _, err := e.generation(a.Winner)
+	to, _, err := c.generation(a.Winner)
 	if err != nil {
 		return fmt.Errorf("finding out about identity %s: %w", a.Winner, err)
 	}
 	for _, attacker := range a.Attackers {
-		e.keys.other = idKey(e.keys.other, kindOwner, attacker)
-		e.store.Put(e.keys.other, appendGroup(nil, to))
+		c.key = idKey(c.key, kindOwner, attacker)
+		c.store.Put(c.key, appendGroup(nil, to))
 	}
 	return nil
 }
 
-// ownerOf returns whose an attacker is, if the events tell.
-func (e *Engine) ownerOf(attacker []byte) (owner []byte, known bool, err error) {
-	e.keys.other = idKey(e.keys.other, kindOwner, attacker)
-	b, err := e.store.Get(e.keys.other)
+// ownerOf returns the identity of an attacker, if the events alone say it.
+func (c *coordinator) ownerOf(attacker []byte) (owner []byte, known bool, err error) {
+	c.key = idKey(c.key, kindOwner, attacker)
+	b, err := c.store.Get(c.key)
 	if err != nil {
 		return nil, false, err
 	}
 	if b == nil {
 		stub := []byte(attribution.Stub(attacker).String())
-		_, merged, err := e.generation(stub)
+		_, merged, err := c.generation(stub)
 		return stub, !merged, err
 	}
 	g, err := decodeGroup(bytes.Clone(b))
@@ -271,7 +269,7 @@ func (e *Engine) ownerOf(attacker []byte) (owner []byte, known bool, err error) 
 		return nil, false, err
 	}
 	for {
-		b, err := e.store.Get(heirKey(nil, g))
+		b, err := c.store.Get(heirKey(nil, g))
 		if err != nil {
 			return nil, false, err
 		}

@@ -8,11 +8,10 @@ import (
 	"handprint/attribution"
 )
 
-// settleStep is about how many contributions are read in one step to compare
-// rows, and settleRows how many rows are compared at most.
+// Bounds of one step of settle.
 const (
-	settleStep = 5_000
-	settleRows = 256
+	settleStep = 5_000 // contributions read; the row that reaches it is finished
+	settleRows = 256   // rows compared
 )
 
 // loadUnsettled reads which identities wait for the end of an event.
@@ -36,7 +35,7 @@ func (e *Engine) loadUnsettled() error {
 	return nil
 }
 
-// unsettle marks an identity as touched by an event, and counts what that did.
+// unsettle marks an identity as touched by an event, and counts what moved.
 func (e *Engine) unsettle(id []byte, by origin, count func(*unsettled)) error {
 	u, marked := e.unsettled[string(id)]
 	if marked && u.Version != by.Version {
@@ -54,8 +53,8 @@ func (e *Engine) putUnsettled(id []byte, u unsettled) {
 	e.store.Put(e.keys.other, appendUnsettled(nil, u))
 }
 
-// waits reports whether a row is not to be concluded yet: an event has touched
-// its identity and is not over, or it is and the row has not been compared.
+// waits reports whether a row must not be concluded yet: an event that touched
+// its identity is not over, or the row has not been compared since.
 func (e *Engine) waits(id, primitive []byte) (bool, error) {
 	if len(e.unsettled) == 0 {
 		return false, nil
@@ -80,8 +79,8 @@ func (e *Engine) markDirty(id, primitive []byte) {
 	e.store.Put(e.keys.other, []byte{1})
 }
 
-// settle ends an identity event in this task: each row that it changed is
-// compared once with what was sent before it.
+// settle handles settle: it compares each row that the event changed in this
+// task, once, with what was published before the event.
 func (e *Engine) settle(s *settle) error {
 	rows := 0
 	e.added = 0
@@ -117,7 +116,7 @@ func (e *Engine) toSettle(version uint64) []byte {
 	return []byte(least)
 }
 
-func (e *Engine) settleIdentity(id []byte, s *settle, most int) (rows int, over bool, err error) {
+func (e *Engine) settleIdentity(id []byte, s *settle, limit int) (rows int, over bool, err error) {
 	u := e.unsettled[string(id)]
 	if !u.Settling {
 		u.Settling = true
@@ -128,7 +127,7 @@ func (e *Engine) settleIdentity(id []byte, s *settle, most int) (rows int, over 
 	over = true
 	var fault error
 	err = e.store.Scan(prefix, nil, func(key, _ []byte) bool {
-		if len(dirty) == most {
+		if len(dirty) == limit {
 			over = false
 			return false
 		}
@@ -142,9 +141,9 @@ func (e *Engine) settleIdentity(id []byte, s *settle, most int) (rows int, over 
 	if err != nil {
 		return 0, false, err
 	}
-	topic := byte('i')
+	topic := attribution.CauseIdentityEvent
 	if s.By.Type == 0 {
-		topic = 'c' // a claim: its place is in the commands, not in the events
+		topic = attribution.CauseClaim // its place is in the commands, not in the events
 	}
 	cause := attribution.Cause{Topic: topic, Arrival: attribution.Arrival{Time: s.By.Time, Offset: s.By.Offset}}
 	empty, err := e.deserted(id)

@@ -48,7 +48,7 @@ func (e *Engine) sweep(t tick) error {
 		e.putNames(kindSuspect, identity, remember)
 		e.cfg.Counters.Suspicions.Add(1)
 		e.buf.out = e.cfg.Format.AppendSuspicion(e.buf.out[:0], &attribution.Suspicion{
-			EventID:    attribution.EventID(attribution.Cause{Topic: 't', Arrival: e.now.arrival()}, identity, nil).String(),
+			EventID:    attribution.EventID(attribution.Cause{Topic: attribution.CauseTick, Arrival: e.now.arrival()}, identity, nil).String(),
 			Identity:   string(identity),
 			Primitives: flagged,
 			Confidence: e.cfg.Thresholds.MultiActorCap,

@@ -6,16 +6,16 @@ import (
 	"handprint/attribution"
 )
 
-// The unions of rows with several contributions are held, of at most mostUnions
-// rows: from the first contribution on, and from when a row that has at least
-// unionFrom of them was added up.
-const mostUnions = 4096
+// A union of a row with several contributions is held from the row's first
+// contribution on, or from when a row with at least unionFrom of them was added
+// up.
+const maxUnions = 4096 // rows whose unions are held
 
 var unionFrom = 8 // tests hold unions of small rows too
 
 // holdUnion keeps the union of a row that was just added up.
 func (e *Engine) holdUnion(identity, primitive []byte, u *attribution.Union) {
-	if len(e.unions) >= mostUnions {
+	if len(e.unions) >= maxUnions {
 		for key := range e.unions { // any will do: it is built again when it is needed
 			delete(e.unions, key)
 			break

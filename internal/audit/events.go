@@ -9,7 +9,7 @@ import (
 // identityEvent takes one event, as docs/attribution.md, "Identities", has it.
 // It reports whether it is a bad record.
 func (m *model) identityEvent(e *attribution.IdentityEvent, at attribution.Arrival) (bad bool) {
-	cause := attribution.Cause{Topic: 'i', Arrival: attribution.Arrival{Time: at.Time, Offset: at.Offset}}
+	cause := attribution.Cause{Topic: attribution.CauseIdentityEvent, Arrival: attribution.Arrival{Time: at.Time, Offset: at.Offset}}
 	to := m.identity(e.Identity)
 	switch e.Type {
 	case attribution.Merged:

@@ -87,7 +87,7 @@ func (m *model) step(i *identity, p *primitive, a *attacker, at attribution.Arri
 	after.Value = m.value(after.Value)
 	if change == attribution.Moved {
 		e := event{
-			id: attribution.EventID(attribution.Cause{Topic: 'o', Arrival: at}, []byte(i.id), []byte(p.name)), cause: at,
+			id: attribution.EventID(attribution.Cause{Topic: attribution.CauseObservation, Arrival: at}, []byte(i.id), []byte(p.name)), cause: at,
 			isNew: !r.has, new: after.State, value: after.Value, confidence: after.Confidence, count: after.Count, ts: after.LastObservationTS,
 		}
 		if r.has {
@@ -165,7 +165,7 @@ func (m *model) rowsOf(i *identity) {
 // records of the batch that concern it.
 func (m *model) causes(i *identity, p *primitive) map[attribution.UUID]bool {
 	ids := make(map[attribution.UUID]bool)
-	add := func(topic byte, at attribution.Arrival) {
+	add := func(topic attribution.CauseTopic, at attribution.Arrival) {
 		ids[attribution.EventID(attribution.Cause{Topic: topic, Arrival: at}, []byte(i.id), []byte(p.name))] = true
 	}
 	for _, c := range i.causes {
@@ -174,11 +174,11 @@ func (m *model) causes(i *identity, p *primitive) map[attribution.UUID]bool {
 	from := func(a *attacker) {
 		if c := a.contribution(p); c != nil {
 			for _, at := range c.arrivals {
-				add('o', at)
+				add(attribution.CauseObservation, at)
 			}
 		}
 		for _, at := range m.batchClaims[a.name] {
-			add('c', attribution.Arrival{Time: at.Time, Offset: at.Offset})
+			add(attribution.CauseClaim, attribution.Arrival{Time: at.Time, Offset: at.Offset})
 		}
 	}
 	i.each(from)
