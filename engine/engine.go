@@ -47,7 +47,7 @@ type Store interface {
 // nearStore is a Store that reads keys with the same first n bytes together
 // when more than one of them is asked for.
 type nearStore interface {
-	GetNear(key []byte, n int) ([]byte, error)
+	GetPrefetch(key []byte, n int) ([]byte, error)
 }
 
 // Outbox takes what a record causes. Slices belong to the engine: an Outbox

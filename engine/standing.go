@@ -134,7 +134,7 @@ func (e *Engine) seeRows(at *standing) error {
 	n := len(key)
 	get := e.store.Get
 	if near, ok := e.store.(nearStore); ok {
-		get = func(key []byte) ([]byte, error) { return near.GetNear(key, n) }
+		get = func(key []byte) ([]byte, error) { return near.GetPrefetch(key, n) }
 	}
 	at.rows = [4]uint64{}
 	for name, l := range e.catalog.byName {

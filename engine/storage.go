@@ -37,7 +37,7 @@ func (e *Engine) loadRow(identity, primitive []byte) (found bool, err error) {
 	if near, ok := e.store.(nearStore); ok {
 		// A session has many primitives of one identity.
 		return e.loadRowBy(func(key []byte) ([]byte, error) {
-			return near.GetNear(key, len(key)-len(primitive)-1)
+			return near.GetPrefetch(key, len(key)-len(primitive)-1)
 		}, identity, primitive)
 	}
 	return e.loadRowBy(e.store.Get, identity, primitive)

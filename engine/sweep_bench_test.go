@@ -35,7 +35,7 @@ func BenchmarkSweep(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				tx := store.Partition(0).Hold()
+				tx := store.Partition(0).WriteBack()
 				e, err := New(Config{Thresholds: attribution.DefaultThresholds(), Partitions: 1}, 0, tx)
 				if err != nil {
 					b.Fatal(err)

@@ -6,7 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// acks knows where the records of a batch have come to lie.
+// acks records the offsets of the batch's acknowledged records.
 type acks struct {
 	changelog string
 

@@ -14,41 +14,40 @@ import (
 	"handprint/state"
 )
 
-// batch is one transaction. It begins with turns, each of which polls, processes
-// and, if another follows, sends what it has put out; when there is no turn left,
-// the rest and the changes of the store are sent, flushed, committed and applied.
-// So the input and the output of a turn or two are in memory, however much a
-// transaction reads. A worker has one batch and uses it again and again.
+// batch is one transaction. It begins with turns. Each turn polls, processes and,
+// if another follows, sends its outputs. After the last turn the other outputs and
+// the changes of the store are sent, flushed, committed and applied. So a batch has
+// the input and the output of a turn or two in memory, however much it reads. A worker has one batch and uses it again and again.
 type batch struct {
 	w       *worker
 	session *kgo.GroupTransactSession
 
-	now      time.Time
-	tasks    []*task                  // those that have records in it
-	touched  []int32                  // their numbers, for Config.Fault
-	consumed map[TopicPartition]int64 // the next offset to read
-	ends     map[TopicPartition]int64 // of what can be read
-	count    int64                    // records polled
-	topics   map[string]bool          // that the session has produced to
-	fresh    bool                     // the batch produces to a topic that was not among them
-	produced int64                    // records given to the client
-	changes  int64                    // of which for the changelog
+	startedAt time.Time
+	tasks     []*task                  // with records in the batch
+	touched   []int32                  // their numbers, for Config.Fault
+	consumed  map[TopicPartition]int64 // the next offset to read
+	ends      map[TopicPartition]int64 // of what can be read
+	count     int64                    // records polled
+	topics    map[string]bool          // that the session has produced to
+	newTopics bool                     // the batch produces to a topic that was not among them
+	produced  int64                    // records given to the client
+	changes   int64                    // of which for the changelog
 
-	turn   turn
-	most   int  // records of the batch; grows from batch to batch while the worker is behind
-	begun  bool // there is a transaction
-	pieces pieces
+	turn          turn
+	limit         int // records of the batch; grows from batch to batch while the worker is behind
+	inTransaction bool
+	buffers       sendBuffers
 
 	// Of the session, whose client may call back late:
 	gate    *gate
 	acks    *acks
 	promise func(*kgo.Record, error)
 
-	ended   time.Time // the last transaction, by the machine's clock
-	unsaid  bool      // brokers do not say whether a transaction is over
-	sizes   sizes
-	times   stepTimes
-	outcome Outcome // how the batch would end if it failed now
+	lastTxnEnd        time.Time // the last transaction, by the machine's clock
+	cannotDescribeTxn bool      // brokers do not say whether a transaction is over
+	sizes             sizes
+	times             stepTimes
+	outcome           Outcome // how the batch would end if it failed now
 	// crash is set by the hook that sees the offsets answered, which runs on
 	// a goroutine of the client.
 	crash atomic.Pointer[crashError]
@@ -59,10 +58,10 @@ type batch struct {
 func (b *batch) begin(session *kgo.GroupTransactSession) {
 	b.gate, b.acks = new(gate), &acks{changelog: b.w.cfg.Changelog}
 	b.promise = promise(b.gate, b.acks)
-	b.pieces = newPieces(b.w.cfg.TurnRecords, b.promise)
+	b.buffers = newSendBuffers(b.w.cfg.TurnRecords, b.promise)
 	b.clear()
-	b.session, b.most = session, b.w.cfg.TurnRecords
-	b.unsaid, b.begun = false, false
+	b.session, b.limit = session, b.w.cfg.TurnRecords
+	b.cannotDescribeTxn, b.inTransaction = false, false
 	b.consumed = make(map[TopicPartition]int64)
 	b.ends = make(map[TopicPartition]int64)
 	b.topics = make(map[string]bool)
@@ -80,9 +79,9 @@ func (b *batch) clear() {
 	clear(b.consumed)
 	clear(b.ends)
 	b.tasks, b.touched = b.tasks[:0], b.touched[:0]
-	b.count, b.produced, b.changes, b.fresh = 0, 0, 0, false
+	b.count, b.produced, b.changes, b.newTopics = 0, 0, 0, false
 	b.sizes = sizes{}
-	b.pieces.close()
+	b.buffers.close()
 	b.gate.open()
 	b.acks.clear()
 }
@@ -95,7 +94,7 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 	if ready, err := b.take(ctx, fetches); err != nil || !ready {
 		return err
 	}
-	b.now = b.w.cfg.Clock.Now()
+	b.startedAt = b.w.cfg.Clock.Now()
 	b.outcome = Aborted
 	limit, cancel := b.w.bounded(ctx)
 	defer cancel()
@@ -106,7 +105,7 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 	if err == nil {
 		err = b.steps(limit)
 	}
-	if err != nil && b.begun && b.outcome == Aborted {
+	if err != nil && b.inTransaction && b.outcome == Aborted {
 		b.abort(limit, err)
 	}
 	b.w.slow = max(0, b.w.slow-1)
@@ -155,8 +154,8 @@ func (b *batch) steps(ctx context.Context) error {
 	if err := b.commit(ctx); err != nil {
 		return err
 	}
-	b.outcome, b.begun = Committed, false
-	b.ended = time.Now()
+	b.outcome, b.inTransaction = Committed, false
+	b.lastTxnEnd = time.Now()
 	b.times.end(&b.times.commit)
 	if err := b.fault(AfterEnd); err != nil {
 		return err
@@ -172,14 +171,14 @@ func (b *batch) steps(ctx context.Context) error {
 // offsets of at least one record, and so a member that has lost the partition in
 // the meantime cannot commit it.
 func (b *batch) beginTransaction(ctx context.Context) error {
-	if b.begun {
+	if b.inTransaction {
 		return nil
 	}
 	b.settleMarkers(ctx)
 	if err := b.session.Begin(); err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	b.begun = true
+	b.inTransaction = true
 	return nil
 }
 
@@ -189,14 +188,14 @@ func (b *batch) sendOutputs(ctx context.Context) error {
 	if err := b.beginTransaction(ctx); err != nil {
 		return err
 	}
-	m := b.pieces.now
+	m := b.buffers.current
 	for _, t := range b.tasks {
 		for _, r := range t.context.out {
 			b.send(ctx, r, m)
 		}
 		t.context.clear()
 	}
-	b.pieces.close()
+	b.buffers.close()
 	return b.gate.error()
 }
 
@@ -211,7 +210,7 @@ func (b *batch) produce(ctx context.Context) error {
 			return err
 		}
 	}
-	b.pieces.close()
+	b.buffers.close()
 	return b.fault(AfterProduce)
 }
 
@@ -222,14 +221,14 @@ func (b *batch) produceChanges(ctx context.Context, t *task) (err error) {
 		}
 	}()
 	projector, _ := t.handler.(Projector)
-	var m *piece
+	var m *sendBuffer
 	send := func(topic string, partition int32, key, value []byte) {
 		r := m.record()
 		r.Topic, r.Partition, r.Key, r.Value = topic, partition, m.copy(key), m.copy(value)
 		b.send(ctx, r, m)
 	}
 	t.context.txn.Changes(func(c state.Change) bool {
-		if m, err = b.pieces.next(ctx, b.w.lifetime); err != nil {
+		if m, err = b.buffers.next(ctx, b.w.lifetime); err != nil {
 			return false
 		}
 		send(b.w.cfg.Changelog, t.partition, c.Key, c.Value)
@@ -252,7 +251,7 @@ func (b *batch) produceChanges(ctx context.Context, t *task) (err error) {
 }
 
 // send gives a record to the client, made of m, unless one before it failed.
-func (b *batch) send(ctx context.Context, r *kgo.Record, m *piece) {
+func (b *batch) send(ctx context.Context, r *kgo.Record, m *sendBuffer) {
 	if b.gate.shut() {
 		return
 	}
@@ -260,7 +259,7 @@ func (b *batch) send(ctx context.Context, r *kgo.Record, m *piece) {
 	b.produced++
 	b.sizes.sent(r)
 	if !b.topics[r.Topic] {
-		b.topics[r.Topic], b.fresh = true, true
+		b.topics[r.Topic], b.newTopics = true, true
 	}
 	b.session.Produce(ctx, r, m.promise)
 }
@@ -271,7 +270,7 @@ func (b *batch) flush(ctx context.Context) error {
 	if err := b.session.Client().Flush(ctx); err != nil {
 		return fmt.Errorf("waiting for %d records to be acknowledged: %w", b.produced, err)
 	}
-	if err := b.gate.error(); err != nil || !b.fresh {
+	if err := b.gate.error(); err != nil || !b.newTopics {
 		return err
 	}
 	if err := settleTopics(ctx, b.session.Client()); err != nil {
@@ -356,8 +355,8 @@ func (b *batch) apply() error {
 		if end := b.acks.changelogEnd(t.partition); end > 0 {
 			t.checkpoint.Offset = end
 		}
-		t.progressed.Store(b.now.UnixNano())
-		t.checkpoint.At = b.now
+		t.progressed.Store(b.startedAt.UnixNano())
+		t.checkpoint.At = b.startedAt
 		if err := t.context.txn.Commit(t.checkpoint); err != nil {
 			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
 		}

@@ -147,7 +147,7 @@ type Config struct {
 	// it concurrently.
 	Fault func(step Step, tasks []int32) error
 
-	markersMost time.Duration // see markers.go; other than its default in tests
+	maxMarkersWait time.Duration // see markers.go; other than its default in tests
 }
 
 // TopicPartition names a partition of a topic.
@@ -205,7 +205,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.HeartbeatInterval, 30*time.Second)
 	setDefault(&c.MaxBatchRecords, 80_000)
 	setDefault(&c.TurnRecords, 4000)
-	setDefault(&c.markersMost, defaultMarkersMost)
+	setDefault(&c.maxMarkersWait, defaultMaxMarkersWait)
 	setDefault(&c.MaxBatchBytes, 1<<19)
 	setDefault(&c.TransactionTimeout, 10*time.Second)
 	setDefault(&c.SessionTimeout, 10*time.Second)

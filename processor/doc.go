@@ -19,7 +19,7 @@
 //	commit   end the transaction with the offsets that were read
 //	apply    write the overlay and the changelog offset reached to the store
 //
-// The store is so always a prefix of the committed changelog. Whatever goes
+// So the store is always a prefix of the committed changelog. Whatever goes
 // wrong before apply, and whenever the outcome of a commit is not known, the
 // worker does what it would do after a crash: it drops the overlay, closes its
 // client, joins again with a new producer epoch and restores each task from

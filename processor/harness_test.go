@@ -116,7 +116,7 @@ func (c *cluster) ends(topic string) map[int32]int64 {
 	return ends
 }
 
-// open tells whether topic has records of a transaction that has not ended.
+// open reports whether topic has records of a transaction that has not ended.
 func (c *cluster) open(topic string) (bool, error) {
 	admin := kadm.NewClient(c.client)
 	stable, err := admin.ListCommittedOffsets(c.ctx, topic)

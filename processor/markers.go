@@ -15,8 +15,8 @@ const (
 	markersFirst = time.Millisecond
 	// markersAgain is how long after an answer it looks again.
 	markersAgain = 500 * time.Microsecond
-	// defaultMarkersMost is how long after a transaction it no longer waits.
-	defaultMarkersMost = 50 * time.Millisecond
+	// defaultMaxMarkersWait is how long after a transaction it no longer waits.
+	defaultMaxMarkersWait = 50 * time.Millisecond
 	// markersTake is how long it waits where it cannot look.
 	markersTake = 3 * time.Millisecond
 )
@@ -31,24 +31,25 @@ const (
 // Nothing depends on it: a broker that cannot or may not say (before Kafka 3.0)
 // is given a fixed time.
 func (b *batch) settleMarkers(ctx context.Context) {
-	until, cancel := context.WithDeadline(ctx, b.ended.Add(b.w.cfg.markersMost))
+	until, cancel := context.WithDeadline(ctx, b.lastTxnEnd.Add(b.w.cfg.maxMarkersWait))
 	defer cancel()
-	if b.unsaid {
-		sleep(until, time.Until(b.ended.Add(markersTake)))
+	clock := b.w.cfg.Clock
+	if b.cannotDescribeTxn {
+		_ = wait(until, clock, time.Until(b.lastTxnEnd.Add(markersTake)))
 		return
 	}
-	sleep(until, time.Until(b.ended.Add(markersFirst)))
+	_ = wait(until, clock, time.Until(b.lastTxnEnd.Add(markersFirst)))
 	for until.Err() == nil {
 		open, err := b.endsStill(until)
 		if err != nil && until.Err() == nil {
-			b.unsaid = !kerr.IsRetriable(err)
-			sleep(until, time.Until(b.ended.Add(markersTake)))
+			b.cannotDescribeTxn = !kerr.IsRetriable(err)
+			_ = wait(until, clock, time.Until(b.lastTxnEnd.Add(markersTake)))
 			return
 		}
 		if !open {
 			return
 		}
-		sleep(until, markersAgain)
+		_ = wait(until, clock, markersAgain)
 	}
 }
 
@@ -70,17 +71,4 @@ func (b *batch) endsStill(ctx context.Context) (bool, error) {
 		}
 	}
 	return false, nil
-}
-
-// sleep returns after d, or when ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

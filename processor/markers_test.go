@@ -30,8 +30,8 @@ func TestATransactionWaitsForTheMarkersOfTheLast(t *testing.T) {
 			c.feed(testInput, keys, n)
 			cfg := c.config(newStore(t))
 			cfg.MaxBatchRecords = 2 // of many transactions
-			if cfg.markersMost = testPatience; test.open < 0 {
-				cfg.markersMost = 10 * time.Millisecond
+			if cfg.maxMarkersWait = testPatience; test.open < 0 {
+				cfg.maxMarkersWait = 10 * time.Millisecond
 			}
 			id := cfg.ApplicationID + "-" + cfg.InstanceID + "-0"
 

@@ -190,7 +190,7 @@ func (w *worker) awaitSettled(ctx context.Context, task int32) {
 		if limit.Err() == nil {
 			w.log.Debug("looking for open transactions of former members of the group", "task", task, "error", err)
 		}
-		sleep(limit, orphanAgain)
+		_ = wait(limit, w.cfg.Clock, orphanAgain)
 	}
 }
 

@@ -123,7 +123,7 @@ func (o *ownership) belongTo(member string, generation int32) {
 	o.member = member
 }
 
-// isOf tells whether what is owned belongs to this member of the group, and has
+// isOf reports whether what is owned belongs to this member of the group, and has
 // since it was assigned, up to this generation.
 func (o *ownership) isOf(member string, generation int32) bool {
 	o.mu.Lock()
@@ -131,7 +131,7 @@ func (o *ownership) isOf(member string, generation int32) bool {
 	return member != "" && o.member == member && !o.replaced && o.balancer.IsUnbroken(generation)
 }
 
-// isReplaced tells whether somebody else may have had the tasks since they were
+// isReplaced reports whether somebody else may have had the tasks since they were
 // given to the member that has them.
 func (o *ownership) isReplaced() bool {
 	o.mu.Lock()
@@ -183,7 +183,7 @@ func (o *ownership) owned() map[int32]uint64 {
 	return terms
 }
 
-// isSettled tells whether the offsets of all of task p's partitions are known.
+// isSettled reports whether the offsets of all of task p's partitions are known.
 func (o *ownership) isSettled(p int32) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -213,7 +213,7 @@ func (o *ownership) partitions(p int32) map[string][]int32 {
 	return m
 }
 
-// takeMoved tells whether something was taken away since the last call.
+// takeMoved reports whether something was taken away since the last call.
 func (o *ownership) takeMoved() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

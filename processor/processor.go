@@ -142,7 +142,7 @@ func (p *Processor) Status() Status {
 	return s
 }
 
-// lookAgain asks the group to look again who gets what, and tells whether there is
+// lookAgain asks the group to look again who gets what, and reports whether there is
 // a worker that can.
 func (p *Processor) lookAgain() bool {
 	return slices.ContainsFunc(p.workers, (*worker).askRebalance)

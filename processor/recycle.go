@@ -27,12 +27,12 @@ const (
 	// a compressed fetch: two fetches that decompress to four times as much.
 	freeOfFetch = 8
 	leastFree   = 1 << 20 // a batch may be larger than the fetch that was asked for
-	mostFree    = 16 << 20
+	maxFree     = 16 << 20
 )
 
 func newFetchPools(fetchBytes int) *fetchPools {
-	most := max(leastFree, min(freeOfFetch*fetchBytes, mostFree))
-	return &fetchPools{texts: freeList[byte]{most: most}, records: freeList[kgo.Record]{most: most}}
+	maxBytes := max(leastFree, min(freeOfFetch*fetchBytes, maxFree))
+	return &fetchPools{texts: freeList[byte]{maxBytes: maxBytes}, records: freeList[kgo.Record]{maxBytes: maxBytes}}
 }
 
 // GetDecompressBytes implements kgo.PoolDecompressBytes.
@@ -41,8 +41,8 @@ func (p *fetchPools) GetDecompressBytes(compressed []byte, codec kgo.Compression
 	if codec == kgo.CodecSnappy {
 		size = snappySize(compressed)
 	}
-	const mostBelieved = 4 << 20
-	return p.texts.get(int(min(size, mostBelieved)))
+	const maxBelieved = 4 << 20
+	return p.texts.get(int(min(size, maxBelieved)))
 }
 
 // snappySize is what the blocks of snappy say that they decompress to: there is
@@ -84,14 +84,14 @@ func (p *fetchPools) PutRecords(r []kgo.Record) { p.records.put(r) }
 
 // freeList is slices that nobody uses, those that came last at its end.
 type freeList[T any] struct {
-	mu    sync.Mutex
-	most  int // bytes
-	bytes int
-	list  [][]T
+	mu       sync.Mutex
+	maxBytes int // bytes
+	bytes    int
+	list     [][]T
 }
 
-// mostListed bounds how many there are, as all are looked at.
-const mostListed = 256
+// maxListed bounds how many there are, as all are looked at.
+const maxListed = 256
 
 // get returns the smallest slice that has room for n elements, or a new one; of
 // one that is much too large the rest would be idle for as long as it is used. For
@@ -127,14 +127,14 @@ func (f *freeList[T]) take(i int) []T {
 // put takes a slice, and lets go of those that have waited longest where there
 // are too many.
 func (f *freeList[T]) put(s []T) {
-	if size(s) > f.most {
+	if size(s) > f.maxBytes {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.list = append(f.list, s)
 	f.bytes += size(s)
-	for len(f.list) > mostListed || f.bytes > f.most {
+	for len(f.list) > maxListed || f.bytes > f.maxBytes {
 		f.take(0)
 	}
 }

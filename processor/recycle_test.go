@@ -14,7 +14,7 @@ import (
 // not much more, and does not grow beyond its bounds.
 func TestFreeList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		f := freeList[byte]{most: 10_000}
+		f := freeList[byte]{maxBytes: 10_000}
 		var out [][]byte
 		t.Repeat(map[string]func(*rapid.T){
 			"get": func(t *rapid.T) {
@@ -51,7 +51,7 @@ func TestFreeList(t *testing.T) {
 						t.Fatal("what was let go is still referred to")
 					}
 				}
-				if sum != f.bytes || sum > f.most || len(f.list) > mostListed {
+				if sum != f.bytes || sum > f.maxBytes || len(f.list) > maxListed {
 					t.Fatalf("%d slices of %d bytes, counted as %d", len(f.list), sum, f.bytes)
 				}
 			},
@@ -61,7 +61,7 @@ func TestFreeList(t *testing.T) {
 
 // A slice that is much too large stays for who needs one.
 func TestFreeListKeepsLargeOnes(t *testing.T) {
-	f := freeList[byte]{most: 1 << 20}
+	f := freeList[byte]{maxBytes: 1 << 20}
 	f.put(make([]byte, 1000))
 	if got := cap(f.get(100)); got != 100 {
 		t.Errorf("%d bytes for 100", got)

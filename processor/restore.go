@@ -58,7 +58,7 @@ func (r *restorer) run(ctx context.Context) (state.Checkpoint, error) {
 	}
 	defer client.Close()
 	reader := newChangelogReader(client, r.cfg.Changelog, r.task, restoreMaxWait, restoreFetchBytes)
-	retry := backoff{max: restoreRetryMax}
+	retry := backoff{clock: r.cfg.Clock, max: restoreRetryMax}
 	for {
 		cp, err := r.attempt(ctx, reader)
 		if err == nil {
@@ -243,29 +243,3 @@ func (r *restorer) apply(records []*kgo.Record, cp state.Checkpoint) error {
 	r.progress.moved.Store(r.cfg.Clock.Now().UnixNano())
 	return nil
 }
-
-// backoff waits longer each time, from 50 ms to max.
-type backoff struct {
-	max  time.Duration
-	next time.Duration
-}
-
-// wait returns ctx's error if that ends first.
-func (b *backoff) wait(ctx context.Context) error {
-	t := time.NewTimer(b.step())
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
-}
-
-// step returns how long to wait, longer than the last time.
-func (b *backoff) step() time.Duration {
-	b.next = min(max(2*b.next, 50*time.Millisecond), b.max)
-	return b.next
-}
-
-func (b *backoff) reset() { b.next = 0 }

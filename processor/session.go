@@ -76,7 +76,7 @@ func (w *worker) open() error {
 		return err
 	}
 	w.session, w.joined = session, false
-	w.renewed()
+	w.clearSessionRequest()
 	w.setClient(session.Client())
 	w.batch.begin(session)
 	return nil
@@ -169,7 +169,7 @@ func (w *worker) leave(replaced bool) error {
 	return err
 }
 
-// alive tells whether the session's client has not been killed.
+// alive reports whether the session's client has not been killed.
 func (w *worker) alive() bool { return w.lifetime.Err() == nil }
 
 // partitioner sends commands and changelog records to the partition that they

@@ -34,7 +34,7 @@ type standbys struct {
 	ready func()
 	woken chan struct{} // has room for one
 
-	telling sync.Mutex // keeps reports in order
+	notifying sync.Mutex // keeps reports in order
 
 	mu     sync.Mutex
 	wanted []map[int32]bool // by worker: the tasks to keep; true for a warm-up
@@ -51,7 +51,7 @@ const (
 	standbyOpenings = 4
 	// A warm-up that has caught up and is not given the task asks again, less
 	// and less often: the leader may have another opinion.
-	askAgainFirst, askAgainMost = time.Second, time.Minute
+	askAgainFirst, maxAskAgain = time.Second, time.Minute
 )
 
 func newStandbys(cfg *Config, leases leases, counters *counters, ready func()) *standbys {
@@ -73,7 +73,7 @@ func (s *standbys) decide(n int, tasks map[int32]bool) {
 // activate gives up the copy of a task that becomes active here. When it
 // returns the copy's lease is free and nothing more is written by it.
 func (s *standbys) activate(task int32) {
-	defer s.tell()
+	defer s.notify()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.active[task]++
@@ -126,12 +126,12 @@ func (s *standbys) run(ctx context.Context) error {
 }
 
 // idle waits for a wake, the end, or, if it is above 0, for the time given.
-func (s *standbys) idle(ctx context.Context, most time.Duration) {
+func (s *standbys) idle(ctx context.Context, limit time.Duration) {
 	var timeout <-chan time.Time
-	if most > 0 {
-		t := time.NewTimer(most)
-		defer t.Stop()
-		timeout = t.C
+	if limit > 0 {
+		fired, stop := s.cfg.Clock.NewTimer(limit)
+		defer stop()
+		timeout = fired
 	}
 	select {
 	case <-ctx.Done():
@@ -142,7 +142,7 @@ func (s *standbys) idle(ctx context.Context, most time.Duration) {
 
 // update makes the copies that are kept those that are wanted.
 func (s *standbys) update(client *kgo.Client) {
-	defer s.tell()
+	defer s.notify()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	want := make(map[int32]bool)
@@ -178,11 +178,11 @@ func (s *standbys) update(client *kgo.Client) {
 	}
 }
 
-// tell calls the hook. Of several callers each report comes from one, but in
-// order.
-func (s *standbys) tell() {
-	s.telling.Lock()
-	defer s.telling.Unlock()
+// notify calls the hook once for each queued report, in order, whichever goroutine
+// drains the queue.
+func (s *standbys) notify() {
+	s.notifying.Lock()
+	defer s.notifying.Unlock()
 	s.mu.Lock()
 	news := s.news
 	s.news = nil
@@ -203,7 +203,7 @@ func (s *standbys) giveUp(c *standby, why string) {
 }
 
 func (s *standbys) giveUpAll() {
-	defer s.tell()
+	defer s.notify()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.kept {
@@ -283,7 +283,7 @@ func (s *standbys) readFrom(ctx context.Context, client *kgo.Client, leader int3
 	return nil
 }
 
-// anyReady tells whether the group is to be asked to look again.
+// anyReady reports whether the group is to be asked to look again.
 func (s *standbys) anyReady(copies []*standby) bool {
 	ask, now := false, s.cfg.Clock.Now()
 	for _, c := range copies {

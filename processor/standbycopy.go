@@ -46,7 +46,7 @@ func newStandby(s *standbys, client *kgo.Client, task int32) *standby {
 			cfg: s.cfg, task: task, store: s.cfg.Store.Partition(task), progress: new(progress),
 			counters: s.counters, log: s.log,
 		},
-		retry: backoff{max: restoreRetryMax}, position: -1, moved: s.cfg.Clock.Now(),
+		retry: backoff{clock: s.cfg.Clock, max: restoreRetryMax}, position: -1, moved: s.cfg.Clock.Now(),
 	}
 }
 
@@ -137,7 +137,7 @@ func (c *standby) failed(err error) {
 	c.restorer.log.Warn("keeping a standby copy failed, trying again", "task", c.task, "offset", c.reader.position, "error", err)
 }
 
-// isReady tells whether the copy is of a task that is to move here, has caught
+// isReady reports whether the copy is of a task that is to move here, has caught
 // up, and the group has not been asked just now.
 func (c *standby) isReady(now time.Time, acceptable int64) bool {
 	c.mu.Lock()
@@ -149,7 +149,7 @@ func (c *standby) isReady(now time.Time, acceptable int64) bool {
 	if c.gone || c.position < 0 || c.end-c.position > acceptable || now.Sub(c.askedAt) < c.askNext {
 		return false
 	}
-	c.askedAt, c.askNext = now, min(max(2*c.askNext, askAgainFirst), askAgainMost)
+	c.askedAt, c.askNext = now, min(max(2*c.askNext, askAgainFirst), maxAskAgain)
 	return true
 }
 

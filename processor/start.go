@@ -24,7 +24,7 @@ const newTopicPatience = 2 * time.Second
 func (p *Processor) checkCluster(ctx context.Context, client *kgo.Client) error {
 	limit, cancel := context.WithTimeout(ctx, p.cfg.StartTimeout)
 	defer cancel()
-	if err := whileStarting(limit, func() error { return client.Ping(limit) }); err != nil {
+	if err := whileStarting(limit, p.cfg.Clock, func() error { return client.Ping(limit) }); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -33,7 +33,7 @@ func (p *Processor) checkCluster(ctx context.Context, client *kgo.Client) error 
 	}
 	p.warnOldBroker(limit, client)
 	admin := kadm.NewClient(client)
-	if err := whileStarting(limit, func() error { return p.checkTopics(limit, admin) }); err != nil {
+	if err := whileStarting(limit, p.cfg.Clock, func() error { return p.checkTopics(limit, admin) }); err != nil {
 		return err
 	}
 	return p.confirmInstance(limit)
@@ -43,10 +43,10 @@ func (p *Processor) checkCluster(ctx context.Context, client *kgo.Client) error 
 // ends: that one of them is away for a moment is no reason not to start. For a
 // short while it does so too when f misses a topic: one that has just been
 // created is not known to every broker at once.
-func whileStarting(ctx context.Context, f func() error) error {
+func whileStarting(ctx context.Context, clock Clock, f func() error) error {
 	patience, cancel := context.WithTimeout(ctx, newTopicPatience)
 	defer cancel()
-	retry := backoff{max: time.Second}
+	retry := backoff{clock: clock, max: time.Second}
 	for {
 		err := f()
 		limit := ctx
@@ -59,7 +59,7 @@ func whileStarting(ctx context.Context, f func() error) error {
 	}
 }
 
-// unanswered tells whether a broker could not be asked, or asks for patience.
+// unanswered reports whether a broker could not be asked, or asks for patience.
 func unanswered(err error) bool {
 	if k := (*kerr.Error)(nil); errors.As(err, &k) {
 		return k.Retriable

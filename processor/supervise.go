@@ -92,7 +92,7 @@ func (p *Processor) controlClient(ctx context.Context, admin *kadm.Client) (*kgo
 	var ends kadm.ListedOffsets
 	limit, cancel := context.WithTimeout(ctx, p.cfg.StartTimeout)
 	defer cancel()
-	err := whileStarting(limit, func() (err error) {
+	err := whileStarting(limit, p.cfg.Clock, func() (err error) {
 		if ends, err = admin.ListEndOffsets(limit, p.cfg.Control); err == nil {
 			err = ends.Error()
 		}
@@ -117,7 +117,7 @@ const controlMaxDelay = 30 * time.Second
 // listen reads control messages until ctx ends or one of them says stop, which
 // it tells by calling stop.
 func (p *Processor) listen(ctx context.Context, client *kgo.Client, stop func()) {
-	retry := backoff{max: controlMaxDelay}
+	retry := backoff{clock: p.cfg.Clock, max: controlMaxDelay}
 	for ctx.Err() == nil {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {

@@ -72,7 +72,7 @@ func (l leases) acquire(ctx context.Context, p int32) error {
 	}
 }
 
-// try acquires without waiting and tells whether it could.
+// try acquires without waiting and reports whether it could.
 func (l leases) try(p int32) bool {
 	select {
 	case l[p] <- struct{}{}:

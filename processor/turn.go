@@ -27,14 +27,13 @@ const (
 	// sent so far need more than a few milliseconds: with 20 there were twice as
 	// many transactions, and a tenth more changelog records.
 	nextTurnWait = 200 * time.Millisecond
-	// mostBytes is how many bytes the handlers may have put out and not been sent,
+	// maxTurnBytes is how many bytes the handlers may have put out and not been sent,
 	// and changed in the store, for another turn to begin.
-	mostBytes = 64 << 20
-	// turnsFor is how long after its beginning a batch begins another turn, at
-	// most; nor after a part of the transaction's time, one in so many, that would
-	// leave too little of it for the rest.
-	turnsFor  = 1500 * time.Millisecond
-	turnShare = 4
+	maxTurnBytes = 64 << 20
+	// maxTurnTime: no new turn starts later than this after the batch began, or
+	// later than 1/turnShare of the transaction timeout.
+	maxTurnTime = 1500 * time.Millisecond
+	turnShare   = 4
 )
 
 // joinPatience is how long a batch is held up by a join of the group, which
@@ -42,7 +41,7 @@ const (
 // nothing of the rebalance waits for it.
 const joinPatience = 500 * time.Millisecond
 
-// poll makes a turn of what was polled, and says whether there is anything to
+// poll makes a turn of what was polled, and reports whether there is anything to
 // process. A record of a task that does not run must not be processed, and must
 // not be committed with the others either, as the client commits whatever was
 // polled; so such a batch goes back as a whole. It is rare: partitions are paused
@@ -96,8 +95,8 @@ func (b *batch) giveBack(ctx context.Context) error {
 	if err := b.w.rewind(ctx); err != nil {
 		return err
 	}
-	if b.begun {
-		b.begun, b.ended = false, time.Now()
+	if b.inTransaction {
+		b.inTransaction, b.lastTxnEnd = false, time.Now()
 		b.w.p.counters.aborts.Add(1)
 		b.tell(Aborted)
 		// The client may have heard of a topic for the first time, and forgotten
@@ -108,9 +107,8 @@ func (b *batch) giveBack(ctx context.Context) error {
 	return nil
 }
 
-// prepareShare is the part of the rebalance timeout, or of the transaction's if
-// there is one already, one in so many, for which a batch waits for its records to
-// be prepared.
+// Prepare may take 1/prepareShare of the rebalance timeout, or of the transaction
+// timeout once a transaction is open.
 const prepareShare = 4
 
 // prepare makes sure that what was polled can be processed. If it cannot yet, it
@@ -120,7 +118,7 @@ func (b *batch) prepare(ctx context.Context) (ready bool, err error) {
 		return true, nil
 	}
 	patience := b.w.cfg.RebalanceTimeout
-	if b.begun {
+	if b.inTransaction {
 		patience = min(patience, b.w.cfg.TransactionTimeout)
 	}
 	limit, cancel := context.WithTimeout(ctx, patience/prepareShare)
@@ -178,7 +176,7 @@ func (b *batch) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 	return stop
 }
 
-// take is poll and, of what may be processed, prepare.
+// take polls and, if the records may be processed, prepares them.
 func (b *batch) take(ctx context.Context, fetches kgo.Fetches) (ready bool, err error) {
 	if ready, err = b.poll(ctx, fetches); ready {
 		ready, err = b.prepare(ctx)
@@ -187,7 +185,7 @@ func (b *batch) take(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 	return ready, err
 }
 
-// turns processes the turn in hand, and others for as long as the worker is
+// turns processes the current turn, and others for as long as the worker is
 // behind: every transaction costs the brokers the same however much is in it, and
 // what changes several times is written once. A batch that has kept up with its
 // input has one turn, and is committed at once; of a worker that is behind each
@@ -203,20 +201,20 @@ func (b *batch) turns(ctx, limit context.Context) error {
 		}
 		b.recycle()
 		b.times.end(&b.times.process)
-		room := min(b.most, b.w.cfg.MaxBatchRecords) - int(b.count)
+		room := min(b.limit, b.w.cfg.MaxBatchRecords) - int(b.count)
 		if b.w.slow > 0 || b.w.unready != nil || b.w.isWoken() ||
-			b.bytes() >= mostBytes || b.w.cfg.Clock.Now().Sub(b.now) >= min(turnsFor, b.w.cfg.TransactionTimeout/turnShare) {
+			b.bytes() >= maxTurnBytes || b.w.cfg.Clock.Now().Sub(b.startedAt) >= min(maxTurnTime, b.w.cfg.TransactionTimeout/turnShare) {
 			break
 		}
 		if b.behind() < int64(b.w.cfg.TurnRecords) {
-			b.most = b.w.cfg.TurnRecords
+			b.limit = b.w.cfg.TurnRecords
 			break
 		}
 		if room <= 0 {
-			b.most = min(2*b.most, b.w.cfg.MaxBatchRecords)
+			b.limit = min(2*b.limit, b.w.cfg.MaxBatchRecords)
 			break
 		}
-		if b.pieces.full() {
+		if b.buffers.full() {
 			if err := b.sendOutputs(limit); err != nil {
 				return err
 			}
@@ -245,7 +243,7 @@ func (b *batch) behind() (n int64) {
 
 // bytes is how much the batch has in memory that was not sent.
 func (b *batch) bytes() int {
-	n := b.pieces.now.bytes
+	n := b.buffers.current.bytes
 	for _, t := range b.tasks {
 		n += t.context.txn.Bytes()
 	}
@@ -271,17 +269,17 @@ func (b *batch) process(ctx context.Context) error {
 // openContexts makes the contexts of all tasks of the batch ready for calls of
 // their handlers.
 func (b *batch) openContexts(ctx context.Context) error {
-	m, err := b.pieces.inHand(ctx, b.w.lifetime)
+	m, err := b.buffers.ensure(ctx, b.w.lifetime)
 	if err != nil {
 		return err
 	}
 	for _, t := range b.tasks {
-		t.context.now, t.context.memory = b.now, &m.memory
+		t.context.now, t.context.memory = b.startedAt, &m.memory
 	}
 	return nil
 }
 
-// endTurn lets go of the turn in hand.
+// endTurn releases the records of the turn.
 func (b *batch) endTurn() {
 	clear(b.turn.parts)
 	b.turn = turn{parts: b.turn.parts[:0]}

@@ -206,7 +206,7 @@ func (p *Processor) lookForStuck(now time.Time) {
 	stall := p.cfg.StallTimeout
 	stuck := make(map[int32]string)
 	running := p.runningTasks()
-	// What goes round comes once in the time that preparing may take.
+	// A record whose Prepare fails is retried at least once per Prepare timeout.
 	patience := max(stall, p.cfg.RebalanceTimeout/prepareShare+watchMost)
 	waiting := make(map[int]int) // partitions with something to read, by worker
 	var tasks []TaskStatus
@@ -219,7 +219,7 @@ func (p *Processor) lookForStuck(now time.Time) {
 	for tp, m := range w.inputs {
 		t, here := running[tp.Partition]
 		// Another session begins before the markers that this one has passed.
-		if m.since.IsZero() || !here || m.next >= m.end || m.next > m.rests || p.workers[t.Worker].isHeld(now, patience) {
+		if m.since.IsZero() || !here || m.next >= m.end || m.next > m.rests || p.workers[t.Worker].isBlockedOnPrepare(now, patience) {
 			m.since, m.rests = now, m.next
 		} else {
 			waiting[t.Worker]++
@@ -285,12 +285,12 @@ func (p *Processor) feed(t *TaskStatus, now time.Time, waiting int) (idle time.D
 	last, renewed := w.renewed[t.Worker]
 	if starved != nil && (!renewed || now.Sub(last) >= stall) {
 		w.renewed[t.Worker] = now
-		p.workers[t.Worker].renew(starved)
+		p.workers[t.Worker].requestNewSession(starved)
 	}
 	return idle
 }
 
-// isAt tells whether a partition has not been read beyond a record, nor before.
+// isAt reports whether a partition has not been read beyond a record, nor before.
 func (w *watch) isAt(r *recordAt) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

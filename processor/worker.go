@@ -25,7 +25,7 @@ type worker struct {
 
 	mu     sync.Mutex      // guards tasks and client against Status; only the worker's goroutine writes
 	tasks  map[int32]*task // owned tasks
-	client *kgo.Client     // of the session in hand; nil between two
+	client *kgo.Client     // of the current session; nil between two
 
 	waits sync.WaitGroup // awaitSettled, one for each task that waits
 
@@ -38,7 +38,7 @@ type worker struct {
 	held    atomic.Int64 // when a record could not be prepared, in Unix nanoseconds; 0 when it has been
 	unready *recordAt    // that record; nil likewise
 
-	// The session in hand.
+	// The current session.
 	session   *kgo.GroupTransactSession
 	lifetime  context.Context    // of the session's client, with all its requests
 	kill      context.CancelFunc // ends lifetime
@@ -67,7 +67,7 @@ func newWorker(p *Processor, n int) *worker {
 // run works until ctx ends (nil) or something happens that a new session cannot
 // mend.
 func (w *worker) run(ctx context.Context) error {
-	retry := backoff{max: rejoinMaxDelay}
+	retry := backoff{clock: w.cfg.Clock, max: rejoinMaxDelay}
 	for {
 		commits := w.commits
 		err := w.runSession(ctx)
@@ -131,8 +131,8 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 	}
 }
 
-// wake ends the poll in hand, or the next one if there is none, because there
-// is something to reconcile.
+// wake ends the running poll, or the next one if there is none, because there is
+// something to reconcile.
 func (w *worker) wake() {
 	w.pollMu.Lock()
 	defer w.pollMu.Unlock()
@@ -142,8 +142,8 @@ func (w *worker) wake() {
 	}
 }
 
-// clearWake tells whether there is something to reconcile, or else why the
-// session is to be given up.
+// clearWake reports whether there is something to reconcile, or why the session
+// is to be given up.
 func (w *worker) clearWake() (woken bool, starved error) {
 	w.pollMu.Lock()
 	woken, r := w.woken, w.starved
@@ -155,9 +155,9 @@ func (w *worker) clearWake() (woken bool, starved error) {
 	return woken, starved
 }
 
-// renew has the session given up as soon as no batch is in hand, unless the
-// batch in hand is what the record waits for.
-func (w *worker) renew(starved *recordAt) {
+// requestNewSession has the session given up between two batches, unless the
+// record has been read by then.
+func (w *worker) requestNewSession(starved *recordAt) {
 	w.pollMu.Lock()
 	defer w.pollMu.Unlock()
 	w.woken, w.starved = true, starved
@@ -166,29 +166,29 @@ func (w *worker) renew(starved *recordAt) {
 	}
 }
 
-// renewed forgets that the last session was to be given up.
-func (w *worker) renewed() {
+// clearSessionRequest forgets that the last session was to be given up.
+func (w *worker) clearSessionRequest() {
 	w.pollMu.Lock()
 	defer w.pollMu.Unlock()
 	w.starved = nil
 }
 
-// isWoken tells whether there is something to reconcile, as clearWake does.
+// isWoken reports whether there is something to reconcile, as clearWake does.
 func (w *worker) isWoken() bool {
 	w.pollMu.Lock()
 	defer w.pollMu.Unlock()
 	return w.woken
 }
 
-// isHeld tells whether a record goes round that cannot be prepared: others wait
-// with it, and another session would not help. What has not come round for as
-// long as it may wait is not what they wait for.
-func (w *worker) isHeld(now time.Time, patience time.Duration) bool {
+// isBlockedOnPrepare reports whether the worker is retrying a record whose Prepare
+// fails. Its other partitions wait with it, so the stall watchdog must not replace
+// the session. A failure older than patience no longer counts.
+func (w *worker) isBlockedOnPrepare(now time.Time, patience time.Duration) bool {
 	held := w.held.Load()
 	return held != 0 && now.Sub(time.Unix(0, held)) < patience
 }
 
-// poll waits for at most so many records, a wake or the end of ctx. From here
+// poll waits for up to the given number of records, a wake or the end of ctx. From here
 // until AllowRebalance the group cannot take tasks away.
 func (w *worker) poll(ctx context.Context, records int) kgo.Fetches {
 	ctx, cancel := context.WithCancel(ctx)
@@ -257,7 +257,7 @@ func (w *worker) reconcile(ctx context.Context) error {
 	return nil
 }
 
-// owned returns a function that tells whether a task is still the one that the
+// owned returns a function that reports whether a task is still the one that the
 // group has given to this session.
 func (w *worker) owned() func(*task) bool {
 	if w.ownership.version.Load() == w.seen {
@@ -267,7 +267,7 @@ func (w *worker) owned() func(*task) bool {
 	return func(t *task) bool { return terms[t.partition] == t.term }
 }
 
-// isOwner tells whether the client is the member of the group that the tasks were
+// isOwner reports whether the client is the member of the group that the tasks were
 // given to.
 func (w *worker) isOwner() bool {
 	return w.ownership.isOf(w.session.Client().GroupMetadata())
@@ -313,7 +313,7 @@ func (w *worker) start(ctx context.Context, t *task) error {
 	}
 	t.handler = handler
 	t.context = Context{
-		task: name, txn: t.store.Hold(), commands: w.cfg.Commands, log: w.cfg.Logger.With("task", t.partition),
+		task: name, txn: t.store.WriteBack(), commands: w.cfg.Commands, log: w.cfg.Logger.With("task", t.partition),
 	}
 	w.setState(t, TaskRunning, "")
 	w.log.Info("task runs", "task", t.partition, "checkpoint", t.checkpoint.Offset, "restored_records", t.progress.recordsIn.Load())
@@ -392,14 +392,14 @@ func (w *worker) name() string { return w.cfg.InstanceID + "-" + strconv.Itoa(w.
 // in all of its sessions.
 func (w *worker) transactionalID() string { return w.cfg.ApplicationID + "-" + w.name() }
 
-// setClient says which client the session in hand has.
+// setClient notes the client of the current session.
 func (w *worker) setClient(c *kgo.Client) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.client = c
 }
 
-// askRebalance asks the group to look again who gets what, and tells whether
+// askRebalance asks the group to look again who gets what, and reports whether
 // the worker is a member, whom the group hears.
 func (w *worker) askRebalance() bool {
 	w.mu.Lock()

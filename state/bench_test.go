@@ -117,7 +117,7 @@ func BenchmarkTxnGet(b *testing.B) {
 func BenchmarkTxnHeld(b *testing.B) {
 	const keys = 300_000
 	s := openIn(b, vfs.NewMem(), "dir")
-	s.holders.bytes = 1 << 30
+	s.writeBacks.bytes = 1 << 30
 	value := make([]byte, 120)
 	var key []byte
 	var commits int64
@@ -130,7 +130,7 @@ func BenchmarkTxnHeld(b *testing.B) {
 			check(b, tx.Commit(Checkpoint{Offset: commits}))
 		}
 	}
-	tx := s.Partition(0).Hold()
+	tx := s.Partition(0).WriteBack()
 	for i := range keys {
 		fill(b, tx, i)
 	}
@@ -159,11 +159,11 @@ func BenchmarkTxnHeld(b *testing.B) {
 	tx.Abandon()
 	b.Run("new", func(b *testing.B) {
 		b.ReportAllocs()
-		tx := s.Partition(1).Hold()
+		tx := s.Partition(1).WriteBack()
 		for i := 0; b.Loop(); i++ {
 			if i%keys == keys-1 {
 				tx.Abandon()
-				tx = s.Partition(1).Hold()
+				tx = s.Partition(1).WriteBack()
 			}
 			fill(b, tx, i%keys)
 		}

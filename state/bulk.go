@@ -22,8 +22,7 @@ const defaultBulkBytes = 4 << 20
 // store; its partition's number follows.
 const bulkFile = "BULK-"
 
-// writeBulk is write for what is large: it makes a table of the database, which
-// then takes it over. A batch would be in memory as a whole, then in the log's
+// writeBulk writes a large commit as an sstable and ingests it. A batch would be in memory as a whole, then in the log's
 // buffers, and stay there until it is in a table anyway.
 //
 // It waits for the disk. So it can outlast a crash of the machine that takes away

@@ -6,7 +6,7 @@
 // own writes, can undo one bad record ([Txn.RollbackToSavepoint]), lists what it
 // changed for the changelog ([Txn.Changes]) and is written together with the
 // changelog offset it stands for, in one batch ([Txn.Commit]). One that holds
-// ([Partition.Hold]) keeps its commits in memory for some seconds, so that they
+// ([Partition.WriteBack]) keeps its commits in memory for some seconds, so that they
 // reach the database in larger pieces and what is used often is not read from it.
 // Restores and standbys write the changelog's records straight to the share
 // ([Partition.Restore]); queries read a [Snapshot].

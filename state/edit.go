@@ -135,9 +135,9 @@ func (o *table) forgetUnknown() {
 	}
 }
 
-// settle makes what was changed the committed state. What has to be written to
+// commitEdits makes what was changed the committed state. What has to be written to
 // the database is held from then on.
-func (o *table) settle() {
+func (o *table) commitEdits() {
 	for n := range o.edits.len() {
 		d := o.edits.at(n)
 		if d.entry < 0 {
@@ -155,11 +155,11 @@ func (o *table) settle() {
 		o.release(d.base)
 		o.release(d.prev)
 	}
-	o.settled()
+	o.clearEdits()
 }
 
-// undoAll goes back to the committed state.
-func (o *table) undoAll() {
+// discardEdits goes back to the committed state.
+func (o *table) discardEdits() {
 	lost := false
 	for n := range o.edits.len() {
 		if d := o.edits.at(n); d.entry >= 0 {
@@ -169,11 +169,11 @@ func (o *table) undoAll() {
 	if lost {
 		o.forgetUnknown()
 	}
-	o.settled()
+	o.clearEdits()
 }
 
-// settled begins anew with nothing changed.
-func (o *table) settled() {
+// clearEdits begins anew with nothing changed.
+func (o *table) clearEdits() {
 	o.edits.reset()
 	o.changes, o.bytes = 0, 0
 	o.savepoint()
@@ -186,8 +186,8 @@ func (o *table) eachHeld(yield func(e *entry)) {
 	}
 }
 
-// written notes that the database has everything. Nothing may be changed.
-func (o *table) written() {
+// markFlushed notes that the database has everything. Nothing may be changed.
+func (o *table) markFlushed() {
 	for _, i := range o.held {
 		o.entries.at(int(i)).held = false
 	}

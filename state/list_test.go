@@ -74,7 +74,7 @@ func TestAListIsWhatWasPushed(t *testing.T) {
 // holds when it is closed or abandoned, by another whenever it is empty.
 func TestMemoryIsGivenBack(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), "dir")
-	s.holders.bytes = 2 << 20 // for the clock to go round as well
+	s.writeBacks.bytes = 2 << 20 // for the clock to go round as well
 	before := taken.Load()
 	var key []byte
 	offset := int64(0)
@@ -93,7 +93,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 				tx.Put(key, value[:size/2])
 				tx.RollbackToSavepoint()
 			}
-			if i%1000 == 999 && tx.hold != nil {
+			if i%1000 == 999 && tx.writeBack != nil {
 				offset++
 				check(t, tx.Commit(Checkpoint{Offset: offset}))
 			}
@@ -116,11 +116,11 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		fill(tx, keys)
 		check(t, tx.Commit(Checkpoint{Offset: 1}))
 		given("Commit")
-		held := s.Partition(1).Hold()
+		held := s.Partition(1).WriteBack()
 		fill(held, keys)
 		check(t, held.Close())
 		given("Close")
-		held = s.Partition(1).Hold()
+		held = s.Partition(1).WriteBack()
 		fill(held, keys)
 		held.Abandon()
 		given("Abandon")

@@ -104,7 +104,7 @@ func open(dir string, o Options) (_ *Store, err error) {
 	}
 	s := &Store{fs: o.FS, dir: dir, logger: o.Logger, frozen: o.ReadOnly, lock: lock}
 	s.left = sync.NewCond(&s.mu)
-	s.holders.bytes = o.HoldBytes
+	s.writeBacks.bytes = o.HoldBytes
 	s.cache = pebble.NewCache(o.CacheBytes)
 	po := o.pebbleOptions(s)
 	if s.db, err = openPebble(dir, po); err != nil {

@@ -28,7 +28,7 @@ type Store struct {
 	bulkBytes int                   // see Options
 	tables    sstable.WriterOptions // of what writeBulk makes
 
-	holders holders
+	writeBacks writeBacks
 
 	stalls                   atomic.Int64
 	recordHits, recordMisses atomic.Int64

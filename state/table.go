@@ -341,7 +341,7 @@ func (o *table) reset() {
 	o.dead, o.live, o.recent = 0, 0, 0
 	o.arena.reset()
 	o.hand, o.ends = 0, 0
-	o.settled()
+	o.clearEdits()
 	if many {
 		*o = table{head: o.head, seed: o.seed, gen: o.gen, groups: make(map[byte]*group)}
 		return

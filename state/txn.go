@@ -27,12 +27,12 @@ var errTxnTooLarge = errors.New("transaction of more than 2 GiB: commit more oft
 // Keys and values may be empty; a value that is nil is an empty one.
 type Txn struct {
 	table
-	p     *Partition
-	hold  *hold            // nil: a commit goes to the database at once
-	asked []byte           // scratch: the head, and the key last asked for
-	value []byte           // scratch: a value that is not remembered
-	iter  *pebble.Iterator // of the last scan; sees the committed state
-	near  map[string]nearness
+	p         *Partition
+	writeBack *writeBack       // nil: a commit goes to the database at once
+	asked     []byte           // scratch: the head, and the key last asked for
+	value     []byte           // scratch: a value that is not remembered
+	iter      *pebble.Iterator // of the last scan; sees the committed state
+	prefixes  map[string]prefixState
 
 	lower, upper []byte // scratch: bounds of iter
 	found        []change
@@ -58,7 +58,7 @@ func (t *Txn) ask(key []byte) (value []byte, err error) {
 	t.asked = append(t.asked[:headLen], key...)
 	v, closer, err := t.p.s.db.Get(t.asked)
 	if errors.Is(err, pebble.ErrNotFound) {
-		if t.roomy() {
+		if t.hasRoom() {
 			t.remember(key, nil, false)
 		}
 		return nil, nil
@@ -66,7 +66,7 @@ func (t *Txn) ask(key []byte) (value []byte, err error) {
 	if err != nil {
 		return nil, t.p.wrap("reading", t.p.s.readError(err))
 	}
-	if t.roomy() {
+	if t.hasRoom() {
 		value = t.read(t.remember(key, v, true))
 	} else {
 		if t.value == nil {
@@ -83,8 +83,8 @@ func (t *Txn) ask(key []byte) (value []byte, err error) {
 
 // count counts a read that does not, or does, have to ask the database.
 func (t *Txn) count(known bool) {
-	if t.hold != nil {
-		t.hold.count(known)
+	if t.writeBack != nil {
+		t.writeBack.count(known)
 	}
 }
 
@@ -206,7 +206,7 @@ func (t *Txn) Savepoint() {
 // all of them if there was none since the transaction was last empty.
 func (t *Txn) RollbackToSavepoint() {
 	t.mustNotScan("RollbackToSavepoint")
-	clear(t.near) // what was read since the savepoint is forgotten
+	clear(t.prefixes) // what was read since the savepoint is forgotten
 	t.rollback()
 }
 
@@ -267,8 +267,8 @@ func (t *Txn) commit(cp Checkpoint) error {
 	if t.bytes > maxTxnBytes {
 		return errTxnTooLarge
 	}
-	if t.hold != nil {
-		return t.hold.commit(t, cp)
+	if t.writeBack != nil {
+		return t.writeBack.commit(t, cp)
 	}
 	err := t.write(cp, func(set func(*entry)) {
 		for i := range t.edits.len() {
@@ -329,8 +329,8 @@ func (t *Txn) write(cp Checkpoint, each func(set func(*entry))) (err error) {
 func (t *Txn) Discard() {
 	t.mustNotScan("Discard")
 	t.unread()
-	if t.hold != nil {
-		t.undoAll()
+	if t.writeBack != nil {
+		t.discardEdits()
 		return
 	}
 	t.reset()
@@ -343,7 +343,7 @@ func (t *Txn) unread() {
 		_ = t.iter.Close()
 		t.iter = nil
 	}
-	clear(t.near)
+	clear(t.prefixes)
 }
 
 func (t *Txn) mustNotScan(method string) {

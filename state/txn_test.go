@@ -82,9 +82,9 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.holders.bytes = 100_000 // full after a value or two
+			s.writeBacks.bytes = 100_000 // full after a value or two
 			if holds {
-				return s, s.Partition(7).Hold()
+				return s, s.Partition(7).WriteBack()
 			}
 			return s, s.Partition(7).Begin()
 		}
@@ -160,7 +160,7 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 			"get near": func(t *rapid.T) {
 				for range 3 {
 					k := drawKey(t)
-					v, err := tx.GetNear([]byte(k), rapid.IntRange(0, len(k)).Draw(t, "alike"))
+					v, err := tx.GetPrefetch([]byte(k), rapid.IntRange(0, len(k)).Draw(t, "alike"))
 					want, ok := m.now[k]
 					if err != nil || (v != nil) != ok || string(v) != want {
 						t.Fatalf("%q is %.20q, %v, want %.20q, %v", k, v, err, want, ok)
@@ -183,7 +183,7 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 						} else {
 							put(k, drawValue(t))
 						}
-						if v, err := tx.GetNear([]byte(k), 0); err != nil || string(v) != m.now[k] {
+						if v, err := tx.GetPrefetch([]byte(k), 0); err != nil || string(v) != m.now[k] {
 							t.Fatalf("%q is %.20q, %v, want %.20q", k, v, err, m.now[k])
 						}
 						if inner := scan(t, tx, []byte(prefix), nil, nil); !slices.Equal(inner, scanModel(m.now, prefix, "")) {
@@ -228,7 +228,7 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 				}
 				tx = s.Partition(7).Begin()
 				if holds {
-					tx = s.Partition(7).Hold()
+					tx = s.Partition(7).WriteBack()
 				}
 				m.discard()
 				compare(t)

@@ -152,7 +152,7 @@ func (b *Assignor) joinsFrom(generation int32, owns bool) {
 	b.from = generation
 }
 
-// IsUnbroken tells whether this member had a part in all generations up to this
+// IsUnbroken reports whether this member had a part in all generations up to this
 // one since it has owned what it owns.
 func (b *Assignor) IsUnbroken(generation int32) bool {
 	b.mu.Lock()

@@ -138,13 +138,13 @@ func (p *placer) position(m int, task int32) int64 {
 	return -1
 }
 
-// caughtUp tells whether member m's copy of a task is as good as the best.
+// caughtUp reports whether member m's copy of a task is as good as the best.
 func (p *placer) caughtUp(m int, task int32) bool {
 	c, ok := p.members[m].copies[task]
 	return ok && (c.Position >= p.newest[task]-p.rules.AcceptableLag || c.Lag >= 0 && c.Lag <= p.rules.AcceptableLag)
 }
 
-// mayRun tells whether member m is to get a task that it does not own.
+// mayRun reports whether member m is to get a task that it does not own.
 func (p *placer) mayRun(m int, task int32) bool {
 	return p.newest[task] < 0 || !p.members[m].warms || p.caughtUp(m, task)
 }

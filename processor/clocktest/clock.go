@@ -13,12 +13,13 @@ type Clock struct {
 	mu      sync.Mutex
 	now     time.Time
 	tickers map[*ticker]struct{}
+	timers  map[*timer]struct{}
 	changed chan struct{} // closed and replaced when a ticker is added
 }
 
 // New returns a clock that stands at now.
 func New(now time.Time) *Clock {
-	return &Clock{now: now, tickers: make(map[*ticker]struct{}), changed: make(chan struct{})}
+	return &Clock{now: now, tickers: make(map[*ticker]struct{}), timers: make(map[*timer]struct{}), changed: make(chan struct{})}
 }
 
 // Now returns the time at which the clock stands.
@@ -44,6 +45,36 @@ func (c *Clock) NewTicker(d time.Duration) (ticks <-chan time.Time, stop func())
 	return t.c, func() { c.stop(t) }
 }
 
+// NewTimer returns a channel that gets the time once: when [Clock.Advance] passes
+// d from now on, or when d is over in real time. Code under test waits with it
+// for brokers, which know nothing of this clock; a test that does not want to wait
+// moves the clock.
+func (c *Clock) NewTimer(d time.Duration) (fired <-chan time.Time, stop func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := &timer{at: c.now.Add(d), c: make(chan time.Time, 1)}
+	c.timers[t] = struct{}{}
+	real := time.AfterFunc(d, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.fire(t)
+	})
+	return t.c, func() {
+		real.Stop()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.timers, t)
+	}
+}
+
+// fire is called with mu held.
+func (c *Clock) fire(t *timer) {
+	if _, waits := c.timers[t]; waits {
+		delete(c.timers, t)
+		t.c <- c.now
+	}
+}
+
 func (c *Clock) stop(t *ticker) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -57,6 +88,11 @@ func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
+	for t := range c.timers {
+		if !t.at.After(c.now) {
+			c.fire(t)
+		}
+	}
 	for t := range c.tickers {
 		if t.next.After(c.now) {
 			continue
@@ -83,6 +119,11 @@ func (c *Clock) WaitTickers(n int) {
 		}
 		<-changed
 	}
+}
+
+type timer struct {
+	at time.Time
+	c  chan time.Time
 }
 
 type ticker struct {

@@ -37,3 +37,28 @@ func TestAdvanceTicks(t *testing.T) {
 	default:
 	}
 }
+
+func TestATimerFiresOnce(t *testing.T) {
+	for name, move := range map[string]func(*Clock){
+		"by the clock":    func(c *Clock) { c.Advance(time.Hour) },
+		"by the real one": func(*Clock) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := New(time.Unix(100, 0))
+			wait := time.Millisecond
+			if name == "by the clock" {
+				wait = time.Hour
+			}
+			fired, stop := c.NewTimer(wait)
+			defer stop()
+			move(c)
+			<-fired
+			c.Advance(time.Hour)
+			select {
+			case <-fired:
+				t.Error("it fired twice")
+			default:
+			}
+		})
+	}
+}

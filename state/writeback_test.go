@@ -23,7 +23,7 @@ func offsetOf(t *testing.T, p *Partition) int64 {
 func TestHeldCommitsReachTheDatabaseInTime(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), "dir")
 	p := s.Partition(0)
-	tx := p.Hold()
+	tx := p.WriteBack()
 	start := time.Unix(1_700_000_000, 0).UTC()
 	commit := func(offset int64, after time.Duration) {
 		t.Helper()
@@ -32,7 +32,7 @@ func TestHeldCommitsReachTheDatabaseInTime(t *testing.T) {
 	}
 	commit(1, 0)
 	commit(2, time.Second)
-	commit(3, holdFor-1)
+	commit(3, maxWriteBackDelay-1)
 	if got := offsetOf(t, p); got != -1 {
 		t.Fatalf("the database is at %d before it is time", got)
 	}
@@ -41,12 +41,12 @@ func TestHeldCommitsReachTheDatabaseInTime(t *testing.T) {
 	if string(v) != "3" {
 		t.Fatalf("what is held reads as %q", v)
 	}
-	commit(4, holdFor)
+	commit(4, maxWriteBackDelay)
 	if got := offsetOf(t, p); got != 4 {
-		t.Fatalf("the database is at %d after %v, want 4", got, holdFor)
+		t.Fatalf("the database is at %d after %v, want 4", got, maxWriteBackDelay)
 	}
 	// Nothing changes, and the checkpoint is written for its age alone.
-	still := Checkpoint{Offset: 4, At: start.Add(holdFor + CheckpointMaxAge - 1)}
+	still := Checkpoint{Offset: 4, At: start.Add(maxWriteBackDelay + CheckpointMaxAge - 1)}
 	check(t, tx.Commit(still))
 	if cp, _, _ := p.Checkpoint(); cp.At.Equal(still.At) {
 		t.Fatal("a checkpoint that stands still is written before it is old")
@@ -56,7 +56,7 @@ func TestHeldCommitsReachTheDatabaseInTime(t *testing.T) {
 	if cp, _, _ := p.Checkpoint(); !cp.At.Equal(still.At) {
 		t.Fatalf("a checkpoint that stands still is from %v, want %v", cp.At, still.At)
 	}
-	commit(5, 2*holdFor+CheckpointMaxAge-1)
+	commit(5, 2*maxWriteBackDelay+CheckpointMaxAge-1)
 	check(t, tx.Close())
 	if got := offsetOf(t, p); got != 5 {
 		t.Fatalf("the database is at %d after Close, want 5", got)
@@ -69,15 +69,15 @@ func TestHeldTasksAreWrittenInTurn(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0).UTC()
 	times := map[time.Duration]bool{}
 	for n := range int32(8) {
-		tx := s.Partition(n).Hold()
+		tx := s.Partition(n).WriteBack()
 		after := time.Duration(0)
 		for {
 			check(t, tx.Commit(Checkpoint{Offset: int64(after) + 1, At: start.Add(after)}))
 			if offsetOf(t, s.Partition(n)) >= 0 {
 				break
 			}
-			if after += 100 * time.Millisecond; after > holdFor {
-				t.Fatalf("task %d holds for longer than %v", n, holdFor)
+			if after += 100 * time.Millisecond; after > maxWriteBackDelay {
+				t.Fatalf("task %d holds for longer than %v", n, maxWriteBackDelay)
 			}
 		}
 		if times[after] {
@@ -90,7 +90,7 @@ func TestHeldTasksAreWrittenInTurn(t *testing.T) {
 
 func TestAHotKeyIsWrittenOnceAPiece(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), "dir")
-	tx := s.Partition(0).Hold()
+	tx := s.Partition(0).WriteBack()
 	for i := range 1000 {
 		tx.Put([]byte("hot"), fmt.Append(nil, i))
 		check(t, tx.Commit(Checkpoint{Offset: int64(i) + 1}))
@@ -109,8 +109,8 @@ func TestAHotKeyIsWrittenOnceAPiece(t *testing.T) {
 // bound, and nothing is lost.
 func TestHeldMemoryIsBounded(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), "dir")
-	s.holders.bytes = 4 << 20
-	txns := []*Txn{s.Partition(0).Hold(), s.Partition(1).Hold()}
+	s.writeBacks.bytes = 4 << 20
+	txns := []*Txn{s.Partition(0).WriteBack(), s.Partition(1).WriteBack()}
 	const keys = 60_000 // some 18 MiB
 	value := func(i, round int) string { return fmt.Sprint(i, round, strings.Repeat("x", i%300+round*10)) }
 	most := 0
@@ -146,8 +146,8 @@ func TestHeldMemoryIsBounded(t *testing.T) {
 // What was asked for lately stays when others go.
 func TestTheClockKeepsWhatIsAskedFor(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), "dir")
-	s.holders.bytes = 1 << 20
-	tx := s.Partition(0).Hold()
+	s.writeBacks.bytes = 1 << 20
+	tx := s.Partition(0).WriteBack()
 	tx.Put([]byte("hot"), []byte("v"))
 	for i := range 40_000 {
 		tx.Put(fmt.Append(nil, i), make([]byte, 100))
@@ -169,7 +169,7 @@ func TestTheClockKeepsWhatIsAskedFor(t *testing.T) {
 
 func TestDiscardGoesBackToWhatIsHeld(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), "dir")
-	tx := s.Partition(0).Hold()
+	tx := s.Partition(0).WriteBack()
 	tx.Put([]byte("a"), []byte("1"))
 	tx.Put([]byte("gone"), []byte("1"))
 	tx.Delete([]byte("gone"))
@@ -187,7 +187,7 @@ func TestDiscardGoesBackToWhatIsHeld(t *testing.T) {
 
 func TestAbandonLosesWhatIsHeld(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), "dir")
-	tx := s.Partition(0).Hold()
+	tx := s.Partition(0).WriteBack()
 	tx.Put([]byte("a"), []byte("1"))
 	check(t, tx.Commit(Checkpoint{Offset: 1}))
 	tx.Abandon()
@@ -202,8 +202,8 @@ func TestAbandonLosesWhatIsHeld(t *testing.T) {
 func TestBuffersAreNotMovedAtEveryCommit(t *testing.T) {
 	for _, size := range []int{200, 1000, 8000, 12_000, 15_500, 16_300} {
 		s := openIn(t, vfs.NewMem(), "dir")
-		s.holders.bytes = 64 << 20
-		tx := s.Partition(0).Hold()
+		s.writeBacks.bytes = 64 << 20
+		tx := s.Partition(0).WriteBack()
 		value := make([]byte, size)
 		for i := range 8 << 20 / size {
 			tx.Put(fmt.Append(nil, i), value)

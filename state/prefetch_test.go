@@ -18,14 +18,14 @@ func TestGetNearReadsNeighboursOnce(t *testing.T) {
 	check(t, tx.Commit(Checkpoint{}))
 	for i := range 2 * n {
 		key := fmt.Appendf(nil, "a%02d", i)
-		v, err := tx.GetNear(key, 1)
+		v, err := tx.GetPrefetch(key, 1)
 		check(t, err)
 		if (v != nil) != (i < n) {
 			t.Fatalf("%s is %q", key, v)
 		}
 	}
-	if got := tx.near["a"]; got != nearRead {
-		t.Errorf("the neighbours are in state %d, want %d", got, nearRead)
+	if got := tx.prefixes["a"]; got != prefixLoaded {
+		t.Errorf("the neighbours are in state %d, want %d", got, prefixLoaded)
 	}
 	if got := tx.entries.len(); got != n {
 		t.Errorf("%d keys were read, want %d", got, n)
@@ -36,21 +36,21 @@ func TestGetNearReadsNeighboursOnce(t *testing.T) {
 func TestGetNearLeavesManyNeighboursAlone(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), "dir")
 	tx := s.Partition(3).Begin()
-	const n = nearLimit + 1
+	const n = maxPrefetch + 1
 	for i := range n {
 		tx.Put(fmt.Appendf(nil, "a%04d", i), []byte("value"))
 	}
 	check(t, tx.Commit(Checkpoint{}))
 	for i := range n + 10 {
 		key := fmt.Appendf(nil, "a%04d", i)
-		v, err := tx.GetNear(key, 1)
+		v, err := tx.GetPrefetch(key, 1)
 		check(t, err)
 		if (v != nil) != (i < n) {
 			t.Fatalf("%s is %q", key, v)
 		}
 	}
-	if got := tx.near["a"]; got != nearMany {
-		t.Errorf("the neighbours are in state %d, want %d", got, nearMany)
+	if got := tx.prefixes["a"]; got != prefixTooLarge {
+		t.Errorf("the neighbours are in state %d, want %d", got, prefixTooLarge)
 	}
 	tx.Discard()
 }
