@@ -18,6 +18,8 @@ TESTFLAGS ?=
 ROUNDS ?= 200
 FROM ?= 1
 SEED ?= 1
+# What make check compares with.
+SINCE_MAIN ?= origin/main
 # Flags of make scale, which `go run ./integration/scale -h` lists.
 SCALE ?=
 # The profile that releases and benchmarks are optimised by. Tests are not: it has
@@ -43,6 +45,16 @@ test: lint ## Run the linters, all tests, and thousands of random identity histo
 	$(GO) test $(TESTFLAGS) ./...
 	$(GO) test $(TESTFLAGS) ./engine -run RandomHistories -rapid.checks=$(HISTORIES)
 
+.PHONY: check
+check: ## Check what has changed since SINCE_MAIN (origin/main, or the last commit): format, vet, staticcheck, its tests.
+	@base=$$(git merge-base HEAD $(SINCE_MAIN) 2>/dev/null || git rev-parse HEAD); \
+	files=$$( (git diff --name-only --diff-filter=d $$base -- '*.go'; git ls-files -o --exclude-standard -- '*.go') | sort -u); \
+	[[ -n $$files ]] || { echo "no Go file has changed since $$base"; exit 0; }; \
+	unformatted=$$(gofmt -l $$files); if [[ -n $$unformatted ]]; then echo "gofmt would change:" $$unformatted; exit 1; fi; \
+	packages=$$(for f in $$files; do echo ./$${f%/*}; done | sort -u); echo $$packages; \
+	$(GO) vet -tags integration,faults $$packages && $(GO) tool staticcheck $$packages && \
+	$(GO) test -short $(TESTFLAGS) $$packages ./internal/conventions
+
 .PHONY: lint
 lint: ## Run gofmt, go vet and staticcheck.
 	@unformatted=$$(gofmt -l .); if [[ -n $$unformatted ]]; then echo "gofmt would change:" $$unformatted; exit 1; fi
@@ -50,6 +62,21 @@ lint: ## Run gofmt, go vet and staticcheck.
 	$(GO) vet -tags integration,faults ./integration/... ./cmd/handprint
 	$(GO) tool staticcheck ./...
 	$(GO) tool staticcheck -tags integration,faults ./integration/... ./cmd/handprint
+
+# Linters that are in a module of their own, since what they require is nobody else's concern.
+TOOL = $(GO) tool -modfile=internal/tools/go.mod
+
+.PHONY: lint-more
+lint-more: ## Run errorlint, misspell, the rules of gosec that find real things, and go mod tidy -diff.
+	$(GO) mod tidy -diff
+	$(TOOL) misspell -error $$(git ls-files '*.go' '*.md')
+	$(TOOL) go-errorlint ./...
+	$(TOOL) gosec -quiet -include=G107,G110,G112,G114,G305,G402,G403 ./...
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what is called, where the database can be reached.
+	@out=$$($(TOOL) govulncheck ./... 2>&1) && echo "$$out" || { \
+		if grep -q 'fetching vulnerabilities' <<<"$$out"; then echo "the database of vulnerabilities cannot be reached: left out"; else echo "$$out"; exit 1; fi; }
 
 .PHONY: race
 race: ## Run the tests of PACKAGES with the race detector.
@@ -150,6 +177,7 @@ compose-check: image ## Check docker-compose.yml and start what it can of it, th
 docs: ## Write docs/configuration.md, docs/asyncapi.yaml and docs/metrics.md anew from what the code declares.
 	$(GO) generate ./cmd/handprint
 	$(GO) test ./internal/metrics -run ThePageIsCurrent -update
+	$(GO) test ./internal/conventions -run ThePagePrintsTheOrder -update
 
 .PHONY: check-docs
 check-docs: ## Check that docs/configuration.md is fresh and that links between documents lead somewhere.

@@ -87,7 +87,7 @@ func (p *Processor) checkTopics(ctx context.Context, admin *kadm.Client) error {
 		t, ok := topics[name]
 		n, counted := want[name]
 		switch {
-		case !ok || t.Err == kerr.UnknownTopicOrPartition:
+		case !ok || errors.Is(t.Err, kerr.UnknownTopicOrPartition):
 			return &missingTopic{name}
 		case t.Err != nil:
 			return fmt.Errorf("topic %s: %w", name, t.Err)

@@ -187,7 +187,7 @@ func (e *epoch) round(ctx context.Context, o *options, round int) error {
 			wait(ctx, f.after)
 			if ctx.Err() == nil {
 				err := f.fault.do(ctx, e, f.target)
-				if f.left, _ = err.(leftOut); err != nil && f.left == "" {
+				if !errors.As(err, &f.left) && err != nil {
 					errs[i] = fmt.Errorf("%s: %w", f, err)
 				}
 			}

@@ -137,7 +137,7 @@ var kinds = []kind{
 			e.app.Instance(n).Kill()
 			e.damage(n)
 			err := how.do(e.app.StoreFiles(n), rand.New(rand.NewPCG(seed, 0)))
-			if _, left := err.(leftOut); err != nil && !left {
+			if left := leftOut(""); err != nil && !errors.As(err, &left) {
 				return err
 			}
 			return cmp.Or(restart(ctx, e, n, 0), err)
