@@ -331,7 +331,7 @@ func (b *batch) commit(ctx context.Context) error {
 // checkOffsets makes sure that exactly what was processed is committed, and by the
 // member of the group that it was given to: brokers only ask whether it is one.
 func (b *batch) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
-	if !b.w.ownership.isOf(req.MemberID, req.Generation) {
+	if !b.w.ownership.isCurrentMember(req.MemberID, req.Generation) {
 		return errReplaced
 	}
 	n := 0

@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// Two processes must not have one instance id: each would fence the other off,
-// for ever. The brokers cannot tell a process that has been killed and started
+// Two processes must not have one instance id: each would fence the other off
+// without end. The brokers cannot tell a process that has been killed and started
 // again from a second one beside the first, so they let the newer one win. That
 // is right for the former. For the latter, the older one sees at its next sign
 // of life that it has been displaced, and ends ([worker.displaced]); and a

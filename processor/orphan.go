@@ -29,7 +29,7 @@ import (
 // commit. One whose process died between the turns of its transaction has neither,
 // only outputs and commands, which their readers wait for. It is found by the
 // commands, where transactions of processes that live are open as well: so it is
-// one only if its process is not a member of the group. What has no commands either
+// one only if its process is not a member of the group. A transaction without commands
 // is left to the brokers: other applications may write to the same outputs, and the
 // id does not say whose it is where one is named soc and another soc-eu.
 
@@ -57,7 +57,7 @@ func (p *Processor) endOrphans(ctx context.Context, task int32) error {
 
 // endDeparted ends the transactions of processes that are no members of the group
 // any more that are open in the commands. Tasks that are given to this process at
-// once have it looked for once.
+// once share one look.
 func (p *Processor) endDeparted(ctx context.Context) error {
 	_, err, _ := p.departed.Do("", func() (any, error) {
 		limit, cancel := context.WithTimeout(ctx, sideTimeout)
@@ -141,7 +141,7 @@ func (p *Processor) memberProcesses(ctx context.Context) (map[string]bool, error
 		if !ok {
 			return nil, fmt.Errorf("member %s of group %s does not say which process it is", m.MemberID, p.cfg.ApplicationID)
 		}
-		d, _, err := assignor.DecodeMemberData(join.UserData)
+		d, err := assignor.DecodeMemberData(join.UserData)
 		if err != nil {
 			return nil, fmt.Errorf("member %s of group %s: %w", m.MemberID, p.cfg.ApplicationID, err)
 		}

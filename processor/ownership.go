@@ -13,7 +13,7 @@ import (
 
 // ownership is what the consumer group has given to one session of a worker.
 // The client's callbacks write it, from the client's goroutines and only while
-// the worker has no batch in hand (rebalances are blocked then); the worker
+// the worker has no batch (a batch blocks rebalances); the worker
 // reads it and starts and ends tasks accordingly.
 //
 // A task is owned when all of its partitions are. Each time that becomes true
@@ -24,7 +24,7 @@ type ownership struct {
 	balancer *assignor.Assignor
 	watch    *watch
 	wake     func() // ends the worker's poll
-	letIn    func() // says that the group has let in a member
+	onJoined func() // called when the session has become a member of the group
 
 	version atomic.Uint64 // moves with every change below
 
@@ -42,7 +42,7 @@ type ownership struct {
 	// member is the id in the group that owns all this; "" before there is one.
 	// The client joins by itself as another member when the group has thrown it
 	// out while it was joining, and says nothing of it but a new assignment
-	// (franz-go v1.22.2, handleJoinResp): with a batch in hand not even that.
+	// (franz-go v1.22.2, handleJoinResp): during a batch not even that.
 	// Somebody else may have had the tasks in between, whatever the assignment
 	// says. replaced is set when it has happened, or when the member is the same and
 	// the group has had a generation without it; see assignor.Assignor.
@@ -50,9 +50,9 @@ type ownership struct {
 	replaced bool
 }
 
-func newOwnership(cfg *Config, b *assignor.Assignor, watch *watch, wake, letIn func()) *ownership {
+func newOwnership(cfg *Config, b *assignor.Assignor, watch *watch, wake, onJoined func()) *ownership {
 	return &ownership{
-		cfg: cfg, balancer: b, watch: watch, wake: wake, letIn: letIn,
+		cfg: cfg, balancer: b, watch: watch, wake: wake, onJoined: onJoined,
 		terms: make(map[int32]uint64), settled: make(map[TopicPartition]bool),
 	}
 }
@@ -65,9 +65,9 @@ func (o *ownership) onAssigned(_ context.Context, cl *kgo.Client, added map[stri
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.member == "" {
-		o.letIn()
+		o.onJoined()
 	}
-	o.belongTo(member, generation)
+	o.setMember(member, generation)
 	// Nothing of a task may be read before it runs. No fetch of these
 	// partitions is under way yet: the client fetches their offsets next.
 	cl.PauseFetchPartitions(added)
@@ -109,7 +109,7 @@ func (o *ownership) onRevoked(_ context.Context, _ *kgo.Client, gone map[string]
 	}
 }
 
-// onLost runs when the group has thrown this member out, with all that it had.
+// onLost runs when the group has thrown this member out; gone is what it owned.
 func (o *ownership) onLost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -117,18 +117,18 @@ func (o *ownership) onLost(_ context.Context, _ *kgo.Client, gone map[string][]i
 	o.take(gone)
 }
 
-// belongTo notes, with mu held, which member of the group owns what there is.
-func (o *ownership) belongTo(member string, generation int32) {
-	o.replaced = o.replaced || o.member != "" && (o.member != member || !o.balancer.IsUnbroken(generation))
+// setMember notes, with mu held, which member of the group owns what there is.
+func (o *ownership) setMember(member string, generation int32) {
+	o.replaced = o.replaced || o.member != "" && (o.member != member || !o.balancer.HasContinuousMembership(generation))
 	o.member = member
 }
 
-// isOf reports whether what is owned belongs to this member of the group, and has
-// since it was assigned, up to this generation.
-func (o *ownership) isOf(member string, generation int32) bool {
+// isCurrentMember reports whether the tasks belong to this member of the group, and
+// have since they were assigned, up to this generation.
+func (o *ownership) isCurrentMember(member string, generation int32) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return member != "" && o.member == member && !o.replaced && o.balancer.IsUnbroken(generation)
+	return member != "" && o.member == member && !o.replaced && o.balancer.HasContinuousMembership(generation)
 }
 
 // isReplaced reports whether somebody else may have had the tasks since they were
@@ -213,8 +213,8 @@ func (o *ownership) partitions(p int32) map[string][]int32 {
 	return m
 }
 
-// takeMoved reports whether something was taken away since the last call.
-func (o *ownership) takeMoved() bool {
+// consumeRevoked reports whether something was taken away since the last call.
+func (o *ownership) consumeRevoked() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	moved := o.moved

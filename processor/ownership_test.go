@@ -12,20 +12,20 @@ import (
 func TestOwnershipIsOfOneMember(t *testing.T) {
 	cfg := Config{Partitions: 1}
 	o := newOwnership(&cfg, &assignor.Assignor{}, nil, func() {}, func() {})
-	if o.belongTo("a", 1); !o.isOf("a", 1) || o.isReplaced() {
+	if o.setMember("a", 1); !o.isCurrentMember("a", 1) || o.isReplaced() {
 		t.Fatal("it is not a's")
 	}
-	if o.isOf("b", 1) {
+	if o.isCurrentMember("b", 1) {
 		t.Error("it is b's, who has joined and was assigned nothing yet")
 	}
 	o.onLost(t.Context(), nil, nil)
-	if o.isOf("a", 1) || o.isOf("b", 1) {
+	if o.isCurrentMember("a", 1) || o.isCurrentMember("b", 1) {
 		t.Error("it is somebody's though it was lost")
 	}
-	if o.belongTo("b", 1); !o.isOf("b", 1) || o.isReplaced() {
+	if o.setMember("b", 1); !o.isCurrentMember("b", 1) || o.isReplaced() {
 		t.Error("it is not b's after a loss that was told")
 	}
-	if o.belongTo("c", 1); o.isOf("b", 1) || o.isOf("c", 1) || !o.isReplaced() {
+	if o.setMember("c", 1); o.isCurrentMember("b", 1) || o.isCurrentMember("c", 1) || !o.isReplaced() {
 		t.Error("c has taken b's place without a loss that was told")
 	}
 }

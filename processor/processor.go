@@ -55,12 +55,13 @@ func New(cfg Config) (*Processor, error) {
 	for n := range cfg.Threads {
 		p.workers = append(p.workers, newWorker(p, n))
 	}
+	p.watch.workers = p.workers
 	return p, nil
 }
 
 // Run works until ctx ends or the control topic says stop, which are no errors,
 // or until something goes wrong that trying again does not mend. By the time it
-// returns, the batches in hand are committed or aborted, the group has been
+// returns, running batches are committed or aborted, the group has been
 // left and every goroutine has ended. Run may be called
 // once.
 func (p *Processor) Run(ctx context.Context) error {
@@ -100,7 +101,7 @@ func (p *Processor) Run(ctx context.Context) error {
 		group.Go(func() error { p.tick(ctx, side); return nil })
 	}
 	if p.cfg.StallTimeout > 0 {
-		group.Go(func() error { return p.watchTasks(ctx) })
+		group.Go(func() error { return p.watch.run(ctx, side) })
 	}
 	if p.cfg.StaticMembership {
 		group.Go(func() error { p.watchOwners(ctx); return nil })
@@ -142,8 +143,8 @@ func (p *Processor) Status() Status {
 	return s
 }
 
-// lookAgain asks the group to look again who gets what, and reports whether there is
-// a worker that can.
+// lookAgain asks the group to look again who gets what, and reports whether there
+// is a worker that can.
 func (p *Processor) lookAgain() bool {
 	return slices.ContainsFunc(p.workers, (*worker).askRebalance)
 }

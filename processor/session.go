@@ -28,7 +28,7 @@ func (w *worker) open() error {
 
 		Decided: func(standbys map[int32]bool) { w.p.standbys.decide(w.n, standbys) },
 	}
-	w.ownership, w.seen = newOwnership(cfg, balancer, w.p.watch, w.wake, func() { w.p.unowned.doubts.Add(1) }), 0
+	w.ownership, w.seen = newOwnership(cfg, balancer, w.p.watch, w.wake, func() { w.p.unowned.joins.Add(1) }), 0
 	w.lifetime, w.kill = context.WithCancel(context.Background())
 
 	name := w.transactionalID()

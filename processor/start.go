@@ -124,7 +124,7 @@ func (p *Processor) warnOldBroker(ctx context.Context, client *kgo.Client) {
 		err = kerr.ErrorForCode(resp.ErrorCode)
 	}
 	if err != nil {
-		if ctx.Err() == nil { // else it does not start at all
+		if ctx.Err() == nil { // otherwise it does not start at all
 			p.log.Warn("cannot tell whether the brokers have transaction version 2", "error", err)
 		}
 		return

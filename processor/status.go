@@ -31,7 +31,7 @@ type StandbyStatus struct {
 	Position  int64  `json:"position"`        // the next changelog offset to read
 	Lag       int64  `json:"lag"`             // changelog offsets to the end; -1 if not known yet
 	WarmUp    bool   `json:"warm_up"`         // the task is to move here as soon as the copy has caught up
-	Stuck     string `json:"stuck,omitempty"` // why, if it does not get on
+	Stuck     string `json:"stuck,omitempty"` // why, if it makes no progress
 }
 
 // TaskState is how far a task has come.
@@ -59,16 +59,16 @@ type TaskStatus struct {
 	// as of the last time the brokers were heard; nil if not known. Markers
 	// of transactions count until the watch has looked what is there.
 	Lag *int64 `json:"lag,omitempty"`
-	// LastProgress is when the task last got on: took a batch, read some of
+	// LastProgress is when the task last made progress: took a batch, read some of
 	// its changelog, or changed its phase.
 	LastProgress time.Time `json:"last_progress"`
 	// Stuck says why the task is taken to be stuck: it has something to do
-	// and has not got on for StallTimeout. Empty if it is not.
+	// and has made no progress for StallTimeout. Empty if it is not.
 	Stuck string `json:"stuck,omitempty"`
 }
 
 // Progress is how far a restore has come. Done and Total count changelog
-// offsets, of which compaction may have left few records.
+// offsets; compaction may have left few records at them.
 type Progress struct {
 	Done    int64         `json:"done"`
 	Total   int64         `json:"total"`
@@ -130,7 +130,7 @@ func statusJSON(now time.Time, s Status) []byte {
 type progress struct {
 	start                   time.Time
 	from, to, at, recordsIn atomic.Int64
-	moved                   atomic.Int64 // when it last got on, in Unix nanoseconds
+	moved                   atomic.Int64 // when it last made progress, in Unix nanoseconds
 }
 
 func (p *progress) snapshot(now time.Time) *Progress {

@@ -77,7 +77,7 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 	switch {
 	case b.turn.count == 0:
 		return false, nil
-	case admitted && !b.w.ownership.takeMoved() && b.w.ownership.balancer.AwaitJoined(ctx, joinPatience) && b.w.isOwner():
+	case admitted && !b.w.ownership.consumeRevoked() && b.w.ownership.balancer.AwaitJoined(ctx, joinPatience) && b.w.isOwner():
 		return true, nil
 	}
 	return false, b.giveBack(ctx)

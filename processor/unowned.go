@@ -15,17 +15,17 @@ import (
 // A cooperative rebalance moves a task in two: in the first its owner is told to
 // give it up, and joins again; only the second gives it to somebody else. If the
 // owner is a static member that ends in between and is back before its session
-// times out, the brokers let it in with what the first one left it, and there is no
+// times out, the brokers accept it with what the first one left it, and there is no
 // second: a member that comes back is no reason for one (KIP-345). Nor does anybody
 // miss the task, but for a copy that was warmed up for it. So whenever a static
-// member has been let in, its process looks whether the group's assignments have
-// all tasks, and asks for a rebalance if they do not, less and less often: who
-// decides may have another opinion of what a task is.
+// member has joined, its process looks whether the group's assignments have
+// all tasks, and asks for a rebalance if they do not, less and less often: the
+// leader may have another idea of what a task is.
 type unowned struct {
-	doubts atomic.Uint64 // sessions that the group has let in
+	joins atomic.Uint64 // sessions that have joined the group
 
 	// For the goroutine that looks.
-	answered   uint64  // doubts for which all tasks were found to have an owner
+	answered   uint64  // joins after which all tasks were found to have an owner
 	tasks      []int32 // without an owner at the last look, ascending
 	generation int32   // of the group at that time
 	asked      int     // how often the group was asked since it last had an answer
@@ -36,8 +36,8 @@ const (
 	// ownersInterval is the time between two looks. A task that moves is without
 	// an owner for a second or two, until the one that has given it up joins again.
 	ownersInterval = 10 * time.Second
-	// mostRest bounds unowned.rest, as a power of two: 5 min.
-	mostRest = 5
+	// maxRest bounds unowned.rest, as a power of two: 5 min.
+	maxRest = 5
 )
 
 // watchOwners looks for tasks without an owner until ctx ends.
@@ -58,13 +58,13 @@ func (p *Processor) watchOwners(ctx context.Context) {
 	}
 }
 
-// lookForUnowned looks once, if there is a doubt. What is without an owner at one
+// lookForUnowned looks once, if a member has joined since the last answer. What is without an owner at one
 // look may be on its way, so the group is asked to decide again when it is so at
 // two in one generation.
 func (p *Processor) lookForUnowned(ctx context.Context) error {
 	u := &p.unowned
-	doubts := u.doubts.Load()
-	if doubts == u.answered {
+	joins := u.joins.Load()
+	if joins == u.answered {
 		return nil
 	}
 	if u.rest > 0 {
@@ -84,19 +84,19 @@ func (p *Processor) lookForUnowned(ctx context.Context) error {
 	tasks := p.unownedIn(group)
 	switch {
 	case len(tasks) == 0:
-		u.answered, u.asked = doubts, 0
+		u.answered, u.asked = joins, 0
 	case !slices.Equal(tasks, before) || generation != u.generation:
 		u.tasks, u.generation = tasks, generation
 	case p.lookAgain():
 		p.log.Warn("the group has left tasks to nobody and was asked to decide again", "tasks", tasks, "generation", generation)
-		u.rest = 1 << min(u.asked, mostRest)
+		u.rest = 1 << min(u.asked, maxRest)
 		u.asked++
 	}
 	return nil
 }
 
-// unownedIn returns the tasks of which the group's members do not have all
-// partitions, ascending.
+// unownedIn returns the tasks with a partition that no member of the group has,
+// ascending.
 func (p *Processor) unownedIn(group kadm.DescribedGroup) []int32 {
 	has := make(map[TopicPartition]bool)
 	for _, m := range group.Members {

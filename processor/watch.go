@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -11,14 +12,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// watch knows how far the tasks that are owned here are behind their input, and
-// finds those that are stuck: that have something to do and do not get on.
+// watch measures how far the tasks of this process are behind their input, and
+// finds stuck tasks: tasks that have something to do and make no progress.
 type watch struct {
-	cfg *Config
+	cfg     *Config
+	log     *slog.Logger
+	workers []*worker   // of the process
+	side    *kgo.Client // for questions outside of transactions, while run runs
 
 	mu     sync.Mutex
 	inputs map[TopicPartition]*inputMark
-	stuck  map[int32]string // why, of tasks that are
+	stuck  map[int32]string // why a task is stuck, by task
 	// renewed is when a worker's session was last given up because of a task.
 	renewed map[int]time.Time
 }
@@ -29,18 +33,18 @@ type inputMark struct {
 	end    int64 // of what can be read; -1 if not known
 	before int64 // next, the last time that the watch looked
 	proven bool  // the watch has seen a record at next
-	// since is when it was first seen not to get on, with input to read and a
-	// task that runs. It outlives sessions.
+	// since is when the watch first saw no progress, with input to read and a
+	// running task. It outlives sessions.
 	since time.Time
 	rests int64 // next at that time
 }
 
-// watchMost is the most time between two looks.
-const watchMost = 10 * time.Second
+// maxWatchInterval bounds the time between two looks.
+const maxWatchInterval = 10 * time.Second
 
 func newWatch(cfg *Config) *watch {
 	return &watch{
-		cfg: cfg, inputs: make(map[TopicPartition]*inputMark),
+		cfg: cfg, log: cfg.Logger, inputs: make(map[TopicPartition]*inputMark),
 		stuck:   make(map[int32]string),
 		renewed: make(map[int]time.Time),
 	}
@@ -60,7 +64,7 @@ func (w *watch) reached(tp TopicPartition, next, end int64) {
 }
 
 // lag returns how many offsets task p is behind, and false if that is not known
-// of all that it reads.
+// for every partition that the task reads.
 func (w *watch) lag(p int32) (int64, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -86,10 +90,11 @@ func (w *watch) why(p int32) string {
 	return w.stuck[p]
 }
 
-// watchTasks looks at the tasks at every interval until ctx ends. It returns an
-// error if a topic has got partitions that no task reads.
-func (p *Processor) watchTasks(ctx context.Context) error {
-	ticks, stop := p.cfg.Clock.NewTicker(min(max(p.cfg.StallTimeout/4, time.Millisecond), watchMost))
+// run looks at the tasks at every interval until ctx ends. It returns an error if
+// a topic has got partitions that no task reads.
+func (w *watch) run(ctx context.Context, side *kgo.Client) error {
+	w.side = side
+	ticks, stop := w.cfg.Clock.NewTicker(min(max(w.cfg.StallTimeout/4, time.Millisecond), maxWatchInterval))
 	defer stop()
 	for {
 		select {
@@ -97,24 +102,24 @@ func (p *Processor) watchTasks(ctx context.Context) error {
 			return nil
 		case now := <-ticks:
 			limit, cancel := context.WithTimeout(ctx, sideTimeout)
-			err := p.lookAtInputs(limit, p.runningTasks())
+			err := w.lookAtInputs(limit, w.runningTasks())
 			cancel()
 			if f := (*fatalError)(nil); errors.As(err, &f) {
 				return err
 			}
 			if err != nil && ctx.Err() == nil {
-				p.log.Debug("asking how far the input goes failed", "error", err)
+				w.log.Debug("asking how far the input goes failed", "error", err)
 			}
-			p.lookForStuck(now)
+			w.lookForStuck(now)
 		}
 	}
 }
 
 // runningTasks returns the tasks that run in this process.
-func (p *Processor) runningTasks() map[int32]TaskStatus {
+func (w *watch) runningTasks() map[int32]TaskStatus {
 	tasks := make(map[int32]TaskStatus)
-	for _, w := range p.workers {
-		for _, t := range w.status() {
+	for _, worker := range w.workers {
+		for _, t := range worker.status() {
 			if t.State == TaskRunning {
 				tasks[t.Partition] = t
 			}
@@ -123,27 +128,26 @@ func (p *Processor) runningTasks() map[int32]TaskStatus {
 	return tasks
 }
 
-// lookAtInputs asks the brokers how far the input goes. What is left unread of
-// a partition that has not moved since the last time may be nothing but markers
-// of transactions, which no task ever sees: it looks there itself.
-func (p *Processor) lookAtInputs(ctx context.Context, running map[int32]TaskStatus) error {
-	w := p.watch
+// lookAtInputs asks the brokers how far the input goes. The unread rest of a
+// partition without progress may be nothing but transaction markers, which no
+// task ever sees: the watch reads it to find out.
+func (w *watch) lookAtInputs(ctx context.Context, running map[int32]TaskStatus) error {
 	w.mu.Lock()
 	for _, m := range w.inputs {
 		m.proven = false // unless it is seen again now
 	}
 	w.mu.Unlock()
-	admin := kadm.NewClient(p.side)
-	ends, err := admin.ListCommittedOffsets(ctx, p.cfg.consumed()...)
+	admin := kadm.NewClient(w.side)
+	ends, err := admin.ListCommittedOffsets(ctx, w.cfg.consumed()...)
 	if err != nil {
 		return err
 	}
 	for topic, partitions := range ends {
-		if has := int32(len(partitions)); has > p.cfg.partitionsOf(topic) {
-			return fatal(fmt.Errorf("partitions were added under the application: %w", p.cfg.wrongPartitions(topic, has)))
+		if has := int32(len(partitions)); has > w.cfg.partitionsOf(topic) {
+			return fatal(fmt.Errorf("partitions were added under the application: %w", w.cfg.wrongPartitions(topic, has)))
 		}
 	}
-	starts, err := admin.ListStartOffsets(ctx, p.cfg.consumed()...)
+	starts, err := admin.ListStartOffsets(ctx, w.cfg.consumed()...)
 	if err != nil {
 		return err
 	}
@@ -163,21 +167,21 @@ func (p *Processor) lookAtInputs(ctx context.Context, running map[int32]TaskStat
 	}
 	w.mu.Unlock()
 	for _, tp := range resting {
-		err = errors.Join(err, p.lookBeyond(ctx, tp))
+		err = errors.Join(err, w.lookBeyond(ctx, tp))
 	}
 	return err
 }
 
-// lookBeyond moves the mark of a partition past what has no records, and notes
-// if one is there.
-func (p *Processor) lookBeyond(ctx context.Context, tp TopicPartition) error {
-	r := newChangelogReader(p.side, tp.Topic, tp.Partition, 0, 64<<10)
+// lookBeyond moves the mark of a partition past offsets without records, and notes
+// whether a record follows.
+func (w *watch) lookBeyond(ctx context.Context, tp TopicPartition) error {
+	r := newChangelogReader(w.side, tp.Topic, tp.Partition, 0, 64<<10)
 	if err := r.locate(ctx); err != nil {
 		return err
 	}
-	p.watch.mu.Lock()
-	from, end := p.watch.inputs[tp].next, p.watch.inputs[tp].end
-	p.watch.mu.Unlock()
+	w.mu.Lock()
+	from, end := w.inputs[tp].next, w.inputs[tp].end
+	w.mu.Unlock()
 	r.position = from
 	for r.position < end {
 		before := r.position
@@ -186,40 +190,39 @@ func (p *Processor) lookBeyond(ctx context.Context, tp TopicPartition) error {
 			return err
 		}
 		if len(records) > 0 || r.position == before {
-			p.watch.mu.Lock()
-			m := p.watch.inputs[tp]
+			w.mu.Lock()
+			m := w.inputs[tp]
 			m.proven = len(records) > 0 && m.next == before
-			p.watch.mu.Unlock()
+			w.mu.Unlock()
 			break
 		}
-		p.watch.mu.Lock()
-		if m := p.watch.inputs[tp]; m.next == before {
+		w.mu.Lock()
+		if m := w.inputs[tp]; m.next == before {
 			m.next, m.before = r.position, r.position
 		}
-		p.watch.mu.Unlock()
+		w.mu.Unlock()
 	}
 	return nil
 }
 
 // lookForStuck decides which tasks are stuck, and logs when that changes.
-func (p *Processor) lookForStuck(now time.Time) {
-	stall := p.cfg.StallTimeout
+func (w *watch) lookForStuck(now time.Time) {
+	stall := w.cfg.StallTimeout
 	stuck := make(map[int32]string)
-	running := p.runningTasks()
+	running := w.runningTasks()
 	// A record whose Prepare fails is retried at least once per Prepare timeout.
-	patience := max(stall, p.cfg.RebalanceTimeout/prepareShare+watchMost)
+	patience := max(stall, w.cfg.RebalanceTimeout/prepareShare+maxWatchInterval)
 	waiting := make(map[int]int) // partitions with something to read, by worker
 	var tasks []TaskStatus
-	for _, w := range p.workers {
-		tasks = append(tasks, w.status()...)
+	for _, worker := range w.workers {
+		tasks = append(tasks, worker.status()...)
 	}
-	w := p.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for tp, m := range w.inputs {
 		t, here := running[tp.Partition]
 		// Another session begins before the markers that this one has passed.
-		if m.since.IsZero() || !here || m.next >= m.end || m.next > m.rests || p.workers[t.Worker].isBlockedOnPrepare(now, patience) {
+		if m.since.IsZero() || !here || m.next >= m.end || m.next > m.rests || w.workers[t.Worker].isBlockedOnPrepare(now, patience) {
 			m.since, m.rests = now, m.next
 		} else {
 			waiting[t.Worker]++
@@ -235,62 +238,67 @@ func (p *Processor) lookForStuck(now time.Time) {
 			what = fmt.Sprintf("has %d offsets of its changelog to read", t.Restore.Total-t.Restore.Done)
 		case t.State == TaskRunning && known && lag > 0:
 			what = fmt.Sprintf("has %d offsets of input", lag)
-			idle = p.feed(&t, now, waiting[t.Worker])
+			var starved *recordAt
+			idle, starved = w.starvedFor(&t, now, waiting[t.Worker])
+			w.replaceSession(t.Worker, starved, now)
 		default:
 			continue
 		}
 		if idle >= stall {
 			stuck[t.Partition] = what
 			if w.stuck[t.Partition] == "" {
-				p.log.Error("a task is stuck", "task", t.Partition, "worker", t.Worker, "state", string(t.State),
+				w.log.Error("a task is stuck", "task", t.Partition, "worker", t.Worker, "state", string(t.State),
 					"reason", what, "without_progress", idle.Round(time.Second).String())
 			}
 		}
 	}
 	for task := range w.stuck {
 		if stuck[task] == "" {
-			p.log.Info("a task that was stuck gets on again, or has left", "task", task)
+			w.log.Info("a task that was stuck gets on again, or has left", "task", task)
 		}
 	}
 	w.stuck = stuck
 }
 
-// feedAfter is the least time after which a session is given up because of a
+// minStarvation is the least time after which a session is replaced because of a
 // partition that is not read: a rebalance or an election may take as long.
-const feedAfter = 10 * time.Second
+const minStarvation = 10 * time.Second
 
-// feedEach is how much longer a partition may wait for each other one of its
-// worker that waits as well: one fetch may bring records of one partition only.
-const feedEach = 500 * time.Millisecond
+// starvationPerPartition is how much longer a partition may wait for each other
+// waiting partition of its worker: one fetch may bring records of one partition
+// only.
+const starvationPerPartition = 500 * time.Millisecond
 
-// feed returns for how long a partition of a running task has had input that was
-// not read though it was its turn, of so many partitions of its worker that wait.
-// After half the time at which that counts as stuck, the session of the worker
-// is given up, if the watch can read what the worker's client does not: a client
-// can lose sight of a partition. franz-go v1.22.2 does when an
-// answer to a fetch has an error above the partitions and fences one of them.
-// It is called with p.watch.mu held.
-func (p *Processor) feed(t *TaskStatus, now time.Time, waiting int) (idle time.Duration) {
-	w, stall := p.watch, p.cfg.StallTimeout
-	var starved *recordAt
-	for _, topic := range p.cfg.topicsOf(t.Partition) {
+// starvedFor returns how long a running task has had unread input, allowing for
+// the other waiting partitions of its worker. starved is a record that the watch can read
+// and the worker's client has not for half of the time at which the task counts
+// as stuck; nil if there is none. It is called with w.mu held.
+func (w *watch) starvedFor(t *TaskStatus, now time.Time, waiting int) (idle time.Duration, starved *recordAt) {
+	for _, topic := range w.cfg.topicsOf(t.Partition) {
 		tp := TopicPartition{topic, t.Partition}
 		m := w.inputs[tp]
-		rest := max(0, now.Sub(m.since)-time.Duration(max(0, waiting-1))*feedEach)
+		rest := max(0, now.Sub(m.since)-time.Duration(max(0, waiting-1))*starvationPerPartition)
 		idle = max(idle, rest)
-		if m.proven && rest >= max(stall/2, feedAfter) {
+		if m.proven && rest >= max(w.cfg.StallTimeout/2, minStarvation) {
 			starved = &recordAt{tp, m.next}
 		}
 	}
-	last, renewed := w.renewed[t.Worker]
-	if starved != nil && (!renewed || now.Sub(last) >= stall) {
-		w.renewed[t.Worker] = now
-		p.workers[t.Worker].requestNewSession(starved)
-	}
-	return idle
+	return idle, starved
 }
 
-// isAt reports whether a partition has not been read beyond a record, nor before.
+// replaceSession asks a worker for a new session because of a starved record, at
+// most once in a stall timeout: a client can lose sight of a partition.
+// franz-go v1.22.2 does when an answer to a fetch has an error above the
+// partitions and fences one of them. It is called with w.mu held.
+func (w *watch) replaceSession(worker int, starved *recordAt, now time.Time) {
+	last, renewed := w.renewed[worker]
+	if starved != nil && (!renewed || now.Sub(last) >= w.cfg.StallTimeout) {
+		w.renewed[worker] = now
+		w.workers[worker].requestNewSession(starved)
+	}
+}
+
+// isAt reports whether the record is the next one to be read of its partition.
 func (w *watch) isAt(r *recordAt) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -298,6 +306,6 @@ func (w *watch) isAt(r *recordAt) bool {
 	return m != nil && m.next == r.offset
 }
 
-// position returns where the client begins to read, as the group's committed
-// offset has it: 0 for none, as all is read from the start.
+// position returns where the client begins to read by the group's committed
+// offset: 0 without one, as everything is read from the start.
 func position(o kgo.Offset) int64 { return max(o.EpochOffset().Offset, 0) }

@@ -25,7 +25,7 @@ func lags(s Status) map[int32]int64 {
 	return m
 }
 
-// A task that has input and does not get on is stuck, and no longer when it
+// A task that has input and makes no progress is stuck, and no longer when it
 // does; one without input is not, though markers of transactions are left in its
 // partitions, nor is one that works.
 func TestStuckTask(t *testing.T) {
@@ -147,8 +147,8 @@ func TestStarvedTask(t *testing.T) {
 	c.checkStore(cfg)
 }
 
-// So is one that has lost sight of one partition of a task that gets on with
-// another.
+// So is one that has lost sight of one partition of a task that makes progress
+// with another.
 func TestStarvedPartition(t *testing.T) {
 	c := newCluster(t, kfake.NumBrokers(2))
 	const inputs, commands = 0, 1 // brokers
@@ -230,13 +230,14 @@ func TestUnreadablePartition(t *testing.T) {
 	p.halt()
 }
 
-// watched is a processor of one worker with so many running tasks, each with
+// watched is a processor of one worker with running tasks, each with
 // input that the watch has seen and nobody reads.
 func watched(tasks int32) *Processor {
 	p := &Processor{cfg: Config{Inputs: []string{testInput}, Commands: testCommands, Partitions: tasks, StallTimeout: time.Minute, Logger: testLogger()}}
 	p.log, p.watch = p.cfg.Logger, newWatch(&p.cfg)
 	w := newWorker(p, 0)
 	p.workers = []*worker{w}
+	p.watch.workers = p.workers
 	for n := range tasks {
 		t := &task{partition: n}
 		t.state.Store(TaskRunning)
@@ -248,7 +249,7 @@ func watched(tasks int32) *Processor {
 	return p
 }
 
-// What counts as not getting on, look by look, ten seconds apart.
+// What counts as no progress, look by look, ten seconds apart.
 func TestWhenAPartitionStarves(t *testing.T) {
 	first := TopicPartition{testInput, 0}
 	for _, test := range []struct {
@@ -283,7 +284,7 @@ func TestWhenAPartitionStarves(t *testing.T) {
 				if test.look != nil {
 					test.look(p, look, now)
 				}
-				p.lookForStuck(now)
+				p.watch.lookForStuck(now)
 				if _, starved := p.workers[0].clearWake(); starved != nil && at == 0 {
 					at = look
 				}

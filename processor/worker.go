@@ -215,7 +215,7 @@ func (w *worker) reconcile(ctx context.Context) error {
 	if w.ownership.isReplaced() {
 		return errReplaced
 	}
-	if w.ownership.takeMoved() {
+	if w.ownership.consumeRevoked() {
 		if err := w.rewind(ctx); err != nil {
 			return err
 		}
@@ -270,7 +270,7 @@ func (w *worker) owned() func(*task) bool {
 // isOwner reports whether the client is the member of the group that the tasks were
 // given to.
 func (w *worker) isOwner() bool {
-	return w.ownership.isOf(w.session.Client().GroupMetadata())
+	return w.ownership.isCurrentMember(w.session.Client().GroupMetadata())
 }
 
 // startRestore restores t in a goroutine that ends with the task.

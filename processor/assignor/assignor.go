@@ -30,7 +30,7 @@ type Assignor struct {
 	// nil.
 	Describe func() MemberData
 	// Decided is called with the standby copies that a rebalance has given
-	// to this member; nil if the leader does not know of standbys.
+	// to this member; nil if the leader's answer cannot be read.
 	Decided func(standbys map[int32]bool)
 
 	mu   sync.Mutex
@@ -79,8 +79,8 @@ func (b *Assignor) JoinGroupMetadata(topics []string, owned map[string][]int32, 
 	return meta.AppendTo(nil)
 }
 
-// ParseSyncAssignment remembers the whole assignment, of which the client's
-// callbacks only tell the changes.
+// ParseSyncAssignment remembers the whole assignment; the client's callbacks
+// only say what has changed.
 func (b *Assignor) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
 	parsed, err := kgo.ParseConsumerSyncAssignment(assignment)
 	if err != nil {
@@ -122,14 +122,14 @@ func (b *Assignor) Join() {
 // within the time given. Offsets that are committed in between carry the
 // generation before and are refused: the client looks up the generation first
 // and waits for the end of the join then.
-func (b *Assignor) AwaitJoined(ctx context.Context, most time.Duration) bool {
+func (b *Assignor) AwaitJoined(ctx context.Context, limit time.Duration) bool {
 	b.mu.Lock()
 	joined := b.joined
 	b.mu.Unlock()
 	if joined == nil {
 		return true
 	}
-	timeout := time.NewTimer(most)
+	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	select {
 	case <-joined:
@@ -152,9 +152,9 @@ func (b *Assignor) joinsFrom(generation int32, owns bool) {
 	b.from = generation
 }
 
-// IsUnbroken reports whether this member had a part in all generations up to this
-// one since it has owned what it owns.
-func (b *Assignor) IsUnbroken(generation int32) bool {
+// HasContinuousMembership reports whether this member has missed no generation, up to
+// this one, since it has owned its tasks.
+func (b *Assignor) HasContinuousMembership(generation int32) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !b.missed && b.follows(generation)

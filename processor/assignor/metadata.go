@@ -9,7 +9,7 @@ import (
 // What a member tells the group's leader travels in the user data of its join
 // request. All numbers are uvarints, texts have their length before them:
 //
-//	byte     version, 2
+//	byte     version, 1
 //	text     process: workers with the same one share a store
 //	text     rack; may be empty
 //	number   how many copies
@@ -19,8 +19,7 @@ import (
 //	number   how far that is from the end, plus 1; 0 if it is not known
 //	byte     flags; bit 0: the copy is kept up to date, as a standby
 //
-// Version 1, of releases without standbys, has neither process, rack, distance
-// nor flags. What a leader answers is the user data of an assignment:
+// What a leader answers is the user data of an assignment:
 //
 //	byte     version, 1
 //	number   how many standby copies the member is to keep
@@ -28,16 +27,15 @@ import (
 //	number   task
 //	byte     flags; bit 0: a warm-up, the task is to move to this process
 const (
-	memberVersion1  = 1
-	memberVersion   = 2
+	memberVersion   = 1
 	decisionVersion = 1
 
 	flagStandby = 1
 	flagWarmUp  = 1
 )
 
-// Bounds of what is believed of a member, and so of what a broken one can make
-// the leader allocate.
+// Bounds of a member's data, and so of what a broken member can make the leader
+// allocate.
 const (
 	maxCopies = 1 << 20
 	maxName   = 1 << 10
@@ -94,34 +92,24 @@ func flag(is bool, f byte) byte {
 	return 0
 }
 
-// DecodeMemberData returns what a member said, and the version that it said it
-// in. Of version 1 only positions are known.
-func DecodeMemberData(b []byte) (MemberData, byte, error) {
-	if len(b) == 0 || b[0] != memberVersion1 && b[0] != memberVersion {
-		return MemberData{}, 0, errMemberData
+// DecodeMemberData returns what [MemberData.Append] wrote. The error is of broken data
+// and of a version that this release does not know.
+func DecodeMemberData(b []byte) (MemberData, error) {
+	if len(b) == 0 || b[0] != memberVersion {
+		return MemberData{}, errMemberData
 	}
-	version := b[0]
 	r := wireReader{rest: b[1:]}
-	d := MemberData{}
-	least := 2 // bytes of a copy
-	if version == memberVersion {
-		d.Process, d.Rack = r.text(), r.text()
-		least = 4
-	}
-	n := r.count(least)
+	d := MemberData{Process: r.text(), Rack: r.text()}
+	n := r.count(4)
 	d.Copies = make(map[int32]CopyData, n)
 	for range n {
-		p, c := r.task(), CopyData{Position: r.offset(), Lag: -1}
-		if version == memberVersion {
-			c.Lag = r.offset() - 1
-			c.Standby = r.byte()&flagStandby != 0
-		}
-		d.Copies[p] = c
+		p := r.task()
+		d.Copies[p] = CopyData{Position: r.offset(), Lag: r.offset() - 1, Standby: r.byte()&flagStandby != 0}
 	}
 	if !r.done() {
-		return MemberData{}, 0, errMemberData
+		return MemberData{}, errMemberData
 	}
-	return d, version, nil
+	return d, nil
 }
 
 // appendDecision appends the standby copies that a member is to keep; true
@@ -141,8 +129,8 @@ func appendDecision(b []byte, standbys map[int32]bool) []byte {
 	return b
 }
 
-// decodeDecision returns what appendDecision wrote, and an error for all else:
-// a leader of another release may not know of standbys.
+// decodeDecision returns what appendDecision wrote, and an error otherwise: a
+// leader of a newer release may write another version.
 func decodeDecision(b []byte) (map[int32]bool, error) {
 	if len(b) == 0 || b[0] != decisionVersion {
 		return nil, errMemberData
@@ -167,9 +155,9 @@ type wireReader struct {
 	broken bool
 }
 
-func (r *wireReader) number(most uint64) uint64 {
+func (r *wireReader) number(limit uint64) uint64 {
 	v, n := binary.Uvarint(r.rest)
-	if n <= 0 || v > most || r.broken {
+	if n <= 0 || v > limit || r.broken {
 		r.broken, r.rest = true, nil
 		return 0
 	}

@@ -1,10 +1,8 @@
 package assignor
 
 import (
-	"encoding/binary"
 	"maps"
 	"reflect"
-	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -19,8 +17,8 @@ func TestMemberDataRoundTrip(t *testing.T) {
 				return CopyData{rapid.Int64Min(0).Draw(t, "position"), rapid.Int64Range(-1, 1<<62).Draw(t, "lag"), rapid.Bool().Draw(t, "standby")}
 			})).Draw(t, "copies"),
 		}
-		got, version, err := DecodeMemberData(want.Append(nil))
-		if err != nil || version != memberVersion || !reflect.DeepEqual(got, want) {
+		got, err := DecodeMemberData(want.Append(nil))
+		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("got %v, %v, want %v", got, err, want)
 		}
 	})
@@ -36,39 +34,31 @@ func TestDecisionRoundTrip(t *testing.T) {
 	})
 }
 
-// version1 is what a member of a release without standbys says.
-func version1(copies map[int32]int64) []byte {
-	b := binary.AppendUvarint([]byte{memberVersion1}, uint64(len(copies)))
-	for _, p := range slices.Sorted(maps.Keys(copies)) {
-		b = binary.AppendUvarint(b, uint64(p))
-		b = binary.AppendUvarint(b, uint64(copies[p]))
-	}
-	return b
-}
-
-func TestMemberDataOfVersion1(t *testing.T) {
-	got, version, err := DecodeMemberData(version1(map[int32]int64{3: 7, 9: 1 << 40}))
-	want := map[int32]CopyData{3: {Position: 7, Lag: -1}, 9: {Position: 1 << 40, Lag: -1}}
-	if err != nil || version != memberVersion1 || !maps.Equal(got.Copies, want) {
-		t.Errorf("got %v, version %d, %v", got, version, err)
+// Data of a newer release are an error, and so are data that end too soon.
+func TestMemberDataOfNewerVersion(t *testing.T) {
+	whole := MemberData{Process: "p", Copies: map[int32]CopyData{3: {Position: 7, Lag: -1}}}.Append(nil)
+	newer := append([]byte{memberVersion + 1}, whole[1:]...)
+	for name, b := range map[string][]byte{"newer": newer, "cut": whole[:len(whole)-1], "none": nil} {
+		if got, err := DecodeMemberData(b); err == nil {
+			t.Errorf("%s: got %v and no error", name, got)
+		}
 	}
 }
 
 func FuzzDecodeMemberData(f *testing.F) {
 	f.Add(MemberData{}.Append(nil))
 	f.Add(MemberData{"p", "r", map[int32]CopyData{0: {0, -1, false}, 7: {1 << 40, 12, true}}}.Append(nil))
-	f.Add(version1(map[int32]int64{0: 0, 7: 1 << 40}))
 	f.Add([]byte{memberVersion, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Add([]byte{3})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		d, _, err := DecodeMemberData(b)
+		d, err := DecodeMemberData(b)
 		if err != nil {
 			if d.Copies != nil {
 				t.Fatalf("%v with an error", d)
 			}
 			return
 		}
-		again, _, err := DecodeMemberData(d.Append(nil))
+		again, err := DecodeMemberData(d.Append(nil))
 		if err != nil || !reflect.DeepEqual(again, d) {
 			t.Fatalf("%v became %v, %v", d, again, err)
 		}

@@ -24,24 +24,21 @@ type balanceMember struct {
 	process    string        // members with the same one share their copies
 	rack       string
 	copies     map[int32]CopyData // in its process's store
-	// warms is true for a member that keeps standbys. One that does not, of an
-	// older release or of one that this one does not know, is given tasks
-	// without a copy, as balance has it.
+	// warms is true for a member that keeps standbys. A member whose data this
+	// release cannot read keeps none, and is given tasks without a copy.
 	warms bool
 }
 
-// newBalanceMember reads a member's user data. What cannot be read says
-// nothing: such a member takes part like one of an older release.
+// newBalanceMember reads a member's user data. A member whose data cannot be read,
+// because a newer release wrote them, takes part without copies.
 func newBalanceMember(id string, generation int32, owned map[int32]int, userData []byte) balanceMember {
 	m := balanceMember{generation: generation, owned: owned, process: "member " + id}
-	d, version, err := DecodeMemberData(userData)
+	d, err := DecodeMemberData(userData)
 	if err != nil {
 		return m
 	}
 	m.copies = d.Copies
-	if version == memberVersion {
-		m.process, m.rack, m.warms = "process "+d.Process, d.Rack, true
-	}
+	m.process, m.rack, m.warms = "process "+d.Process, d.Rack, true
 	return m
 }
 
@@ -144,7 +141,7 @@ func (p *placer) caughtUp(m int, task int32) bool {
 	return ok && (c.Position >= p.newest[task]-p.rules.AcceptableLag || c.Lag >= 0 && c.Lag <= p.rules.AcceptableLag)
 }
 
-// mayRun reports whether member m is to get a task that it does not own.
+// mayRun reports whether member m may get a task that it does not own.
 func (p *placer) mayRun(m int, task int32) bool {
 	return p.newest[task] < 0 || !p.members[m].warms || p.caughtUp(m, task)
 }
@@ -169,17 +166,17 @@ func (p *placer) adopt() {
 }
 
 func (p *placer) compareHeirs(a, b int, task int32) int {
-	most := (len(p.owner) + len(p.members) - 1) / len(p.members)
-	roomA, roomB := p.counts[a] < most, p.counts[b] < most
-	order := cmp.Or(yesFirst(p.mayRun(a, task), p.mayRun(b, task)), yesFirst(roomA, roomB))
+	maxShare := (len(p.owner) + len(p.members) - 1) / len(p.members)
+	roomA, roomB := p.counts[a] < maxShare, p.counts[b] < maxShare
+	order := cmp.Or(trueFirst(p.mayRun(a, task), p.mayRun(b, task)), trueFirst(roomA, roomB))
 	if order == 0 && roomA {
 		order = cmp.Compare(p.position(b, task), p.position(a, task))
 	}
 	return cmp.Or(order, cmp.Compare(p.counts[a], p.counts[b]), cmp.Compare(p.position(b, task), p.position(a, task)))
 }
 
-// yesFirst orders what is true before what is not.
-func yesFirst(a, b bool) int {
+// trueFirst compares booleans; true sorts first.
+func trueFirst(a, b bool) int {
 	switch {
 	case a == b:
 		return 0
@@ -218,7 +215,7 @@ func (p *placer) level() map[int32]int {
 		}
 	}
 	slices.SortStableFunc(moves, func(a, b move) int {
-		return cmp.Or(yesFirst(a.now, b.now), cmp.Compare(a.behind, b.behind))
+		return cmp.Or(trueFirst(a.now, b.now), cmp.Compare(a.behind, b.behind))
 	})
 	warmUps := make(map[int32]int)
 	for _, m := range moves {
@@ -238,7 +235,7 @@ func (p *placer) level() map[int32]int {
 }
 
 // standbys gives each task its copies: never in the process that runs it, in
-// another rack if there is one, where there is a copy already, and else where
+// another rack if there is one, then where there is a copy already, then where
 // fewest are kept.
 func (p *placer) standbys(result placement, warmUps map[int32]int) {
 	load := make(map[int]int) // by process
@@ -302,9 +299,9 @@ func (p *placer) compareKeepers(a, b int, task int32, used []int, load map[int]i
 		return !slices.ContainsFunc(used, func(u int) bool { return p.members[u].rack == p.members[m].rack })
 	}
 	return cmp.Or(
-		yesFirst(elsewhere(a), elsewhere(b)),
-		yesFirst(p.caughtUp(a, task), p.caughtUp(b, task)),
-		yesFirst(p.members[a].copies[task].Standby, p.members[b].copies[task].Standby),
+		trueFirst(elsewhere(a), elsewhere(b)),
+		trueFirst(p.caughtUp(a, task), p.caughtUp(b, task)),
+		trueFirst(p.members[a].copies[task].Standby, p.members[b].copies[task].Standby),
 		cmp.Compare(load[a], load[b]),
 	)
 }
