@@ -1,0 +1,122 @@
+package catalog
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"handprint/attribution"
+)
+
+// chunk is how many entries a table allocates at once: growing never copies what
+// is there, which at a million identities would stop everybody for a moment.
+const chunk = 1 << 14
+
+// table is an array that grows by chunks.
+type table[T any] struct {
+	chunks [][]T
+	n      int
+}
+
+func (t *table[T]) at(i uint32) *T { return &t.chunks[i/chunk][i%chunk] }
+
+func (t *table[T]) add(v T) uint32 {
+	if t.n == len(t.chunks)*chunk {
+		t.chunks = append(t.chunks, make([]T, 0, chunk))
+	}
+	last := &t.chunks[t.n/chunk]
+	*last = append(*last, v)
+	t.n++
+	return uint32(t.n - 1)
+}
+
+// ids numbers ids in the order in which they come. A UUID takes its 16 bytes;
+// any other id is kept as text. An id keeps its number.
+type ids struct {
+	uuids  table[attribution.UUID]
+	byUUID map[attribution.UUID]uint32
+	texts  map[uint32]string // of ids that are no UUIDs
+	byText map[string]uint32
+	bytes  int // of texts
+}
+
+func newIDs() ids {
+	return ids{byUUID: make(map[attribution.UUID]uint32), texts: make(map[uint32]string), byText: make(map[string]uint32)}
+}
+
+func (t *ids) find(id []byte) (uint32, bool) {
+	if u, ok := attribution.ParseUUID(id); ok {
+		n, ok := t.byUUID[u]
+		return n, ok
+	}
+	n, ok := t.byText[string(id)]
+	return n, ok
+}
+
+// add returns the number of an id, a new one if it has none.
+func (t *ids) add(id []byte) (n uint32, isNew bool) {
+	u, isUUID := attribution.ParseUUID(id)
+	if isUUID {
+		if n, ok := t.byUUID[u]; ok {
+			return n, false
+		}
+		n = t.uuids.add(u)
+		t.byUUID[u] = n
+		return n, true
+	}
+	if n, ok := t.byText[string(id)]; ok {
+		return n, false
+	}
+	n = t.uuids.add(attribution.UUID{})
+	text := string(id)
+	t.texts[n], t.byText[text] = text, n
+	t.bytes += len(text)
+	return n, true
+}
+
+func (t *ids) text(n uint32) string {
+	if len(t.texts) > 0 {
+		if s, ok := t.texts[n]; ok {
+			return s
+		}
+	}
+	return t.uuids.at(n).String()
+}
+
+// compare orders ids by their text.
+func (t *ids) compare(a, b uint32) int {
+	if len(t.texts) == 0 {
+		x, y := t.uuids.at(a), t.uuids.at(b)
+		return bytes.Compare(x[:], y[:]) // hexadecimal digits have the order of the bytes
+	}
+	return strings.Compare(t.text(a), t.text(b))
+}
+
+// hasPrefix reports whether the text of an id begins with prefix.
+func (t *ids) hasPrefix(n uint32, prefix string) bool {
+	if len(t.texts) > 0 {
+		if s, ok := t.texts[n]; ok {
+			return strings.HasPrefix(s, prefix)
+		}
+	}
+	var text [36]byte
+	return len(prefix) <= 36 && string(t.uuids.at(n).AppendText(text[:0])[:len(prefix)]) == prefix
+}
+
+// Sizes of what a map has for an entry, for the account of the memory.
+const (
+	idBytes   = 16 + 32 // the UUID, and its entry in byUUID
+	textBytes = 2*16 + 2*16
+)
+
+func (t *ids) memory() int { return t.uuids.n*idBytes + 2*t.bytes + len(t.texts)*textBytes }
+
+// sortedKeys returns the keys of a map in order.
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
