@@ -6,9 +6,10 @@
 // thresholds, the state row, the transition and the suspicion, stub ids and
 // partitions, and the decision of the sweep.
 //
-// It is pure: no I/O, no clock, no Kafka, no store. How records are read and
-// written is in package schemas; who owns what, and what is said between
-// tasks, in package topology.
+// It is pure: no I/O, no clock, no Kafka, no store. How input and output
+// records are read and written is in package schemas; which task owns which
+// attacker and identity, and what tasks send each other, in package engine;
+// which topics there are, in package topology.
 //
 // The rules come from docs/attribution.md; a comment names the section where
 // one is applied.

@@ -123,9 +123,9 @@ type Fit uint8
 
 // What Check answers.
 const (
-	Fits    Fit = iota
-	Odd         // legal but for the registry's list or minimum: counted
-	FitsNot     // of another kind: a bad record
+	Fits       Fit = iota
+	OutOfRange     // legal but for the registry's list or minimum: counted
+	Misfit         // of another kind: a bad record
 )
 
 // ErrKind is what a value that does not fit its primitive's kind gives.
@@ -139,19 +139,19 @@ func (r *Registry) Check(name []byte, v Value) (Kind, Fit) {
 		return Unregistered, Fits
 	}
 	if !p.Kind.takes(v) {
-		return p.Kind, FitsNot
+		return p.Kind, Misfit
 	}
 	switch p.Kind {
 	case Categorical:
 		if v[0] == '"' && len(p.listed) > 0 {
 			if _, ok := p.listed[string(v)]; !ok {
-				return p.Kind, Odd
+				return p.Kind, OutOfRange
 			}
 		}
 	case Numeric:
 		if p.Min != nil && isNumber(v) {
 			if f, _ := number(v); f < *p.Min {
-				return p.Kind, Odd
+				return p.Kind, OutOfRange
 			}
 		}
 	}

@@ -6,8 +6,8 @@ import (
 	"handprint/attribution"
 )
 
-// catalog is what a task asks the registry for again and again: an observation
-// asks several times for the same primitive.
+// catalog caches the registry by primitive, and the primitive that was asked
+// for last: an observation asks several times for the same one.
 type catalog struct {
 	byName map[string]listing
 	name   []byte // that was asked for last; nil: none

@@ -8,17 +8,41 @@
 // lock and no shared state, so an Engine can be driven by the runtime, by a
 // test, or by a simulation that delivers commands in any order Kafka allows.
 //
-// The parts of it:
+// What a task does with a record:
 //
+//	engine.go       Engine, its configuration, and which part takes a record
 //	observe.go      an observation, from its attacker's home to its identity's
-//	publish.go      a row is concluded anew: state row, transition, suspects
+//	publish.go      a row is concluded anew: state row, transition, flags
 //	sweep.go        the multi-actor sweep, when a tick is read
-//	coordinator.go  task 0: identity events, one after the other
+//	coordinator.go  task 0: identity events
+//	schedule.go     task 0: which identity events may run at the same time
 //	link.go         the home of an attacker: whose it is
 //	move.go         contributions leave one identity and come to another
 //	settle.go       the end of an identity event: rows are compared once
-//	keys.go, *codec.go, command.go   what is stored and said, byte by byte
-//	query.go        reading a task's rows and identities
+//
+// What it keeps in memory, all of it made again from the store:
+//
+//	stubcache.go    attackers that are their own identity, and their rows
+//	union.go        the merged series of rows with many attackers
+//	catalog.go      what the registry says of a primitive
+//	counters.go     what the metrics count
+//
+// How it is stored and sent:
+//
+//	storage.go      reading and writing the records of the store
+//	keys.go         the keys
+//	codec.go, recordcodec.go, rowcodec.go, seriescodec.go, valuecodec.go
+//	                the values, byte by byte
+//	recordversion.go, recordversion_next.go
+//	                the version that rows and contributions are written in
+//	command.go      what tasks send each other
+//
+// Reading from outside:
+//
+//	query.go        an identity, and whose an attacker is
+//	inspect.go      one record of the store
+//	shown.go        the records of the state topic
+//	view.go         bytes as text without a copy
 //
 // It knows nothing of Kafka clients, transactions or Pebble: it sees a Store
 // and an Outbox. The conclusions themselves are package attribution's.

@@ -56,14 +56,14 @@ type Outbox interface {
 	// StateChanged and Suspected send an event, keyed by its identity.
 	StateChanged(identity, event []byte)
 	Suspected(identity, event []byte)
-	// RowChanged says that the row at this key of the store, which the record in
-	// hand has written, has to be written to the compacted topic when the
+	// RowChanged says that the row at this key of the store, which the current
+	// record has written, has to be written to the compacted topic when the
 	// transaction is complete; see StateRows.
 	RowChanged(key []byte)
 	// StateRow writes to the compacted topic, before what RowChanged leads to:
 	// a row whose value is a large one, or a tombstone, which is nil.
 	StateRow(key, row []byte)
-	// DeadLetter sends the record in hand to the dead letters.
+	// DeadLetter sends the current record to the dead letters.
 	DeadLetter(stage, reason string)
 	// Send gives a command to a task, this one included.
 	Send(partition int32, key, command []byte)
@@ -109,27 +109,30 @@ type Engine struct {
 	task   int32
 	store  Store
 	out    Outbox
-	now    *Record // in hand
+	now    *Record // the record that Process was given
 	merger *attribution.Merger
 
 	decoder schemas.ObservationDecoder
 	obs     attribution.Observation
 
-	// unsettled are the identities whose rows wait for the end of an identity
+	// unsettled holds the identities whose rows wait for the end of an identity
 	// event. It mirrors the store, so that the common case costs no read.
 	unsettled map[string]unsettled
-	// unions are of the rows of many attackers that were concluded lately.
+	// unions holds the merged series of rows with many attackers, by row key.
 	unions map[string]*attribution.Union
-	// standings are of the attackers that were observed lately.
-	standings standings
-	catalog   catalog
-	evidence  evidence
+	// stubs holds what is known of the attackers that were observed lately.
+	stubs    stubCaches
+	catalog  catalog
+	evidence evidence
 
 	added int // contributions added up in this step
 
 	coordinator *coordinator // of task 0; nil in any other task
 
-	row     row
+	// row is the row that loadRow, stubRow or noRow filled last. takeInline,
+	// publish and saveRow work on it, so nothing between may load another.
+	row row
+	// contrib lends its slices to whoever reads contributions, one at a time.
 	contrib attribution.Series
 	keys    keyBuffers
 	buf     buffers
@@ -146,6 +149,9 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 	}
 	if cfg.RecordVersion < 0 || cfg.RecordVersion > RecordVersion {
 		return nil, fmt.Errorf("records of version %d, the newest is %d", cfg.RecordVersion, RecordVersion)
+	}
+	if cfg.RecordVersion == 0 {
+		cfg.RecordVersion = RecordVersion
 	}
 	if cfg.Registry == nil {
 		cfg.Registry = attribution.DefaultRegistry()
@@ -174,7 +180,7 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 func (e *Engine) Reload(store Store) error {
 	e.store = store
 	e.unions = make(map[string]*attribution.Union)
-	e.standings.reset()
+	e.stubs.reset()
 	if err := e.loadUnsettled(); err != nil {
 		return err
 	}
@@ -189,7 +195,7 @@ func (e *Engine) Reload(store Store) error {
 // must not go on.
 func (e *Engine) Process(r *Record, store Store, out Outbox) error {
 	e.now, e.store, e.out = r, store, out
-	e.standings.here = nil
+	e.stubs.here = nil
 	if e.coordinator != nil {
 		e.coordinator.begin(r, store, out)
 	}

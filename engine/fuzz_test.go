@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -211,7 +212,7 @@ func TestRecordsOfOtherVersionsStopTheTask(t *testing.T) {
 	stub := []byte(attribution.Stub([]byte(attacker)).String())
 	observation := []byte(`{"attacker_uuid":"10.0.0.1","primitive":"toolchain.ssh.hassh_client","value":"h","ts":1,"evidence_ref":"e"}`)
 	primitive := []byte("toolchain.ssh.hassh_client")
-	spilledRow := appendRow(nil, &row{inline: true, series: series{spilled: true, Series: attribution.Series{Count: 1, Entries: sampleSeries.Entries[:1]}}})
+	spilledRow := appendRow(nil, &row{inline: true, series: series{spilled: true, Series: attribution.Series{Count: 1, Entries: sampleSeries.Entries[:1]}}}, 1)
 	tests := []struct {
 		name   string
 		key    []byte
@@ -219,9 +220,8 @@ func TestRecordsOfOtherVersionsStopTheTask(t *testing.T) {
 		says   string
 		also   []byte // a row
 	}{
-		{"a newer row", rowKey(nil, kindRow, stub, primitive), []byte{3}, "row toolchain.ssh.hassh_client of " + string(stub) + ": row: unknown version 3", nil},
-		{"a damaged row", rowKey(nil, kindRow, stub, primitive), []byte{2, rowInline, 5}, "truncated", nil},
-		{"a damaged row of version 1", rowKey(nil, kindRow, stub, primitive), []byte{1, rowInline1, 5}, "truncated", nil},
+		{"a newer row", rowKey(nil, kindRow, stub, primitive), []byte{RecordVersion + 1}, "row toolchain.ssh.hassh_client of " + string(stub) + fmt.Sprintf(": row: unknown version %d, this program reads up to %d", RecordVersion+1, RecordVersion), nil},
+		{"a damaged row", rowKey(nil, kindRow, stub, primitive), []byte{1, rowInline, 5}, "truncated", nil},
 		{"a newer link", idKey(nil, kindLink, []byte(attacker)), []byte{2}, "link of 10.0.0.1: link: unknown version 2", nil},
 		{"a newer identity", idKey(nil, kindIdentity, stub), []byte{9}, "identity: unknown version 9", nil},
 		{"a damaged gone value", append(seriesKey(nil, kindGone, stub, primitive, []byte(attacker)), `"x"`...), []byte{1, 2, 3}, "gone value: truncated", spilledRow},

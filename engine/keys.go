@@ -122,9 +122,14 @@ func cutPrimitive(key []byte) (primitive, rest []byte, err error) {
 
 // keyBuffers are reused, one for each key that is in use at the same time.
 type keyBuffers struct {
-	row, contrib, part, other []byte
+	// row is the key of the row that setRowKey was given last, rowIdentity and
+	// rowPrimitive. Every use is behind a call of setRowKey, or of a method that
+	// calls it: loadRow, saveRow.
+	row                       []byte
+	rowIdentity, rowPrimitive []byte
 
-	rowIdentity, rowPrimitive []byte // whose key row is
+	contrib []byte // a contribution's, in loadContribution and saveContribution
+	part    []byte // what largeKey returned, until its next call
 }
 
 func appendPrimitive(dst, primitive []byte) []byte {

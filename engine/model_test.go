@@ -232,8 +232,8 @@ func (c *cluster) owner(attacker string) string {
 // transactions that fail, and compares what the tasks hold at rest with the
 // model. Run more of them with -rapid.checks=N.
 func TestRandomHistories(t *testing.T) {
-	defer func(n, m int, w uint64) { unionFrom, mostStandings, wave = n, m, w }(unionFrom, mostStandings, wave)
-	unionFrom, mostStandings, wave = 2, 2, 2
+	defer func(n, m int, w uint64) { unionFrom, maxStubs, wave = n, m, w }(unionFrom, maxStubs, wave)
+	unionFrom, maxStubs, wave = 2, 2, 2
 	rapid.Check(t, func(t *rapid.T) {
 		history := genHistory(t)
 		partitions := rapid.SampledFrom([]int32{1, 2, 5}).Draw(t, "partitions")

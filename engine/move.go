@@ -119,8 +119,7 @@ func (e *Engine) detach(d *detach) error {
 		id.Own = nil
 		e.putIdentity(d.Old, id)
 	}
-	e.keys.other = idsKey(e.keys.other, kindMember, d.Old, d.Attacker)
-	e.store.Delete(e.keys.other)
+	e.store.Delete(idsKey(nil, kindMember, d.Old, d.Attacker))
 	out.flush(true)
 	return nil
 }
@@ -207,7 +206,7 @@ func (e *Engine) detachRow(d *detach, primitive []byte, out *parts) error {
 			e.store.Delete(append(prefix[:len(prefix):len(prefix)], g.Value...))
 		}
 	}
-	out.add(partContribution, primitive, nil, e.appendContribution(nil, &s))
+	out.add(partContribution, primitive, nil, appendContribution(nil, &s, byte(e.cfg.RecordVersion)))
 	e.store.Delete(seriesKey(nil, kindContribution, d.Old, primitive, d.Attacker))
 	e.dropUnion(d.Old, primitive)
 	e.markDirty(d.Old, primitive)
@@ -235,8 +234,7 @@ func (e *Engine) attach(a *attach) error {
 	if !a.Last {
 		return nil
 	}
-	e.keys.other = idsKey(e.keys.other, kindMember, a.New, a.Attacker)
-	e.store.Put(e.keys.other, appendMember(nil, a.By.Version))
+	e.store.Put(idsKey(nil, kindMember, a.New, a.Attacker), appendMember(nil, a.By.Version))
 	e.cfg.Counters.Moves.Add(1)
 	err = e.release(a.New, a.Attacker, func(primitive []byte, entry attribution.Entry) error {
 		return e.arrived(a.New, a.Attacker, a.By.Version, primitive, entry)

@@ -17,10 +17,10 @@ func (e *Engine) observation() error {
 	}
 	kind, fit := e.cfg.Registry.Check(e.obs.Primitive, e.obs.Value)
 	switch fit {
-	case attribution.FitsNot:
+	case attribution.Misfit:
 		e.deadLetter(StageObservation, fmt.Sprintf("value: does not fit %s, the kind of %s", kind, e.obs.Primitive))
 		return nil
-	case attribution.Odd:
+	case attribution.OutOfRange:
 		if e.cfg.Strict {
 			e.deadLetter(StageObservation, fmt.Sprintf("value: not one that the registry has for %s", e.obs.Primitive))
 			return nil
@@ -47,8 +47,8 @@ func (e *Engine) observation() error {
 	return e.atHome(e.obs.Attacker, e.obs.Primitive, entry)
 }
 
-// evidence remembers the evidence_ref that came last: the observations of a
-// session share theirs.
+// evidence remembers the last evidence_ref and its hash: the observations of a
+// session have the same one.
 type evidence struct {
 	ref []byte
 	sum uint64
@@ -77,8 +77,8 @@ func (e *Engine) observed(o *observe) error {
 // belongs to its stub, which lives here too: its row is read, concluded anew
 // and written, and nothing else.
 func (e *Engine) atHome(attacker, primitive []byte, entry attribution.Entry) error {
-	at := e.standings.of(attacker)
-	e.standings.here = at
+	at := e.stubs.of(attacker)
+	e.stubs.here = at
 	stub := at.stub[:]
 	found, err := e.stubRow(at, primitive)
 	if err != nil {
@@ -90,11 +90,11 @@ func (e *Engine) atHome(attacker, primitive []byte, entry attribution.Entry) err
 		}
 		return e.takeInline(stub, attacker, primitive, entry)
 	}
-	if !at.mine {
+	if !at.ownsItself {
 		if elsewhere, err := e.notMine(stub, attacker, primitive, entry); err != nil || elsewhere {
 			return err
 		}
-		at.mine = true
+		at.ownsItself = true
 	}
 	if found {
 		return e.contribute(stub, attacker, primitive, entry)
@@ -249,15 +249,9 @@ func (e *Engine) openRow(identity, primitive []byte) (found bool, err error) {
 func (e *Engine) hold(identity, attacker, primitive []byte, entry *attribution.Entry) error {
 	e.cfg.Counters.Waiting.Add(1)
 	count := idsKey(nil, kindWaitingCount, identity, attacker)
-	b, err := e.store.Get(count)
+	next, _, err := get(e.store, count, decodeMember)
 	if err != nil {
-		return fmt.Errorf("reading how many wait for %s: %w", attacker, err)
-	}
-	next := uint64(0)
-	if b != nil {
-		if next, err = decodeMember(b); err != nil {
-			return fmt.Errorf("how many wait for %s: %w", attacker, err)
-		}
+		return fmt.Errorf("how many wait for %s: %w", attacker, err)
 	}
 	e.store.Put(count, appendMember(nil, next+1))
 	prefix := idsKey(nil, kindWaiting, identity, attacker)
@@ -268,17 +262,16 @@ func (e *Engine) hold(identity, attacker, primitive []byte, entry *attribution.E
 // waiting reports whether observations of an attacker wait at an identity.
 // They are numbered from 0 and released together, so the first one tells.
 func (e *Engine) waiting(identity, attacker []byte) (some bool, err error) {
-	e.keys.other = binary.BigEndian.AppendUint64(idsKey(e.keys.other, kindWaiting, identity, attacker), 0)
-	first, err := e.store.Get(e.keys.other)
+	first, err := e.store.Get(binary.BigEndian.AppendUint64(idsKey(nil, kindWaiting, identity, attacker), 0))
 	if err != nil {
 		return false, fmt.Errorf("reading what waits for %s: %w", attacker, err)
 	}
 	return first != nil, nil
 }
 
-// holdForClaim keeps the observations of an attacker back that was never seen
-// before and whose stub is merged: the coordinator knows whose it is by now.
-// It is asked once.
+// holdForClaim keeps back the observations of an attacker that was never seen
+// before and whose stub is merged. The coordinator knows whose it is, and is
+// asked once.
 func (e *Engine) holdForClaim(stub, attacker, primitive []byte, entry attribution.Entry, asked bool) error {
 	if err := e.hold(stub, attacker, primitive, &entry); err != nil {
 		return err
@@ -289,13 +282,14 @@ func (e *Engine) holdForClaim(stub, attacker, primitive []byte, entry attributio
 	return nil
 }
 
-// release hands everything that waits for an attacker at an identity to take,
-// in the order in which it came.
+// release calls take for each observation that waits for an attacker at an
+// identity, in the order in which they came, and deletes them.
 func (e *Engine) release(identity, attacker []byte, take func(primitive []byte, entry attribution.Entry) error) error {
 	var keys, held [][]byte
-	err := e.store.Scan(idsKey(nil, kindWaiting, identity, attacker), nil, func(key, value []byte) bool {
-		keys, held = append(keys, bytes.Clone(key)), append(held, bytes.Clone(value))
-		return true
+	prefix := idsKey(nil, kindWaiting, identity, attacker)
+	err := scan(e.store, prefix, nil, func(rest, value []byte) error {
+		keys, held = append(keys, append(bytes.Clone(prefix), rest...)), append(held, bytes.Clone(value))
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("reading what waits for %s: %w", attacker, err)

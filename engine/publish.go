@@ -76,31 +76,27 @@ func (e *Engine) addUp(kind attribution.Kind, identity, primitive []byte) (attac
 }
 
 // eachContribution reads the contributions to a row, one at a time. followed
-// says that a union can follow them: none has so many gone values that they
-// are records of their own.
+// reports whether a union can follow them: no contribution has its gone values
+// in records of their own.
 func (e *Engine) eachContribution(identity, primitive []byte, use func(s *series, attacker []byte)) (followed bool, err error) {
 	prefix := rowKey(nil, kindContribution, identity, primitive)
 	var spilled [][]byte
 	s := series{Series: e.contrib}
-	var fault error
-	err = e.store.Scan(prefix, nil, func(key, value []byte) bool {
-		if fault = decodeContribution(value, &s, &e.buf.contribValues); fault != nil {
-			return false
+	err = scan(e.store, prefix, nil, func(rest, value []byte) error {
+		if err := decodeContribution(value, &s, &e.buf.contribValues); err != nil {
+			return err
 		}
-		attacker, _, err := cutID(key[len(prefix):])
-		if fault = err; err != nil {
-			return false
-		}
-		if s.spilled {
+		attacker, _, err := cutID(rest)
+		switch {
+		case err != nil:
+			return err
+		case s.spilled:
 			spilled = append(spilled, attacker) // a scan is under way, its gone values come later
-		} else {
+		default:
 			use(&s, attacker)
 		}
-		return true
+		return nil
 	})
-	if err == nil {
-		err = fault
-	}
 	for _, attacker := range spilled {
 		if err != nil {
 			break
@@ -180,14 +176,12 @@ func (e *Engine) retract(identity, primitive []byte) error {
 	if !published {
 		return nil
 	}
-	e.keys.other = appendStateKey(e.keys.other[:0], identity, primitive)
-	e.out.StateRow(e.keys.other, nil)
+	e.out.StateRow(appendStateKey(nil, identity, primitive), nil)
 	return e.flag(identity, primitive, flagged, false)
 }
 
 func (e *Engine) stateRow(identity, primitive []byte, r *attribution.Row) {
-	key := appendStateKey(e.keys.other[:0], identity, primitive)
-	e.keys.other = key
+	key := appendStateKey(nil, identity, primitive)
 	e.buf.out = appendStateRow(e.buf.out[:0], e.cfg.Format, key, len(identity), r)
 	e.out.StateRow(key, e.buf.out)
 }
@@ -206,7 +200,7 @@ func (e *Engine) flag(identity, primitive []byte, was, is bool) error {
 	at, there := slices.BinarySearch(names, name)
 	switch {
 	case is && !there:
-		if sizeOfNames(names)+len(name) > mostFlagged {
+		if sizeOfNames(names)+len(name) > maxFlagged {
 			return nil
 		}
 		names = slices.Insert(names, at, name)
@@ -235,10 +229,10 @@ func (e *Engine) flag(identity, primitive []byte, was, is bool) error {
 	return nil
 }
 
-// mostFlagged bounds the bytes of the names in a set of flagged primitives, and
+// maxFlagged bounds the bytes of the names in a set of flagged primitives, and
 // so the record of it and the suspicion that names them all. Ten thousand names
 // of the usual length fit; what goes beyond is not flagged.
-const mostFlagged = 1 << 20
+const maxFlagged = 1 << 20
 
 func sizeOfNames(names []string) (n int) {
 	for _, name := range names {

@@ -50,25 +50,16 @@ func View(from Reader, id string) (v IdentityView, err error) {
 			}
 		}
 	}
-	get := func(kind byte, decode func(b []byte) error) error {
-		b, err := from.Get(idKey(nil, kind, key))
-		if err != nil || b == nil {
-			return err
-		}
-		return decode(bytes.Clone(b))
-	}
 	read("record", func() error {
-		return get(kindIdentity, func(b []byte) error {
-			i, err := decodeIdentity(b)
-			v.MergedInto = string(i.MergedInto)
-			if len(i.Own) > 0 {
-				v.Members = append(v.Members, Member{Attacker: string(i.Own)})
-			}
-			return err
-		})
+		i, _, err := get(from, idKey(nil, kindIdentity, key), decodeIdentity)
+		v.MergedInto = string(i.MergedInto)
+		if len(i.Own) > 0 {
+			v.Members = append(v.Members, Member{Attacker: string(i.Own)})
+		}
+		return err
 	})
 	read("members", func() error {
-		return each(from, idKey(nil, kindMember, key), func(rest, value []byte) error {
+		return scan(from, idKey(nil, kindMember, key), nil, func(rest, value []byte) error {
 			attacker, _, err := cutID(rest)
 			if err != nil {
 				return err
@@ -79,7 +70,7 @@ func View(from Reader, id string) (v IdentityView, err error) {
 		})
 	})
 	read("rows", func() error {
-		return each(from, idKey(nil, kindRow, key), func(rest, value []byte) error {
+		return scan(from, idKey(nil, kindRow, key), nil, func(rest, value []byte) error {
 			primitive, _, err := cutPrimitive(rest)
 			if err != nil {
 				return err
@@ -102,20 +93,23 @@ func View(from Reader, id string) (v IdentityView, err error) {
 		return nil
 	})
 	read("history", func() error {
-		return each(from, idKey(nil, kindHistory, key), func(_, value []byte) error {
+		return scan(from, idKey(nil, kindHistory, key), nil, func(_, value []byte) error {
 			h, err := decodeHistory(value)
 			v.History = append(v.History, h)
 			return err
 		})
 	})
-	read("state", func() error {
-		return get(kindUnsettled, func([]byte) error { v.Unsettled = true; return nil })
+	read("state", func() (err error) {
+		_, v.Unsettled, err = get(from, idKey(nil, kindUnsettled, key), decodeUnsettled)
+		return err
 	})
-	read("flags", func() error {
-		return get(kindFlagged, func(b []byte) (err error) { v.Flagged, err = decodeNames(b); return err })
+	read("flags", func() (err error) {
+		v.Flagged, _, err = get(from, idKey(nil, kindFlagged, key), decodeNames)
+		return err
 	})
-	read("suspicion", func() error {
-		return get(kindSuspect, func(b []byte) (err error) { v.Suspected, err = decodeNames(b); return err })
+	read("suspicion", func() (err error) {
+		v.Suspected, _, err = get(from, idKey(nil, kindSuspect, key), decodeNames)
+		return err
 	})
 	return v, err
 }
@@ -128,25 +122,12 @@ func (r *RowView) spellOut(from Reader, identity []byte) error {
 	}
 	digest := r.Row.Value[1:]
 	r.Row.Value = attribution.Null
-	return each(from, rowKey(nil, kindLarge, identity, []byte(r.Primitive)), func(rest, value []byte) error {
+	return scan(from, rowKey(nil, kindLarge, identity, []byte(r.Primitive)), nil, func(rest, value []byte) error {
 		if bytes.HasSuffix(rest, digest) {
 			r.Row.Value = bytes.Clone(value)
 		}
 		return nil
 	})
-}
-
-// each calls f with what follows prefix in every key that begins with it.
-func each(from Reader, prefix []byte, f func(rest, value []byte) error) error {
-	var fault error
-	err := from.Scan(prefix, nil, func(key, value []byte) bool {
-		fault = f(key[len(prefix):], value)
-		return fault == nil
-	})
-	if err == nil {
-		err = fault
-	}
-	return err
 }
 
 // Owner returns whose an attacker is, from the task that is the attacker's home:
@@ -155,20 +136,16 @@ func each(from Reader, prefix []byte, f func(rest, value []byte) error) error {
 // at every moment, also while what the attacker contributed is under way from
 // one identity to another.
 func Owner(from Reader, attacker string) (identity string, known bool, err error) {
-	b, err := from.Get(idKey(nil, kindLink, []byte(attacker)))
-	if err != nil {
-		return "", false, err
-	}
-	if b != nil {
-		l, err := decodeLink(bytes.Clone(b))
-		return string(l.Identity), err == nil, err
+	l, linked, err := get(from, idKey(nil, kindLink, []byte(attacker)), decodeLink)
+	if err != nil || linked {
+		return string(l.Identity), linked, err
 	}
 	stub := attribution.Stub([]byte(attacker)).String()
-	if b, err = from.Get(idKey(nil, kindIdentity, []byte(stub))); err != nil || b == nil {
+	i, _, err := get(from, idKey(nil, kindIdentity, []byte(stub)), decodeIdentity)
+	if err != nil || len(i.Own) == 0 {
 		return "", false, err
 	}
-	i, err := decodeIdentity(bytes.Clone(b))
-	return stub, err == nil && len(i.Own) > 0, err
+	return stub, true, nil
 }
 
 // Concerns reports whether a record of the store belongs to what View reads of

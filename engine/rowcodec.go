@@ -11,7 +11,7 @@ import (
 
 // row is the record of one (identity, primitive).
 //
-//	version    2
+//	version    byte
 //	flags      byte: 1 published, 2 inline, the state times 4, and of a row that
 //	           is published: 32 the count is the series', 64 last_observation_ts
 //	           is the ts of the last entry, 128 last_change_ts is
@@ -44,10 +44,6 @@ type row struct {
 	series    series
 }
 
-// RecordVersion is the version of rows and contributions that this program
-// writes unless it is told otherwise. It reads all up to it.
-const RecordVersion = 2
-
 const (
 	rowPublished  = 1
 	rowInline     = 2
@@ -66,25 +62,10 @@ type series struct {
 	before  []attribution.Gone
 }
 
-// appendRow and appendContribution write the version that the application is
-// told to write.
-func (e *Engine) appendRow(dst []byte, r *row) []byte {
-	if e.cfg.RecordVersion == 1 {
-		return appendRow1(dst, r)
-	}
-	return appendRow(dst, r)
-}
-
-func (e *Engine) appendContribution(dst []byte, s *series) []byte {
-	if e.cfg.RecordVersion == 1 {
-		return appendContribution1(dst, s)
-	}
-	return appendContribution(dst, s)
-}
-
-func appendRow(dst []byte, r *row) []byte {
+// appendRow appends a row in a version, which is between 1 and [RecordVersion].
+func appendRow(dst []byte, r *row, version byte) []byte {
 	at := len(dst) + 1
-	dst = append(dst, RecordVersion, 0)
+	dst = append(dst, version, 0)
 	var entries []attribution.Entry
 	if r.inline {
 		entries = r.series.Entries
@@ -168,15 +149,26 @@ func decodeRow(b []byte, r *row, values *values) error {
 	in := reader{b: b}
 	r.was, r.series.spilled = attribution.Row{}, false
 	values.reset()
-	switch v := in.byte(); v {
-	case 1:
-		in.row1(r, values)
-	case 2:
-		in.row(r, values)
-	default:
-		in.fail(fmt.Errorf("unknown version %d", v))
-	}
+	in.recordVersion()
+	in.row(r, values)
 	return in.end("row")
+}
+
+// recordVersion reads the version of a row or a contribution, and refuses what a
+// newer program wrote. All versions so far have the same layout.
+func (r *reader) recordVersion() {
+	if v := r.byte(); r.err == nil && (v < 1 || v > RecordVersion) {
+		r.fail(fmt.Errorf("unknown version %d, this program reads up to %d", v, RecordVersion))
+	}
+}
+
+// state refuses a number that no version has written.
+func (r *reader) state(n byte) attribution.State {
+	if n > byte(attribution.MultiActor) {
+		r.fail(fmt.Errorf("no state has number %d", n))
+		return attribution.Unknown
+	}
+	return attribution.State(n)
 }
 
 func (r *reader) row(to *row, values *values) {
@@ -238,21 +230,16 @@ func (r *reader) place(entries []attribution.Entry) *attribution.Entry {
 	return &entries[len(entries)-int(n)]
 }
 
-// A contribution: version 2, then the series.
-func appendContribution(dst []byte, s *series) []byte {
-	return appendSeries(append(dst, RecordVersion), &s.Series, s.spilled)
+// appendContribution appends a contribution in a version: the version, then the
+// series.
+func appendContribution(dst []byte, s *series, version byte) []byte {
+	return appendSeries(append(dst, version), &s.Series, s.spilled)
 }
 
 func decodeContribution(b []byte, s *series, values *values) error {
 	in := reader{b: b}
 	values.reset()
-	switch v := in.byte(); v {
-	case 1:
-		s.spilled = in.series1(&s.Series, values)
-	case 2:
-		s.spilled = in.series(&s.Series, values)
-	default:
-		in.fail(fmt.Errorf("unknown version %d", v))
-	}
+	in.recordVersion()
+	s.spilled = in.series(&s.Series, values)
 	return in.end("contribution")
 }

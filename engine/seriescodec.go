@@ -26,8 +26,8 @@ import (
 //	                         if the confidence does; 3 bits each the sizes of
 //	                         ts, time and offset: 0 to 6 bytes, 7 means 8
 //	             evidence    8 bytes
-//	             ts          the bits of the double less those that are
-//	                         expected (below), without the shift
+//	             ts          the bits of the double less the expected
+//	                         ones (below), without the shift
 //	             time        that of the place, less that of the entry before
 //	             offset      likewise; these three are zigzag, little endian
 //	             value       uvarint, if its number is 15 or more; and if it is
@@ -40,8 +40,7 @@ import (
 //	gone       uvarint, then each: a value, and a varint as ts has it, with what
 //	           was before expected; the first is expected at the last entry
 //
-// Before the first entry there is one of which all is 0 and that has no
-// confidence.
+// The entry before the first is taken to be all zero, without a confidence.
 //
 // Doubles of one sign are in the order of their bits, so that of two that are
 // near each other the bits are, and any double at all is what was expected plus
@@ -53,7 +52,7 @@ const (
 	seriesSpilled = 2
 	seriesGone    = 4
 	seriesShift   = 3
-	mostShift     = 31
+	maxShift      = 31
 
 	entryValue      = 0xf
 	entryReplaced   = 1 << 4
@@ -68,9 +67,9 @@ const (
 // hostile count can make us allocate; and what an entry takes at most before
 // its value.
 const (
-	minEntry  = 10
-	minGone   = 2
-	mostFixed = 34
+	minEntry = 10
+	minGone  = 2
+	maxFixed = 34
 )
 
 // sizes are what the three bits of a size mean, sizeOf the bits of a size by
@@ -97,7 +96,7 @@ func expected(before uint64, ms int64, shift uint) uint64 {
 }
 
 func appendSeries(dst []byte, s *attribution.Series, spilled bool) []byte {
-	low := uint64(1) << mostShift
+	low := uint64(1) << maxShift
 	for i := range s.Entries {
 		low |= math.Float64bits(s.Entries[i].TS)
 	}
@@ -121,7 +120,7 @@ func appendSeries(dst []byte, s *attribution.Series, spilled bool) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(s.Entries)))
 
 	var seen distinct
-	if n := min(len(s.Entries), mostSeen); n > 1 {
+	if n := min(len(s.Entries), maxSeen); n > 1 {
 		var few [64]firstSeen // clearing it is half of what an entry costs
 		seen.table = few[:]
 		if n > len(few)/2 {
@@ -159,8 +158,8 @@ func appendSeries(dst []byte, s *attribution.Series, spilled bool) []byte {
 		// Each number is written whole and the next one over what it has too
 		// many.
 		at := len(dst)
-		dst = slices.Grow(dst, mostFixed+8)
-		room := dst[at : at+mostFixed+8]
+		dst = slices.Grow(dst, maxFixed+8)
+		room := dst[at : at+maxFixed+8]
 		binary.LittleEndian.PutUint16(room, uint16(form))
 		binary.LittleEndian.PutUint64(room[2:], e.Evidence)
 		n := 10
@@ -216,9 +215,9 @@ type firstSeen struct {
 	number uint16
 }
 
-// mostSeen is how many entries the table takes. A value that is first seen
+// maxSeen is how many entries the table takes. A value that is first seen
 // beyond is written each time anew.
-const mostSeen = math.MaxUint16
+const maxSeen = math.MaxUint16
 
 var valueSeed = maphash.MakeSeed()
 
@@ -243,7 +242,7 @@ func (d *distinct) number(entries []attribution.Entry, i int) (n int, isNew bool
 		if slot.at == 0 {
 			d.last = d.count
 			d.count++
-			if i < mostSeen {
+			if i < maxSeen {
 				*slot = firstSeen{uint16(i + 1), uint16(d.last)}
 			}
 			return d.last, true
@@ -256,8 +255,8 @@ func (d *distinct) number(entries []attribution.Entry, i int) (n int, isNew bool
 }
 
 // series reads into s, whose slices are reused. Its values are parts of the
-// record or of values, which hold nothing before. spilled says that its gone values are records of their
-// own.
+// record or of values, which hold nothing before. spilled reports whether its
+// gone values are records of their own.
 func (r *reader) series(s *attribution.Series, values *values) (spilled bool) {
 	flags := r.byte()
 	shift := uint(flags >> seriesShift)
@@ -283,7 +282,7 @@ func (r *reader) series(s *attribution.Series, values *values) (spilled bool) {
 		e := &s.Entries[i]
 		e.Evidence = binary.LittleEndian.Uint64(b[2:])
 		var tsN, timeN, offsetN uint64
-		if len(b) >= mostFixed {
+		if len(b) >= maxFixed {
 			// Each number is read with what stands behind it, which goes.
 			at := minEntry
 			tsN = binary.LittleEndian.Uint64(b[at:]) & masks[tsS]

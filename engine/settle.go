@@ -49,8 +49,7 @@ func (e *Engine) unsettle(id []byte, by origin, count func(*unsettled)) error {
 
 func (e *Engine) putUnsettled(id []byte, u unsettled) {
 	e.unsettled[string(id)] = u
-	e.keys.other = idKey(e.keys.other, kindUnsettled, id)
-	e.store.Put(e.keys.other, appendUnsettled(nil, u))
+	e.store.Put(idKey(nil, kindUnsettled, id), appendUnsettled(nil, u))
 }
 
 // waits reports whether a row must not be concluded yet: an event that touched
@@ -66,8 +65,7 @@ func (e *Engine) waits(id, primitive []byte) (bool, error) {
 	if !u.Settling {
 		return true, nil
 	}
-	e.keys.other = rowKey(e.keys.other, kindDirty, id, primitive)
-	b, err := e.store.Get(e.keys.other)
+	b, err := e.store.Get(rowKey(nil, kindDirty, id, primitive))
 	if err != nil {
 		return false, fmt.Errorf("reading whether %s of %s waits: %w", primitive, id, err)
 	}
@@ -75,8 +73,7 @@ func (e *Engine) waits(id, primitive []byte) (bool, error) {
 }
 
 func (e *Engine) markDirty(id, primitive []byte) {
-	e.keys.other = rowKey(e.keys.other, kindDirty, id, primitive)
-	e.store.Put(e.keys.other, []byte{1})
+	e.store.Put(rowKey(nil, kindDirty, id, primitive), []byte{1})
 }
 
 // settle handles settle: it compares each row that the event changed in this

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -24,15 +25,22 @@ const goneInline = 8
 
 // buffers are reused from record to record.
 type buffers struct {
-	row, contrib, out, cmd, text []byte
-	id                           []byte // of an event
-	gone                         []byte
-	rowValues, contribValues     values
+	row       []byte // the record that Engine.row was decoded from, and is part of
+	rowValues values
+
+	contrib       []byte // the record that the last contribution was decoded from
+	contribValues values
+	gone          []byte // values of the last series that loadGone read
+
+	out  []byte // a record on its way to the store or the outbox, which copy it
+	cmd  []byte // the command that send was given last
+	text []byte // what Engine.text returned, until its next call
+	id   []byte // of an event
 }
 
 func isLarge(v attribution.Value) bool { return len(v) > 0 && v[0] == largeMark }
 
-// loadRow reads the row into e.row. Its slices are valid until the next call.
+// loadRow reads a row into e.row. Its slices are valid until the next call.
 func (e *Engine) loadRow(identity, primitive []byte) (found bool, err error) {
 	if near, ok := e.store.(nearStore); ok {
 		// A session has many primitives of one identity.
@@ -60,7 +68,7 @@ func (e *Engine) loadRowBy(get func(key []byte) ([]byte, error), identity, primi
 	return true, nil
 }
 
-// noRow makes e.row the one of which nothing is known.
+// noRow makes e.row an empty row, not published.
 func (e *Engine) noRow() {
 	s := &e.row.series
 	e.row = row{series: series{Series: attribution.Series{Entries: s.Entries[:0], Gone: s.Gone[:0]}}}
@@ -74,8 +82,8 @@ func (e *Engine) setRowKey(identity, primitive []byte) {
 		return
 	}
 	k.rowIdentity, k.rowPrimitive = append(k.rowIdentity[:0], identity...), append(k.rowPrimitive[:0], primitive...)
-	if e.standings.isHere(identity) {
-		k.row = appendPrimitive(append(k.row[:0], e.standings.here.key[:]...), primitive)
+	if e.stubs.isHere(identity) {
+		k.row = appendPrimitive(append(k.row[:0], e.stubs.here.key[:]...), primitive)
 		return
 	}
 	k.row = rowKey(k.row, kindRow, identity, primitive)
@@ -83,9 +91,9 @@ func (e *Engine) setRowKey(identity, primitive []byte) {
 
 func (e *Engine) saveRow(identity, primitive []byte) {
 	e.setRowKey(identity, primitive)
-	e.buf.out = e.appendRow(e.buf.out[:0], &e.row)
+	e.buf.out = appendRow(e.buf.out[:0], &e.row, byte(e.cfg.RecordVersion))
 	e.store.Put(e.keys.row, e.buf.out)
-	e.standings.wrote(identity, e.catalog.of(primitive))
+	e.stubs.wrote(identity, e.catalog.of(primitive))
 }
 
 // loadContribution reads an attacker's contribution to a row into s. Its
@@ -110,7 +118,7 @@ func (e *Engine) loadContribution(s *series, identity, primitive, attacker []byt
 func (e *Engine) saveContribution(s *series, identity, primitive, attacker []byte) {
 	e.saveGone(s, identity, primitive, attacker)
 	e.keys.contrib = seriesKey(e.keys.contrib, kindContribution, identity, primitive, attacker)
-	e.buf.out = e.appendContribution(e.buf.out[:0], s)
+	e.buf.out = appendContribution(e.buf.out[:0], s, byte(e.cfg.RecordVersion))
 	e.store.Put(e.keys.contrib, e.buf.out)
 }
 
@@ -124,24 +132,15 @@ func (e *Engine) loadGone(s *series, identity, primitive, attacker []byte) error
 	prefix := seriesKey(nil, kindGone, identity, primitive, attacker)
 	e.buf.gone = e.buf.gone[:0]
 	s.Gone = s.Gone[:0]
-	var fault error
-	err := e.store.Scan(prefix, nil, func(key, value []byte) bool {
-		in := reader{b: value}
-		ts := in.float()
-		if fault = in.end("gone value"); fault != nil {
-			return false
-		}
+	err := scan(e.store, prefix, nil, func(value, ts []byte) error {
+		in := reader{b: ts}
+		g := attribution.Gone{TS: in.float()}
 		from := len(e.buf.gone)
-		e.buf.gone = append(e.buf.gone, key[len(prefix):]...)
-		s.Gone = append(s.Gone, attribution.Gone{
-			Value: attribution.Value(e.buf.gone[from:len(e.buf.gone):len(e.buf.gone)]),
-			TS:    ts,
-		})
-		return true
+		e.buf.gone = append(e.buf.gone, value...)
+		g.Value = attribution.Value(e.buf.gone[from:len(e.buf.gone):len(e.buf.gone)])
+		s.Gone = append(s.Gone, g)
+		return in.end("gone value")
 	})
-	if err == nil {
-		err = fault
-	}
 	if err != nil {
 		return fmt.Errorf("reading the gone values of %s in %s of %s: %w", attacker, primitive, identity, err)
 	}
@@ -259,74 +258,81 @@ func (e *Engine) text(v attribution.Value, identity, primitive, attacker []byte)
 	return e.buf.text, nil
 }
 
-// getLink, getIdentity and getMember read the small records. What they return
-// is a copy, or nothing.
-func (e *Engine) getLink(attacker []byte) (l link, found bool, err error) {
-	e.keys.other = idKey(e.keys.other, kindLink, attacker)
-	b, err := e.store.Get(e.keys.other)
-	if err == nil && b != nil {
-		l, err = decodeLink(bytes.Clone(b))
+// get reads a small record: its decoded value, or found is false. What it
+// returns is a copy.
+func get[T any](from Reader, key []byte, decode func([]byte) (T, error)) (v T, found bool, err error) {
+	b, err := from.Get(key)
+	if err != nil || b == nil {
+		return v, false, err
 	}
+	v, err = decode(bytes.Clone(b))
+	return v, err == nil, err
+}
+
+// errStop ends a scan before its last record, without an error.
+var errStop = errors.New("no more is wanted")
+
+// scan calls use for each record whose key begins with prefix, in the order of
+// the keys, from the key start on (nil: the first). rest is what follows the
+// prefix in the key. An error of use ends it.
+func scan(from Reader, prefix, start []byte, use func(rest, value []byte) error) error {
+	var failed error
+	err := from.Scan(prefix, start, func(key, value []byte) bool {
+		failed = use(key[len(prefix):], value)
+		return failed == nil
+	})
+	if err == nil && failed != errStop {
+		err = failed
+	}
+	return err
+}
+
+func (e *Engine) getLink(attacker []byte) (l link, found bool, err error) {
+	l, found, err = get(e.store, idKey(nil, kindLink, attacker), decodeLink)
 	if err != nil {
 		return l, false, fmt.Errorf("link of %s: %w", attacker, err)
 	}
-	return l, b != nil, nil
+	return l, found, nil
 }
 
 func (e *Engine) putLink(attacker []byte, l link) {
-	e.keys.other = idKey(e.keys.other, kindLink, attacker)
-	e.store.Put(e.keys.other, appendLink(nil, l))
-	e.standings.linked(attacker)
+	e.store.Put(idKey(nil, kindLink, attacker), appendLink(nil, l))
+	e.stubs.linked(attacker)
 }
 
 func (e *Engine) getIdentity(id []byte) (i identity, found bool, err error) {
-	e.keys.other = idKey(e.keys.other, kindIdentity, id)
-	b, err := e.store.Get(e.keys.other)
-	if err == nil && b != nil {
-		i, err = decodeIdentity(bytes.Clone(b))
-	}
+	i, found, err = get(e.store, idKey(nil, kindIdentity, id), decodeIdentity)
 	if err != nil {
 		return i, false, fmt.Errorf("identity %s: %w", id, err)
 	}
-	return i, b != nil, nil
+	return i, found, nil
 }
 
 func (e *Engine) putIdentity(id []byte, i identity) {
-	e.keys.other = idKey(e.keys.other, kindIdentity, id)
-	e.store.Put(e.keys.other, appendIdentity(nil, i))
-	e.standings.changed(id)
+	e.store.Put(idKey(nil, kindIdentity, id), appendIdentity(nil, i))
+	e.stubs.changed(id)
 }
 
 func (e *Engine) getMember(identity, attacker []byte) (version uint64, found bool, err error) {
-	e.keys.other = idsKey(e.keys.other, kindMember, identity, attacker)
-	b, err := e.store.Get(e.keys.other)
-	if err == nil && b != nil {
-		version, err = decodeMember(b)
-	}
+	version, found, err = get(e.store, idsKey(nil, kindMember, identity, attacker), decodeMember)
 	if err != nil {
 		return 0, false, fmt.Errorf("member %s of %s: %w", attacker, identity, err)
 	}
-	return version, b != nil, nil
+	return version, found, nil
 }
 
 func (e *Engine) getNames(kind byte, identity []byte) (names []string, found bool, err error) {
-	e.keys.other = idKey(e.keys.other, kind, identity)
-	b, err := e.store.Get(e.keys.other)
-	if err == nil && b != nil {
-		names, err = decodeNames(b)
-	}
+	names, found, err = get(e.store, idKey(nil, kind, identity), decodeNames)
 	if err != nil {
 		return nil, false, fmt.Errorf("suspect record of %s: %w", identity, err)
 	}
-	return names, b != nil, nil
+	return names, found, nil
 }
 
 func (e *Engine) putNames(kind byte, identity []byte, names []string) {
-	e.keys.other = idKey(e.keys.other, kind, identity)
-	e.store.Put(e.keys.other, appendNames(nil, names))
+	e.store.Put(idKey(nil, kind, identity), appendNames(nil, names))
 }
 
 func (e *Engine) drop(kind byte, identity []byte) {
-	e.keys.other = idKey(e.keys.other, kind, identity)
-	e.store.Delete(e.keys.other)
+	e.store.Delete(idKey(nil, kind, identity))
 }

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"fmt"
 
 	"handprint/attribution"
@@ -12,20 +11,15 @@ import (
 func (e *Engine) sweep(t tick) error {
 	var suspects [][]byte
 	var sent [][]string
-	var fault error
-	err := e.store.Scan([]byte{kindSuspect}, nil, func(key, value []byte) bool {
-		id, _, err := cutID(key[1:])
-		if err == nil {
-			var names []string
-			names, err = decodeNames(value)
-			suspects, sent = append(suspects, bytes.Clone(id)), append(sent, names)
+	err := scan(e.store, []byte{kindSuspect}, nil, func(rest, value []byte) error {
+		id, _, err := cutID(rest)
+		if err != nil {
+			return err
 		}
-		fault = err
-		return err == nil
+		names, err := decodeNames(value)
+		suspects, sent = append(suspects, id), append(sent, names)
+		return err
 	})
-	if err == nil {
-		err = fault
-	}
 	if err != nil {
 		return fmt.Errorf("reading the suspects: %w", err)
 	}
@@ -63,13 +57,13 @@ func (e *Engine) sweep(t tick) error {
 // because the setting was lowered since the task ran last.
 func (e *Engine) indexSuspects() error {
 	var missing [][]byte
-	err := each(e.store, []byte{kindFlagged}, func(rest, value []byte) error {
+	err := scan(e.store, []byte{kindFlagged}, nil, func(rest, value []byte) error {
 		names, err := decodeNames(value)
 		if err != nil || len(names) < e.cfg.Thresholds.MultiActorPrimitives {
 			return err
 		}
 		id, _, err := cutID(rest)
-		missing = append(missing, bytes.Clone(id))
+		missing = append(missing, id)
 		return err
 	})
 	if err != nil {

@@ -70,13 +70,13 @@ func TestATaskWritesTheVersionThatItIsTold(t *testing.T) {
 	observe(1)
 	written(1, 1)
 	observe(0)
-	written(2, 2)
+	written(RecordVersion, 2)
 	observe(1)
 	written(1, 3)
-	observe(2)
-	written(2, 4)
+	observe(RecordVersion)
+	written(RecordVersion, 4)
 
-	for version, want := range []byte{2, 1} { // 0 is the newest
+	for version, want := range []byte{RecordVersion, 1} { // 0 is the newest
 		out.attached = nil
 		process(version, Record{Source: Commands, Value: appendDetach(nil, &detach{
 			By: origin{Version: 1, Type: attribution.Linked}, Attacker: []byte(attacker), Old: stub, New: sampleID,

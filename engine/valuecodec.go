@@ -116,9 +116,8 @@ func appendValue(dst []byte, v attribution.Value) []byte {
 	return append(dst, v...)
 }
 
-// values are what the values of a series are made of when it is read, reused
-// from record to record: their list, and the texts of those that a record has
-// in another form.
+// values hold the values of a series that is read: their list, and the texts of
+// packed ones. They are reused from record to record.
 type values struct {
 	list  [][]byte
 	texts []byte

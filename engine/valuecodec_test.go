@@ -113,12 +113,9 @@ func TestEveryTSIsReadBitByBit(t *testing.T) {
 			if r.inline {
 				r.series.Series = s
 			}
-			got, err := readRow(appendRow(nil, &r))
+			got, err := readRow(appendRow(nil, &r, RecordVersion))
 			if err != nil || bitsOf(&got) != bitsOf(&r) {
 				t.Errorf("%v and %v: %s became %s, %v", a, b, bitsOf(&r), bitsOf(&got), err)
-			}
-			if again, err := readRow(appendRow1(nil, &r)); err != nil || bitsOf(&again) != bitsOf(&r) {
-				t.Errorf("version 1, %v and %v: %s became %s, %v", a, b, bitsOf(&r), bitsOf(&again), err)
 			}
 		}
 	}
@@ -141,10 +138,10 @@ func bitsOf(r *row) string {
 // More values than the table of those seen takes are written anew each time.
 func TestASeriesOfMoreValuesThanAreTold(t *testing.T) {
 	var s series
-	for i := range mostSeen + 3000 {
-		s.Entries = append(s.Entries, drawEntryAt(i%(mostSeen+1000)))
+	for i := range maxSeen + 3000 {
+		s.Entries = append(s.Entries, drawEntryAt(i%(maxSeen+1000)))
 	}
-	got, err := readContribution(appendContribution(nil, &s))
+	got, err := readContribution(appendContribution(nil, &s, RecordVersion))
 	if err != nil || len(got.Entries) != len(s.Entries) {
 		t.Fatalf("%d entries, %v", len(got.Entries), err)
 	}
@@ -158,10 +155,10 @@ func TestASeriesOfMoreValuesThanAreTold(t *testing.T) {
 // A usual row stays as small as it is: what is written for each observation is
 // most of what the application writes.
 func TestUsualRowsAreSmall(t *testing.T) {
-	for _, tt := range []struct{ entries, was, is int }{{1, 140, 50}, {32, 1012, 657}} {
+	for _, tt := range []struct{ entries, bytes int }{{1, 50}, {32, 657}} {
 		r := usualRow(tt.entries)
-		if was, is := len(appendRow1(nil, &r)), len(appendRow(nil, &r)); was != tt.was || is != tt.is {
-			t.Errorf("%d entries take %d bytes, %d in version 1, want %d and %d", tt.entries, is, was, tt.is, tt.was)
+		if is := len(appendRow(nil, &r, RecordVersion)); is != tt.bytes {
+			t.Errorf("%d entries take %d bytes, want %d", tt.entries, is, tt.bytes)
 		}
 	}
 }

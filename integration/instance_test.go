@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"handprint/integration/instance"
 	"handprint/internal/faults"
 	"handprint/state"
 )
@@ -270,32 +269,24 @@ func TestStoreOlderThanTombstones(t *testing.T) {
 	a.finish()
 }
 
-// An instance of an earlier version runs in one group with this one, which is
+// An instance of an earlier version runs in one group with a newer one, which is
 // told so by upgrade-from, either is stopped in turn, and each takes over the
 // other's state directory. When all are of this version they are started again
 // without the setting, one after the other.
 func TestRollingUpgrade(t *testing.T) {
-	old, err := instance.BuildAt(t.Context(), oldVersion(t), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
 	a := newTrial(t, 4)
-	runOld := func(n int) {
-		t.Helper()
-		c := a.Config(n)
-		c.Binary = old
-		if _, err := a.StartAs(c, n); err != nil {
-			t.Fatal(err)
+	older, newer, from := upgrade(t, a.Config(0).Binary)
+	as := func(binary string, flags ...string) func(int) {
+		return func(n int) {
+			t.Helper()
+			c := a.Config(n)
+			c.Binary, c.Flags = binary, append(slices.Clone(c.Flags), flags...)
+			if _, err := a.StartAs(c, n); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	runUpgrading := func(n int) {
-		t.Helper()
-		c := a.Config(n)
-		c.Flags = append(slices.Clone(c.Flags), "--upgrade-from", "0.0")
-		if _, err := a.StartAs(c, n); err != nil {
-			t.Fatal(err)
-		}
-	}
+	runOld, runUpgrading, runNew := as(older), as(newer, "--upgrade-from", from), as(newer)
 	replace := func(n int, run func(int)) {
 		t.Helper()
 		if err := a.Stop(a.ctx, n); err != nil {
@@ -316,7 +307,7 @@ func TestRollingUpgrade(t *testing.T) {
 	replace(0, runOld) // one back down
 	replace(0, runUpgrading)
 	for n := range 2 { // nobody needs the old formats any more
-		replace(n, a.run)
+		replace(n, runNew)
 	}
 	a.finish()
 }

@@ -7,24 +7,35 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"handprint/integration/instance"
 )
 
-// firstCommit is what upgrades are tested from as long as there is no release:
-// the last one before instances learned of standbys.
-const firstCommit = "3369f7e"
-
-// oldVersion returns the commit of the newest release, or else firstCommit.
-// HANDPRINT_OLD_VERSION names another.
-func oldVersion(t *testing.T) string {
+// upgrade returns the two programs of a rolling upgrade, and what the newer is
+// told by upgrade-from.
+//
+// The older is the newest release, or the commit that HANDPRINT_OLD_VERSION
+// names; the newer is this program, current. As long as there is no release, the
+// older is this program, and the newer one whose formats have the next version
+// numbers.
+func upgrade(t *testing.T, current string) (older, newer, from string) {
 	t.Helper()
-	if from := os.Getenv("HANDPRINT_OLD_VERSION"); from != "" {
-		return from
+	commit := os.Getenv("HANDPRINT_OLD_VERSION")
+	if commit == "" {
+		if tag, err := exec.CommandContext(t.Context(), "git", "describe", "--tags", "--abbrev=0", "--match", "v*").Output(); err == nil {
+			commit = strings.TrimSpace(string(tag))
+		}
 	}
-	if tag, err := exec.CommandContext(t.Context(), "git", "describe", "--tags", "--abbrev=0", "--match", "v*").Output(); err == nil {
-		return strings.TrimSpace(string(tag))
+	var err error
+	if commit == "" {
+		older = current
+		newer, err = instance.BuildNext(t.Context(), t.TempDir())
+	} else {
+		older, err = instance.BuildAt(t.Context(), commit, t.TempDir())
+		newer = current
 	}
-	if err := exec.CommandContext(t.Context(), "git", "cat-file", "-e", firstCommit+"^{commit}").Run(); err != nil {
-		t.Skip("NO UPGRADE IS TESTED: this clone has no history (git fetch --unshallow); make integration in a whole clone runs it")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return firstCommit
+	return older, newer, "0.1"
 }

@@ -24,7 +24,7 @@ func (a *app) engineConfig() (engine.Config, error) {
 		Counters:    new(engine.Counters),
 	}
 	if a.cfg.Application.UpgradeFrom != "" {
-		c.RecordVersion = 1 // what 0.0 reads
+		c.RecordVersion = 1 // what 0.1 reads
 	}
 	if name := a.cfg.Values.RegistryFile; name != "" {
 		file, err := os.Open(name)

@@ -27,6 +27,17 @@ func Build(ctx context.Context, dir string) (Binaries, error) {
 	return b, goBuild(ctx, root, b.Faulty, "-tags", "faults")
 }
 
+// BuildNext builds the program as a release to come may be: its rows and
+// contributions have the next version number.
+func BuildNext(ctx context.Context, dir string) (string, error) {
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "handprint-next")
+	return binary, goBuild(ctx, root, binary, "-tags", "nextformat")
+}
+
 // BuildAt builds the program as it was at a commit, from the repository that
 // the working directory is in.
 func BuildAt(ctx context.Context, commit, dir string) (string, error) {

@@ -38,7 +38,7 @@ func TestTraffic(t *testing.T) {
 			continue
 		}
 		kind, fit := attribution.DefaultRegistry().Check(o.Primitive, o.Value)
-		if fit == attribution.FitsNot {
+		if fit == attribution.Misfit {
 			t.Errorf("%s does not fit its primitive", r.Value)
 		}
 		kinds[kind]++

@@ -146,7 +146,7 @@ func (a *Auditor) observation() func(*kgo.Record) error {
 			return nil
 		}
 		_, fit := a.o.Rules.Registry.Check(o.Primitive, o.Value)
-		if fit == attribution.FitsNot || fit == attribution.Odd && a.o.Rules.Strict {
+		if fit == attribution.Misfit || fit == attribution.OutOfRange && a.o.Rules.Strict {
 			a.wantDeadLetter(r)
 			return nil
 		}

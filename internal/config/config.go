@@ -147,7 +147,7 @@ func declareApplication(s *Set, c *Config) {
 	s.Text(&c.Application.ID, "application-id", "handprint",
 		Matching("1 to 100 of the letters a-z, A-Z, 0-9, '.', '_' and '-'", func(t string) bool { return kafkaName(t, 100) }),
 		"Name of the application: its consumer group, its transactional ids and the beginning of its internal topics.", Important(High))
-	s.Text(&c.Application.UpgradeFrom, "upgrade-from", "", Matching("empty, or 0.0", func(t string) bool { return t == "" || t == "0.0" }),
+	s.Text(&c.Application.UpgradeFrom, "upgrade-from", "", Matching("empty, or 0.1", func(t string) bool { return t == "" || t == "0.1" }),
 		"Release from which the application is being upgraded, process by process: what it cannot read is not written. Empty once all processes are upgraded.", Important(Low))
 	s.Int(&c.partitions, "partitions", 8, Between(1, 10_000),
 		"Partitions of the observations, and so the number of tasks. Cannot be changed once there are data.", Important(High))

@@ -150,7 +150,7 @@ func TestWrongConfigurationIsOneLineThatSaysWhatAndWhere(t *testing.T) {
 		{"minimum above the window", "min-observations: 6", empty, nil, "config file FILE line 1: min-observations: must be at most the window (5), is 6"},
 		{"majority above the window", "", empty, []string{"--categorical-majority=6"}, "flag --categorical-majority: must be at most the window (5), is 6"},
 		{"two topics of a name", "", empty, []string{"--topic-health=attribution.state"}, "flag --topic-health: must not be the topic of topic-state, is attribution.state"},
-		{"release that nothing is known of", "", empty, []string{"--upgrade-from=0.9"}, "flag --upgrade-from: must be empty, or 0.0"},
+		{"release that nothing is known of", "", empty, []string{"--upgrade-from=0.9"}, "flag --upgrade-from: must be empty, or 0.1"},
 		{"no topic name", "", empty, []string{"--topic-health=a b"}, "flag --topic-health: must be 1 to 249 of the letters"},
 		{"mechanism without user", "", empty, []string{"--sasl-mechanism=plain"}, "flag --sasl-mechanism: needs sasl-user and sasl-password-file"},
 		{"certificate without key", "", empty, []string{"--tls-cert-file=x"}, "flag --tls-cert-file: needs tls-key-file"},

@@ -88,7 +88,7 @@ func (r *rows) take(record []byte, at attribution.Arrival) (*stateRow, *transiti
 		return nil, nil, err
 	}
 	kind, fit := r.registry.Check([]byte(o.Primitive), value)
-	if fit == attribution.FitsNot {
+	if fit == attribution.Misfit {
 		return nil, nil, fmt.Errorf("value does not fit %s", o.Primitive)
 	}
 	identity, linked := r.links[o.Attacker]

@@ -6,57 +6,57 @@ import (
 	"handprint/attribution"
 )
 
-// standing is what a task remembers of an attacker that is its own identity,
-// the stub, so that a row that is new costs no read. It only ever says that
+// stubCache remembers of an attacker that is its own identity, the stub, which
+// rows it has, so that a row that is new costs no read. It only ever says that
 // something is not there, or has not changed:
 //
-//   - mine: the attacker has no link, and its stub's record names it. Cleared
-//     by every write of either.
-//   - whole: a registered primitive that is not in rows has no row. Every row
-//     that is written is added; one that is taken away may stay.
+//   - ownsItself: the attacker has no link, and its stub's record names it.
+//     Cleared by every write of either.
+//   - rowsKnown: a registered primitive that is not in rows has no row. Every
+//     row that is written is added; one that is taken away may stay.
 //
-// Like the unions it is void when the task's memory is: see [Engine.Reload].
-type standing struct {
-	stub  [36]byte
-	key   [18]byte // what the keys of its rows begin with
-	mine  bool
-	asked bool // a row of it was read before
-	whole bool
-	rows  [4]uint64 // by the place of the primitive in the registry
+// It is emptied with the rest of the task's memory: see [Engine.Reload].
+type stubCache struct {
+	stub       [36]byte
+	key        [18]byte // what the keys of its rows begin with
+	ownsItself bool
+	rowRead    bool // a row of it was read before
+	rowsKnown  bool
+	rows       [4]uint64 // by the place of the primitive in the registry
 }
 
-func (s *standing) has(place int) bool { return s.rows[place>>6]>>(place&63)&1 == 1 }
+func (s *stubCache) has(place int) bool { return s.rows[place>>6]>>(place&63)&1 == 1 }
 
-func (s *standing) add(place int) { s.rows[place>>6] |= 1 << (place & 63) }
+func (s *stubCache) add(place int) { s.rows[place>>6] |= 1 << (place & 63) }
 
-// placed is how many primitives of the registry a standing knows about.
+// placed is how many primitives of the registry a stubCache knows about.
 const placed = 4 * 64
 
-// mostStandings bounds what a task remembers: some 300 bytes each.
-var mostStandings = 8192 // tests forget more often
+// maxStubs bounds what a task remembers: some 300 bytes each.
+var maxStubs = 8192 // tests forget more often
 
-// standings are those of a task, by attacker and by stub.
-type standings struct {
-	byAttacker map[string]*standing
-	byStub     map[attribution.UUID]*standing
-	here       *standing // of the observation in hand
+// stubCaches holds the stubs of a task, by attacker and by stub id.
+type stubCaches struct {
+	byAttacker map[string]*stubCache
+	byStub     map[attribution.UUID]*stubCache
+	here       *stubCache // of the current observation; nil: none
 }
 
-func (s *standings) reset() {
-	s.byAttacker, s.byStub = make(map[string]*standing), make(map[attribution.UUID]*standing)
+func (s *stubCaches) reset() {
+	s.byAttacker, s.byStub = make(map[string]*stubCache), make(map[attribution.UUID]*stubCache)
 	s.here = nil
 }
 
-// of returns the standing of an attacker at its home.
-func (s *standings) of(attacker []byte) *standing {
+// of returns the cache of an attacker at its home.
+func (s *stubCaches) of(attacker []byte) *stubCache {
 	if at := s.byAttacker[string(attacker)]; at != nil {
 		return at
 	}
-	if len(s.byAttacker) >= mostStandings {
+	if len(s.byAttacker) >= maxStubs {
 		s.reset() // rare, and what matters comes back at once
 	}
 	stub := attribution.Stub(attacker)
-	at := new(standing)
+	at := new(stubCache)
 	stub.AppendText(at.stub[:0])
 	idKey(at.key[:0], kindRow, at.stub[:])
 	s.byAttacker[string(attacker)], s.byStub[stub] = at, at
@@ -64,21 +64,21 @@ func (s *standings) of(attacker []byte) *standing {
 }
 
 // linked is told of every write of an attacker's link.
-func (s *standings) linked(attacker []byte) {
+func (s *stubCaches) linked(attacker []byte) {
 	if at := s.byAttacker[string(attacker)]; at != nil {
-		at.mine = false
+		at.ownsItself = false
 	}
 }
 
 // changed is told of every write of an identity's record.
-func (s *standings) changed(identity []byte) {
+func (s *stubCaches) changed(identity []byte) {
 	if at := s.stub(identity); at != nil {
-		at.mine = false
+		at.ownsItself = false
 	}
 }
 
 // wrote is told of every write of a row.
-func (s *standings) wrote(identity []byte, primitive listing) {
+func (s *stubCaches) wrote(identity []byte, primitive listing) {
 	if primitive.place < 0 {
 		return
 	}
@@ -87,12 +87,12 @@ func (s *standings) wrote(identity []byte, primitive listing) {
 	}
 }
 
-// isHere reports whether an identity is the stub of the observation in hand.
-func (s *standings) isHere(identity []byte) bool {
+// isHere reports whether an identity is the stub of the current observation.
+func (s *stubCaches) isHere(identity []byte) bool {
 	return s.here != nil && string(identity) == string(s.here.stub[:])
 }
 
-func (s *standings) stub(identity []byte) *standing {
+func (s *stubCaches) stub(identity []byte) *stubCache {
 	if s.isHere(identity) {
 		return s.here
 	}
@@ -109,8 +109,8 @@ func (s *standings) stub(identity []byte) *standing {
 // the second it is worth to see which ones there are. From then on each is read
 // by itself: a session has a part of them, and a read of all costs as much as
 // twenty.
-func (e *Engine) stubRow(at *standing, primitive []byte) (found bool, err error) {
-	if at.whole {
+func (e *Engine) stubRow(at *stubCache, primitive []byte) (found bool, err error) {
+	if at.rowsKnown {
 		if place := e.catalog.of(primitive).place; place >= 0 && !at.has(place) {
 			e.noRow()
 			return false, nil
@@ -120,16 +120,16 @@ func (e *Engine) stubRow(at *standing, primitive []byte) (found bool, err error)
 	if found, err = e.loadRow(at.stub[:], primitive); err != nil {
 		return found, err
 	}
-	if at.asked {
+	if at.rowRead {
 		err = e.seeRows(at)
 	}
-	at.asked = true
+	at.rowRead = true
 	return found, err
 }
 
 // seeRows notes which rows of a stub are there. A store that reads near keys
 // together has all of them in memory.
-func (e *Engine) seeRows(at *standing) error {
+func (e *Engine) seeRows(at *stubCache) error {
 	key := idKey(nil, kindRow, at.stub[:])
 	n := len(key)
 	get := e.store.Get
@@ -150,6 +150,6 @@ func (e *Engine) seeRows(at *standing) error {
 			at.add(l.place)
 		}
 	}
-	at.whole = true
+	at.rowsKnown = true
 	return nil
 }

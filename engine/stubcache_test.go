@@ -38,7 +38,7 @@ func TestALinkEndsWhatIsRememberedOfAnAttacker(t *testing.T) {
 			t.Fatalf("no row of %s before the link", primitive)
 		}
 	}
-	if at := e.standings.of(attacker); !at.mine || !at.whole {
+	if at := e.stubs.of(attacker); !at.ownsItself || !at.rowsKnown {
 		t.Fatalf("the attacker is not remembered: %+v", at)
 	}
 	e.putLink(attacker, link{Identity: []byte("018f0000-0000-7000-8000-000000000001"), By: origin{Version: 1}})
