@@ -48,29 +48,25 @@ type Row struct {
 	LastChangeTS      float64 // Unix seconds
 	LastObservationTS float64 // Unix seconds
 	UpdatedAt         float64 // Unix seconds, wall clock of the write
+	// Returns says that a fingerprint of one of the identity's attackers came
+	// back after another one (docs/attribution.md, "Returning fingerprints").
+	Returns bool
 }
 
 // Transition is one state change of a row: the event
 // attribution.profile.state_changed.
 type Transition struct {
-	EventID    string // stable: the same cause gives the same id
-	Identity   string
-	Primitive  string
-	Old        State
-	IsNew      bool // the row is new: there is no old state
-	New        State
-	Value      Value
+	EventID   string // stable: the same cause gives the same id
+	Identity  string
+	Primitive string
+	Old       State
+	IsNew     bool // the row is new: there is no old state
+	New       State
+	Value     Value
+	// Previous is previous_value: of a row that drifts what it drifted from, of
+	// any other the value before; nil: there is none.
+	Previous   Value
 	Confidence float64
 	Count      int64
 	TS         float64 // last_observation_ts, Unix seconds
-}
-
-// Suspicion is the event attribution.profile.multi_actor_suspected: several
-// primitives of one identity look like two people.
-type Suspicion struct {
-	EventID    string
-	Identity   string
-	Primitives []string // sorted
-	Confidence float64  // the multi_actor confidence cap
-	TS         float64  // wall clock of the sweep, Unix seconds
 }

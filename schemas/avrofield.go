@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 
 	"handprint/internal/canonical"
 	"handprint/schemas/avro"
@@ -39,6 +40,8 @@ func (f *field) fromAvro(v *avro.Value, name string) error {
 			return bad(name + ": not finite")
 		}
 		f.token, f.num = canonical.NumberToken, v.Float
+	case avro.BoolValue:
+		f.token, f.raw = canonical.BoolToken, strconv.AppendBool(nil, v.Long != 0)
 	default:
 		f.token = canonical.NullToken
 	}

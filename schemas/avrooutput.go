@@ -14,7 +14,7 @@ func (w *Writers) Transition(record []byte) (attribution.Transition, error) {
 	}
 	var f transitionFields
 	err := w.fields(record, TransitionContract, []*field{
-		&f.id, &f.identity, &f.primitive, &f.from, &f.to, &f.value, nil, &f.confidence, &f.count, &f.ts,
+		&f.id, &f.identity, &f.primitive, &f.from, &f.to, &f.value, nil, &f.previous, &f.confidence, &f.count, &f.ts,
 	})
 	if err != nil {
 		return attribution.Transition{}, err
@@ -30,7 +30,7 @@ func (w *Writers) StateRow(record []byte) (StateRow, error) {
 	}
 	var f rowFields
 	err := w.fields(record, StateRowContract, []*field{
-		&f.identity, &f.primitive, &f.value, nil, &f.state, &f.confidence, &f.count, &f.change, &f.observation, &f.version, &f.updated,
+		&f.identity, &f.primitive, &f.value, nil, &f.state, &f.confidence, &f.count, &f.change, &f.observation, &f.version, &f.updated, &f.returns,
 	})
 	if err != nil {
 		return StateRow{}, err
@@ -49,11 +49,65 @@ func (w *Writers) Suspicion(record []byte) (attribution.Suspicion, error) {
 	if err != nil {
 		return attribution.Suspicion{}, err
 	}
-	if err := spread(SuspicionContract, slots, []*field{&f.id, &f.identity, nil, nil, &f.confidence, &f.ts}); err != nil {
+	if err := spread(SuspicionContract, slots, []*field{
+		&f.id, &f.identity, nil, &f.summary, &f.confidence, &f.ts, &f.status, &f.suspicion,
+	}); err != nil {
 		return attribution.Suspicion{}, err
 	}
 	f.primitives.fromAvro(&slots[2], "primitives")
-	return f.suspicion()
+	f.reasons.fromAvro(&slots[8])
+	f.groups.fromAvro(&slots[9], "groups")
+	return f.record()
+}
+
+// Profile reads a record of attacker.profile that is no tombstone, JSON or Avro.
+// The error is always a *Bad.
+func (w *Writers) Profile(record []byte) (Profile, error) {
+	if !IsAvro(record) {
+		return DecodeProfileJSON(record)
+	}
+	var f profileFields
+	err := w.fields(record, AttackerProfileContract, []*field{&f.attacker, &f.stub, &f.address, &f.kind, &f.sensor, &f.first, &f.last})
+	if err != nil {
+		return Profile{}, err
+	}
+	return f.profile()
+}
+
+// Membership reads a record of attribution.identity, JSON or Avro. The error is
+// always a *Bad.
+func (w *Writers) Membership(record []byte) (attribution.Membership, error) {
+	if !IsAvro(record) {
+		return DecodeMembershipJSON(record)
+	}
+	var f membershipFields
+	slots, err := w.avroRecord(record, IdentityContract, nil)
+	if err != nil {
+		return attribution.Membership{}, err
+	}
+	if err := spread(IdentityContract, slots, []*field{&f.identity, nil, &f.total, &f.mergedInto, &f.version, &f.event, &f.offset, &f.ts, &f.updated}); err != nil {
+		return attribution.Membership{}, err
+	}
+	f.attackers.fromAvro(&slots[1], "attackers")
+	return f.membership()
+}
+
+// IdentityChange reads a record of attribution.profile.identity_changed, JSON or
+// Avro. The error is always a *Bad.
+func (w *Writers) IdentityChange(record []byte) (attribution.IdentityChange, error) {
+	if !IsAvro(record) {
+		return DecodeIdentityChangeJSON(record)
+	}
+	var f changeFields
+	slots, err := w.avroRecord(record, IdentityChangeContract, nil)
+	if err != nil {
+		return attribution.IdentityChange{}, err
+	}
+	if err := spread(IdentityChangeContract, slots, []*field{&f.id, &f.kind, &f.identity, &f.other, nil, &f.moved, &f.rows, &f.version, &f.offset, &f.ts}); err != nil {
+		return attribution.IdentityChange{}, err
+	}
+	f.attackers.fromAvro(&slots[4], "attackers")
+	return f.change()
 }
 
 // fields decodes an Avro record into fields, in the order of the schema; nil
@@ -72,7 +126,9 @@ func spread(as Contract, slots []avro.Value, into []*field) error {
 		name := contracts[as].read.Fields[i].Name
 		switch {
 		case f == nil:
-		case name == "current_value":
+		case name == "previous_value" && slots[i].Kind == avro.NullValue:
+			f.token = canonical.NullToken
+		case name == "current_value" || name == "previous_value":
 			var err error
 			if f.raw, err = jsonText(nil, slots[i].Raw, name); err != nil {
 				return err

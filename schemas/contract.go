@@ -19,6 +19,9 @@ const (
 	StateRowContract
 	DeadLetterContract
 	HeartbeatContract
+	AttackerProfileContract
+	IdentityContract
+	IdentityChangeContract
 	contractCount
 )
 
@@ -35,7 +38,8 @@ type contract struct {
 var contracts = loadContracts()
 
 func loadContracts() (all [contractCount]contract) {
-	for i, name := range [contractCount]string{"observation", "identity_event", "transition", "suspicion", "state_row", "dead_letter", "heartbeat"} {
+	for i, name := range [contractCount]string{"observation", "identity_event", "transition", "suspicion", "state_row", "dead_letter", "heartbeat",
+		"attacker_profile", "identity", "identity_change"} {
 		text, err := avscFiles.ReadFile("avsc/" + name + ".avsc")
 		if err != nil {
 			panic(err)

@@ -12,7 +12,7 @@ type field struct {
 	token   canonical.Token // NoToken: absent
 	escaped bool            // raw has escapes
 	whole   bool            // set by the owner: raw is to be the canonical text of any value
-	raw     []byte          // a string's text between the quotes
+	raw     []byte          // a string's text between the quotes; true or false
 	num     float64
 }
 
@@ -28,6 +28,8 @@ func (f *field) scan(s *canonical.Scanner) (err error) {
 		f.raw, f.escaped, err = s.Text()
 	case canonical.NumberToken:
 		f.num, err = s.Float()
+	case canonical.BoolToken:
+		f.raw, err = s.Value(nil)
 	default:
 		err = s.Skip()
 	}
@@ -81,6 +83,17 @@ func (f *field) number(name string) (n float64, present bool, err error) {
 		return 0, false, f.not(name, "a number")
 	}
 	return f.num, true, nil
+}
+
+// flag returns the boolean in f; absent stands for false.
+func (f *field) flag(name string) (bool, error) {
+	switch {
+	case f.absent():
+		return false, nil
+	case f.token != canonical.BoolToken:
+		return false, f.not(name, "a boolean")
+	}
+	return string(f.raw) == "true", nil
 }
 
 func (f *field) not(name, what string) error {

@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -53,6 +54,11 @@ func (f *Format) AppendTransition(dst []byte, t *attribution.Transition) []byte 
 	}
 	dst = appendSymbol(dst, t.New)
 	dst = appendValueText(dst, t.Value)
+	if len(t.Previous) == 0 || bytes.Equal(t.Previous, attribution.Null) {
+		dst = append(dst, 0)
+	} else {
+		dst = avro.AppendText(append(dst, 2), t.Previous)
+	}
 	dst = avro.AppendDouble(dst, t.Confidence)
 	dst = avro.AppendLong(dst, t.Count)
 	return avro.AppendDouble(dst, t.TS)
@@ -73,7 +79,8 @@ func (f *Format) AppendStateRow(dst []byte, r *StateRow) []byte {
 	dst = avro.AppendDouble(dst, r.Row.LastChangeTS)
 	dst = avro.AppendDouble(dst, r.Row.LastObservationTS)
 	dst = avro.AppendLong(dst, attribution.SchemaVersion)
-	return avro.AppendDouble(dst, r.Row.UpdatedAt)
+	dst = avro.AppendDouble(dst, r.Row.UpdatedAt)
+	return avro.AppendBool(dst, r.Row.Returns)
 }
 
 // AppendSuspicion appends u as a record of
@@ -86,9 +93,89 @@ func (f *Format) AppendSuspicion(dst []byte, u *attribution.Suspicion) []byte {
 	dst = avro.AppendText(dst, u.EventID)
 	dst = avro.AppendText(dst, u.Identity)
 	dst = avro.AppendTexts(dst, u.Primitives)
-	dst = avro.AppendText(dst, strconv.Itoa(len(u.Primitives))+" primitives flagged multi_actor")
+	if u.Summary != "" {
+		dst = avro.AppendText(dst, u.Summary)
+	} else {
+		dst = avro.AppendText(dst, strconv.Itoa(len(u.Primitives))+plainSummary)
+	}
 	dst = avro.AppendDouble(dst, u.Confidence)
-	return avro.AppendDouble(dst, u.TS)
+	dst = avro.AppendDouble(dst, u.TS)
+	dst = avro.AppendText(dst, u.Status)
+	dst = avro.AppendText(dst, u.ID)
+	if len(u.Reasons) > 0 {
+		dst = avro.AppendLong(dst, int64(len(u.Reasons)))
+	}
+	for i := range u.Reasons {
+		r := &u.Reasons[i]
+		dst = avro.AppendText(dst, r.Primitive)
+		dst = avro.AppendText(dst, r.Kind)
+		dst = avro.AppendText(dst, r.Group)
+		if len(r.Values) > 0 {
+			dst = avro.AppendLong(dst, int64(len(r.Values)))
+		}
+		for _, v := range r.Values {
+			dst = avro.AppendText(dst, v)
+		}
+		dst = append(dst, 0) // the end of the values
+		dst = avro.AppendBool(dst, r.New)
+	}
+	dst = append(dst, 0) // the end of the reasons
+	return avro.AppendTexts(dst, u.Groups)
+}
+
+// AppendProfile appends p as a record of attacker.profile.
+func (f *Format) AppendProfile(dst []byte, p *Profile) []byte {
+	dst, ok := f.header(dst, AttackerProfileContract)
+	if !ok {
+		return AppendProfileJSON(dst, p)
+	}
+	dst = avro.AppendText(dst, p.Attacker)
+	dst = avro.AppendText(dst, p.Stub)
+	dst = avro.AppendText(dst, p.Address)
+	dst = avro.AppendText(dst, p.Kind)
+	dst = avro.AppendText(dst, p.Sensor)
+	dst = avro.AppendDouble(dst, p.FirstSeen)
+	return avro.AppendDouble(dst, p.LastSeen)
+}
+
+// AppendMembership appends m as a record of attribution.identity.
+func (f *Format) AppendMembership(dst []byte, m *attribution.Membership) []byte {
+	dst, ok := f.header(dst, IdentityContract)
+	if !ok {
+		return AppendMembershipJSON(dst, m)
+	}
+	dst = avro.AppendText(dst, m.Identity)
+	dst = avro.AppendTexts(dst, m.Attackers)
+	dst = avro.AppendLong(dst, m.Total)
+	dst = appendOptional(dst, m.MergedInto)
+	dst = avro.AppendLong(dst, int64(m.Version))
+	if m.LastEvent == 0 {
+		dst = append(dst, 0, 0)
+	} else {
+		dst = appendOptional(dst, eventTypeName(m.LastEvent))
+		dst = avro.AppendLong(append(dst, 2), m.Offset)
+	}
+	dst = avro.AppendDouble(dst, m.EventTS)
+	return avro.AppendDouble(dst, m.UpdatedAt)
+}
+
+// AppendIdentityChange appends c as a record of
+// attribution.profile.identity_changed.
+func (f *Format) AppendIdentityChange(dst []byte, c *attribution.IdentityChange) []byte {
+	dst, ok := f.header(dst, IdentityChangeContract)
+	if !ok {
+		return AppendIdentityChangeJSON(dst, c)
+	}
+	dst = avro.AppendText(dst, c.EventID)
+	dst = avro.AppendText(dst, changeKind(c.Type))
+	dst = avro.AppendText(dst, c.Identity)
+	dst = appendOptional(dst, c.Other)
+	dst = avro.AppendTexts(dst, c.Attackers)
+	dst = avro.AppendLong(dst, c.Moved)
+	dst = avro.AppendLong(dst, c.Rows)
+	dst = avro.AppendLong(dst, int64(c.Version))
+	dst = avro.AppendLong(dst, c.Offset)
+	return avro.AppendDouble(dst, c.TS)
 }
 
 // AppendIdentityEvent appends e as a record of identity.events. It panics where

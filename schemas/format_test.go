@@ -72,7 +72,7 @@ func TestAvroReadsBackAndGoavroAgrees(t *testing.T) {
 		id := rapid.StringN(1, 12, -1)
 		tr := attribution.Transition{
 			EventID: id.Draw(t, "event"), Identity: id.Draw(t, "identity"), Primitive: "a.b", IsNew: rapid.Bool().Draw(t, "new"), New: drawState(t, "new state"),
-			Value: drawValue(t), Confidence: rapid.Float64Range(0, 1).Draw(t, "confidence"), Count: rapid.Int64Range(0, 1<<53).Draw(t, "count"), TS: drawFinite(t, "ts"),
+			Value: drawValue(t), Previous: drawOptional(t), Confidence: rapid.Float64Range(0, 1).Draw(t, "confidence"), Count: rapid.Int64Range(0, 1<<53).Draw(t, "count"), TS: drawFinite(t, "ts"),
 		}
 		if !tr.IsNew {
 			tr.Old = drawState(t, "old state")
@@ -89,17 +89,13 @@ func TestAvroReadsBackAndGoavroAgrees(t *testing.T) {
 			t.Fatalf("current_value_number %v of %s", native["current_value_number"], tr.Value)
 		}
 
-		u := attribution.Suspicion{
-			EventID: tr.EventID, Identity: tr.Identity, Primitives: rapid.SliceOfNDistinct(id, 1, 9, rapid.ID).Draw(t, "primitives"), Confidence: tr.Confidence, TS: tr.TS,
-		}
-		record = format.AppendSuspicion(nil, &u)
-		if got, err := writers.Suspicion(record); err != nil || !reflect.DeepEqual(got, u) {
-			t.Fatalf("%x: %+v, %v; want %+v", record, got, err, u)
-		}
-		viaGoavro(t, SuspicionContract, record)
+		viaGoavro(t, SuspicionContract, readsBack(t, drawSuspicion, format.AppendSuspicion, writers.Suspicion))
+		viaGoavro(t, AttackerProfileContract, readsBack(t, drawProfile, format.AppendProfile, writers.Profile))
+		viaGoavro(t, IdentityContract, readsBack(t, drawMembership, format.AppendMembership, writers.Membership))
+		viaGoavro(t, IdentityChangeContract, readsBack(t, drawIdentityChange, format.AppendIdentityChange, writers.IdentityChange))
 
 		r := StateRow{Identity: tr.Identity, Primitive: tr.Primitive, Row: attribution.Row{
-			State: tr.New, Value: tr.Value, Confidence: tr.Confidence, Count: tr.Count, LastChangeTS: drawFinite(t, "change"), LastObservationTS: tr.TS, UpdatedAt: drawFinite(t, "updated"),
+			State: tr.New, Value: tr.Value, Confidence: tr.Confidence, Count: tr.Count, LastChangeTS: drawFinite(t, "change"), LastObservationTS: tr.TS, UpdatedAt: drawFinite(t, "updated"), Returns: rapid.Bool().Draw(t, "returns"),
 		}}
 		record = format.AppendStateRow(nil, &r)
 		if got, err := writers.StateRow(record); err != nil || !reflect.DeepEqual(got, r) {

@@ -3,6 +3,7 @@ package schemas
 import (
 	"fmt"
 
+	"handprint/attribution"
 	"handprint/internal/canonical"
 )
 
@@ -40,6 +41,12 @@ func readObject(record []byte, limit int, member func(s *canonical.Scanner, key 
 // requiredString is required for a record that is read once and kept.
 func (f *field) requiredString(name string) (string, error) {
 	text, _, err := f.required(name, nil)
+	return string(text), err
+}
+
+// optionalString is text for a record that is read once and kept.
+func (f *field) optionalString(name string) (string, error) {
+	text, _, err := f.text(name, nil)
 	return string(text), err
 }
 
@@ -125,6 +132,14 @@ func appendMember(dst []byte, name string) []byte {
 
 func appendString(dst []byte, name, text string) []byte {
 	return canonical.AppendString(appendMember(dst, name), text)
+}
+
+// appendTextOrNull appends a text, null for an empty one.
+func appendTextOrNull(dst []byte, name, text string) []byte {
+	if text == "" {
+		return append(appendMember(dst, name), attribution.Null...)
+	}
+	return appendString(dst, name, text)
 }
 
 func appendNumber(dst []byte, name string, f float64) []byte {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,15 +17,15 @@ import (
 func TestAppendTransitionJSON(t *testing.T) {
 	tr := attribution.Transition{
 		EventID: "e-1", Identity: "I/1", Primitive: "motor.input_modality", Old: attribution.Stable, New: attribution.MultiActor,
-		Value: attribution.Value(`{"a":1}`), Confidence: 0.6, Count: 12, TS: 1701015245.825,
+		Value: attribution.Value(`{"a":1}`), Previous: attribution.Value(`"paste"`), Confidence: 0.6, Count: 12, TS: 1701015245.825,
 	}
 	want := `{"event_id":"e-1","identity_uuid":"I/1","primitive":"motor.input_modality","old_state":"stable","new_state":"multi_actor",` +
-		`"current_value":{"a":1},"confidence":0.6,"observation_count":12,"ts":1701015245.825}`
+		`"current_value":{"a":1},"previous_value":"paste","confidence":0.6,"observation_count":12,"ts":1701015245.825}`
 	if got := AppendTransitionJSON(nil, &tr); string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	tr.IsNew, tr.Value = true, nil
-	want = strings.NewReplacer(`"stable"`, "null", `{"a":1}`, "null").Replace(want)
+	tr.IsNew, tr.Value, tr.Previous = true, nil, nil
+	want = strings.NewReplacer(`"stable"`, "null", `{"a":1}`, "null", `"paste"`, "null").Replace(want)
 	if got := AppendTransitionJSON(nil, &tr); string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -38,12 +39,35 @@ func TestAppendSuspicionJSON(t *testing.T) {
 	}
 }
 
+func TestAppendSuspicionJSONWithALife(t *testing.T) {
+	u := attribution.Suspicion{
+		EventID: "e-2", Identity: "I", Primitives: []string{"a.b", "c.d"}, Confidence: 0.6, TS: 5,
+		Status: attribution.SuspicionGrown, ID: "s-1", Groups: []string{"client", "timing"}, Summary: "two hands",
+		Reasons: []attribution.Reason{
+			{Primitive: "a.b", Kind: attribution.ReasonAlternates, Group: "timing", Values: []attribution.Value{[]byte(`"x"`), []byte(`{"a":1}`)}},
+			{Primitive: "c.d", Kind: attribution.ReasonReturns, Group: "client", New: true},
+		},
+	}
+	want := `{"event_id":"e-2","identity_uuid":"I","status":"grown","suspicion_id":"s-1","primitives":["a.b","c.d"],` +
+		`"reasons":[{"primitive":"a.b","kind":"alternates","group":"timing","values":["x",{"a":1}],"new":false},` +
+		`{"primitive":"c.d","kind":"returns","group":"client","values":[],"new":true}],"groups":["client","timing"],` +
+		`"evidence_summary":"two hands","confidence":0.6,"ts":5}`
+	if got := AppendSuspicionJSON(nil, &u); string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestAppendStateRowJSON(t *testing.T) {
 	r := StateRow{Identity: "I", Primitive: "a.b", Row: attribution.Row{
 		State: attribution.Drifting, Value: attribution.Value(`"x"`), Confidence: 0.5, Count: 3, LastChangeTS: 1.5, LastObservationTS: 2, UpdatedAt: 1701015245.125,
 	}}
 	want := `{"identity_uuid":"I","primitive":"a.b","current_value":"x","state":"drifting","confidence":0.5,"observation_count":3,` +
 		`"last_change_ts":1.5,"last_observation_ts":2,"schema_version":1,"updated_at":1701015245.125}`
+	if got := AppendStateRowJSON(nil, &r); string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	r.Row.Returns = true
+	want = strings.TrimSuffix(want, "}") + `,"returns":true}`
 	if got := AppendStateRowJSON(nil, &r); string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -72,13 +96,93 @@ func drawValue(t *rapid.T) attribution.Value {
 	return rapid.SampledFrom([]attribution.Value{[]byte("null"), []byte(`"é\n"`), []byte("0.25"), []byte(`{"a":[1,{"b":"\ud800"}]}`)}).Draw(t, "value")
 }
 
+// drawOptional is drawValue, or nil. A null is not told apart from that.
+func drawOptional(t *rapid.T) attribution.Value {
+	if v := drawValue(t); !bytes.Equal(v, attribution.Null) {
+		return v
+	}
+	return nil
+}
+
+func drawSuspicion(t *rapid.T) attribution.Suspicion {
+	id := rapid.StringN(1, 12, -1)
+	u := attribution.Suspicion{
+		EventID: id.Draw(t, "event"), Identity: id.Draw(t, "identity"), Primitives: rapid.SliceOfNDistinct(id, 1, 9, rapid.ID).Draw(t, "primitives"),
+		Confidence: rapid.Float64Range(0, 1).Draw(t, "confidence"), TS: drawFinite(t, "ts"), Summary: id.Draw(t, "summary"),
+	}
+	u.Status = rapid.SampledFrom([]attribution.SuspicionStatus{"", attribution.SuspicionRaised, attribution.SuspicionGrown, attribution.SuspicionCleared}).Draw(t, "status")
+	if u.Status == "" {
+		return u
+	}
+	u.ID, u.Groups = id.Draw(t, "id"), rapid.SliceOfNDistinct(id, 1, 3, rapid.ID).Draw(t, "groups")
+	for _, primitive := range u.Primitives {
+		r := attribution.Reason{Primitive: primitive, Kind: attribution.ReasonReturns, Group: u.Groups[0], New: rapid.Bool().Draw(t, "is new")}
+		for range rapid.IntRange(0, 3).Draw(t, "values") {
+			r.Values = append(r.Values, drawValue(t))
+		}
+		u.Reasons = append(u.Reasons, r)
+	}
+	return u
+}
+
+func drawProfile(t *rapid.T) Profile {
+	id := rapid.StringN(1, 12, -1)
+	return Profile{
+		Attacker: id.Draw(t, "attacker"), Stub: id.Draw(t, "stub"), Address: id.Draw(t, "address"), Sensor: id.Draw(t, "sensor"),
+		Kind:      rapid.SampledFrom([]AddressKind{AddressIP, AddressOpaque}).Draw(t, "kind"),
+		FirstSeen: drawFinite(t, "first"), LastSeen: drawFinite(t, "last"),
+	}
+}
+
+func drawEventType(t *rapid.T) attribution.EventType {
+	return attribution.EventType(rapid.IntRange(int(attribution.Formed), int(attribution.Unmerged)).Draw(t, "type"))
+}
+
+func drawAttackers(t *rapid.T) []string {
+	if list := rapid.SliceOfNDistinct(rapid.StringN(1, 12, -1), 0, 5, rapid.ID).Draw(t, "attackers"); len(list) > 0 {
+		return list
+	}
+	return nil
+}
+
+func drawMembership(t *rapid.T) attribution.Membership {
+	m := attribution.Membership{
+		Identity: rapid.StringN(1, 12, -1).Draw(t, "identity"), Attackers: drawAttackers(t), Total: rapid.Int64Range(0, 1<<53).Draw(t, "total"),
+		MergedInto: rapid.StringN(0, 5, -1).Draw(t, "merged into"), Version: rapid.Uint64Range(0, 1<<53).Draw(t, "version"),
+		EventTS: drawFinite(t, "event ts"), UpdatedAt: drawFinite(t, "updated"),
+	}
+	if rapid.Bool().Draw(t, "by an event") {
+		m.LastEvent, m.Offset = drawEventType(t), rapid.Int64Range(0, 1<<53).Draw(t, "offset")
+	}
+	return m
+}
+
+func drawIdentityChange(t *rapid.T) attribution.IdentityChange {
+	count := rapid.Int64Range(0, 1<<53)
+	return attribution.IdentityChange{
+		EventID: rapid.StringN(1, 12, -1).Draw(t, "event"), Type: drawEventType(t), Identity: rapid.StringN(1, 12, -1).Draw(t, "identity"),
+		Other: rapid.StringN(0, 5, -1).Draw(t, "other"), Attackers: drawAttackers(t), Moved: count.Draw(t, "moved"), Rows: count.Draw(t, "rows"),
+		Version: rapid.Uint64Range(0, 1<<53).Draw(t, "version"), Offset: count.Draw(t, "offset"), TS: drawFinite(t, "ts"),
+	}
+}
+
+// readsBack draws a record, and checks that decode gives back what append wrote.
+func readsBack[T any](t *rapid.T, draw func(*rapid.T) T, appendTo func([]byte, *T) []byte, decode func([]byte) (T, error)) []byte {
+	want := draw(t)
+	record := appendTo(nil, &want)
+	if got, err := decode(record); err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("%q: %+v, %v; want %+v", record, got, err, want)
+	}
+	return record
+}
+
 func TestOutputsReadBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		id := rapid.StringN(1, 12, -1)
 		ts := rapid.Float64Range(0, 1e300)
 		tr := attribution.Transition{
 			EventID: id.Draw(t, "event"), Identity: id.Draw(t, "identity"), Primitive: "a.b", IsNew: rapid.Bool().Draw(t, "new"), New: drawState(t, "new state"),
-			Value: drawValue(t), Confidence: rapid.Float64Range(0, 1).Draw(t, "confidence"), Count: rapid.Int64Range(0, 1<<53).Draw(t, "count"), TS: ts.Draw(t, "ts"),
+			Value: drawValue(t), Previous: drawOptional(t), Confidence: rapid.Float64Range(0, 1).Draw(t, "confidence"), Count: rapid.Int64Range(0, 1<<53).Draw(t, "count"), TS: ts.Draw(t, "ts"),
 		}
 		if !tr.IsNew {
 			tr.Old = drawState(t, "old state")
@@ -87,15 +191,18 @@ func TestOutputsReadBack(t *testing.T) {
 		if got, err := DecodeTransitionJSON(record); err != nil || !reflect.DeepEqual(got, tr) || !json.Valid(record) {
 			t.Fatalf("%s: %+v, %v; want %+v", record, got, err, tr)
 		}
-		u := attribution.Suspicion{
-			EventID: tr.EventID, Identity: tr.Identity, Primitives: rapid.SliceOfNDistinct(id, 1, 9, rapid.ID).Draw(t, "primitives"), Confidence: tr.Confidence, TS: tr.TS,
-		}
-		record = AppendSuspicionJSON(nil, &u)
-		if got, err := DecodeSuspicionJSON(record); err != nil || !reflect.DeepEqual(got, u) || !json.Valid(record) {
-			t.Fatalf("%s: %+v, %v; want %+v", record, got, err, u)
+		for _, record := range [][]byte{
+			readsBack(t, drawSuspicion, AppendSuspicionJSON, DecodeSuspicionJSON),
+			readsBack(t, drawProfile, AppendProfileJSON, DecodeProfileJSON),
+			readsBack(t, drawMembership, AppendMembershipJSON, DecodeMembershipJSON),
+			readsBack(t, drawIdentityChange, AppendIdentityChangeJSON, DecodeIdentityChangeJSON),
+		} {
+			if !json.Valid(record) {
+				t.Fatalf("no JSON: %q", record)
+			}
 		}
 		r := StateRow{Identity: tr.Identity, Primitive: tr.Primitive, Row: attribution.Row{
-			State: tr.New, Value: tr.Value, Confidence: tr.Confidence, Count: tr.Count, LastChangeTS: ts.Draw(t, "change"), LastObservationTS: tr.TS, UpdatedAt: ts.Draw(t, "updated"),
+			State: tr.New, Value: tr.Value, Confidence: tr.Confidence, Count: tr.Count, LastChangeTS: ts.Draw(t, "change"), LastObservationTS: tr.TS, UpdatedAt: ts.Draw(t, "updated"), Returns: rapid.Bool().Draw(t, "returns"),
 		}}
 		record = AppendStateRowJSON(nil, &r)
 		if got, err := DecodeStateRowJSON(record); err != nil || !reflect.DeepEqual(got, r) || !json.Valid(record) {
@@ -125,18 +232,27 @@ func TestOutputsMayBeLongerThanInputs(t *testing.T) {
 // TestOutputDecodersAreStrict breaks each member of a good record in turn.
 func TestOutputDecodersAreStrict(t *testing.T) {
 	tr := attribution.Transition{EventID: "e", Identity: "I", Primitive: "a.b", New: attribution.Stable, Value: attribution.Null}
-	u := attribution.Suspicion{EventID: "e", Identity: "I", Primitives: []string{"a.b"}}
-	row := StateRow{Identity: "I", Primitive: "a.b"}
+	u := attribution.Suspicion{
+		EventID: "e", Identity: "I", Primitives: []string{"a.b"}, Status: attribution.SuspicionRaised, ID: "s", Groups: []string{"g"}, Summary: "words",
+		Reasons: []attribution.Reason{{Primitive: "a.b", Kind: attribution.ReasonReturns, Group: "g"}},
+	}
+	row := StateRow{Identity: "I", Primitive: "a.b", Row: attribution.Row{Returns: true}}
+	profile := Profile{Attacker: "a", Stub: "I", Address: "192.0.2.1", Kind: AddressIP, Sensor: "s"}
+	member := attribution.Membership{Identity: "I", Attackers: []string{"a"}, Total: 1, LastEvent: attribution.Linked, MergedInto: "J"}
+	changed := attribution.IdentityChange{EventID: "e", Type: attribution.Merged, Identity: "I", Other: "J", Attackers: []string{"a"}}
 	for _, decoder := range []struct {
 		name     string
 		good     []byte
-		optional string // members that may be absent or null
-		any      string // members that may be anything
+		optional string // members that may be absent or null, by words
+		any      string // a member that may be anything
 		decode   func([]byte) error
 	}{
-		{"transition", AppendTransitionJSON(nil, &tr), "old_state", "current_value", func(b []byte) error { _, err := DecodeTransitionJSON(b); return err }},
-		{"suspicion", AppendSuspicionJSON(nil, &u), "evidence_summary", "evidence_summary", func(b []byte) error { _, err := DecodeSuspicionJSON(b); return err }},
-		{"row", AppendStateRowJSON(nil, &row), "", "current_value", func(b []byte) error { _, err := DecodeStateRowJSON(b); return err }},
+		{"transition", AppendTransitionJSON(nil, &tr), "old_state previous_value", "current_value", func(b []byte) error { _, err := DecodeTransitionJSON(b); return err }},
+		{"suspicion", AppendSuspicionJSON(nil, &u), "evidence_summary status suspicion_id reasons groups", "", func(b []byte) error { _, err := DecodeSuspicionJSON(b); return err }},
+		{"row", AppendStateRowJSON(nil, &row), "returns", "current_value", func(b []byte) error { _, err := DecodeStateRowJSON(b); return err }},
+		{"profile", AppendProfileJSON(nil, &profile), "", "", func(b []byte) error { _, err := DecodeProfileJSON(b); return err }},
+		{"identity", AppendMembershipJSON(nil, &member), "attackers merged_into last_event", "", func(b []byte) error { _, err := DecodeMembershipJSON(b); return err }},
+		{"identity change", AppendIdentityChangeJSON(nil, &changed), "attackers other_identity_uuid", "", func(b []byte) error { _, err := DecodeIdentityChangeJSON(b); return err }},
 	} {
 		var members map[string]json.RawMessage
 		if err := json.Unmarshal(decoder.good, &members); err != nil {
@@ -161,9 +277,12 @@ func TestOutputDecodersAreStrict(t *testing.T) {
 				}
 				members[name] = good
 				err := decoder.decode(record)
-				ok := name == decoder.optional && (broken == "" || broken == "null") || name == decoder.any && broken != "" && broken != "1e999" ||
-					broken == `"no such state"` && good[0] == '"' && !strings.HasSuffix(name, "state") ||
-					broken == "-1.5" && (name == "confidence" || strings.HasSuffix(name, "ts") || name == "updated_at") // as written
+				anything := name == decoder.any || name == "previous_value"
+				ok := slices.Contains(strings.Fields(decoder.optional), name) && (broken == "" || broken == "null") || anything && broken != "" && broken != "1e999" ||
+					good[0] == '[' && (broken == "[]" && name != "primitives") ||
+					broken == `"no such state"` && good[0] == '"' && !strings.HasSuffix(name, "state") && name != "kind" && name != "last_event" ||
+					broken == "-1.5" && (name == "confidence" || strings.HasSuffix(name, "ts") || name == "updated_at") || // as written
+					broken == "true" && good[0] == 't'
 				if ok {
 					if err != nil {
 						t.Errorf("%s: %v", record, err)

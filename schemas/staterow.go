@@ -40,7 +40,7 @@ func AppendStateRowJSON(dst []byte, r *StateRow) []byte {
 	dst = append(dst, '{')
 	dst = appendString(dst, "identity_uuid", r.Identity)
 	dst = appendString(dst, "primitive", r.Primitive)
-	dst = appendValue(dst, r.Row.Value)
+	dst = appendValue(dst, "current_value", r.Row.Value)
 	dst = appendString(dst, "state", r.Row.State.String())
 	dst = appendNumber(dst, "confidence", r.Row.Confidence)
 	dst = appendCount(dst, "observation_count", r.Row.Count)
@@ -48,12 +48,15 @@ func AppendStateRowJSON(dst []byte, r *StateRow) []byte {
 	dst = appendNumber(dst, "last_observation_ts", r.Row.LastObservationTS)
 	dst = appendCount(dst, "schema_version", attribution.SchemaVersion)
 	dst = appendNumber(dst, "updated_at", r.Row.UpdatedAt)
+	if r.Row.Returns {
+		dst = append(dst, `,"returns":true`...)
+	}
 	return append(dst, '}')
 }
 
 // rowFields are the members of a state row.
 type rowFields struct {
-	identity, primitive, value, state, confidence, count, change, observation, version, updated field
+	identity, primitive, value, state, confidence, count, change, observation, version, updated, returns field
 }
 
 // DecodeStateRowJSON reads a record of attribution.state that is no tombstone.
@@ -84,6 +87,8 @@ func DecodeStateRowJSON(record []byte) (StateRow, error) {
 			return true, f.version.scan(s)
 		case "updated_at":
 			return true, f.updated.scan(s)
+		case "returns":
+			return true, f.returns.scan(s)
 		}
 		return false, s.Skip()
 	})
@@ -126,6 +131,9 @@ func (f *rowFields) row() (r StateRow, err error) {
 	if r.Row.LastObservationTS, err = f.observation.requiredNumber("last_observation_ts"); err != nil {
 		return r, err
 	}
-	r.Row.UpdatedAt, err = f.updated.requiredNumber("updated_at")
+	if r.Row.UpdatedAt, err = f.updated.requiredNumber("updated_at"); err != nil {
+		return r, err
+	}
+	r.Row.Returns, err = f.returns.flag("returns")
 	return r, err
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // AppendTransitionJSON appends t as the record of
-// attribution.profile.state_changed. A nil value is written as null, and so is
+// attribution.profile.state_changed. Nil values are written as null, and so is
 // the old state of a row that is new.
 func AppendTransitionJSON(dst []byte, t *attribution.Transition) []byte {
 	dst = append(dst, '{')
@@ -21,7 +21,8 @@ func AppendTransitionJSON(dst []byte, t *attribution.Transition) []byte {
 		dst = appendString(dst, "old_state", t.Old.String())
 	}
 	dst = appendString(dst, "new_state", t.New.String())
-	dst = appendValue(dst, t.Value)
+	dst = appendValue(dst, "current_value", t.Value)
+	dst = appendValue(dst, "previous_value", t.Previous)
 	dst = appendNumber(dst, "confidence", t.Confidence)
 	dst = appendCount(dst, "observation_count", t.Count)
 	dst = appendNumber(dst, "ts", t.TS)
@@ -32,8 +33,9 @@ func appendCount(dst []byte, name string, n int64) []byte {
 	return strconv.AppendInt(appendMember(dst, name), n, 10)
 }
 
-func appendValue(dst []byte, v attribution.Value) []byte {
-	dst = appendMember(dst, "current_value")
+// appendValue appends a member that may be any JSON; nil is written as null.
+func appendValue(dst []byte, name string, v attribution.Value) []byte {
+	dst = appendMember(dst, name)
 	if len(v) == 0 {
 		return append(dst, attribution.Null...)
 	}
@@ -42,14 +44,14 @@ func appendValue(dst []byte, v attribution.Value) []byte {
 
 // transitionFields are the members of a transition that are looked at.
 type transitionFields struct {
-	id, identity, primitive, from, to, value, confidence, count, ts field
+	id, identity, primitive, from, to, value, previous, confidence, count, ts field
 }
 
 // DecodeTransitionJSON reads a record of attribution.profile.state_changed.
 // The error is always a *Bad.
 func DecodeTransitionJSON(record []byte) (attribution.Transition, error) {
 	var f transitionFields
-	f.value.whole = true
+	f.value.whole, f.previous.whole = true, true
 	err := readObject(record, noLimit, func(s *canonical.Scanner, key string) (bool, error) {
 		switch key {
 		case "event_id":
@@ -64,6 +66,8 @@ func DecodeTransitionJSON(record []byte) (attribution.Transition, error) {
 			return true, f.to.scan(s)
 		case "current_value":
 			return true, f.value.scan(s)
+		case "previous_value":
+			return true, f.previous.scan(s)
 		case "confidence":
 			return true, f.confidence.scan(s)
 		case "observation_count":
@@ -100,6 +104,9 @@ func (f *transitionFields) transition() (t attribution.Transition, err error) {
 	}
 	if t.Value, err = f.value.value("current_value"); err != nil {
 		return t, err
+	}
+	if !f.previous.absent() {
+		t.Previous = f.previous.raw
 	}
 	if t.Confidence, err = f.confidence.requiredNumber("confidence"); err != nil {
 		return t, err

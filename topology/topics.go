@@ -14,6 +14,9 @@ type Names struct {
 	IdentityEvents     string
 	StateChanged       string
 	MultiActorSuspects string
+	Identities         string // what each identity is now
+	IdentityChanged    string
+	Profiles           string // under which address an attacker is known; adapters write it
 	State              string
 	DeadLetter         string
 	Health             string
@@ -31,6 +34,9 @@ func DefaultNames(prefix, applicationID string) Names {
 		IdentityEvents:     prefix + "identity.events",
 		StateChanged:       prefix + "attribution.profile.state_changed",
 		MultiActorSuspects: prefix + "attribution.profile.multi_actor_suspected",
+		Identities:         prefix + "attribution.identity",
+		IdentityChanged:    prefix + "attribution.profile.identity_changed",
+		Profiles:           prefix + "attacker.profile",
 		State:              prefix + "attribution.state",
 		DeadLetter:         prefix + "attribution.dead-letter",
 		Health:             prefix + "system.attribution.health",
@@ -46,6 +52,7 @@ type Layout struct {
 	Replication       int16         // -1: the cluster's default
 	Retention         time.Duration // of the input and output topics; 0: the cluster's default
 	CommandRetention  time.Duration // of the commands; 0: 7 days
+	ProfileRetention  time.Duration // of the profiles; 0: 90 days
 	TombstoneLifetime time.Duration // delete.retention.ms of the compacted topics; 0: 24 h
 }
 
@@ -57,10 +64,17 @@ const maxRecord = 4 << 20
 // and still be brought up to date from it.
 const DefaultTombstoneLifetime = 24 * time.Hour
 
+// DefaultProfileRetention is how long an address is known after the last that
+// is heard of it.
+const DefaultProfileRetention = 90 * 24 * time.Hour
+
 // Specs returns the topics as they have to be.
 func (n Names) Specs(l Layout) []broker.TopicSpec {
 	if l.CommandRetention == 0 {
 		l.CommandRetention = 7 * 24 * time.Hour
+	}
+	if l.ProfileRetention == 0 {
+		l.ProfileRetention = DefaultProfileRetention
 	}
 	if l.TombstoneLifetime == 0 {
 		l.TombstoneLifetime = DefaultTombstoneLifetime
@@ -84,15 +98,19 @@ func (n Names) Specs(l Layout) []broker.TopicSpec {
 			"delete.retention.ms": millis(l.TombstoneLifetime),
 		}}
 	}
+	profiles := table(n.Profiles)
+	profiles.Configs["cleanup.policy"] = "compact,delete"
+	profiles.Configs["retention.ms"] = millis(l.ProfileRetention)
+	identities, identityChanged := table(n.Identities), log(n.IdentityChanged, l.Partitions, l.Retention)
 	state, stateChanged := table(n.State), log(n.StateChanged, l.Partitions, l.Retention)
 	suspects, dead := log(n.MultiActorSuspects, l.Partitions, l.Retention), log(n.DeadLetter, l.Partitions, l.Retention)
-	for _, written := range []*broker.TopicSpec{&state, &stateChanged, &suspects, &dead} {
+	for _, written := range []*broker.TopicSpec{&state, &stateChanged, &suspects, &identities, &identityChanged, &profiles, &dead} {
 		written.AnyPartitions = true
 	}
 	return []broker.TopicSpec{
 		log(n.Observations, l.Partitions, l.Retention),
 		log(n.IdentityEvents, 1, l.Retention),
-		stateChanged, suspects, state, dead,
+		stateChanged, suspects, identityChanged, state, identities, profiles, dead,
 		log(n.Health, 1, l.Retention),
 		log(n.Control, 1, l.Retention),
 		log(n.Commands, l.Partitions, l.CommandRetention),

@@ -41,6 +41,8 @@ func (n Names) Graph() Graph {
 		{n.Changelog, "topic", "N partitions by store key, compact, internal"},
 		{n.StateChanged, "topic", "by identity_uuid, delete"},
 		{n.MultiActorSuspects, "topic", "by identity_uuid, delete"},
+		{n.IdentityChanged, "topic", "by identity_uuid, delete"},
+		{n.Identities, "topic", "by identity_uuid, compact"},
 		{n.State, "topic", "by identity_uuid/primitive, compact"},
 		{n.DeadLetter, "topic", "the original's key, delete"},
 		{n.Health, "topic", "heartbeats, delete"},
@@ -56,6 +58,8 @@ func (n Names) Graph() Graph {
 	edge(n.Changelog, storeNode, "restore")
 	edge(taskNode, n.StateChanged, "a row is new or changed its state")
 	edge(taskNode, n.MultiActorSuspects, "the sweep")
+	edge(taskNode, n.IdentityChanged, "an identity event is over (task 0)")
+	edge(taskNode, n.Identities, "who belongs to an identity, and what it is merged into")
 	edge(taskNode, n.State, "rows and tombstones")
 	edge(taskNode, n.DeadLetter, "records that cannot be used")
 	edge(taskNode, n.Commands, "misrouted and linked observations, moves between identities")

@@ -47,7 +47,7 @@ func (a *app) useSchemas(ctx context.Context, c *topology.Config, o *observers) 
 		return nil
 	}
 	c.Engine.Format, err = a.avroFormat(ctx, r, schemas.TransitionContract, schemas.SuspicionContract, schemas.StateRowContract,
-		schemas.DeadLetterContract, schemas.HeartbeatContract)
+		schemas.IdentityContract, schemas.IdentityChangeContract, schemas.DeadLetterContract, schemas.HeartbeatContract)
 	return err
 }
 
@@ -92,7 +92,8 @@ func (a *app) subjects() map[schemas.Contract]string {
 	for c, topic := range map[schemas.Contract]string{
 		schemas.ObservationContract: t.Observations, schemas.IdentityEventContract: t.IdentityEvents, schemas.TransitionContract: t.StateChanged,
 		schemas.SuspicionContract: t.MultiActorSuspects, schemas.StateRowContract: t.State, schemas.DeadLetterContract: t.DeadLetter,
-		schemas.HeartbeatContract: t.Health,
+		schemas.HeartbeatContract: t.Health, schemas.AttackerProfileContract: t.Profiles, schemas.IdentityContract: t.Identities,
+		schemas.IdentityChangeContract: t.IdentityChanged,
 	} {
 		all[c] = naming.Subject(c, topic)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 
@@ -98,6 +99,12 @@ func channelsOf(n topology.Names) []channel {
 			both("suspicion", "identity_uuid", nil, schemas.SuspicionContract)},
 		{"state", n.State, "send", "sendRow", "The table of what is concluded now. A record replaces the row of its key, one without a value deletes it.",
 			append(both("stateRow", rowKey, nil, schemas.StateRowContract), message{id: "stateRowTombstone", title: "Deletion of a state row", key: rowKey, kind: tombstone})},
+		{"identityChanged", n.IdentityChanged, "send", "sendIdentityChange", "An identity event is over: what it named and what it moved.",
+			both("identityChange", "identity_uuid", nil, schemas.IdentityChangeContract)},
+		{"identities", n.Identities, "send", "sendIdentity", "The table of who belongs to an identity now, and of what it is merged into. None is deleted.",
+			both("identity", "identity_uuid", nil, schemas.IdentityContract)},
+		{"attackerProfiles", n.Profiles, "send", "sendProfile", "Under which address a sensor's adapter knows an attacker. Records that nothing has followed for the retention are deleted.",
+			append(both("attackerProfile", profileKey, nil, schemas.AttackerProfileContract), message{id: "attackerProfileTombstone", title: "Deletion of an address", key: profileKey, kind: tombstone})},
 		{"deadLetters", n.DeadLetter, "send", "sendDeadLetter", "Records and lines that cannot be used, as they were, with the reason in headers behind the original's own.",
 			[]message{
 				{id: "deadLetterOriginal", title: "Dead letter, the original's bytes", key: originalKey, headers: deadLetterHeaders(), kind: opaque},
@@ -112,6 +119,7 @@ func channelsOf(n topology.Names) []channel {
 
 const (
 	rowKey      = "identity_uuid, a slash, primitive. No primitive has a slash; an identity may: split at the last one."
+	profileKey  = "attacker_uuid, a slash, sensor. Split at the first slash."
 	originalKey = "The original's."
 )
 
@@ -134,7 +142,7 @@ func (c *channel) describe(spec broker.TopicSpec) (object, yaml.MapItem, error) 
 		there = append(there, member(m.id, ref("#/components/messages/"+m.id)))
 		list = append(list, ref("#/channels/"+c.id+"/messages/"+m.id))
 	}
-	config := object{member("cleanup.policy", []string{spec.Configs["cleanup.policy"]})}
+	config := object{member("cleanup.policy", strings.Split(spec.Configs["cleanup.policy"], ","))}
 	for _, name := range []string{"retention.ms", "delete.retention.ms", "max.message.bytes"} {
 		if text, set := spec.Configs[name]; set {
 			n, err := strconv.Atoi(text)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/goccy/go-yaml"
@@ -62,7 +63,11 @@ func TestEveryPublicTopicIsAChannel(t *testing.T) {
 			continue
 		}
 		c := document.Channels[id]
-		if policy := c.Bindings.Kafka.TopicConfiguration["cleanup.policy"].([]any)[0]; policy != s.Configs["cleanup.policy"] || c.Bindings.Kafka.Partitions != int(s.Partitions) {
+		var words []string
+		for _, word := range c.Bindings.Kafka.TopicConfiguration["cleanup.policy"].([]any) {
+			words = append(words, word.(string))
+		}
+		if policy := strings.Join(words, ","); policy != s.Configs["cleanup.policy"] || c.Bindings.Kafka.Partitions != int(s.Partitions) {
 			t.Errorf("%s: %v with %d partitions", s.Name, policy, c.Bindings.Kafka.Partitions)
 		}
 		operations := 0
@@ -105,7 +110,7 @@ func TestTheCommittedDocumentIsFresh(t *testing.T) {
 // it does not have, every field that it requires, of the type that it names.
 func TestRecordsKeepToTheirJSONSchema(t *testing.T) {
 	value := attribution.Value(`{"a":[1]}`)
-	row := attribution.Row{Value: value, State: attribution.Stable, Confidence: 1, Count: 3}
+	row := attribution.Row{Returns: true, Value: value, State: attribution.Stable, Confidence: 1, Count: 3}
 	for c, records := range map[schemas.Contract][][]byte{
 		schemas.ObservationContract: {[]byte(`{"id":"i","attacker_uuid":"a","primitive":"p.q","value":[1],"confidence":0.5,` +
 			`"window_start_ts":1,"window_end_ts":2,"source":"s","evidence_ref":"e","envelope_v":1,"ts":2,"identity_ref":null}`)},
@@ -115,10 +120,25 @@ func TestRecordsKeepToTheirJSONSchema(t *testing.T) {
 			schemas.AppendIdentityEvent(nil, &attribution.IdentityEvent{Type: attribution.Merged, Identity: "i", Loser: "l"}),
 		},
 		schemas.TransitionContract: {
-			schemas.AppendTransitionJSON(nil, &attribution.Transition{EventID: "e", Identity: "i", Primitive: "p.q", IsNew: true, Value: value}),
+			schemas.AppendTransitionJSON(nil, &attribution.Transition{EventID: "e", Identity: "i", Primitive: "p.q", IsNew: true, Value: value, Previous: value}),
 			schemas.AppendTransitionJSON(nil, &attribution.Transition{EventID: "e", Identity: "i", Primitive: "p.q", Value: value}),
 		},
-		schemas.SuspicionContract: {schemas.AppendSuspicionJSON(nil, &attribution.Suspicion{EventID: "e", Identity: "i", Primitives: []string{"p.q"}})},
+		schemas.SuspicionContract: {
+			schemas.AppendSuspicionJSON(nil, &attribution.Suspicion{EventID: "e", Identity: "i", Primitives: []string{"p.q"}}),
+			schemas.AppendSuspicionJSON(nil, &attribution.Suspicion{
+				EventID: "e", Identity: "i", Primitives: []string{"p.q"}, Status: attribution.SuspicionRaised, ID: "s", Groups: []string{"p"},
+				Reasons: []attribution.Reason{{Primitive: "p.q", Kind: attribution.ReasonReturns, Group: "p", Values: []attribution.Value{value}, New: true}},
+			}),
+		},
+		schemas.AttackerProfileContract: {schemas.AppendProfileJSON(nil, &schemas.Profile{Attacker: "a", Stub: "i", Address: "192.0.2.1", Kind: schemas.AddressIP, Sensor: "s"})},
+		schemas.IdentityContract: {
+			schemas.AppendMembershipJSON(nil, &attribution.Membership{Identity: "i", LastEvent: attribution.Merged, MergedInto: "j"}),
+			schemas.AppendMembershipJSON(nil, &attribution.Membership{Identity: "i", Attackers: []string{"a"}, Total: 1}),
+		},
+		schemas.IdentityChangeContract: {
+			schemas.AppendIdentityChangeJSON(nil, &attribution.IdentityChange{EventID: "e", Type: attribution.Merged, Identity: "i", Other: "j", Attackers: []string{"a"}, Moved: 1}),
+			schemas.AppendIdentityChangeJSON(nil, &attribution.IdentityChange{EventID: "e", Type: attribution.Formed, Identity: "i"}),
+		},
 		schemas.StateRowContract:  {schemas.AppendStateRowJSON(nil, &schemas.StateRow{Identity: "i", Primitive: "p.q", Row: row})},
 		schemas.HeartbeatContract: {schemas.AppendHeartbeat(nil, &schemas.Heartbeat{Worker: "w"})},
 	} {

@@ -22,22 +22,33 @@ var (
 		"value":         "What was observed: any JSON value.",
 		"current_value": "Value of the row: any JSON value, canonical.",
 	}
+	anyOptional = map[string]string{
+		"previous_value": "What a row that drifts drifted from; of any other row, its value before: any JSON value, canonical.",
+	}
+	anyList = map[string]string{
+		"values": "The values, the most frequent first, at most 8: each any JSON value, canonical.",
+	}
 	avroOnly = map[string]bool{"current_value_number": true}
 )
 
 // jsonSchema derives the JSON Schema of a contract's records from its Avro
 // schema: the same names, and the types that JSON has for them.
 func jsonSchema(c schemas.Contract) (object, error) {
+	return recordSchema([]byte(c.Schema()), make(map[string]object))
+}
+
+// recordSchema is jsonSchema of an Avro record; named are the types that are
+// defined before it.
+func recordSchema(text []byte, named map[string]object) (object, error) {
 	var record struct {
 		Doc    string      `json:"doc"`
 		Fields []avroField `json:"fields"`
 	}
-	if err := json.Unmarshal([]byte(c.Schema()), &record); err != nil {
+	if err := json.Unmarshal(text, &record); err != nil {
 		return nil, fmt.Errorf("its Avro schema: %w", err)
 	}
 	var properties object
 	var required []string
-	named := make(map[string]object)
 	for _, f := range record.Fields {
 		if avroOnly[f.Name] {
 			continue
@@ -45,6 +56,14 @@ func jsonSchema(c schemas.Contract) (object, error) {
 		if doc, is := anyValue[f.Name]; is {
 			properties = append(properties, member(f.Name, object{member("description", doc)}))
 			required = append(required, f.Name)
+			continue
+		}
+		if doc, is := anyOptional[f.Name]; is {
+			properties = append(properties, member(f.Name, object{member("description", doc)}))
+			continue
+		}
+		if doc, is := anyList[f.Name]; is {
+			properties = append(properties, member(f.Name, object{member("type", "array"), member("description", doc)}))
 			continue
 		}
 		schema, err := jsonType(f.Type, named)
@@ -106,6 +125,8 @@ func jsonType(text json.RawMessage, named map[string]object) (object, error) {
 	case "enum":
 		named[complex.Name] = object{member("type", "string"), member("enum", complex.Symbols)}
 		return append(object(nil), named[complex.Name]...), nil
+	case "record":
+		return recordSchema(text, named)
 	case "array":
 		items, err := jsonType(complex.Items, named)
 		if err != nil {

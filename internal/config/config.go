@@ -155,6 +155,7 @@ func declareApplication(s *Set, c *Config) {
 		"Replicas of every topic that is created.")
 	s.Duration(&c.Layout.Retention, "retention", 0, AtLeast[time.Duration](0), "How long the input and output topics keep records; 0 leaves it to the cluster.")
 	s.Duration(&c.Layout.CommandRetention, "command-retention", 7*24*time.Hour, AtLeast(time.Hour), "How long the commands between tasks are kept; longer than any outage of the application.", Important(Low))
+	s.Duration(&c.Layout.ProfileRetention, "profile-retention", topology.DefaultProfileRetention, AtLeast(time.Hour), "How long an attacker's address is kept after the last that is heard of it.")
 	s.Duration(&c.Layout.TombstoneLifetime, "tombstone-lifetime", topology.DefaultTombstoneLifetime, AtLeast(time.Minute), "How long compacted topics keep deletions (delete.retention.ms); a store that was away longer is rebuilt.", Important(Low))
 }
 
@@ -179,6 +180,9 @@ var topicSettings = []topicSetting{
 	{"topic-identity-events", func(n *topology.Names) *string { return &n.IdentityEvents }, "Topic of the identity events, from a clusterer."},
 	{"topic-state-changed", func(n *topology.Names) *string { return &n.StateChanged }, "Topic of the transitions."},
 	{"topic-multi-actor-suspected", func(n *topology.Names) *string { return &n.MultiActorSuspects }, "Topic of the suspicions."},
+	{"topic-identity-changed", func(n *topology.Names) *string { return &n.IdentityChanged }, "Topic that says what each identity event has changed."},
+	{"topic-identity", func(n *topology.Names) *string { return &n.Identities }, "Compacted topic of what each identity is now."},
+	{"topic-attacker-profile", func(n *topology.Names) *string { return &n.Profiles }, "Compacted topic of the attackers' addresses, from the sensors' adapters."},
 	{"topic-state", func(n *topology.Names) *string { return &n.State }, "Compacted topic of the state rows."},
 	{"topic-dead-letter", func(n *topology.Names) *string { return &n.DeadLetter }, "Topic of the records that cannot be used."},
 	{"topic-health", func(n *topology.Names) *string { return &n.Health }, "Topic of the heartbeats."},

@@ -26,5 +26,5 @@ func (a *Application) read(p int32) []string {
 // outputs returns the topics that others read.
 func (a *Application) outputs() []string {
 	n := &a.Names
-	return []string{n.StateChanged, n.MultiActorSuspects, n.State, n.DeadLetter}
+	return []string{n.StateChanged, n.MultiActorSuspects, n.IdentityChanged, n.State, n.Identities, n.DeadLetter}
 }

@@ -70,10 +70,11 @@ func documented() []kfake.ACL {
 	for _, name := range []string{n.Observations, n.IdentityEvents, n.Control} {
 		acls = append(acls, allow(topic, name, read, configs)...)
 	}
+	acls = append(acls, allow(topic, n.Profiles, configs)...)
 	for _, name := range []string{n.Commands, n.Changelog} {
 		acls = append(acls, allow(topic, name, read, write, configs)...)
 	}
-	for _, name := range []string{n.StateChanged, n.MultiActorSuspects, n.State, n.DeadLetter, n.Health} {
+	for _, name := range []string{n.StateChanged, n.MultiActorSuspects, n.IdentityChanged, n.State, n.Identities, n.DeadLetter, n.Health} {
 		acls = append(acls, allow(topic, name, write, configs)...)
 	}
 	acls = append(acls, allow(group, "soc", read)...)

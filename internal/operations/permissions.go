@@ -56,6 +56,7 @@ func askTopicPermissions(ctx context.Context, cl *kgo.Client, a *Application) (t
 		n.Commands:       {kmsg.ACLOperationRead, kmsg.ACLOperationWrite, configs},
 		n.Changelog:      {kmsg.ACLOperationRead, kmsg.ACLOperationWrite, configs},
 		n.Health:         {kmsg.ACLOperationWrite, configs},
+		n.Profiles:       {configs}, // the adapters write it
 	}
 	for _, t := range a.outputs() {
 		wanted[t] = []kmsg.ACLOperation{kmsg.ACLOperationWrite, configs}

@@ -3,6 +3,7 @@ package avro
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 )
 
@@ -20,6 +21,14 @@ func AppendDouble(dst []byte, f float64) []byte {
 // the bytes.
 func AppendText[S ~string | ~[]byte](dst []byte, text S) []byte {
 	return append(AppendLong(dst, int64(len(text))), text...)
+}
+
+// AppendBool appends a boolean.
+func AppendBool(dst []byte, b bool) []byte {
+	if b {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
 }
 
 // AppendTexts appends an array of strings as one block.
@@ -43,6 +52,7 @@ var (
 	errBranch    = errors.New("a branch that the union does not have")
 	errSymbol    = errors.New("a symbol that the enum does not have")
 	errDeep      = errors.New("nested too deep")
+	errRecords   = fmt.Errorf("more than %d records in a list", maxRecords)
 	errWork      = errors.New("more values than a record of its size may have")
 	errUTF8      = errors.New("not UTF-8")
 	errBlock     = errors.New("a block of a wrong size")

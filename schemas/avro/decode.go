@@ -26,13 +26,24 @@ func (e *Error) Error() string {
 // Decode reads a record into slots, which Slots has made. Slices in them are
 // parts of record. The error is always an *Error, and slots are then undefined.
 func (p *Plan) Decode(record []byte, slots []Value) error {
+	in := input{b: record}
+	if err := p.decode(&in, slots); err != nil {
+		return err
+	}
+	if n := in.left(); n > 0 {
+		return &Error{"", fmt.Sprintf("%d bytes behind the record's end", n)}
+	}
+	return nil
+}
+
+// decode reads one record. The error is always an *Error.
+func (p *Plan) decode(in *input, slots []Value) error {
 	for i := range p.defaults {
 		d := &p.defaults[i]
 		s := &slots[i]
 		s.Kind, s.Long, s.Float, s.Raw = d.Kind, d.Long, d.Float, d.Raw
-		s.List = append(s.List[:0], d.List...)
+		s.List, s.Records = append(s.List[:0], d.List...), nil
 	}
-	in := input{b: record}
 	for i := range p.steps {
 		s := &p.steps[i]
 		var err error
@@ -44,9 +55,6 @@ func (p *Plan) Decode(record []byte, slots []Value) error {
 		if err != nil {
 			return &Error{s.name, err.Error()}
 		}
-	}
-	if n := in.left(); n > 0 {
-		return &Error{"", fmt.Sprintf("%d bytes behind the record's end", n)}
 	}
 	return nil
 }
@@ -104,6 +112,9 @@ func (in *input) read(n *node, v *Value) (err error) {
 	case Array:
 		v.Kind = ListValue
 		err = in.list(n.items, v)
+	case Record:
+		v.Kind, v.Fields = RecordValue, n.record.Slots()
+		err = n.record.decode(in, v.Fields)
 	}
 	if n.float && v.Kind == LongValue {
 		v.Kind, v.Float = FloatValue, float64(v.Long)
@@ -111,10 +122,14 @@ func (in *input) read(n *node, v *Value) (err error) {
 	return err
 }
 
-// list reads an array of texts. It makes room for an item when the item is
-// there: a count by itself costs nothing.
+// maxRecords bounds the records of an array: each takes more memory than the
+// bytes that it may be written in.
+const maxRecords = 1 << 14
+
+// list reads an array of texts or records. It makes room for an item when the
+// item is there: a count by itself costs nothing.
 func (in *input) list(items *node, v *Value) error {
-	v.List = v.List[:0]
+	v.List, v.Records = v.List[:0], nil
 	var element Value
 	for {
 		count, err := in.block()
@@ -122,10 +137,20 @@ func (in *input) list(items *node, v *Value) error {
 			return err
 		}
 		for ; count > 0; count-- {
+			if in.work++; in.work > maxWork+len(in.b) { // items may take no bytes
+				return errWork
+			}
 			if err := in.read(items, &element); err != nil {
 				return err
 			}
-			v.List = append(v.List, element.Raw)
+			if element.Kind == RecordValue {
+				if len(v.Records) == maxRecords {
+					return errRecords
+				}
+				v.Records = append(v.Records, element.Fields)
+			} else {
+				v.List = append(v.List, element.Raw)
+			}
 		}
 	}
 }

@@ -10,23 +10,26 @@ type ValueKind uint8
 
 // What a slot may hold.
 const (
-	Absent     ValueKind = iota // not looked at yet, never after Decode
-	NullValue                   // null
-	BoolValue                   // Long is 0 or 1
-	LongValue                   // Long
-	FloatValue                  // Float
-	TextValue                   // Raw: string, bytes, or the symbol of an enum
-	ListValue                   // List
+	Absent      ValueKind = iota // not looked at yet, never after Decode
+	NullValue                    // null
+	BoolValue                    // Long is 0 or 1
+	LongValue                    // Long
+	FloatValue                   // Float
+	TextValue                    // Raw: string, bytes, or the symbol of an enum
+	ListValue                    // List, or Records
+	RecordValue                  // Fields
 )
 
 // Value is a field of a record. Raw and the elements of List are parts of the
 // record.
 type Value struct {
-	Kind  ValueKind
-	Long  int64
-	Float float64
-	Raw   []byte
-	List  [][]byte
+	Kind    ValueKind
+	Long    int64
+	Float   float64
+	Raw     []byte
+	List    [][]byte  // of an array of texts
+	Records [][]Value // of an array of records: their fields, as Fields has them
+	Fields  []Value   // of a record, in the order of the reader's schema
 }
 
 // Number returns a long or a float as a double, and whether it is one of them.
@@ -66,13 +69,15 @@ type node struct {
 	branches []*node  // of a union
 	symbols  [][]byte // of an enum: what each reads as, nil if the reader has nothing for it
 	items    *node
+	record   *Plan  // of a record
 	problem  string // set: cannot be read
 }
 
 // Compile works out how records of writer are read as reader, which must be a
-// flat record: its fields are primitive, enums, arrays of texts, or unions of
-// null and one of these. The error says what keeps every record from being
-// read; what keeps only some of them is in Problems.
+// record that does not contain itself: its fields are primitive, enums, records,
+// arrays of texts or records, or unions of null and one of these. The error says
+// what keeps every record from being read; what keeps only some of them is in
+// Problems.
 func Compile(writer, reader *Schema) (*Plan, error) {
 	if writer.Kind != Record {
 		return nil, fmt.Errorf("a %v, not a record", writer.Kind)
@@ -182,6 +187,15 @@ func (p *Plan) resolve(w, r *Schema, field string) *node {
 	case r.Kind == Array && w.Kind == Array:
 		if n.items = p.resolve(w.Items, r.Items, field); n.items.problem != "" {
 			n.problem = n.items.problem
+		}
+	case r.Kind == Record && w.Kind == Record:
+		var err error
+		if n.record, err = Compile(w, r); err != nil {
+			n.problem = err.Error()
+			break
+		}
+		for _, problem := range n.record.problems {
+			p.problems = append(p.problems, field+": "+problem)
 		}
 	case r.Kind == w.Kind && r.Kind <= Int:
 	default:

@@ -39,6 +39,7 @@ func TestRegistryReferences(t *testing.T) {
 	record = append(record, 6)                  // count
 	record = append(record, make([]byte, 16)...)
 	record = append(append(record, 2), make([]byte, 8)...)
+	record = append(record, 0) // returns
 
 	reader := newFront(t, target, nil)
 	reader.mode.Store(http.StatusServiceUnavailable) // references are waited for as schemas are
