@@ -131,21 +131,53 @@ func newValueIndex(rows []StableRow) *valueIndex {
 func valueKey(primitive string, v Value) string { return primitive + "\x00" + string(v) }
 
 func (x *valueIndex) compare(a, b string) Suggestion {
-	s := Suggestion{A: a, B: b}
-	theirs := x.rows[b]
-	for _, r := range x.rows[a] {
+	s := Compare(x.rows[a], x.rows[b], x)
+	s.A, s.B = a, b
+	return s
+}
+
+// Holders implements Commonness.
+func (x *valueIndex) Holders(primitive string, v Value) int {
+	return len(x.holders[valueKey(primitive, v)])
+}
+
+// Of implements Commonness.
+func (x *valueIndex) Of(primitive string) int { return x.of[primitive] }
+
+// Chance implements Commonness.
+func (x *valueIndex) Chance(primitive string) float64 { return x.chance[primitive] }
+
+// Commonness says how common stable values are among all identities.
+type Commonness interface {
+	Holders(primitive string, v Value) int // identities that are stable with the value
+	Of(primitive string) int               // identities that are stable in the primitive, null left out
+	Chance(primitive string) float64       // how likely two of them agree
+}
+
+// Bits is what an agreement on a value weighs, before confidence, where holders of
+// "of" identities have the value: 0 for what most have.
+func Bits(holders, of int) float64 {
+	if holders <= 0 || of <= 0 {
+		return 0
+	}
+	return max(0, math.Log2(agreeing*float64(of)/float64(holders)))
+}
+
+// Compare scores one pair as [Suggest] does, by their stable rows, each sorted by
+// primitive and without nulls. A and B are left empty.
+func Compare(ours, theirs []StableRow, x Commonness) (s Suggestion) {
+	for _, r := range ours {
 		at, found := slices.BinarySearchFunc(theirs, r.Primitive, func(o StableRow, p string) int { return strings.Compare(o.Primitive, p) })
 		if !found {
 			continue
 		}
 		confidence := min(r.Confidence, theirs[at].Confidence)
 		if bytes.Equal(r.Value, theirs[at].Value) {
-			holders, of := len(x.holders[valueKey(r.Primitive, r.Value)]), x.of[r.Primitive]
-			bits := math.Log2(agreeing * float64(of) / float64(holders))
-			s.Agree = append(s.Agree, Agreement{Primitive: r.Primitive, Value: r.Value, Holders: holders, Of: of, Bits: max(0, bits) * confidence})
+			holders, of := x.Holders(r.Primitive, r.Value), x.Of(r.Primitive)
+			s.Agree = append(s.Agree, Agreement{Primitive: r.Primitive, Value: r.Value, Holders: holders, Of: of, Bits: Bits(holders, of) * confidence})
 			continue
 		}
-		bits := math.Log2((1 - agreeing) / (1 - x.chance[r.Primitive]))
+		bits := math.Log2((1 - agreeing) / (1 - x.Chance(r.Primitive)))
 		s.Disagree = append(s.Disagree, Disagreement{Primitive: r.Primitive, Bits: min(0, bits) * confidence})
 	}
 	slices.SortStableFunc(s.Agree, func(p, q Agreement) int { return cmp.Compare(q.Bits, p.Bits) })

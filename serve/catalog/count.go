@@ -226,33 +226,3 @@ func (c *Catalog) IDsWithPrefix(prefix string, limit int) (found []string) {
 	}
 	return found
 }
-
-// Stable yields the stable rows of everything, for suggestions: at most limit.
-// It gives the read lock back between identities.
-func (c *Catalog) Stable(limit int, yield func(attribution.StableRow)) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for n, given := 0, 0; n < c.identities.n; n++ {
-		if n%scanPlaces == scanPlaces-1 {
-			c.breathe()
-		}
-		i := c.identities.at(uint32(n))
-		if i.merged != 0 {
-			continue
-		}
-		id := ""
-		c.eachRow(i, func(p *primitive, r *row) bool {
-			if r.state != attribution.Stable {
-				return true
-			}
-			if given++; given > limit {
-				return false
-			}
-			if id == "" {
-				id = c.ids.text(uint32(n))
-			}
-			yield(attribution.StableRow{Identity: id, Primitive: p.name, Value: attribution.Value(p.dict.values.at(r.value).text), Confidence: r.confidence})
-			return true
-		})
-	}
-}

@@ -14,6 +14,9 @@ type dictionary struct {
 	index  map[string]uint32
 	free   []uint32
 	bytes  int
+
+	stable  int64 // stable rows, null left out
+	squares int64 // of the stable rows of each value, summed; null left out
 }
 
 type value struct {
@@ -45,14 +48,24 @@ func (d *dictionary) add(text []byte, s attribution.State) uint32 {
 		d.index[v.text] = n
 		d.bytes += len(text)
 	}
-	d.values.at(n).states[s]++
+	d.count(d.values.at(n), s, 1)
 	return n
+}
+
+// count counts rows of a value in or, below zero, out.
+func (d *dictionary) count(v *value, s attribution.State, by int64) {
+	if s == attribution.Stable && v.text != string(attribution.Null) {
+		was := int64(v.states[s])
+		d.stable += by
+		d.squares += (was+by)*(was+by) - was*was
+	}
+	v.states[s] = uint32(int64(v.states[s]) + by)
 }
 
 // drop counts a row of a value out.
 func (d *dictionary) drop(n uint32, s attribution.State) {
 	v := d.values.at(n)
-	v.states[s]--
+	d.count(v, s, -1)
 	if v.holders() > 0 {
 		return
 	}

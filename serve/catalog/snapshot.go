@@ -292,7 +292,7 @@ func (c *Catalog) readPrimitive(r *snapshotReader, name string, rows, values int
 			return
 		}
 		p.states[v.state]++
-		p.dict.values.at(v.value).states[v.state]++
+		p.dict.count(p.dict.values.at(v.value), v.state, 1)
 	}
 }
 

@@ -132,8 +132,8 @@ func (w *Writer) PutRow(id, name []byte, to *Row) {
 		p.states[r.state]--
 		lower = r.change == i.change && to.ChangeTS < r.change || r.seen == i.seen && to.SeenTS < r.seen
 		if v := p.dict.values.at(r.value); v.text == string(value) {
-			v.states[r.state]--
-			v.states[to.State]++
+			p.dict.count(v, r.state, -1)
+			p.dict.count(v, to.State, 1)
 		} else {
 			p.dict.drop(r.value, r.state)
 			r.value = p.dict.add(value, to.State)

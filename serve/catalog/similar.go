@@ -1,0 +1,171 @@
+package catalog
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"handprint/attribution"
+)
+
+// commonness is the catalogue as attribution.Compare asks it. The read lock is
+// held.
+type commonness struct{ c *Catalog }
+
+func (x commonness) primitive(name string) *primitive {
+	if in, ok := x.c.primitiveIndex[name]; ok {
+		return x.c.primitives[in-1]
+	}
+	return nil
+}
+
+// Holders implements attribution.Commonness.
+func (x commonness) Holders(name string, v attribution.Value) int {
+	if p := x.primitive(name); p != nil {
+		if n, ok := p.dict.index[string(v)]; ok {
+			return int(p.dict.values.at(n).states[attribution.Stable])
+		}
+	}
+	return 0
+}
+
+// Of implements attribution.Commonness.
+func (x commonness) Of(name string) int {
+	if p := x.primitive(name); p != nil {
+		return int(p.dict.stable)
+	}
+	return 0
+}
+
+// Chance implements attribution.Commonness.
+func (x commonness) Chance(name string) float64 {
+	if p := x.primitive(name); p != nil && p.dict.stable > 0 {
+		return float64(p.dict.squares) / (float64(p.dict.stable) * float64(p.dict.stable))
+	}
+	return 0
+}
+
+// stableRows returns an identity's stable rows that are not null, by primitive.
+func (c *Catalog) stableRows(n uint32) (rows []attribution.StableRow) {
+	c.eachRow(c.identities.at(n), func(p *primitive, r *row) bool {
+		if text := p.dict.values.at(r.value).text; r.state == attribution.Stable && text != string(attribution.Null) {
+			rows = append(rows, attribution.StableRow{Primitive: p.name, Value: attribution.Value(text), Confidence: r.confidence})
+		}
+		return true
+	})
+	slices.SortFunc(rows, func(a, b attribution.StableRow) int { return strings.Compare(a.Primitive, b.Primitive) })
+	return rows
+}
+
+func (c *Catalog) pair(a, b uint32) attribution.Suggestion {
+	s := attribution.Compare(c.stableRows(a), c.stableRows(b), commonness{c})
+	s.A, s.B = c.ids.text(a), c.ids.text(b)
+	return s
+}
+
+// Compare scores two identities as attribution.Suggest does. ok is false if one is
+// not known.
+func (c *Catalog) Compare(a, b string) (s attribution.Suggestion, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	x, okA := c.ids.find([]byte(a))
+	y, okB := c.ids.find([]byte(b))
+	if !okA || !okB {
+		return s, false
+	}
+	return c.pair(x, y), true
+}
+
+// Bounds of the search for alike identities: a value that more share brings up no
+// candidates, and no more pairs than this are scored.
+const (
+	maxSimilarHolders = 1000
+	maxPairHolders    = 100
+	maxPairs          = 1_000_000
+)
+
+// Similar returns the identities that score highest with one, above 0, at most
+// limit. Candidates share a stable value with it that at most 1000 identities have.
+func (c *Catalog) Similar(id string, limit int) (found []attribution.Suggestion, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	n, ok := c.ids.find([]byte(id))
+	if !ok {
+		return nil, false
+	}
+	candidates := make(map[uint32]struct{})
+	c.eachRow(c.identities.at(n), func(p *primitive, r *row) bool {
+		v := p.dict.values.at(r.value)
+		if holders := v.states[attribution.Stable]; r.state != attribution.Stable || v.text == string(attribution.Null) || holders < 2 || holders > maxSimilarHolders {
+			return true
+		}
+		for at := range p.rows.n {
+			o := p.rows.at(uint32(at))
+			if o.flags&rowUsed != 0 && o.value == r.value && o.state == attribution.Stable && o.identity != n && c.identities.at(o.identity).merged == 0 {
+				candidates[o.identity] = struct{}{}
+			}
+		}
+		return true
+	})
+	for other := range candidates {
+		if s := c.pair(n, other); s.Score > 0 {
+			found = append(found, s)
+		}
+	}
+	return best(found, limit), true
+}
+
+// Suggest returns the pairs that score highest, at least minScore and above 0, at
+// most limit, as attribution.Suggest over all stable rows does. It scores at most a
+// million pairs; complete says whether that was all of them. It takes seconds where
+// there is much: writers have their turn in between.
+func (c *Catalog) Suggest(minScore float64, limit int) (found []attribution.Suggestion, complete bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	pairs := make(map[[2]uint32]struct{})
+	for _, p := range c.primitives {
+		holders := make(map[uint32][]uint32)
+		for at := range p.rows.n {
+			r := p.rows.at(uint32(at))
+			if r.flags&rowUsed == 0 || r.state != attribution.Stable || c.identities.at(r.identity).merged != 0 {
+				continue
+			}
+			v := p.dict.values.at(r.value)
+			if n := v.states[attribution.Stable]; n >= 2 && n <= maxPairHolders && v.text != string(attribution.Null) {
+				holders[r.value] = append(holders[r.value], r.identity)
+			}
+		}
+		for _, list := range holders {
+			for i, a := range list {
+				for _, b := range list[i+1:] {
+					if len(pairs) < maxPairs {
+						if c.ids.compare(a, b) > 0 {
+							a, b = b, a
+						}
+						pairs[[2]uint32{a, b}] = struct{}{}
+					}
+				}
+			}
+		}
+		c.breathe()
+	}
+	done := 0
+	for p := range pairs {
+		if s := c.pair(p[0], p[1]); s.Score >= minScore && s.Score > 0 {
+			if found = append(found, s); len(found) >= 4*limit+64 {
+				found = best(found, limit)
+			}
+		}
+		if done++; done%10_000 == 0 {
+			c.breathe()
+		}
+	}
+	return best(found, limit), len(pairs) < maxPairs
+}
+
+func best(list []attribution.Suggestion, limit int) []attribution.Suggestion {
+	slices.SortFunc(list, func(x, y attribution.Suggestion) int {
+		return cmp.Or(cmp.Compare(y.Score, x.Score), strings.Compare(x.A, y.A), strings.Compare(x.B, y.B))
+	})
+	return list[:min(limit, len(list))]
+}
