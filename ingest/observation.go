@@ -22,7 +22,21 @@ type Observation struct {
 	Source      string  // which sensor or adapter
 	Evidence    string  // evidence_ref: a pointer to evidence, never the evidence
 	TS          float64 // Unix seconds, finite, >= 0; the order of the series
+
+	// Where it came from. It is not part of the envelope: AppendJSON leaves it
+	// out.
+	Sensor      string      // the sensor's name, empty if it has none
+	Address     string      // canonical address, or the text that stands for the attacker
+	AddressKind AddressKind // what Address is
 }
+
+// AddressKind says what stands for an attacker.
+type AddressKind string
+
+const (
+	IP     AddressKind = "ip"     // an IP address in canonical form
+	Opaque AddressKind = "opaque" // any other text, such as a digest of an address
+)
 
 // AppendJSON appends the observation as one JSON object, its fields always in
 // the same order, and returns the extended buffer. A number is the shortest
@@ -53,11 +67,10 @@ func (o *Observation) AppendJSON(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// Value is what an observation says: a text, a list of texts, a boolean, or
-// null, which is the zero Value.
+// Value is what an observation says: a text, a list of texts, or null, which is
+// the zero Value.
 type Value struct {
 	kind valueKind
-	flag bool
 	text string
 	list []string
 }
@@ -68,7 +81,6 @@ const (
 	nullValue valueKind = iota
 	textValue
 	listValue
-	flagValue
 )
 
 // Text returns the value that is the string s.
@@ -78,16 +90,11 @@ func Text(s string) Value { return Value{kind: textValue, text: s} }
 // value keeps.
 func List(list []string) Value { return Value{kind: listValue, list: list} }
 
-// Flag returns the value that is the boolean b.
-func Flag(b bool) Value { return Value{kind: flagValue, flag: b} }
-
 // AppendJSON appends the value as JSON and returns the extended buffer.
 func (v Value) AppendJSON(dst []byte) []byte {
 	switch v.kind {
 	case textValue:
 		return appendString(dst, v.text)
-	case flagValue:
-		return strconv.AppendBool(dst, v.flag)
 	case listValue:
 		dst = append(dst, '[')
 		for i, s := range v.list {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,7 +42,7 @@ type app struct {
 }
 
 func newApp(s streams) *app {
-	a := &app{streams: s, log: slog.New(slog.DiscardHandler)}
+	a := &app{streams: s, cowrie: cowrie.DefaultSettings(), log: slog.New(slog.DiscardHandler)}
 	a.settings = config.Declare(&a.cfg)
 	a.settings.Group(config.GroupCowrie)
 	for _, p := range a.cowrie.Params() {
@@ -65,10 +66,13 @@ func (a *app) setCowrie(p cowrie.Param) func(string) error {
 	}
 }
 
-// paramType names the kind of a number of the Cowrie adapter by its notation.
+// paramType names the kind of a setting of the Cowrie adapter by its notation.
 func paramType(p cowrie.Param) string {
 	if _, err := time.ParseDuration(p.Default); err == nil && strings.HasSuffix(p.Default, "s") {
 		return "duration"
+	}
+	if _, err := strconv.ParseBool(p.Default); err == nil && strings.HasSuffix(p.Default, "e") {
+		return "boolean"
 	}
 	return "number"
 }

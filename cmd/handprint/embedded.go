@@ -129,7 +129,9 @@ func (a *app) adapter(sensor string) func(ingest.Sink) (ingest.Adapter, error) {
 		if sensor == "behave" {
 			return behave.New(s.Record, s.Dead), nil
 		}
-		return cowrie.New(a.cowrie, s.Observation, s.Dead)
+		settings := a.cowrie
+		settings.OpaqueSource = a.warnOpaque
+		return cowrie.New(settings, s.Observation, s.Dead)
 	}
 }
 

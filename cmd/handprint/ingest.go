@@ -125,6 +125,7 @@ func (a *app) ingestCowrie(ctx context.Context, q *ingestQuery, files []string) 
 		return err
 	}
 	settings := a.cowrie
+	settings.OpaqueSource = a.warnOpaque
 	var adapter *cowrie.Adapter
 	adapt := func(s ingest.Sink) (made *cowrie.Adapter, err error) {
 		adapter, err = cowrie.New(settings, s.Observation, s.Dead)
@@ -143,6 +144,11 @@ func (a *app) ingestCowrie(ctx context.Context, q *ingestQuery, files []string) 
 		return a.ingestTopic(ctx, q, func(s ingest.Sink) (ingest.Positioned, error) { return adapt(s) })
 	}
 	return a.ingestFiles(ctx, q, files, func(s ingest.Sink) (ingest.Adapter, error) { return adapt(s) })
+}
+
+// warnOpaque warns that a log has something else than addresses.
+func (a *app) warnOpaque(form string) {
+	a.log.Warn("src_ip is no IP address: its text stands for an attacker, by an opaque id", "form", form)
 }
 
 // logCowrie logs what was ignored, if anything was.

@@ -2,6 +2,7 @@ package cowrie
 
 import (
 	"fmt"
+	"hash/maphash"
 
 	"handprint/ingest"
 	"handprint/ingest/internal/jsonscan"
@@ -11,7 +12,7 @@ import (
 const Source = "handprint/ingest/cowrie"
 
 // Stats counts what an adapter has done. Every line given to it is in exactly
-// one of Blank, Taken, Late, Foreign, AfterEnd and Dead.
+// one of Blank, Taken, Late, Foreign, AfterEnd, WithoutAddress and Dead.
 type Stats struct {
 	Lines    int64 // lines given
 	Blank    int64 // lines with nothing in them
@@ -20,6 +21,9 @@ type Stats struct {
 	Foreign  int64 // events that are none of Cowrie's
 	AfterEnd int64 // events of a session that had ended
 	Dead     int64 // dead letters
+	// WithoutAddress counts events of sessions that have ended and that none of
+	// their events gave an attacker.
+	WithoutAddress int64
 
 	Unlisted int64 // events among Taken that give nothing but time, address and protocol
 
@@ -27,6 +31,7 @@ type Stats struct {
 	TimedOut    int64 // of them, those that the session timeout ended
 	Early       int64 // of them, those that ended early, for want of room
 	Unaddressed int64 // of them, those without an address, which send nothing
+	Opaque      int64 // of them, those whose source is no IP address
 	Replayed    int64 // of them, those that an earlier run had sent
 
 	Observations int64 // observations sent
@@ -37,7 +42,6 @@ type Adapter struct {
 	settings Settings
 	emit     func(ingest.Observation) error
 	dead     func(ingest.DeadLetter) error
-	timeout  micros
 
 	stats    Stats
 	warned   bool
@@ -59,9 +63,11 @@ func New(settings Settings, emit func(ingest.Observation) error, dead func(inges
 	}
 	a := &Adapter{
 		settings: settings, emit: emit, dead: dead,
-		timeout: microsOf(settings.SessionTimeout),
-		tracker: tracker{sensors: map[string]*sensor{}},
-		lists:   lists{},
+		tracker: tracker{
+			sensors: map[string]*sensor{}, used: usedIDs{seed: maphash.MakeSeed()},
+			timeout: microsOf(settings.SessionTimeout), tunnelTimeout: microsOf(settings.TunnelTimeout),
+		},
+		lists: lists{},
 	}
 	a.setEvent = a.event.set
 	return a, nil
@@ -110,28 +116,38 @@ func (a *Adapter) expire(h *header) error {
 	if sn == nil {
 		return nil
 	}
-	for s := sn.expired(h.time - a.timeout); s != nil; s = sn.expired(h.time - a.timeout) {
-		if !s.ended() {
-			a.stats.TimedOut++
-			if err := a.end(s); err != nil {
-				return err
-			}
+	for s := a.tracker.expired(sn, h.time); s != nil; s = a.tracker.expired(sn, h.time) {
+		if s.ended() {
+			a.tracker.forget(s)
+			continue
 		}
-		a.tracker.forget(s)
+		a.stats.TimedOut++
+		s.cut = a.settings.SeparateParts
+		if err := a.end(s); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // take takes a readable line.
 func (a *Adapter) take(h *header) error {
-	_, s := a.tracker.find(h.sensor, h.session)
+	if h.foreign() {
+		a.stats.Foreign++
+		return nil
+	}
+	newest := a.tracker.find(h.sensor, h.session)
+	m := a.event.belongs(newest, h)
+	s := m.session
 	after := s != nil && s.ended()
-	if after && !a.warned && a.settings.EndedEvent != nil && !h.foreign() {
+	if after && !a.warned && a.settings.EndedEvent != nil {
 		a.settings.EndedEvent(string(h.sensor), string(h.session))
 	}
-	a.warned = a.warned || after && !h.foreign()
+	a.warned = a.warned || after
 	switch {
-	case h.foreign():
+	case s == nil && h.old && h.kind == unlisted:
+		// Ids as short as these are not told from others' by their form: one
+		// that no rule uses opens no session.
 		a.stats.Foreign++
 		return nil
 	case jsonscan.True(a.event.late):
@@ -144,13 +160,26 @@ func (a *Adapter) take(h *header) error {
 
 	a.stats.Taken++
 	if s == nil {
+		if newest != nil && !newest.ended() && newest.source == m.source {
+			// Its id is used again though its end was not seen.
+			if err := a.end(newest); err != nil {
+				return err
+			}
+		}
 		for a.tracker.open.Len() >= a.settings.MaxOpenSessions {
 			if err := a.endOldest(); err != nil {
 				return err
 			}
 		}
-		s = a.tracker.add(h)
+		s = a.tracker.add(h, m.source)
+		if a.tracker.again(s) {
+			s.ownID = m.other || a.settings.SeparateParts || h.kind == connect || h.kind == tunnel || h.kind == tunnelHello
+			s.rest = !s.ownID
+		}
 		a.position.opened(s, &a.tracker)
+		if err := a.boundSameID(s); err != nil {
+			return err
+		}
 	}
 	a.tracker.held -= s.facts.held
 	closed, listed := s.take(&a.event, h, a.settings.BannerBytes, a.lists)
@@ -165,6 +194,28 @@ func (a *Adapter) take(h *header) error {
 		if err := a.endOldest(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// boundSameID bounds how many sessions of one id are known: the one that opened
+// first goes.
+func (a *Adapter) boundSameID(newest *session) error {
+	n, last := 1, newest
+	for last.earlier != nil {
+		n, last = n+1, last.earlier
+	}
+	if n <= maxSameID {
+		return nil
+	}
+	if !last.ended() {
+		a.stats.Early++
+		if err := a.end(last); err != nil {
+			return err
+		}
+	}
+	if last.ended() && last.byState != nil {
+		a.tracker.forget(last)
 	}
 	return nil
 }

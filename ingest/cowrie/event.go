@@ -1,8 +1,6 @@
 package cowrie
 
 import (
-	"bytes"
-
 	"handprint/ingest/internal/jsonscan"
 )
 
@@ -15,6 +13,7 @@ type event struct {
 	version, hassh, hasshAlgorithms []byte
 	kexAlgs, encCS, macCS, compCS   []byte
 	name, value, input, realm, ja4  []byte
+	duration, durationMillis        []byte
 }
 
 // set takes one member of the line. The last of a repeated name counts.
@@ -58,6 +57,10 @@ func (e *event) set(name, value []byte) {
 		e.realm = value
 	case "ja4":
 		e.ja4 = value
+	case "duration":
+		e.duration = value
+	case "duration_ms":
+		e.durationMillis = value
 	}
 }
 
@@ -65,6 +68,8 @@ func (e *event) set(name, value []byte) {
 type header struct {
 	eventID, session, sensor []byte
 	time                     micros
+	kind                     kind
+	old                      bool // the id is of the form that Cowrie had before 2016
 }
 
 // The reasons of dead letters (docs/cowrie.md, "Reading"): the first of JSON,
@@ -83,6 +88,7 @@ func (e *event) header() (h header, reason string) {
 	if h.eventID, _ = jsonscan.Text(e.eventID); len(h.eventID) == 0 {
 		return h, reasonEventID
 	}
+	h.kind, h.old = kindOf(h.eventID)
 	if h.session, _ = jsonscan.Text(e.session); len(h.session) == 0 {
 		return h, reasonSession
 	}
@@ -98,9 +104,7 @@ func (e *event) header() (h header, reason string) {
 	return h, ""
 }
 
-var eventPrefix = []byte("cowrie.")
-
-func (h *header) foreign() bool { return !bytes.HasPrefix(h.eventID, eventPrefix) }
+func (h *header) foreign() bool { return h.kind == foreign }
 
 // is reports whether value is the string text.
 func is(value []byte, text string) bool {

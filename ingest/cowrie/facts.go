@@ -3,7 +3,6 @@ package cowrie
 import (
 	"crypto/md5"
 	"encoding/hex"
-	"net/netip"
 	"strings"
 	"unicode/utf8"
 
@@ -25,7 +24,6 @@ func (f *first[T]) take(t micros, value T) { *f = first[T]{value, t, true} }
 
 // facts is what the events of an open session have said so far.
 type facts struct {
-	address first[netip.Addr]
 	hassh   first[string]
 	banner  first[string]
 	kex     first[[]string]
@@ -36,6 +34,10 @@ type facts struct {
 
 	terminal bool // a terminal was asked for
 	telnet   bool
+	tunnel   bool // a tunnel was opened
+
+	told    micros // how long the session was by its closing event
+	hasTold bool
 
 	entries   []entry
 	unordered bool // entries came out of order
@@ -125,17 +127,23 @@ func (e *event) kexOrder(known lists) []string {
 
 const bannerBlanks = " \t\r\n"
 
+// unquoted returns a banner without the quotes that some old logs wrap it in:
+// those of Python's texts and bytes.
+func unquoted(s string) string {
+	inner := strings.TrimPrefix(s, "b")
+	n := len(inner)
+	if n < 2 || inner[0] != inner[n-1] || inner[0] != '\'' && inner[0] != '"' {
+		return s
+	}
+	return strings.Trim(inner[1:n-1], bannerBlanks)
+}
+
 // banner returns the client's banner without what some logs wrap it in, cut to
 // limit bytes; empty if it is none.
 func (e *event) banner(limit int) string {
 	text, _ := jsonscan.Text(e.version)
 	s := strings.Trim(string(text), bannerBlanks)
-	for _, mark := range [...]string{"'", `"`} {
-		if len(s) >= len("b''") && strings.HasPrefix(s, "b"+mark) && strings.HasSuffix(s, mark) {
-			s = strings.Trim(s[2:len(s)-1], bannerBlanks)
-			break
-		}
-	}
+	s = unquoted(s)
 	if !strings.HasPrefix(s, "SSH-") {
 		return ""
 	}
@@ -198,4 +206,41 @@ func (f *facts) locale() string {
 		}
 	}
 	return tag
+}
+
+// length returns how long a session was by its closing event: a number of
+// seconds, as a number or as a text, or of milliseconds.
+func (e *event) length() (micros, bool) {
+	if d, ok := decimalMicros(e.durationMillis, 3); ok {
+		return d, true
+	}
+	return decimalMicros(e.duration, 6)
+}
+
+// decimalMicros reads a JSON number, or a text that is one, and shifts its
+// point by the given number of digits. It is cut to whole microseconds; a
+// negative one, one with an exponent and one of more than a hundred years are
+// none.
+func decimalMicros(value []byte, shift int) (micros, bool) {
+	if text, ok := jsonscan.Text(value); ok {
+		value = text
+	}
+	whole, fraction, _ := strings.Cut(strings.TrimSpace(string(value)), ".")
+	if whole == "" || len(whole) > 15 || !within(whole, '0', '9') || !within(fraction, '0', '9') {
+		return 0, false
+	}
+	var n micros
+	for i := range len(whole) {
+		n = n*10 + micros(whole[i]-'0')
+	}
+	for i := range shift {
+		n *= 10
+		if i < len(fraction) {
+			n += micros(fraction[i] - '0')
+		}
+		if n > microsOf(maxDuration) {
+			return 0, false
+		}
+	}
+	return n, true
 }

@@ -68,6 +68,22 @@ func confidences(name string, value *float64, def float64, usage string) Param {
 	return param(name, value, def, 0, 1, usage, parse, format)
 }
 
+func switches(name string, value *bool, def bool, usage string) Param {
+	return Param{
+		Name: name, Usage: usage, Default: strconv.FormatBool(def), Range: "true or false",
+		set: func(text string) error {
+			v, err := strconv.ParseBool(text)
+			if err == nil {
+				*value = v
+			}
+			return err
+		},
+		get:   func() string { return strconv.FormatBool(*value) },
+		check: func() error { return nil },
+		reset: func() { *value = def },
+	}
+}
+
 func durations(name string, value *time.Duration, def, low, high time.Duration, usage string) Param {
 	p := param(name, value, def, low, high, usage, time.ParseDuration, time.Duration.String)
 	inRange := p.check

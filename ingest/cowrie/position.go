@@ -46,7 +46,7 @@ func (a *Adapter) Checkpoints() []ingest.Checkpoint {
 	}
 	for e := a.tracker.open.Front(); e != nil; e = e.Next() {
 		if s := e.Value.(*session); !s.silent {
-			emit, from = s.at, s.cut
+			emit, from = s.at, s.oldest
 			break
 		}
 	}
@@ -69,7 +69,7 @@ func (p *position) opened(s *session, t *tracker) {
 		return
 	}
 	s.at = slices.Clone(p.next)
-	s.cut = oldest(&t.byOpening).at
+	s.oldest = oldest(&t.byOpening).at
 	s.silent = p.offset < p.resumed[p.partition].Emit
 }
 

@@ -18,21 +18,32 @@ func (a *Adapter) report(s *session) error {
 	case s.silent:
 		a.stats.Replayed++
 		return nil
-	case !f.address.set:
+	case !s.source.known():
 		a.stats.Unaddressed++
+		a.stats.Taken -= s.events
+		a.stats.WithoutAddress += s.events
 		return nil
+	}
+	if s.source.opaque != "" {
+		if a.stats.Opaque == 0 && a.settings.OpaqueSource != nil {
+			a.settings.OpaqueSource(form(s.source.opaque))
+		}
+		a.stats.Opaque++
 	}
 	end := s.latest.seconds()
 	r := report{
 		settings: &a.settings,
 		emit:     a.emit,
 		session: ingest.Observation{
-			Attacker:    attackerID(f.address.value),
+			Attacker:    s.source.attacker(),
 			WindowStart: s.first.seconds(),
 			WindowEnd:   end,
 			Source:      Source,
-			Evidence:    evidence(s.sensor.name, s.key),
+			Evidence:    evidence(s.sensor.name, s.key, s.ownID, s.first),
 			TS:          end,
+			Sensor:      s.sensor.name,
+			Address:     s.source.text(),
+			AddressKind: s.source.kind(),
 		},
 	}
 	r.fromFacts(s)
@@ -41,6 +52,16 @@ func (a *Adapter) report(s *session) error {
 	r.fromGaps(s, &a.activity)
 	a.stats.Observations += r.sent
 	return r.err
+}
+
+// length is how long the session was: by its events, or by its closing event
+// where its beginning was not seen. A closing event alone tells nothing.
+func (s *session) length() micros {
+	length := s.latest - s.first
+	if s.facts.hasTold && !s.connected && !s.rest && s.events > 1 {
+		length = max(length, s.facts.told)
+	}
+	return length
 }
 
 func (r *report) say(primitive string, value ingest.Value, confidence float64) {
@@ -73,7 +94,7 @@ func (r *report) fromFacts(s *session) {
 	if tag := f.locale(); tag != "" {
 		r.label("environmental.locale", tag, r.settings.LocaleConfidence)
 	}
-	length, duration := s.latest-s.first, "marathon"
+	length, duration := s.length(), "marathon"
 	switch {
 	case length < microsOf(r.settings.DurationShort):
 		duration = "short"

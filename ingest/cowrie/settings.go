@@ -9,6 +9,8 @@ import (
 // Params names each, with its default, its range and what it decides.
 type Settings struct {
 	SessionTimeout  time.Duration
+	TunnelTimeout   time.Duration
+	SeparateParts   bool
 	MaxOpenSessions int
 	MaxEndedKeys    int
 	MaxHeldBytes    int
@@ -107,6 +109,10 @@ type Settings struct {
 	// other: it has more than one partition, or is keyed by something else
 	// than the session (docs/cowrie.md, "The log").
 	EndedEvent func(sensor, session string)
+
+	// OpaqueSource, if set, is called once a run, at the first source that is
+	// no IP address, with a description that does not tell it.
+	OpaqueSource func(form string)
 }
 
 // DefaultSettings returns the numbers of docs/cowrie.md.
@@ -127,6 +133,8 @@ func (s *Settings) Params() []Param {
 	const second, any = time.Second, 1 << 30
 	return []Param{
 		durations("session-timeout", &s.SessionTimeout, time.Hour, time.Microsecond, maxDuration, "a session ends when a line of its sensor is stamped more than this after its latest event"),
+		durations("tunnel-timeout", &s.TunnelTimeout, 24*time.Hour, time.Microsecond, maxDuration, "the same for a session with an open tunnel, if it is longer than session-timeout; with separate-parts also how long a session that a timeout has cut is remembered"),
+		switches("separate-parts", &s.SeparateParts, false, "the rest of a session that a timeout has cut gets an evidence_ref and ids of its own, and its duration from its closing event"),
 		counts("max-open-sessions", &s.MaxOpenSessions, 100_000, 1, any, "most open sessions over all sensors; one more ends the one opened first"),
 		counts("max-ended-keys", &s.MaxEndedKeys, 1_000_000, 1, any, "most ended sessions remembered over all sensors, to ignore their late events; one more forgets the one that ended first"),
 		counts("max-held-bytes", &s.MaxHeldBytes, 256<<20, 1<<16, 1<<40, "most memory in bytes for the commands of open sessions; more ends the session opened first"),

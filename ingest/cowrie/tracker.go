@@ -3,6 +3,7 @@ package cowrie
 import (
 	"container/heap"
 	"container/list"
+	"hash/maphash"
 )
 
 // tracker knows every session that is open and every ended one that is still
@@ -13,56 +14,85 @@ type tracker struct {
 	// finished have each of them once, finished in the order of their ends.
 	byOpening, open, finished list.List
 	held                      int // bytes that the facts of the open ones take
+	used                      usedIDs
+
+	timeout, tunnelTimeout micros
 }
 
 // sensor is one sensor's sessions.
 type sensor struct {
-	name     string
+	name string
+	// sessions has, for each session id, the session that opened last; the
+	// earlier ones hang on it.
 	sessions map[string]*session
 	due      dueHeap
 }
 
-// find returns the sensor and its session of that key, nil where unknown.
-func (t *tracker) find(name, key []byte) (*sensor, *session) {
-	sn := t.sensors[string(name)]
-	if sn == nil {
-		return nil, nil
+// find returns the session of a sensor that opened last under an id, nil if
+// there is none.
+func (t *tracker) find(name, key []byte) *session {
+	if sn := t.sensors[string(name)]; sn != nil {
+		return sn.sessions[string(key)]
 	}
-	return sn, sn.sessions[string(key)]
+	return nil
 }
 
-// add opens a session.
-func (t *tracker) add(h *header) *session {
+// maxSameID is how many sessions of one id are known at once.
+const maxSameID = 256
+
+// add opens a session of a source.
+func (t *tracker) add(h *header, from source) *session {
 	sn := t.sensors[string(h.sensor)]
 	if sn == nil {
 		sn = &sensor{name: string(h.sensor), sessions: map[string]*session{}}
 		t.sensors[sn.name] = sn
 	}
-	s := &session{sensor: sn, key: string(h.session), first: h.time, latest: h.time, due: h.time, facts: &facts{}}
+	s := &session{sensor: sn, key: string(h.session), first: h.time, latest: h.time, due: h.time, source: from, sourceAt: h.time, facts: &facts{}}
+	s.earlier = sn.sessions[s.key]
 	sn.sessions[s.key] = s
 	heap.Push(&sn.due, s)
 	s.byOpening = t.byOpening.PushBack(s)
 	s.byState = t.open.PushBack(s)
-	s.facts.held = sessionBytes + len(s.key)
+	s.facts.held = sessionBytes + len(s.key) + len(from.opaque)
 	t.held += s.facts.held
 	return s
 }
 
 const sessionBytes = 1024 // an open session with all its facts but the entries
 
+// again reports whether an id had a session before the one that begins now.
+func (t *tracker) again(s *session) bool {
+	first, used := t.used.first(s.sensor.name, s.key)
+	if !used {
+		t.used.note(s.sensor.name, s.key, s.first)
+	}
+	return s.earlier != nil || used && first != s.first
+}
+
 // finish takes away what an open session holds and remembers it as ended.
 func (t *tracker) finish(s *session) {
 	t.held -= s.facts.held
-	s.facts = nil
+	s.facts, s.rawSource = nil, nil
 	t.open.Remove(s.byState)
 	s.byState = t.finished.PushBack(s)
 }
 
-// forget drops an ended session: its key is free again.
+// forget drops an ended session.
 func (t *tracker) forget(s *session) {
 	t.byOpening.Remove(s.byOpening)
 	t.finished.Remove(s.byState)
 	heap.Remove(&s.sensor.due, s.index)
+	if last := s.sensor.sessions[s.key]; last != s {
+		for last.earlier != s {
+			last = last.earlier
+		}
+		last.earlier = s.earlier
+		return
+	}
+	if s.earlier != nil {
+		s.sensor.sessions[s.key] = s.earlier
+		return
+	}
 	delete(s.sensor.sessions, s.key)
 	if len(s.sensor.sessions) == 0 {
 		delete(t.sensors, s.sensor.name)
@@ -77,20 +107,66 @@ func oldest(l *list.List) *session {
 	return nil
 }
 
-// expired returns a session of the sensor whose latest event is before limit,
-// nil if there is none.
-func (sn *sensor) expired(limit micros) *session {
-	for len(sn.due) > 0 && sn.due[0].due < limit {
+// deadline is the time after which a line of its sensor ends the session, or
+// lets it be forgotten.
+func (t *tracker) deadline(s *session) micros {
+	if s.cut || !s.ended() && s.facts.tunnel {
+		return s.latest + max(t.timeout, t.tunnelTimeout)
+	}
+	return s.latest + t.timeout
+}
+
+// expired returns a session of the sensor whose deadline is before now, nil if
+// there is none.
+func (t *tracker) expired(sn *sensor, now micros) *session {
+	for len(sn.due) > 0 && sn.due[0].due+t.timeout < now {
 		s := sn.due[0]
-		if s.latest < limit {
+		deadline := t.deadline(s)
+		if deadline < now {
 			return s
 		}
 		// The session has had events since it was put here: only now, once per
 		// timeout and not once per event, is its place put right.
-		s.due = s.latest
+		s.due = deadline - t.timeout
 		heap.Fix(&sn.due, 0)
 	}
 	return nil
+}
+
+// usedIDs remembers which ids have had a session, and when it began, beyond
+// the time for which the sessions themselves are known. Of many it knows the
+// latest: two generations, of which the older goes when the younger is full.
+type usedIDs struct {
+	seed         maphash.Seed
+	young, older map[uint64]micros
+}
+
+// maxUsedIDs bounds a generation: about 6 MB.
+const maxUsedIDs = 200_000
+
+func (u *usedIDs) hash(sensor, id string) uint64 {
+	var h maphash.Hash
+	h.SetSeed(u.seed)
+	h.WriteString(sensor)
+	h.WriteByte(0)
+	h.WriteString(id)
+	return h.Sum64()
+}
+
+func (u *usedIDs) first(sensor, id string) (micros, bool) {
+	key := u.hash(sensor, id)
+	if at, ok := u.young[key]; ok {
+		return at, true
+	}
+	at, ok := u.older[key]
+	return at, ok
+}
+
+func (u *usedIDs) note(sensor, id string, at micros) {
+	if u.young == nil || len(u.young) >= maxUsedIDs {
+		u.older, u.young = u.young, map[uint64]micros{}
+	}
+	u.young[u.hash(sensor, id)] = at
 }
 
 // dueHeap is a heap of sessions by due.
