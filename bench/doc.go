@@ -9,14 +9,14 @@
 // memory by what the kernel says of the process. What they wrote is read back
 // and compared. Then each is held at a fixed rate, and the time from an
 // observation's being due to its transition's being readable is taken. Last,
-// those that keep state are restarted.
+// the contenders with state are restarted.
 //
 //	main.go       flags, and what is run in which order
 //	broker.go     the broker's process, topics, the backlog
 //	kafka.go      a real broker in Java
 //	contender.go  who the contenders are, and their processes
-//	peers.go      how those in bench/peers are built and started
-//	child.go      those that are this program itself
+//	peers.go      how the peers in bench/peers are built and started
+//	child.go      contenders that are this program itself
 //	handprint.go  the contenders handprint and handprint-avro
 //	avro.go       the schema registry and the Avro side of input and output
 //	copying.go    the contenders that copy

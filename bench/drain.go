@@ -130,7 +130,7 @@ func (b *rig) watch(ctx context.Context, c *contender, j *job) func() (int64, er
 // read: the marks of transactions, one for each of its producers.
 const markers = 4
 
-// behind tells whether a contender's group has something left to read: of the
+// behind reports whether a contender's group has something left to read: of the
 // observations, or of topics of its own that lie between.
 func (b *rig) behind(ctx context.Context, j *job) (bool, error) {
 	admin := kadm.NewClient(b.client)

@@ -81,7 +81,7 @@ func parse(args []string) (p plan, err error) {
 	f.IntVar(&p.rate, "rate", 2000, "observations a second while latency is measured")
 	f.DurationVar(&p.hold, "hold", 5*time.Second, "how long latency is measured; 0: not at all")
 	f.DurationVar(&p.warm, "warm", 3*time.Second, "how long the rate is held before latency is measured")
-	f.BoolVar(&p.restarts, "restarts", false, "restart those that keep state: state kept, killed, state wiped")
+	f.BoolVar(&p.restarts, "restarts", false, "restart the contenders with state: state kept, killed, state wiped")
 	f.BoolVar(&p.audit, "audit", true, "read back what was written, and compare it")
 	f.BoolVar(&p.json, "json", false, "print all results as JSON instead of the table")
 	f.StringVar(&p.profiles, "profiles", "", "directory for CPU and allocation profiles of handprint; default: none are taken")
@@ -201,7 +201,7 @@ func (b *rig) round(ctx context.Context, round int, results map[string][]result)
 	return nil
 }
 
-// restartAll restarts those that keep state, as often as there were rounds, on
+// restartAll restarts the contenders with state, as often as there were rounds, on
 // the state of the last round. It comes last, because it adds to the backlog.
 func (b *rig) restartAll(ctx context.Context, results map[string][]result) (err error) {
 	for round := range b.rounds {

@@ -25,7 +25,7 @@ type acl struct {
 
 func (a acl) String() string { return fmt.Sprintf("%s on %s %s", a.op, a.resource, a.name) }
 
-// implied tells whether another of the operations includes this one: Kafka lets
+// implied reports whether another of the operations includes this one: Kafka lets
 // whoever may read or write a resource describe it.
 func (a acl) implied(all []acl) bool {
 	if a.op != kmsg.ACLOperationDescribe {

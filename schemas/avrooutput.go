@@ -111,7 +111,7 @@ func (w *Writers) IdentityChange(record []byte) (attribution.IdentityChange, err
 }
 
 // fields decodes an Avro record into fields, in the order of the schema; nil
-// for those that are not looked at. One that is to be the text of any value is
+// for a field that is not looked at. One that is to be the text of any value is
 // read from the JSON in it.
 func (w *Writers) fields(record []byte, as Contract, into []*field) error {
 	slots, err := w.avroRecord(record, as, nil)

@@ -18,7 +18,7 @@ const (
 	HeaderSourceOffset    = "handprint.source.offset"    // of the original
 	HeaderSourceTimestamp = "handprint.source.timestamp" // of the original, Unix milliseconds
 	// HeaderOriginalSize is there only where the original is too large for any
-	// topic to take again: the bytes of its value, of which the dead letter has
+	// topic to take again: the bytes of its value. The dead letter has
 	// the beginning.
 	HeaderOriginalSize = "handprint.original.size"
 )

@@ -14,8 +14,8 @@ import (
 const (
 	HeaderFile = "handprint.source.file"
 	HeaderLine = "handprint.source.line" // counted from 1
-	// HeaderLength is the length in bytes of a line of which the dead letter
-	// holds only the beginning; others have no such header.
+	// HeaderLength is the length in bytes of a line if the dead letter holds
+	// only its beginning; others have no such header.
 	HeaderLength = "handprint.source.length"
 )
 

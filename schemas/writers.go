@@ -48,7 +48,7 @@ func (w *Writers) Known(record []byte) (id uint32, known bool) {
 }
 
 // Add says what schema has an id, and which schemas it refers to, each after
-// those that it refers to itself. One that cannot be parsed makes every record
+// the ones it refers to itself. One that cannot be parsed makes every record
 // that was written by it a bad one.
 func (w *Writers) Add(id uint32, schema []byte, references ...[]byte) {
 	parsed, err := avro.Parse(schema, references...)

@@ -27,7 +27,7 @@ const bulkFile = "BULK-"
 //
 // It waits for the disk. So it can outlast a crash of the machine that takes away
 // commits of other partitions from before; of its own it cannot, as both have the
-// checkpoint's key, because of which the database keeps their order.
+// checkpoint's key, so the database keeps their order.
 func (t *Txn) writeBulk(cp Checkpoint, entries []*entry) error {
 	checkpoint, err := appendCheckpoint(nil, cp)
 	if err != nil {

@@ -19,7 +19,7 @@ var chunks struct {
 }
 
 // taken is how many bytes of chunks, and of regions that are an index, are in
-// use. The collector does not look for those that are lost.
+// use. The collector does not look for lost ones.
 var taken atomic.Int64
 
 // keptChunks is how many free chunks keep their memory.

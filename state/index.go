@@ -3,7 +3,7 @@ package state
 import "unsafe"
 
 // An index finds the entries of a table: by open addressing, numbers of entries
-// plus 1 in a power of two of places, no more than half of which are taken.
+// plus 1 in a power of two of places; at most half of them are taken.
 //
 // It is not cut into chunks, which every lookup would have to pay for: a large
 // one is a region of its own, a small one of Go's heap.

@@ -4,7 +4,7 @@ import "unsafe"
 
 // list is a sequence of elements that only grows, in chunks of its own, so that
 // growing copies nothing, an element stays where it is, and none of it is of
-// Go's heap. T must have no pointers, of which the collector would see nothing,
+// Go's heap. T must have no pointers, since the collector would not see them,
 // and at most elementSize bytes.
 type list[T any] struct {
 	chunks []*[elements]T

@@ -12,7 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 )
 
-// A manifest of Pebble is a log of edits in chunks, none of which crosses a
+// A manifest of Pebble is a log of edits in chunks; none of them crosses a
 // block. The sum is over all from the kind on, masked as LevelDB does:
 //
 //	sum uint32 | length uint16 | kind byte | length bytes     (little-endian)

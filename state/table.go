@@ -21,14 +21,14 @@ type entry struct {
 	key  buffer // the database key: head and the task's key
 	val  buffer // the value, if it exists
 	hash uint32 // of the task's key; of a dead entry, the next one plus 1
-	edit int32  // the transaction in hand has changed it: its place in edits, plus 1
+	edit int32  // the open transaction has changed it: its place in edits, plus 1
 
 	committed presence // in the committed state
 	exists    bool     // now
 	held      bool     // the committed state is not in the database yet
 	grouped   bool     // in a group
 	asked     bool     // since the hand of the clock was here last
-	marked    bool     // by Mark, in the transaction in hand
+	marked    bool     // by Mark, in the open transaction
 	dead      bool     // a place without an entry
 }
 
@@ -63,7 +63,7 @@ type table struct {
 	bytes   int // their keys and values
 
 	held []int32 // entries that are held
-	hand int     // of the clock that goes round entries
+	hand int     // of the clock over entries
 	ends int     // bytes that were not in use after the last compact
 
 	groups map[byte]*group // by the first byte of the task's key; 0 for the empty key too
@@ -226,7 +226,7 @@ func (o *table) evict(size int) {
 }
 
 // compact moves all buffers together if a quarter as much as is in use lies in
-// those that were given back: they are of the sizes that were wanted then, and
+// buffers that were given back: they are of the sizes that were wanted then, and
 // rows grow. What moving them did not free the last time is not counted: the ends
 // of chunks that large buffers leave. Nothing may be changed and not settled, and
 // no scan be under way.

@@ -104,8 +104,8 @@ func (t *Txn) Delete(key []byte) { t.delete(key) }
 // false. It shows the state at its start: yield may put and delete whatever it
 // likes, and scan as well, without changing what is yielded. It must not call
 // Savepoint, RollbackToSavepoint, Commit or Discard. The slices are valid until
-// yield returns, and must not be written to. Errors as with Get; those that come
-// up on the way come after what was yielded.
+// yield returns, and must not be written to. Errors as with Get; an error on the way
+// comes after what was yielded.
 func (t *Txn) Scan(prefix, from []byte, yield func(key, value []byte) bool) error {
 	if err := t.p.s.usable(); err != nil {
 		return t.p.wrap("scanning", err)

@@ -110,7 +110,7 @@ func (h *writeBack) commit(t *Txn, cp Checkpoint) error {
 	h.budget = t.p.s.writeBacks.share()
 	full := t.size() >= h.budget
 	if full && 2*len(t.held) < t.live {
-		// Most of it the database has, of which enough can go.
+		// The database has most of it, so enough can go.
 		t.evict(h.budget - h.budget/8)
 	}
 	age := cp.At.Sub(h.saved.At)

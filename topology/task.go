@@ -104,9 +104,9 @@ type task struct {
 	shown  *engine.StateRows
 
 	ctx     *processor.Context
-	now     *kgo.Record    // in hand
+	now     *kgo.Record    // being processed
 	in      engine.Record  // the same for the engine
-	wrote   []stateRow     // by the record in hand
+	wrote   []stateRow     // by the record being processed
 	rows    []stateRow     // by the batch, the last of each key
 	latest  map[uint64]int // hash of a key to where it stands in rows
 	flushed bool           // the batch is complete; its rows are being shown

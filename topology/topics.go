@@ -48,7 +48,7 @@ func DefaultNames(prefix, applicationID string) Names {
 
 // Layout is how the topics are created, and checked when they exist.
 type Layout struct {
-	Partitions        int32         // of every topic but those that have one
+	Partitions        int32         // of every topic except the ones with one partition
 	Replication       int16         // -1: the cluster's default
 	Retention         time.Duration // of the input and output topics; 0: the cluster's default
 	CommandRetention  time.Duration // of the commands; 0: 7 days

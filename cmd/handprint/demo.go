@@ -61,7 +61,7 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	fmt.Fprintf(a.out, "%s rows that are new or change their state; the first is what is concluded, the last the value\n\n", p.paint(bold, "transitions"))
 
 	// From here on the follower writes too. It begins with the first event, so
-	// it misses none of those that are there by now.
+	// it misses none of the events that are there by now.
 	following, stop := context.WithCancel(ctx)
 	events, err := e.followEvents(following)
 	if err != nil {

@@ -48,7 +48,7 @@ func instanceID(dir string) (id string, confirm func() error, err error) {
 	return id, nil, takePlace(dir)
 }
 
-// inPlace tells whether the directory is where its instance id was made. One
+// inPlace reports whether the directory is where its instance id was made. One
 // that does not say is taken to be, and says so from now on.
 func inPlace(dir string) (bool, error) {
 	name := filepath.Join(dir, placeFile)

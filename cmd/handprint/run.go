@@ -22,7 +22,7 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Run the stream processor",
 		Long: `Run the stream processor on a cluster, until SIGTERM, SIGINT, or a message
 {"action": "stop"} on the control topic. Topics that are missing are created;
-those that exist have to fit (see "handprint topics check").
+topics that exist have to fit (see "handprint topics check").
 
 Every process of an application has the same --application-id and a --state-dir
 of its own. Start as many as you like: they share the partitions.`,
@@ -72,8 +72,8 @@ func (a *app) run(ctx context.Context) (err error) {
 	return p.Run(ctx)
 }
 
-// prepareTopics creates the topics that are missing and checks those that are
-// there.
+// prepareTopics creates the topics that are missing and checks the
+// others.
 func (a *app) prepareTopics(ctx context.Context) error {
 	cl, err := a.awaitCluster(ctx)
 	if err != nil {

@@ -35,8 +35,8 @@ JSON that is registered. Needs no registry.`,
 	check := a.configure(&cobra.Command{
 		Use:   "check",
 		Short: "Ask the registry whether it would take this version's schemas",
-		Long: `Ask the registry whether this version's schemas are compatible with those that
-are registered, by the registry's own rules. Nothing is changed. Exits with 1 and
+		Long: `Ask the registry whether this version's schemas are compatible with the
+registered ones, by the registry's own rules. Nothing is changed. Exits with 1 and
 the registry's reasons if one is not.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.checkSchemas(cmd, asJSON) },

@@ -28,7 +28,7 @@ func (a *app) topicsCommand() *cobra.Command {
 	for _, sub := range []*cobra.Command{
 		{
 			Use:   "list",
-			Short: "List the topics that handprint uses, and those that are missing",
+			Short: "List the topics that handprint uses, and which are missing",
 			Args:  cobra.NoArgs,
 			RunE:  func(cmd *cobra.Command, _ []string) error { return a.listTopics(cmd, asJSON) },
 		},

@@ -175,7 +175,7 @@ func (e *epoch) round(ctx context.Context, o *options, round int) error {
 		return err
 	}
 	faults := plan(r, possible(o.only, e.app.Lab.Cluster.Ours()), func(on target) []int { return e.candidates(on, busy) }, o.load)
-	var done, fed sync.WaitGroup // fed are those that need input to happen
+	var done, fed sync.WaitGroup // fed are the faults that need input to happen
 	errs := make([]error, len(faults))
 	more := 0
 	for i := range faults {

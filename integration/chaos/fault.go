@@ -41,7 +41,7 @@ const (
 	onWire
 )
 
-// instance tells whether it is one, and not the brokers or what goes to them.
+// instance reports whether it is one, and not the brokers or what goes to them.
 func (t target) instance() bool { return t < onBroker }
 
 // once names what a round hits at most once; empty for what it may hit again.
@@ -64,7 +64,7 @@ type fault struct {
 	do   func(ctx context.Context, e *epoch, target int) error
 }
 
-// kinds are all there are. Weights make those that take long rarer.
+// kinds are all there are. Weights make the slow ones rarer.
 var kinds = []kind{
 	{"kill instance", 4, onInstance, func(r *rand.Rand) fault {
 		down := between(r, 0, 1500)

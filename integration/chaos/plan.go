@@ -47,8 +47,8 @@ func possible(only string, ours bool) []kind {
 	return list
 }
 
-// plan draws the faults of a round: one to three, of which no two hit the same
-// instance, and one at most each the brokers, the wire, and how many instances
+// plan draws the faults of a round: one to three. No two hit the same
+// instance, and at most one each hits the brokers, the wire, and how many instances
 // there are. Candidates are whom a fault may hit.
 func plan(r *rand.Rand, kinds []kind, candidates func(target) []int, load time.Duration) []planned {
 	var list []planned

@@ -140,7 +140,7 @@ func (c *Cluster) Addrs() []string { return c.addrs }
 // Upstream is where the proxy of a broker, counted from 0, has to forward to.
 func (c *Cluster) Upstream(broker int) string { return c.upstreams[broker] }
 
-// Ours tells whether the brokers may be hurt.
+// Ours reports whether the brokers may be hurt.
 func (c *Cluster) Ours() bool { return len(c.nodes) > 0 }
 
 // Replication is the replication factor that topics should have here.

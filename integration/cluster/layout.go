@@ -27,7 +27,7 @@ func newLayout(o Options) (*layout, error) {
 }
 
 // freePorts returns ports that nobody listens on. They stay the broker's over
-// its restarts, so they are chosen once, below those that the system gives to
+// its restarts, so they are chosen once, below the ports that the system gives to
 // clients where that is possible.
 func freePorts(n int) ([]int, error) {
 	ports := make([]int, n)

@@ -104,7 +104,7 @@ func check(ctx context.Context, binary string, formats []string, keep bool) (err
 	return nil
 }
 
-// copiesOf are the connectors for the topics of an application. Those that read
+// copiesOf are the connectors for the topics of an application. The ones for
 // JSON have the transforms of the examples in deploy/connectors.
 func copiesOf(p *pipeline.Pipeline, d *upsert.Decoder) ([]copyCheck, error) {
 	events, err := exampleTransforms("elasticsearch-events")

@@ -9,13 +9,13 @@ import (
 // map, Struct{name=value,...} of a struct, without quotes. That cannot be read
 // back, but it can be held against what it should say.
 
-// printedMap tells whether text is what Java prints of a map.
+// printedMap reports whether text is what Java prints of a map.
 func printedMap(want map[string]any, text string) bool {
 	rest, ok := matchMap(want, text)
 	return ok && rest == ""
 }
 
-// printedStruct tells whether text is what Connect prints of a struct with
+// printedStruct reports whether text is what Connect prints of a struct with
 // these fields. Fields that are null are not printed.
 func printedStruct(want map[string]any, text string) bool {
 	left := make(map[string]any)

@@ -26,7 +26,7 @@ type Config struct {
 	Threads                 int
 	// Env are environment variables besides, as NAME=value.
 	Env []string
-	// Flags are put behind those that follow from the fields above.
+	// Flags are put behind the ones that follow from the fields above.
 	Flags []string
 }
 
@@ -108,7 +108,7 @@ func (i *Instance) Pid() int { return i.cmd.Process.Pid }
 // Ended is closed when the process has ended.
 func (i *Instance) Ended() <-chan struct{} { return i.ended }
 
-// Running tells whether the process has not ended.
+// Running reports whether the process has not ended.
 func (i *Instance) Running() bool {
 	select {
 	case <-i.ended:
@@ -124,7 +124,7 @@ func (i *Instance) ExitCode() int {
 	return i.cmd.ProcessState.ExitCode()
 }
 
-// Killed tells whether kill -9 ended the process, by its own hand or another's.
+// Killed reports whether kill -9 ended the process, by its own hand or another's.
 func (i *Instance) Killed() bool {
 	<-i.ended
 	status, ok := i.cmd.ProcessState.Sys().(syscall.WaitStatus)

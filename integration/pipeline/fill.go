@@ -137,7 +137,7 @@ func (p *Pipeline) regroup(ctx context.Context, attackers []string) error {
 // Stub is the identity that an attacker is by itself.
 func Stub(attacker string) string { return attribution.Stub([]byte(attacker)).String() }
 
-// has tells whether an identity has a row.
+// has reports whether an identity has a row.
 func has(rows map[string]bool, identity string) bool {
 	for key := range rows {
 		if strings.HasPrefix(key, identity+"/") {

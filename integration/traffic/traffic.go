@@ -33,13 +33,13 @@ type Source struct {
 	rnd        *rand.Rand
 	primitives []*attribution.Primitive
 	sessions   int
-	sent       []*kgo.Record // some of those that were made, to be sent again
+	sent       []*kgo.Record // some of the records made, to be sent again
 	counts     Counts
 }
 
 // Counts is what has been made.
 type Counts struct {
-	Observations int64 // good ones, those that were sent again or misrouted among them
+	Observations int64 // good ones, repeats and misrouted ones included
 	Again        int64 // the same record once more
 	Misrouted    int64
 	Bad          int64 // observations and identity events that cannot be used

@@ -7,7 +7,7 @@ import (
 )
 
 // refusal returns the answer that refuses a request which must not reach the
-// broker; nil for those that have to reach it, for only the broker knows what
+// broker; nil for a request that has to reach it, for only the broker knows what
 // its answer lists.
 func refusal(h *header, code int16) (kmsg.Response, error) {
 	req, err := h.request()

@@ -38,7 +38,7 @@ func Listen(upstream func() string) (*Proxy, error) {
 // Addr is where the proxy listens.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Set puts rules in the place of those that were set. The first that fits a
+// Set replaces the rules. The first that fits a
 // request is the one that breaks it.
 func (p *Proxy) Set(rules ...Rule) {
 	list := make([]*active, len(rules))

@@ -63,7 +63,7 @@ type active struct {
 	fitted, broken atomic.Int64
 }
 
-// breaks tells whether the rule is for this request, and counts.
+// breaks reports whether the rule is for this request, and counts.
 func (a *active) breaks(h *header) bool {
 	if a.Key != h.key || !strings.HasPrefix(h.client, a.Client) {
 		return false

@@ -86,7 +86,7 @@ func (s *Server) AwaitStart(waiting func() string) { s.starting.Store(&waiting) 
 // Attach names the process to show.
 func (s *Server) Attach(from Source) { s.source.Store(&from) }
 
-// Serve answers until ctx ends; requests in hand are then finished. It closes
+// Serve answers until ctx ends; requests under way are then finished. It closes
 // the listener.
 func (s *Server) Serve(ctx context.Context) error {
 	ended := make(chan error, 1)

@@ -24,7 +24,7 @@ const description = `What other software reads from handprint and writes to it. 
 handprint defines what the records mean, docs/connectors.md how sinks take them.
 
 Operations are handprint's: it receives from the topics that it reads and sends
-to those that it writes. What it writes it writes in transactions: read it with
+to the topics that it writes. What it writes it writes in transactions: read it with
 isolation level read_committed. Values are JSON, or Avro in the wire format of
 Confluent's registry (a zero byte, the schema's id in 4 bytes, the record); both
 are read on every input, told apart by the first byte, and a setting says which

@@ -179,8 +179,8 @@ func (e *event) differs(g *event) string {
 	return "says " + show(g) + ", should say " + show(e)
 }
 
-// chain checks the transitions of a row of which only the beginning and the
-// end are determined. It reports whether the end is missing.
+// chain checks the transitions of a row if only the beginning and the end of
+// them are determined. It reports whether the end is missing.
 func (a *Auditor) chain(i *identity, r *row, key string, final *attribution.Conclusion, there, loose bool) (broken bool) {
 	topic := a.o.Topics.StateChanged
 	ids := map[attribution.UUID]int64{}

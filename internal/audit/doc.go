@@ -1,5 +1,5 @@
-// Package audit tells whether what an application published is what its input
-// means. It reads the committed input from the beginning, works every row and
+// Package audit is the independent check: is what an application published what
+// its input means? It reads the committed input from the beginning, works every row and
 // every transition out anew, and compares that with the output topics, the
 // changelog and, if it is given them, the stores of stopped instances.
 //
@@ -18,7 +18,7 @@
 // A row at rest is determined by the input, with two exceptions that depend on
 // how tasks took turns. Whose an attacker is that no event lists and whose
 // stub was merged depends on when its first observation was taken: the link in
-// the changelog says so, and must be one of those that are possible. And a
+// the changelog says so, and must be a possible one. And a
 // series of more than 32 entries that came through several partitions may have
 // lost other entries than ours: such a row is compared with itself only, and
 // counted as Loose.

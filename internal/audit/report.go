@@ -14,7 +14,7 @@ import (
 )
 
 // Rules are the settings that decide what an application computes. They must
-// be those that its instances run with.
+// be the settings that its instances run with.
 type Rules struct {
 	Thresholds  attribution.Thresholds
 	Registry    *attribution.Registry // nil: the built-in one
@@ -31,7 +31,7 @@ type Options struct {
 	// has taken all input and all commands. Empty: the caller knows that the
 	// application is at rest.
 	Group string
-	// Writers are the schemas of Avro records, and Schemas finds those that are
+	// Writers are the schemas of Avro records, and Schemas finds the ones
 	// not known yet; nil: everything is JSON.
 	Writers *schemas.Writers
 	Schemas topology.SchemaFinder

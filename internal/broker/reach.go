@@ -120,7 +120,7 @@ func again(ctx context.Context, end time.Time, f func() (passes bool, err error)
 	}
 }
 
-// mayPass tells whether the network says that no broker is there, rather than a
+// mayPass reports whether the network says that no broker is there, rather than a
 // broker that it wants nothing of the client.
 func mayPass(err error) bool {
 	var network net.Error

@@ -30,7 +30,7 @@ const (
 // It speaks the fetch protocol itself. A consuming client cannot tell how far
 // it has read: where a log ends with the marker of a transaction, with an
 // aborted one or with a batch that compaction has emptied, it returns nothing,
-// and who waits for the last offset waits for ever.
+// and whoever waits for the last offset waits without end.
 func Scan(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, topics ...string) error {
 	return scanSome(ctx, cl, each, func(int32) bool { return true }, topics...)
 }

@@ -29,7 +29,7 @@ type TopicSpec struct {
 	// existing topic must have at least it.
 	ReplicationFactor int16
 	// Configs are topic settings by Kafka's names. All are given to a topic
-	// that is created; [Check] looks at those that decide whether data can be
+	// that is created; [Check] looks at the ones that decide whether data can be
 	// lost or refused, and leaves tuning to the operator.
 	Configs map[string]string
 }
@@ -176,7 +176,7 @@ type TopicInfo struct {
 	Partitions        int               `json:"partitions"`         // 0 if missing
 	ReplicationFactor int               `json:"replication_factor"` // the smallest of the partitions'
 	Records           int64             `json:"records"`            // newest minus oldest offset, markers included
-	Configs           map[string]string `json:"configs,omitempty"`  // those that the spec names
+	Configs           map[string]string `json:"configs,omitempty"`  // the ones that the spec names
 }
 
 // List returns what exists of specs, in their order.

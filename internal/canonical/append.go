@@ -202,7 +202,7 @@ func (w *work) next(s *Scanner, dst []byte, first bool) ([]byte, bool, error) {
 }
 
 // sort puts the members of f, the end of dst, into the order of their keys and
-// keeps the last of those that share one.
+// keeps the last member of each key.
 func (w *work) sort(dst []byte, f *frame) []byte {
 	members := w.members[f.members:]
 	slices.SortFunc(members, func(a, b member) int {

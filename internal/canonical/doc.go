@@ -3,7 +3,7 @@
 // (docs/attribution.md, "Value kinds").
 //
 // The entry points are Append, which turns one JSON value into its canonical
-// text, and Scanner, which walks a record of which only some members matter.
+// text, and Scanner, which walks a record when only some members matter.
 // Neither allocates in the long run.
 //
 // The canonical text has no white space. Its parts:

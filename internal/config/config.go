@@ -119,22 +119,22 @@ func Declare(c *Config) *Set {
 func declareAdmin(s *Set, a *Admin) {
 	s.Group(GroupAdmin)
 	s.Text(&a.Listen, "admin-listen", "",
-		Matching("empty, or host:port", func(t string) bool { return t == "" || !notListen(t) }),
+		Matching("empty, or host:port", func(t string) bool { return t == "" || isListenAddr(t) }),
 		"Address that serves metrics, health and status over HTTP, such as 127.0.0.1:9464; empty serves none. It has no access control.", Important(High))
 	s.Text(&a.OTLPEndpoint, "otlp-endpoint", "",
 		Matching("empty, or a URL that begins with http:// or https://", func(t string) bool { return t == "" || webURL(t) }),
 		"OpenTelemetry collector that gets a trace of every batch, such as http://localhost:4318; empty traces nothing.", Important(Low))
 }
 
-// notListen reports whether t is no address to listen on: a host, which may be
-// empty for every interface, and a port, which may be 0 for a free one.
-func notListen(t string) bool {
+// isListenAddr reports whether t is an address to listen on: a host, which may
+// be empty for every interface, and a port, which may be 0 for a free one.
+func isListenAddr(t string) bool {
 	_, port, err := net.SplitHostPort(t)
 	if err != nil {
-		return true
+		return false
 	}
 	n, err := strconv.Atoi(port)
-	return err != nil || n < 0 || n > 65535
+	return err == nil && n >= 0 && n <= 65535
 }
 
 func webURL(t string) bool {

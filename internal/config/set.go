@@ -195,7 +195,7 @@ func (f *flagText) Type() string {
 	return f.setting.Type
 }
 
-// Flags adds settings to fs: those of the groups, and those that are named by
+// Flags adds settings to fs: those of the groups, and the ones named by
 // themselves. Without either it adds all. Those of low importance can be given
 // but are not listed by --help.
 func (s *Set) Flags(fs *pflag.FlagSet, groupsOrNames ...string) {

@@ -79,7 +79,7 @@ type Generator struct {
 	n        int64 // records made
 	attacker uint64
 	session  uint64
-	left     int // records of the session in hand
+	left     int // records of the current session
 	// The attacker's primitives are at first, first+apart and so on; a session
 	// takes them at, at+stride and so on, modulo their number.
 	first, apart int

@@ -27,7 +27,7 @@ func newPrimitive(p *attribution.Primitive) primitive {
 // variants is how many values the primitives without a list have.
 const variants = 400
 
-// value appends a value of the attacker in hand: its usual one, or now and then
+// value appends a value of the current attacker: its usual one, or now and then
 // another.
 func (g *Generator) value(dst []byte, p *primitive) []byte {
 	seed := mix(p.hash ^ g.attacker)

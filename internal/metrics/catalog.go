@@ -82,7 +82,7 @@ var (
 	rebuilds        = declare(Counter, "store_rebuilds_total", "Stores of a task that were rebuilt from the whole changelog because theirs could not be used.")
 )
 
-// Batches, each of which is a transaction.
+// Batches; each is a transaction.
 var (
 	records      = declare(Counter, "records_total", "Input records processed and committed.")
 	produced     = declare(Counter, "produced_records_total", "Records sent in committed transactions, those of the changelog included.")
@@ -118,7 +118,7 @@ var (
 
 // Ticks, heartbeats and the control topic.
 var (
-	ticks           = declare(Counter, "ticks_total", "Ticks written, each of which makes a task sweep.")
+	ticks           = declare(Counter, "ticks_total", "Ticks written; each makes a task sweep.")
 	tickFailures    = declare(Counter, "tick_failures_total", "Ticks that could not be written.")
 	heartbeats      = declare(Counter, "heartbeats_total", "Heartbeats written to the health topic.")
 	heartbeatErrors = declare(Counter, "heartbeat_errors_total", "Heartbeats that could not be written.")

@@ -108,11 +108,11 @@ func (d *doctor) limits(caches uint64, goLimit int64, container uint64, limited 
 		d.add("memory", OK, "", "GOMEMLIMIT is %s", size(uint64(goLimit)))
 	case left < leastHeap:
 		d.add("memory", Warning, "give it more, or set record-cache and store-cache lower",
-			"the container has %s, of which the caches take %s", size(container), size(caches))
+			"the container has %s, and the caches take %s of it", size(container), size(caches))
 	case goLimit == math.MaxInt64:
 		d.add("memory", Warning, set, "the container has %s, and Go knows of no limit", size(container))
 	case uint64(goLimit) > left*95/100:
-		d.add("memory", Warning, set, "GOMEMLIMIT is %s in a container of %s, of which the caches take %s", size(uint64(goLimit)), size(container), size(caches))
+		d.add("memory", Warning, set, "GOMEMLIMIT is %s in a container of %s, and the caches take %s of it", size(uint64(goLimit)), size(container), size(caches))
 	default:
 		d.add("memory", OK, "", "GOMEMLIMIT is %s in a container of %s", size(uint64(goLimit)), size(container))
 	}

@@ -31,7 +31,7 @@ func Missing(ctx context.Context, cl *kgo.Client, a *Application) ([]string, err
 	return p.missing, nil
 }
 
-// mayJoin tells whether the principal that has described a group may join it, as
+// mayJoin reports whether the principal that has described a group may join it, as
 // far as the cluster tells.
 func mayJoin(g *kadm.DescribedGroup) bool {
 	return len(g.AuthorizedOperations) == 0 || allowed(g.AuthorizedOperations, kmsg.ACLOperationRead)

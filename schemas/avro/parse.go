@@ -17,7 +17,7 @@ const (
 )
 
 // Parse reads a schema from its JSON. The types that it names without defining
-// them are those of references, each of which may name those before it.
+// them are the types of references; each may name the ones before it.
 func Parse(text []byte, references ...[]byte) (*Schema, error) {
 	size := len(text)
 	for _, r := range references {

@@ -19,7 +19,7 @@ type unreadableError string
 // Error returns the reason.
 func (e unreadableError) Error() string { return string(e) }
 
-// references returns the schemas that one refers to, each after those that it
+// references returns the schemas that one refers to, each after the ones it
 // refers to itself. The error is an unreadableError if asking again is of no
 // use.
 func (c *Client) references(ctx context.Context, schema *sr.Schema) (texts [][]byte, err error) {
