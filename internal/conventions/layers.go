@@ -37,7 +37,7 @@ func Layers() []Layer {
 		{[]string{"internal/load"}, "the observations of the benchmarks, the same for the same seed"},
 		{[]string{"schemas/registry"}, "asks a schema registry: ids of our schemas, schemas of others' ids"},
 		{[]string{"schemas"}, "records to domain types and back, JSON and Avro; the Avro schemas"},
-		{[]string{"schemas/avro"}, "Avro's encoding and schema resolution, of flat records"},
+		{[]string{"schemas/avro"}, "Avro's encoding and schema resolution, as far as our records need it"},
 		{[]string{"internal/vectors"}, "the conformance vectors, for tests"},
 		{[]string{"attribution"}, "the domain: series, mergers, rows, sweep, registry. Pure"},
 		{[]string{"internal/canonical"}, "canonical JSON"},
