@@ -23,15 +23,16 @@ type batch struct {
 	session *kgo.GroupTransactSession
 
 	startedAt time.Time
-	tasks     []*task                  // with records in the batch
-	touched   []int32                  // their numbers, for Config.Fault
-	consumed  map[TopicPartition]int64 // the next offset to read
-	ends      map[TopicPartition]int64 // of what can be read
-	count     int64                    // records polled
-	topics    map[string]bool          // that the session has produced to
-	newTopics bool                     // the batch produces to a topic that was not among them
-	produced  int64                    // records given to the client
-	changes   int64                    // of which for the changelog
+	tasks     []*task                            // with records in the batch
+	touched   []int32                            // their numbers, for Config.Fault
+	consumed  map[TopicPartition]int64           // the next offset to read
+	back      map[TopicPartition]kgo.EpochOffset // from where partitions are read again, as a turn was ended early
+	ends      map[TopicPartition]int64           // of what can be read
+	count     int64                              // records polled, without those that are read again
+	topics    map[string]bool                    // that the session has produced to
+	newTopics bool                               // the batch produces to a topic that was not among them
+	produced  int64                              // records given to the client
+	changes   int64                              // of which for the changelog
 
 	turn          turn
 	limit         int // records of the batch; grows from batch to batch while the worker is behind
@@ -63,6 +64,7 @@ func (b *batch) begin(session *kgo.GroupTransactSession) {
 	b.session, b.limit = session, b.w.cfg.TurnRecords
 	b.cannotDescribeTxn, b.inTransaction = false, false
 	b.consumed = make(map[TopicPartition]int64)
+	b.back = make(map[TopicPartition]kgo.EpochOffset)
 	b.ends = make(map[TopicPartition]int64)
 	b.topics = make(map[string]bool)
 	b.crash.Store(nil)
@@ -77,6 +79,7 @@ func (b *batch) clear() {
 	}
 	clear(b.tasks)
 	clear(b.consumed)
+	clear(b.back)
 	clear(b.ends)
 	b.tasks, b.touched = b.tasks[:0], b.touched[:0]
 	b.count, b.produced, b.changes, b.newTopics = 0, 0, 0, false
@@ -108,11 +111,11 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 	if err != nil && b.inTransaction && b.outcome == Aborted {
 		b.abort(limit, err)
 	}
-	b.w.slow = max(0, b.w.slow-1)
-	if err != nil {
-		// What was too much for the brokers in a transaction's time is not
-		// tried again as it was, and for a while neither is its like.
-		b.w.slow = smallAfterFailure
+	if err == nil {
+		b.w.pace.committed(b.w.cfg.Clock.Now().Sub(b.startedAt), b.w.cfg.TransactionTimeout, len(b.back) == 0)
+		b.readAgain()
+	} else {
+		b.w.pace.failed(b.count)
 		b.w.p.counters.aborts.Add(1)
 		for _, t := range b.tasks {
 			t.handler.Reset()
@@ -121,9 +124,6 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 	b.tell(b.outcome)
 	return err
 }
-
-// smallAfterFailure is how many batches have one turn after one that failed.
-const smallAfterFailure = 32
 
 // steps takes what was processed to the brokers and to the store.
 func (b *batch) steps(ctx context.Context) error {
@@ -309,6 +309,7 @@ func (b *batch) commit(ctx context.Context) error {
 	// callbacks wait for the batch.
 	b.w.ownership.balancer.AwaitJoined(ctx, b.w.cfg.TransactionTimeout/2)
 	check := func(req *kmsg.TxnOffsetCommitRequest) error {
+		b.limitOffsets(req)
 		if err := b.checkOffsets(req); err != nil {
 			return err
 		}

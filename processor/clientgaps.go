@@ -13,8 +13,8 @@ package processor
 //	CONCURRENT_TRANSACTIONS abort a           (concurrent.go)         (concurrent_test.go)                      version 2 of transactions
 //	transaction that has only offsets
 //	the client joins as another member after  ownership.member,       TestAnotherMemberBeginsAnew,              handleJoinResp reports the loss of the
-//	it was thrown out and says nothing of it  taskBalancer.missed     TestMissedGenerationBeginsAnew            first member
-//	a partition is no longer fetched after    watch.feed,             TestStarvedPartition                      a fetch answer with an error above the
+//	it was thrown out and says nothing of it  Assignor.missed         TestMissedGenerationBeginsAnew            first member
+//	a partition is no longer fetched after    watch.starvedFor,           TestStarvedPartition                      a fetch answer with an error above the
 //	an answer that fences it under an error   requestNewSession       (watch_test.go)                           partitions keeps them
 //	of the whole answer
 //	a produce right after the end of a        settleMarkers           TestATransactionWaitsForTheMarkersOf-     brokers hold no produce back for 20 ms

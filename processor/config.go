@@ -98,7 +98,8 @@ type Config struct {
 	// how many of the input have to fit into memory. A worker
 	// that is further behind adds turns to its transactions, to each up to twice
 	// as many as to the one before, until MaxBatchRecords are reached or a
-	// second and a half is over. Default 4000.
+	// second and a half is over. A turn whose records take long ends early, and
+	// the next ones are smaller. Default 4000.
 	TurnRecords int
 	// MaxBatchBytes bounds what one fetch from one broker brings, compressed.
 	// Default 512 KiB.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // turn is what a batch polls and processes at once.
@@ -19,6 +21,7 @@ type turn struct {
 type fetched struct {
 	task    *task
 	records []*kgo.Record
+	before  int64 // the next offset to read after the turns before; -1 if they had nothing of the partition
 }
 
 const (
@@ -69,8 +72,12 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 			b.tasks = append(b.tasks, t)
 			b.touched = append(b.touched, t.partition)
 		}
-		b.turn.parts = append(b.turn.parts, fetched{t, p.Records})
 		tp, next := TopicPartition{p.Topic, p.Partition}, p.Records[n-1].Offset+1
+		before, ok := b.consumed[tp]
+		if !ok {
+			before = -1
+		}
+		b.turn.parts = append(b.turn.parts, fetched{t, p.Records, before})
 		b.consumed[tp], b.ends[tp] = next, p.LastStableOffset
 	})
 	b.count += b.turn.count
@@ -196,13 +203,14 @@ func (b *batch) turns(ctx, limit context.Context) error {
 		if err := b.fault(AfterPoll); err != nil {
 			return err
 		}
-		if err := b.process(limit); err != nil {
+		whole, err := b.process(limit)
+		if err != nil {
 			return err
 		}
 		b.recycle()
 		b.times.end(&b.times.process)
 		room := min(b.limit, b.w.cfg.MaxBatchRecords) - int(b.count)
-		if b.w.slow > 0 || b.w.unready != nil || b.w.isWoken() ||
+		if !whole || b.w.pace.careful > 0 || b.w.unready != nil || b.w.isWoken() ||
 			b.bytes() >= maxTurnBytes || b.w.cfg.Clock.Now().Sub(b.startedAt) >= min(maxTurnTime, b.w.cfg.TransactionTimeout/turnShare) {
 			break
 		}
@@ -221,9 +229,8 @@ func (b *batch) turns(ctx, limit context.Context) error {
 			b.times.end(&b.times.produce)
 		}
 		wait, cancel := context.WithTimeout(ctx, nextTurnWait)
-		fetches := b.w.poll(wait, min(room, b.w.cfg.TurnRecords))
+		fetches := b.w.poll(wait, min(room, b.w.pace.records))
 		cancel()
-		var err error
 		if ready, err = b.take(ctx, fetches); err != nil {
 			return err
 		}
@@ -250,20 +257,123 @@ func (b *batch) bytes() int {
 	return n
 }
 
-// process gives the records of the turn to the handlers.
-func (b *batch) process(ctx context.Context) error {
+// process gives the records of the turn to the handlers. It ends early, and
+// returns false, when the batch has used its time; the other records are read
+// again after the commit. Time is looked at after each record, as one may take
+// as long as thousands of others.
+func (b *batch) process(ctx context.Context) (whole bool, err error) {
 	if err := b.openContexts(ctx); err != nil {
-		return err
+		return false, err
 	}
-	for _, f := range b.turn.parts {
-		for _, r := range f.records {
-			if err := b.processRecord(f.task, r); err != nil {
-				return &batchError{fmt.Errorf("task %d: processing %s[%d] at offset %d: %w", f.task.partition, r.Topic, r.Partition, r.Offset, err)}
+	began, left := b.w.cfg.Clock.Now(), min(maxProcessing, b.w.cfg.TransactionTimeout/turnShare)-b.times.process
+	n := 0
+	whole = true
+	for i, f := range b.turn.parts {
+		for j, r := range f.records {
+			if n > 0 && b.w.cfg.Clock.Now().Sub(began) >= left {
+				whole = false
+				b.w.pace.ended(n)
+				b.putBack(i, j)
+				break
 			}
+			if err := b.processRecord(f.task, r); err != nil {
+				return false, &batchError{fmt.Errorf("task %d: processing %s[%d] at offset %d: %w", f.task.partition, r.Topic, r.Partition, r.Offset, err)}
+			}
+			n++
+		}
+		if !whole {
+			break
 		}
 	}
 	b.sizes.read(b)
-	return nil
+	return whole, nil
+}
+
+// putBack takes the records of the turn from record j of part i on out of the
+// batch. They are read again after it is committed, see limitOffsets and
+// readAgain.
+func (b *batch) putBack(i, j int) {
+	for k := i; k < len(b.turn.parts); k++ {
+		f := &b.turn.parts[k]
+		first := f.records[j]
+		tp := TopicPartition{first.Topic, first.Partition}
+		again := kgo.EpochOffset{Epoch: -1, Offset: first.Offset} // the epoch of the record before is not known
+		switch _, twice := b.back[tp]; {                          // a fetch may have a partition twice
+		case twice:
+			again = b.back[tp]
+		case j > 0:
+			last := f.records[j-1]
+			again = kgo.EpochOffset{Epoch: last.LeaderEpoch, Offset: last.Offset + 1}
+			b.consumed[tp] = again.Offset
+		case f.before >= 0:
+			again.Offset, b.consumed[tp] = f.before, f.before
+		default:
+			delete(b.consumed, tp)
+			delete(b.ends, tp)
+		}
+		b.back[tp] = again
+		b.count -= int64(len(f.records) - j)
+		f.records = f.records[:j]
+		j = 0 // of the parts after it
+	}
+	b.dropIdleTasks()
+}
+
+// dropIdleTasks takes tasks of which no record is left out of the batch: what a
+// task writes must be fenced by an offset of its own.
+func (b *batch) dropIdleTasks() {
+	busy := make(map[int32]bool)
+	for tp := range b.consumed {
+		busy[tp.Partition] = true
+	}
+	tasks := b.tasks
+	b.tasks, b.touched = b.tasks[:0], b.touched[:0]
+	for _, t := range tasks {
+		if t.inBatch = busy[t.partition]; t.inBatch {
+			b.tasks, b.touched = append(b.tasks, t), append(b.touched, t.partition)
+		} else {
+			t.context.clear()
+		}
+	}
+	clear(tasks[len(b.tasks):])
+}
+
+// limitOffsets takes what is read again out of the offsets that the client is
+// about to commit: it would commit all that was polled.
+func (b *batch) limitOffsets(req *kmsg.TxnOffsetCommitRequest) {
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		t.Partitions = slices.DeleteFunc(t.Partitions, func(p kmsg.TxnOffsetCommitRequestTopicPartition) bool {
+			tp := TopicPartition{t.Topic, p.Partition}
+			_, again := b.back[tp]
+			_, some := b.consumed[tp]
+			return again && !some
+		})
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			if again, ok := b.back[TopicPartition{t.Topic, p.Partition}]; ok {
+				p.Offset, p.LeaderEpoch = again.Offset, again.Epoch
+			}
+		}
+	}
+	req.Topics = slices.DeleteFunc(req.Topics, func(t kmsg.TxnOffsetCommitRequestTopic) bool { return len(t.Partitions) == 0 })
+}
+
+// readAgain has the client read what a turn that was ended early has left. The
+// client takes for committed what it has polled, until then; nothing can be taken
+// away in between, as the batch blocks rebalances.
+func (b *batch) readAgain() {
+	if len(b.back) == 0 {
+		return
+	}
+	offsets := make(map[string]map[int32]kgo.EpochOffset)
+	for tp, again := range b.back {
+		if offsets[tp.Topic] == nil {
+			offsets[tp.Topic] = make(map[int32]kgo.EpochOffset)
+		}
+		offsets[tp.Topic][tp.Partition] = again
+	}
+	b.session.Client().SetOffsets(offsets)
 }
 
 // openContexts makes the contexts of all tasks of the batch ready for calls of

@@ -105,7 +105,7 @@ func TestTransactionsGrow(t *testing.T) {
 					allowed, failed = turn, i
 				case size > min(allowed, most):
 					t.Fatalf("transaction %d of %v has more than %d records", i, sizes, allowed)
-				case failed >= 0 && i <= failed+smallAfterFailure: // it has one turn
+				case failed >= 0 && i <= failed+carefulBatches: // it has one turn
 				case size == allowed:
 					allowed *= 2
 				}
@@ -150,7 +150,7 @@ func TestAnotherTurnCannotBePrepared(t *testing.T) {
 	}
 }
 
-// After a batch that could not be committed the next has one turn, as it may
+// After a batch that could not be committed the next has one turn of half the size, as it may
 // have been more than the brokers take in the time of a transaction.
 func TestAFailedBatchIsTriedAgainInSmall(t *testing.T) {
 	c := newCluster(t)
@@ -172,7 +172,7 @@ func TestAFailedBatchIsTriedAgainInSmall(t *testing.T) {
 	cfg.Hooks.Batch = func(r BatchReport) {
 		mu.Lock()
 		defer mu.Unlock()
-		if failed && r.Records > turn {
+		if failed && r.Records > turn/2 {
 			t.Errorf("a batch of %d records after one that failed", r.Records)
 		}
 		failed = r.Outcome != Committed

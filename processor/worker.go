@@ -34,7 +34,7 @@ type worker struct {
 	starved    *recordAt          // the session is to be given up if this is still to be read
 	pollCancel context.CancelFunc // not nil while polling
 
-	slow    int          // how many more batches are to have one turn, as one failed
+	pace    pace
 	held    atomic.Int64 // when a record could not be prepared, in Unix nanoseconds; 0 when it has been
 	unready *recordAt    // that record; nil likewise
 
@@ -59,7 +59,7 @@ var errReplaced = errors.New("the group went on without this member before it ca
 const rejoinMaxDelay = 5 * time.Second
 
 func newWorker(p *Processor, n int) *worker {
-	w := &worker{p: p, cfg: &p.cfg, n: n, log: p.cfg.Logger.With("worker", n), tasks: make(map[int32]*task)}
+	w := &worker{p: p, cfg: &p.cfg, n: n, log: p.cfg.Logger.With("worker", n), tasks: make(map[int32]*task), pace: newPace(&p.cfg)}
 	w.batch.w = w
 	return w
 }
@@ -124,7 +124,7 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 			return nil
 		}
 		w.batch.times.begin(w.cfg.Clock)
-		if err := w.batch.run(ctx, w.poll(ctx, min(w.cfg.TurnRecords, w.cfg.MaxBatchRecords))); err != nil {
+		if err := w.batch.run(ctx, w.poll(ctx, w.pace.records)); err != nil {
 			return err
 		}
 		w.session.AllowRebalance()
