@@ -62,7 +62,7 @@ func (a *app) startObservers(ctx context.Context) (*observers, error) {
 func (o *observers) trace(ctx context.Context, a *app, c *topology.Config) error {
 	if a.cfg.Admin.OTLPEndpoint != "" {
 		var err error
-		o.tracer, err = tracing.Start(ctx, a.cfg.Admin.OTLPEndpoint, tracing.Process{
+		o.tracer, err = tracing.Start(a.cfg.Admin.OTLPEndpoint, tracing.Process{
 			Application: a.cfg.Application.ID, Instance: c.Runtime.InstanceID, Version: readVersion().Version,
 		})
 		if err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -36,7 +35,7 @@ const tracesPath = "/v1/traces"
 // Start returns a tracer that sends to the collector at endpoint, an http or
 // https URL; without a path, /v1/traces is meant. It does not wait for the
 // collector: traces that cannot be sent are dropped. The caller closes it.
-func Start(ctx context.Context, endpoint string, p Process) (*Tracer, error) {
+func Start(endpoint string, p Process) (*Tracer, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("endpoint %s for traces: %w", endpoint, err)
@@ -44,7 +43,7 @@ func Start(ctx context.Context, endpoint string, p Process) (*Tracer, error) {
 	if u.Path == "" || u.Path == "/" {
 		u.Path = tracesPath
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(u.String()))
+	exporter, err := newExporter(u.String())
 	if err != nil {
 		return nil, fmt.Errorf("sending traces to %s: %w", endpoint, err)
 	}

@@ -2,8 +2,10 @@ package tracing
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,21 +46,83 @@ func TestABatchIsASpanWithAChildForEachStep(t *testing.T) {
 	}
 }
 
+// The request is what OTLP's JSON encoding has for a batch: ids in hexadecimal,
+// integers as strings, the headers that the environment names.
 func TestTracesGoToTheCollector(t *testing.T) {
-	paths := make(chan string, 1)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { paths <- r.URL.Path }))
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20x, tenant=soc")
+	type sent struct {
+		path   string
+		header http.Header
+		body   map[string]any
+	}
+	requests := make(chan sent, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := sent{path: r.URL.Path, header: r.Header}
+		if err := json.NewDecoder(r.Body).Decode(&s.body); err != nil {
+			t.Error(err)
+		}
+		requests <- s
+	}))
 	defer server.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	tr, err := Start(ctx, server.URL, Process{Application: "a"})
+	tr, err := Start(server.URL, Process{Application: "a", Instance: "i", Version: "v"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr.Hooks().Batch(processor.BatchReport{Outcome: processor.Committed, Process: time.Second})
+	tr.now = func() time.Time { return time.Unix(1000, 5) }
+	tr.Hooks().Batch(processor.BatchReport{Outcome: processor.Aborted, Process: time.Second, Tasks: []int32{2, 7}, Records: 3})
 	if err := tr.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if path := <-paths; path != "/v1/traces" {
-		t.Errorf("sent to %s", path)
+	got := <-requests
+	if got.path != "/v1/traces" || got.header.Get("Authorization") != "Bearer x" || got.header.Get("Tenant") != "soc" || got.header.Get("Content-Type") != "application/json" {
+		t.Errorf("sent to %s with %v", got.path, got.header)
+	}
+	spans := got.body["resourceSpans"].([]any)[0].(map[string]any)["scopeSpans"].([]any)[0].(map[string]any)["spans"].([]any)
+	if len(spans) != 2 {
+		t.Fatalf("%d spans, want the batch and its step", len(spans))
+	}
+	step, batch := spans[0].(map[string]any), spans[1].(map[string]any)
+	if len(batch["traceId"].(string)) != 32 || len(batch["spanId"].(string)) != 16 || step["parentSpanId"] != batch["spanId"] || batch["parentSpanId"] != nil {
+		t.Errorf("ids of %v and %v", step, batch)
+	}
+	want := map[string]any{"name": "batch", "kind": 5.0, "startTimeUnixNano": "999000000005", "endTimeUnixNano": "1000000000005"}
+	for field, value := range want {
+		if batch[field] != value {
+			t.Errorf("%s is %v, want %v", field, batch[field], value)
+		}
+	}
+	if status := batch["status"].(map[string]any); status["code"] != 2.0 || status["message"] != string(processor.Aborted) {
+		t.Errorf("status %v", status)
+	}
+	text, err := json.Marshal(batch["attributes"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{
+		`{"key":"handprint.tasks","value":{"arrayValue":{"values":[{"intValue":"2"},{"intValue":"7"}]}}}`,
+		`{"key":"messaging.batch.message_count","value":{"intValue":"3"}}`,
+		`{"key":"handprint.poll_seconds","value":{"doubleValue":0}}`,
+	} {
+		if !strings.Contains(string(text), part) {
+			t.Errorf("attributes %s lack %s", text, part)
+		}
+	}
+}
+
+func TestACollectorThatRefusesIsAnError(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	defer server.Close()
+	e, err := newExporter(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.ExportSpans(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Errorf("got %v", err)
+	}
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "no pair")
+	if _, err := newExporter(server.URL); err == nil {
+		t.Error("headers that are no pairs are taken")
 	}
 }
