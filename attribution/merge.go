@@ -32,6 +32,7 @@ type Merger struct {
 	seen  []Gone      // HASH: distinct non-null values with their latest ts
 	index map[string]int
 	text  []byte // the numeric value
+	was   []byte // and that before it, of DriftedFrom
 }
 
 type tailEntry struct {

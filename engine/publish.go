@@ -128,7 +128,7 @@ func (e *Engine) publish(identity, primitive, attacker []byte, c *attribution.Co
 		}
 		return nil
 	}
-	old, isNew := e.row.was.State, !e.row.published
+	was, isNew := e.row.was, !e.row.published
 	e.row.was, e.row.published = after, true
 	e.saveRow(identity, primitive)
 
@@ -143,22 +143,33 @@ func (e *Engine) publish(identity, primitive, attacker []byte, c *attribution.Co
 	if change != attribution.Moved {
 		return nil
 	}
+	previous := was.Value
+	switch {
+	case after.State == attribution.Drifting:
+		previous = e.merger.DriftedFrom(c)
+	case isNew:
+		previous = nil
+	}
+	if previous, err = e.anyText(previous, identity, primitive); err != nil {
+		return err
+	}
 	e.cfg.Counters.Transitions.Add(1)
 	e.buf.id = attribution.EventID(cause, identity, primitive).AppendText(e.buf.id[:0])
 	e.buf.out = e.cfg.Format.AppendTransition(e.buf.out[:0], &attribution.Transition{
 		EventID:    view(e.buf.id),
 		Identity:   view(identity),
 		Primitive:  view(primitive),
-		Old:        old,
+		Old:        was.State,
 		IsNew:      isNew,
 		New:        after.State,
 		Value:      shown.Value,
+		Previous:   previous,
 		Confidence: after.Confidence,
 		Count:      after.Count,
 		TS:         after.LastObservationTS,
 	})
 	e.out.StateChanged(identity, e.buf.out)
-	wasFlagged := !isNew && old == attribution.MultiActor
+	wasFlagged := !isNew && was.State == attribution.MultiActor
 	return e.flag(identity, primitive, wasFlagged, after.State == attribution.MultiActor)
 }
 

@@ -348,7 +348,7 @@ func (c *cluster) allRows() (rows []vectors.Row) {
 // commands arrive in a random order: what takes a broker minutes in every
 // order takes seconds here. The whole topology runs them too, in topology/.
 func TestConformanceEngine(t *testing.T) {
-	for _, file := range []string{"scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl"} {
+	for _, file := range []string{"scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl", "scenarios-previous.jsonl"} {
 		t.Run(file, func(t *testing.T) {
 			for _, s := range vectors.Scenarios(t, file) {
 				for _, n := range []int32{1, 3, 8} {

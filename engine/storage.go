@@ -258,6 +258,26 @@ func (e *Engine) text(v attribution.Value, identity, primitive, attacker []byte)
 	return e.buf.text, nil
 }
 
+// anyText is text of a value that any attacker of the identity may have
+// contributed. A large one that is not kept any more is nil.
+func (e *Engine) anyText(v attribution.Value, identity, primitive []byte) (text attribution.Value, err error) {
+	if !isLarge(v) {
+		return v, nil
+	}
+	digest := v[1:]
+	err = scan(e.store, rowKey(nil, kindLarge, identity, primitive), nil, func(rest, value []byte) error {
+		if bytes.HasSuffix(rest, digest) {
+			text = bytes.Clone(value)
+			return errStop
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading a large value of %s of %s: %w", primitive, identity, err)
+	}
+	return text, nil
+}
+
 // get reads a small record: its decoded value, or found is false. What it
 // returns is a copy.
 func get[T any](from Reader, key []byte, decode func([]byte) (T, error)) (v T, found bool, err error) {

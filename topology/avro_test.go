@@ -107,7 +107,7 @@ func (v *avroTopics) translate(a *app, r *kgo.Record) {
 // TestConformanceInAvro runs every sixth line with every topic in Avro: what it
 // says must come out all the same.
 func TestConformanceInAvro(t *testing.T) {
-	for _, file := range []string{"scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl"} {
+	for _, file := range []string{"scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl", "scenarios-previous.jsonl"} {
 		t.Run(strings.TrimSuffix(file, ".jsonl"), func(t *testing.T) {
 			t.Parallel()
 			scenarios := vectors.Scenarios(t, file)

@@ -17,7 +17,7 @@ import (
 // embedded broker, step by step: each step begins when all that the one before
 // caused is done, and the events and tombstones that came in between are its.
 func TestConformanceScenarios(t *testing.T) {
-	for _, file := range []string{"scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl"} {
+	for _, file := range []string{"scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl", "scenarios-previous.jsonl"} {
 		for _, partitions := range []int32{1, 8} {
 			t.Run(fmt.Sprintf("%s/partitions=%d", strings.TrimSuffix(file, ".jsonl"), partitions), func(t *testing.T) {
 				t.Parallel()

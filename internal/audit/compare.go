@@ -170,13 +170,19 @@ func (e *event) from() string {
 
 func (e *event) differs(g *event) string {
 	if e.isNew == g.isNew && (e.isNew || e.old == g.old) && e.new == g.new && bytes.Equal(e.value, g.value) &&
-		e.confidence == g.confidence && e.count == g.count && e.ts == g.ts {
+		e.confidence == g.confidence && e.count == g.count && e.ts == g.ts && e.saysBefore(g) {
 		return ""
 	}
 	show := func(e *event) string {
-		return fmt.Sprintf("%s to %s, value %s, confidence %v, count %d, ts %v", e.from(), e.new, e.value, e.confidence, e.count, e.ts)
+		return fmt.Sprintf("%s to %s, value %s before it %s, confidence %v, count %d, ts %v", e.from(), e.new, e.value, e.previous, e.confidence, e.count, e.ts)
 	}
 	return "says " + show(g) + ", should say " + show(e)
+}
+
+// saysBefore reports whether g says the value before that e wants. A large one
+// may be gone by then.
+func (e *event) saysBefore(g *event) bool {
+	return bytes.Equal(e.previous, g.previous) || g.previous == nil && !bytes.Equal(engine.StoredValue(e.previous), e.previous)
 }
 
 // chain checks the transitions of a row if only the beginning and the end of

@@ -165,6 +165,7 @@ func TestEachCorruptionIsFound(t *testing.T) {
 		{"a doubled transition", "transitions", only(plain, double(1)), []string{"doubled copy " + plain + "/t.first"}},
 		{"an altered confidence", "transitions", only(plain, alter(2, `"confidence":0.`, `"confidence":0.0`)), []string{"different copy " + plain + "/t.first"}},
 		{"an altered state", "transitions", only(plain, alter(0, `"new_state":"unknown"`, `"new_state":"drifting"`)), []string{"different copy " + plain + "/t.first"}},
+		{"an altered value before", "transitions", only(plain, alter(1, `"previous_value":`, `"previous_value":1,"x":`)), []string{"different copy " + plain + "/t.first"}},
 		{"another id", "transitions", only(plain, alter(0, `"event_id":"`, `"event_id":"0`)), []string{
 			"different copy " + plain, "unexpected copy " + plain + "/t.first", "lost " + n.Observations + " " + plain + "/t.first"}},
 		{"two transitions in the wrong order", "transitions", only(plain, func(rs records) records {

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"slices"
 
 	"handprint/attribution"
@@ -131,6 +132,7 @@ type event struct {
 	isNew      bool
 	old, new   attribution.State
 	value      attribution.Value
+	previous   attribution.Value // nil: none, or null
 	confidence float64
 	count      int64
 	ts         float64
@@ -201,6 +203,14 @@ func (m *model) value(v attribution.Value) attribution.Value {
 		m.values[string(known)] = known
 	}
 	return known
+}
+
+// optional is value of one that may be none. A null counts as none.
+func (m *model) optional(v attribution.Value) attribution.Value {
+	if len(v) == 0 || bytes.Equal(v, attribution.Null) {
+		return nil
+	}
+	return m.value(v)
 }
 
 func (i *identity) row(p *primitive) *row {

@@ -90,6 +90,12 @@ func (m *model) step(i *identity, p *primitive, a *attacker, at attribution.Arri
 			id: attribution.EventID(attribution.Cause{Topic: attribution.CauseObservation, Arrival: at}, []byte(i.id), []byte(p.name)), cause: at,
 			isNew: !r.has, new: after.State, value: after.Value, confidence: after.Confidence, count: after.Count, ts: after.LastObservationTS,
 		}
+		switch {
+		case after.State == attribution.Drifting:
+			e.previous = m.optional(m.merger.DriftedFrom(&conclusion))
+		case r.has:
+			e.previous = m.optional(r.was.Value)
+		}
 		if r.has {
 			e.old = r.was.State
 		}

@@ -69,7 +69,7 @@ func (a *Auditor) transition(r *kgo.Record) error {
 	a.model.mark(i)
 	row := i.openRow(a.model.primitive([]byte(t.Primitive)))
 	row.got = append(row.got, event{
-		id: id, place: at(r), isNew: t.IsNew, old: t.Old, new: t.New, value: a.model.value(t.Value),
+		id: id, place: at(r), isNew: t.IsNew, old: t.Old, new: t.New, value: a.model.value(t.Value), previous: a.model.optional(t.Previous),
 		confidence: t.Confidence, count: t.Count, ts: t.TS,
 	})
 	return nil

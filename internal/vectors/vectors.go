@@ -30,7 +30,7 @@ type Line struct {
 func (l Line) Where() string { return fmt.Sprintf("%s:%d", l.File, l.Number) }
 
 // files are the vectors that there are.
-var files = []string{"merge.jsonl", "scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl", "cowrie.jsonl"}
+var files = []string{"merge.jsonl", "scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl", "scenarios-previous.jsonl", "cowrie.jsonl"}
 
 // moduleRoot is the nearest folder above the test that holds a go.mod.
 func moduleRoot(t *testing.T) string {
@@ -123,6 +123,7 @@ type Event struct {
 	OldState   *string         `json:"old_state,omitempty"`
 	NewState   string          `json:"new_state,omitempty"`
 	Value      json.RawMessage `json:"current_value,omitempty"`
+	Previous   json.RawMessage `json:"previous_value,omitempty"` // not looked at if the vectors do not say it
 	Confidence float64         `json:"confidence"`
 	Count      int64           `json:"observation_count,omitempty"`
 	TS         float64         `json:"ts,omitempty"`
@@ -350,13 +351,16 @@ func same(x, y any) bool {
 	return x == y
 }
 
-// SameEvent reports whether two events are the same but for rounding.
-func SameEvent(a, b Event) bool {
-	return a.Type == b.Type && a.Identity == b.Identity && a.Primitive == b.Primitive &&
-		text(a.OldState) == text(b.OldState) && a.NewState == b.NewState &&
-		near(a.Confidence, b.Confidence) && a.Count == b.Count && near(a.TS, b.TS) &&
-		strings.Join(a.Primitives, " ") == strings.Join(b.Primitives, " ") && a.Summary == b.Summary &&
-		(len(a.Value) == 0 && len(b.Value) == 0 || SameValue(a.Value, b.Value))
+// SameEvent reports whether an event is the one that is wanted, but for rounding.
+func SameEvent(want, got Event) bool {
+	if len(want.Previous) > 0 && !SameValue(want.Previous, got.Previous) {
+		return false
+	}
+	return want.Type == got.Type && want.Identity == got.Identity && want.Primitive == got.Primitive &&
+		text(want.OldState) == text(got.OldState) && want.NewState == got.NewState &&
+		near(want.Confidence, got.Confidence) && want.Count == got.Count && near(want.TS, got.TS) &&
+		strings.Join(want.Primitives, " ") == strings.Join(got.Primitives, " ") && want.Summary == got.Summary &&
+		(len(want.Value) == 0 && len(got.Value) == 0 || SameValue(want.Value, got.Value))
 }
 
 func text(s *string) string {
