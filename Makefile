@@ -173,6 +173,19 @@ image: ## Build the container image handprint:local from a binary built here; BA
 compose-check: image ## Check docker-compose.yml and start what it can of it, the broker from HANDPRINT_KAFKA_IMAGE.
 	deploy/compose-check
 
+# HELM names another helm than the one that Go builds: make chart-check HELM=helm
+export HELM ?=
+
+.PHONY: chart-check
+chart-check: ## Lint and render the Helm chart with every example, check what comes out, and that broken values are refused. Needs Python.
+	deploy/helm/check
+
+.PHONY: manifests
+manifests: ## Render the plain manifests in deploy/kubernetes from the chart.
+	@cp deploy/prometheus/rules.yml deploy/helm/handprint/rules.yml
+	@for name in minimal everything; do \
+		$(or $(HELM),$(GO) run helm.sh/helm/v4/cmd/helm@v4.3.2) template soc deploy/helm/handprint --namespace handprint -f deploy/helm/examples/$$name.yaml >deploy/kubernetes/$$name.yaml; done
+
 .PHONY: docs
 docs: ## Write docs/configuration.md, docs/asyncapi.yaml and docs/metrics.md anew from what the code declares.
 	$(GO) generate ./cmd/handprint

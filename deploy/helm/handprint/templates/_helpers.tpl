@@ -101,7 +101,7 @@ limits:
 {{/* Go's memory limit: 90 % of what the container has beyond caches outside of
      Go's heap and 32 MiB for the program: (list memoryMiB cachesMiB). */}}
 {{- define "handprint.gomemlimit" -}}
-{{ div (mul (sub (int (index . 0)) (int (index . 1)) 32) 9) 10 }}MiB
+{{ div (mul (sub (int (index . 0)) (add (int (index . 1)) 32)) 9) 10 }}MiB
 {{- end }}
 
 {{- define "handprint.podSecurity" -}}
