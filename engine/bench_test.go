@@ -26,7 +26,7 @@ func BenchmarkObservation(b *testing.B) {
 					attacker := fmt.Sprintf("203.0.113.%d", i)
 					if s == 0 && linked {
 						store.Put(idKey(nil, kindLink, []byte(attacker)), appendLink(nil, link{Identity: identity, By: origin{Version: 1}}))
-						store.Put(idsKey(nil, kindMember, identity, []byte(attacker)), appendMember(nil, 1))
+						store.Put(idsKey(nil, kindMember, identity, []byte(attacker)), appendMember(nil, member{Version: 1}))
 					}
 					records = append(records, Record{Source: Observations, Time: 1_700_000_000_000, Key: []byte(attacker), Value: fmt.Appendf(nil,
 						`{"id":"%d","attacker_uuid":%q,"primitive":"toolchain.ssh.hassh_client","value":"%032x","confidence":0.9,"source":"bench","evidence_ref":"cowrie/sensor/%d","envelope_v":1,"ts":%d}`,

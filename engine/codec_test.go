@@ -70,7 +70,7 @@ func command[T any](kind commandType, read func(*reader) T) func([]byte) (T, err
 }
 
 var (
-	sampleOrigin = origin{Version: 300, Type: attribution.Merged, Offset: 1 << 33, Time: 1_700_000_000_123}
+	sampleOrigin = origin{Version: 300, Type: attribution.Merged, Offset: 1 << 33, Time: 1_700_000_000_123, Round: 2}
 	sampleID     = []byte("018f0000-0000-7000-8000-000000000001")
 	sampleText   = []byte("identity \x00 é")
 	sampleEntry  = attribution.Entry{
@@ -93,16 +93,19 @@ var (
 )
 
 var codecs = []codec{
-	of("link", plain(appendLink), decodeLink, link{Identity: sampleID, By: sampleOrigin}, func(t *rapid.T) link {
-		return link{Identity: drawBytes(t), By: drawOrigin(t)}
+	of("link", plain(appendLink), decodeLink, link{Identity: sampleID, By: sampleOrigin, Old: sampleText, Release: 300}, func(t *rapid.T) link {
+		return link{Identity: drawBytes(t), By: drawOrigin(t), Old: drawBytes(t), Release: rapid.Uint64().Draw(t, "release")}
 	}),
 	of("identity", plain(appendIdentity), decodeIdentity, identity{Own: []byte("10.0.0.1"), MergedInto: sampleText, By: sampleOrigin}, func(t *rapid.T) identity {
 		return identity{Own: drawBytes(t), MergedInto: drawBytes(t), By: drawOrigin(t)}
 	}),
-	of("member", plain(appendMember), decodeMember, 1<<40, func(t *rapid.T) uint64 { return rapid.Uint64().Draw(t, "version") }),
-	of("unsettled", plain(appendUnsettled), decodeUnsettled, unsettled{Version: 300, Settling: true, In: 1, Out: 2, RowsIn: 3, RowsOut: 400}, func(t *rapid.T) unsettled {
+	of("member", plain(appendMember), decodeMember, member{Version: 1 << 40, Release: 300}, func(t *rapid.T) member {
+		return member{rapid.Uint64().Draw(t, "version"), rapid.Uint64().Draw(t, "release")}
+	}),
+	of("waiting-count", plain(appendCount), decodeCount, 1<<40, func(t *rapid.T) uint64 { return rapid.Uint64().Draw(t, "count") }),
+	of("unsettled", plain(appendUnsettled), decodeUnsettled, unsettled{Version: 300, Round: 2, Settling: true, In: 1, Out: 2, RowsIn: 3, RowsOut: 400}, func(t *rapid.T) unsettled {
 		n := rapid.Uint64()
-		return unsettled{n.Draw(t, "version"), rapid.Bool().Draw(t, "settling"), n.Draw(t, "in"), n.Draw(t, "out"), n.Draw(t, "rows in"), n.Draw(t, "rows out")}
+		return unsettled{n.Draw(t, "version"), n.Draw(t, "round"), rapid.Bool().Draw(t, "settling"), n.Draw(t, "in"), n.Draw(t, "out"), n.Draw(t, "rows in"), n.Draw(t, "rows out")}
 	}),
 	of("names", plain(appendNames), decodeNames, []string{"motor.input_modality", "toolchain.ssh.hassh_client"}, func(t *rapid.T) []string {
 		return rapid.SliceOfN(rapid.String(), 0, 5).Draw(t, "names")
@@ -117,12 +120,13 @@ var codecs = []codec{
 	}),
 	of("running-event", appendInProgress, decodeInProgress, inProgress{
 		By: sampleOrigin, Winner: sampleID, Loser: sampleText, Left: -3, Telling: true, From: []byte("from"), Sent: 128, Listed: 300,
-		Touched: []int32{0, 5, 200}, Settling: true,
+		Touched: []int32{0, 5, 200}, Settling: true, WaveSent: 64, WaveHome: true, WaveFrom: []byte("wave"),
 	}, func(t *rapid.T) inProgress {
 		b, n := rapid.Bool(), rapid.Uint64()
 		return inProgress{
 			By: drawOrigin(t), Winner: drawBytes(t), Loser: drawBytes(t), Left: rapid.Int64().Draw(t, "left"), Telling: b.Draw(t, "telling"),
 			From: drawBytes(t), Sent: n.Draw(t, "sent"), Listed: n.Draw(t, "listed"), Touched: drawTasks(t), Settling: b.Draw(t, "settling"),
+			WaveSent: n.Draw(t, "wave sent"), WaveHome: b.Draw(t, "wave home"), WaveFrom: drawBytes(t),
 		}
 	}),
 	of("group", plain(appendGroup), decodeGroup, group{sampleID, 300}, func(t *rapid.T) group {
@@ -160,16 +164,21 @@ var codecs = []codec{
 		appendPart(appendPart(nil, partLarge, []byte("a.b"), []byte("digest"), []byte(`"large"`)), partContribution, []byte("a.b"), nil, []byte("record"))}, func(t *rapid.T) attach {
 		return attach{drawOrigin(t), drawBytes(t), drawBytes(t), drawBytes(t), rapid.Bool().Draw(t, "last"), drawBytes(t)}
 	}),
-	of("command-done", appendDone, command(cmdDone, (*reader).done), done{300, []int32{0, 200}, true, 7, []byte("from")}, func(t *rapid.T) done {
-		return done{rapid.Uint64().Draw(t, "version"), drawTasks(t), rapid.Bool().Draw(t, "told"), rapid.Uint64().Draw(t, "members"), drawBytes(t)}
+	of("command-done", appendDone, command(cmdDone, (*reader).done), done{300, 2, []int32{0, 200}, true, 7, []byte("from")}, func(t *rapid.T) done {
+		return done{rapid.Uint64().Draw(t, "version"), rapid.Uint64().Draw(t, "round"), drawTasks(t), rapid.Bool().Draw(t, "told"), rapid.Uint64().Draw(t, "members"), drawBytes(t)}
 	}),
 	of("command-settle", appendSettle, command(cmdSettle, (*reader).settle), settle{sampleOrigin, sampleID, sampleText}, func(t *rapid.T) settle {
 		return settle{drawOrigin(t), drawBytes(t), drawBytes(t)}
 	}),
-	of("command-settled", appendSettled, command(cmdSettled, (*reader).settled), settled{300}, func(t *rapid.T) settled {
-		return settled{rapid.Uint64().Draw(t, "version")}
+	of("command-settled", appendSettled, command(cmdSettled, (*reader).settled), settled{300, 2}, func(t *rapid.T) settled {
+		return settled{rapid.Uint64().Draw(t, "version"), rapid.Uint64().Draw(t, "round")}
 	}),
 	of("command-claim", appendClaim, command(cmdClaim, (*reader).claim), claim{[]byte("10.0.0.1")}, func(t *rapid.T) claim { return claim{drawBytes(t)} }),
+	of("command-release", appendRelease, command(cmdRelease, (*reader).release), release{sampleOrigin, []byte("10.0.0.1"), sampleID, sampleText}, func(t *rapid.T) release {
+		return release{drawOrigin(t), drawBytes(t), drawBytes(t), drawBytes(t)}
+	}),
+	of("command-lost", appendLost, command(cmdLost, (*reader).lost), lost{300}, func(t *rapid.T) lost { return lost{rapid.Uint64().Draw(t, "from")} }),
+	of("command-repair", appendRepair, command(cmdRepair, (*reader).repair), repair{[]byte("from")}, func(t *rapid.T) repair { return repair{drawBytes(t)} }),
 	of("parts", appendParts, readParts, []part{{partLarge, []byte("a.b"), []byte("digest"), []byte(`"large"`)}, {partGone, []byte("a.b"), []byte(`"x"`), make([]byte, 8)}, {partContribution, []byte("a.b"), nil, []byte("record")}}, func(t *rapid.T) []part {
 		return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) part {
 			return part{partType(rapid.IntRange(1, 3).Draw(t, "type")), drawBytes(t), drawBytes(t), drawBytes(t)}
@@ -214,7 +223,7 @@ func everyForm() (s series) {
 func drawnElsewhere[T any](*rapid.T) (v T) { return v }
 
 func appendHistoryEntry(dst []byte, h *HistoryEntry) []byte {
-	dst = appendOrigin(append(dst, 1), origin{h.Version, h.Type, h.Offset, h.Time})
+	dst = appendOrigin(append(dst, 1), origin{h.Version, h.Type, h.Offset, h.Time, 0})
 	dst = appendBytes(appendBytes(dst, h.Winner), h.Loser)
 	for _, n := range [...]uint64{h.In, h.Out, h.RowsIn, h.RowsOut} {
 		dst = appendUvarint(dst, n)

@@ -23,6 +23,9 @@ const (
 	cmdSettle
 	cmdSettled
 	cmdClaim
+	cmdRelease
+	cmdLost
+	cmdRepair
 )
 
 const commandVersion = 1
@@ -220,12 +223,58 @@ func (r *reader) part() (t partType, primitive, name, record []byte) {
 	return partType(r.byte()), r.bytes(), r.bytes(), r.bytes()
 }
 
+// release tells a task to go on with the observations that waited for an
+// attacker at an identity.
+type release struct {
+	By       origin
+	Attacker []byte
+	Identity []byte // where they wait; empty: at the attacker's home
+	Old      []byte // as in attach
+}
+
+func appendRelease(dst []byte, l *release) []byte {
+	dst = appendOrigin(appendCommand(dst, cmdRelease), l.By)
+	dst = appendBytes(dst, l.Attacker)
+	dst = appendBytes(dst, l.Identity)
+	return appendBytes(dst, l.Old)
+}
+
+func (r *reader) release() release {
+	return release{By: r.origin(), Attacker: r.bytes(), Identity: r.bytes(), Old: r.bytes()}
+}
+
+// lost tells the coordinator that commands were lost before their task had read
+// them. It begins another round of every change under way, some of them at a
+// time.
+type lost struct {
+	From uint64 // version of the change to go on with; 0: the beginning
+}
+
+func appendLost(dst []byte, l *lost) []byte {
+	return binary.AppendUvarint(appendCommand(dst, cmdLost), l.From)
+}
+
+func (r *reader) lost() lost { return lost{From: r.uvarint()} }
+
+// repair tells a task to send again what the coordinator does not know of:
+// claims, and releases at the homes of attackers.
+type repair struct {
+	From []byte // where to go on; empty: the beginning
+}
+
+func appendRepair(dst []byte, p *repair) []byte {
+	return appendBytes(appendCommand(dst, cmdRepair), p.From)
+}
+
+func (r *reader) repair() repair { return repair{From: r.bytes()} }
+
 // done tells the coordinator that something it waits for is over: an attacker
 // has arrived where it belongs, a loser is itself again, or (Told) some members
 // of a loser have been told to move. The dones of these may come before that
 // one.
 type done struct {
 	Version uint64
+	Round   uint64
 	Touched []int32 // tasks with rows that wait for the end of the event
 	Told    bool
 	Members uint64 // if Told: how many members were told
@@ -234,6 +283,7 @@ type done struct {
 
 func appendDone(dst []byte, d *done) []byte {
 	dst = binary.AppendUvarint(appendCommand(dst, cmdDone), d.Version)
+	dst = binary.AppendUvarint(dst, d.Round)
 	dst = binary.AppendUvarint(dst, uint64(len(d.Touched)))
 	for _, p := range d.Touched {
 		dst = binary.AppendUvarint(dst, uint64(p))
@@ -244,7 +294,7 @@ func appendDone(dst []byte, d *done) []byte {
 }
 
 func (r *reader) done() (d done) {
-	d.Version = r.uvarint()
+	d.Version, d.Round = r.uvarint(), r.uvarint()
 	for range r.count(1) {
 		d.Touched = append(d.Touched, int32(r.uvarint()))
 	}
@@ -271,13 +321,14 @@ func (r *reader) settle() settle {
 }
 
 // settled answers settle when all rows of the task are compared.
-type settled struct{ Version uint64 }
+type settled struct{ Version, Round uint64 }
 
 func appendSettled(dst []byte, s *settled) []byte {
-	return binary.AppendUvarint(appendCommand(dst, cmdSettled), s.Version)
+	dst = binary.AppendUvarint(appendCommand(dst, cmdSettled), s.Version)
+	return binary.AppendUvarint(dst, s.Round)
 }
 
-func (r *reader) settled() settled { return settled{Version: r.uvarint()} }
+func (r *reader) settled() settled { return settled{Version: r.uvarint(), Round: r.uvarint()} }
 
 // claim asks the coordinator whose an attacker is that was never seen before
 // and whose stub is merged into something.
@@ -351,6 +402,18 @@ func (e *Engine) command() error {
 	case cmdClaim:
 		if c := in.claim(); in.whole() {
 			return e.coordinate(func(to *coordinator) error { return to.claim(&c) })
+		}
+	case cmdRelease:
+		if c := in.release(); in.whole() {
+			return e.release(&c)
+		}
+	case cmdLost:
+		if c := in.lost(); in.whole() {
+			return e.coordinate(func(to *coordinator) error { return to.lost(&c) })
+		}
+	case cmdRepair:
+		if c := in.repair(); in.whole() {
+			return e.repair(&c)
 		}
 	default:
 		in.fail(fmt.Errorf("no command of version %d has type %d", commandVersion, kind))

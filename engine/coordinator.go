@@ -3,7 +3,6 @@ package engine
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -94,6 +93,13 @@ type inProgress struct {
 	Sent, Listed  uint64  // listed attackers told so far, and in all
 	Touched       []int32 // tasks that have rows to compare, sorted
 	Settling      bool    // Left then counts the tasks that still compare
+
+	// What this wave began with, for another round of it: the listed attackers
+	// told before it, whether the loser's home has a part in it, and the member
+	// that a merge began with.
+	WaveSent uint64
+	WaveHome bool
+	WaveFrom []byte
 }
 
 // waveOver reports whether everything that was told to move has arrived.
@@ -234,16 +240,23 @@ var wave uint64 = 64 // tests make it small
 
 // start sends a change to the tasks that it concerns.
 func (c *coordinator) start(a *identityChange) error {
-	r := inProgress{By: a.By, Winner: a.Winner, Loser: a.Loser, Listed: uint64(len(a.Attackers)), Telling: a.Merge}
-	if a.Merge {
-		c.send(c.identityHome(a.Loser), a.Loser, appendMerge(c.command, &merge{By: a.By, Loser: a.Loser, Winner: a.Winner}))
-	}
-	if a.Unmerge {
-		r.Left++
-		c.send(c.identityHome(a.Loser), a.Loser, appendUnmerge(c.command, &unmerge{By: a.By, Loser: a.Loser}))
-	}
-	c.tellListed(&r, a)
+	r := inProgress{By: a.By, Winner: a.Winner, Loser: a.Loser, Listed: uint64(len(a.Attackers)), WaveHome: a.Merge || a.Unmerge}
+	c.startWave(&r, a)
 	return c.advance(&r)
+}
+
+// startWave sends a wave of a change to the tasks that it concerns.
+func (c *coordinator) startWave(r *inProgress, a *identityChange) {
+	r.Left, r.Sent, r.Telling, r.From = 0, r.WaveSent, false, nil
+	if r.WaveHome && a.Merge {
+		r.Telling = true
+		c.send(c.identityHome(r.Loser), r.Loser, appendMerge(c.command, &merge{By: r.By, Loser: r.Loser, Winner: r.Winner, From: r.WaveFrom}))
+	}
+	if r.WaveHome && a.Unmerge {
+		r.Left++
+		c.send(c.identityHome(r.Loser), r.Loser, appendUnmerge(c.command, &unmerge{By: r.By, Loser: r.Loser}))
+	}
+	c.tellListed(r, a)
 }
 
 // tellListed sends the next wave of the attackers that an event lists.
@@ -256,7 +269,7 @@ func (c *coordinator) tellListed(r *inProgress, a *identityChange) {
 	}
 	for home, list := range perHome {
 		if len(list) > 0 {
-			c.send(int32(home), a.Winner, appendLinkTo(c.command, &linkTo{By: a.By, Identity: a.Winner, Claim: a.Claim, Attackers: list}))
+			c.send(int32(home), a.Winner, appendLinkTo(c.command, &linkTo{By: r.By, Identity: a.Winner, Claim: a.Claim, Attackers: list}))
 		}
 	}
 	r.Sent += uint64(len(next))
@@ -266,8 +279,8 @@ func (c *coordinator) tellListed(r *inProgress, a *identityChange) {
 // done counts an attacker that has arrived, or another finished part of an
 // event.
 func (c *coordinator) done(d *done) error {
-	r, err := c.inProgress(d.Version)
-	if err != nil {
+	r, waits, err := c.answered(d.Version, d.Round)
+	if err != nil || !waits {
 		return err
 	}
 	if r.Settling || r.waveOver() || d.Told && !r.Telling {
@@ -289,8 +302,8 @@ func (c *coordinator) done(d *done) error {
 
 // settled counts a task that has compared its rows.
 func (c *coordinator) settled(s *settled) error {
-	r, err := c.inProgress(s.Version)
-	if err != nil {
+	r, waits, err := c.answered(s.Version, s.Round)
+	if err != nil || !waits {
 		return err
 	}
 	if !r.Settling || r.Left == 0 {
@@ -305,20 +318,16 @@ func (c *coordinator) settled(s *settled) error {
 func (c *coordinator) advance(r *inProgress) error {
 	for r.waveOver() {
 		switch {
-		case r.Sent < r.Listed:
+		case r.Sent < r.Listed || len(r.From) > 0:
 			a, err := c.changeOf(r.By.Version)
 			if err != nil {
 				return err
 			}
-			c.tellListed(r, &a)
-		case len(r.From) > 0:
-			c.send(c.identityHome(r.Loser), r.Loser, appendMerge(c.command, &merge{By: r.By, Loser: r.Loser, Winner: r.Winner, From: r.From}))
-			r.Telling, r.From = true, nil
+			r.WaveSent, r.WaveHome, r.WaveFrom = r.Sent, len(r.From) > 0, r.From
+			c.startWave(r, &a)
 		case !r.Settling && len(r.Touched) > 0:
-			r.Settling, r.Left = true, int64(len(r.Touched))
-			for _, task := range r.Touched {
-				c.send(task, nil, appendSettle(c.command, &settle{By: r.By, Winner: r.Winner, Loser: r.Loser}))
-			}
+			r.Settling = true
+			c.startSettling(r)
 		default:
 			return c.finish(r.By.Version)
 		}
@@ -328,19 +337,33 @@ func (c *coordinator) advance(r *inProgress) error {
 	return nil
 }
 
-func (c *coordinator) inProgress(version uint64) (r inProgress, err error) {
-	c.key = numberKey(c.key, kindRunning, version)
-	b, err := c.store.Get(c.key)
-	if err == nil && b == nil {
-		err = errors.New("it is not under way")
+// startSettling tells the tasks that have rows to compare to compare them.
+func (c *coordinator) startSettling(r *inProgress) {
+	r.Left = int64(len(r.Touched))
+	for _, task := range r.Touched {
+		c.send(task, nil, appendSettle(c.command, &settle{By: r.By, Winner: r.Winner, Loser: r.Loser}))
 	}
-	if err == nil {
-		r, err = decodeInProgress(bytes.Clone(b))
-	}
+}
+
+// answered returns the change that an answer is about, and reports whether it
+// waits for answers of this round. Answers of rounds before, and to changes
+// that are over, come after commands were lost; they are ignored.
+func (c *coordinator) answered(version, round uint64) (r inProgress, waits bool, err error) {
+	r, waits, err = get(c.store, numberKey(nil, kindRunning, version), decodeInProgress)
 	if err != nil {
-		return r, fmt.Errorf("identity event %d: %w", version, err)
+		return r, false, fmt.Errorf("reading the progress of identity event %d: %w", version, err)
 	}
-	return r, nil
+	if !waits {
+		taken, err := c.lastVersion()
+		if err == nil && version > taken {
+			err = fmt.Errorf("identity event %d is answered, and the last one that was taken is %d: the state is older than the commands", version, taken)
+		}
+		return r, false, err
+	}
+	if round > r.By.Round {
+		return r, false, fmt.Errorf("round %d of identity event %d is answered, which is in round %d: the state is older than the commands", round, version, r.By.Round)
+	}
+	return r, round == r.By.Round, nil
 }
 
 func appendIdentityChange(dst []byte, a *identityChange) []byte {
@@ -376,7 +399,10 @@ func appendInProgress(dst []byte, r *inProgress) []byte {
 	for _, task := range r.Touched {
 		dst = binary.AppendUvarint(dst, uint64(task))
 	}
-	return appendBool(dst, r.Settling)
+	dst = appendBool(dst, r.Settling)
+	dst = binary.AppendUvarint(dst, r.WaveSent)
+	dst = appendBool(dst, r.WaveHome)
+	return appendBytes(dst, r.WaveFrom)
 }
 
 func decodeInProgress(b []byte) (r inProgress, err error) {
@@ -387,5 +413,6 @@ func decodeInProgress(b []byte) (r inProgress, err error) {
 		r.Touched = append(r.Touched, int32(in.uvarint()))
 	}
 	r.Settling = in.byte() == 1
+	r.WaveSent, r.WaveHome, r.WaveFrom = in.uvarint(), in.byte() == 1, in.bytes()
 	return r, in.end("identity event under way")
 }

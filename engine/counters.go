@@ -18,4 +18,5 @@ type Counters struct {
 	Suspicions   atomic.Int64
 	Events       atomic.Int64 // identity events taken
 	Moves        atomic.Int64 // attackers that came to an identity
+	Rounds       atomic.Int64 // identity changes that began anew because commands were lost
 }

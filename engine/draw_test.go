@@ -21,7 +21,7 @@ func drawTasks(t *rapid.T) []int32 {
 }
 
 func drawOrigin(t *rapid.T) origin {
-	return origin{rapid.Uint64().Draw(t, "version"), attribution.EventType(rapid.IntRange(0, 4).Draw(t, "type")), rapid.Int64().Draw(t, "offset"), rapid.Int64().Draw(t, "time")}
+	return origin{rapid.Uint64().Draw(t, "version"), attribution.EventType(rapid.IntRange(0, 4).Draw(t, "type")), rapid.Int64().Draw(t, "offset"), rapid.Int64().Draw(t, "time"), rapid.Uint64().Draw(t, "round")}
 }
 
 func drawArrival(t *rapid.T) attribution.Arrival {

@@ -14,6 +14,7 @@ import (
 //	'a' link          attacker
 //	'i' identity      identity
 //	'm' member        identity, attacker
+//	'l' has left      identity, attacker (until the merge is over)
 //	'r' row           identity, primitive
 //	'c' contribution  identity, primitive, attacker
 //	'g' gone value    identity, primitive, attacker, the value
@@ -42,6 +43,7 @@ const (
 	kindLink         = 'a'
 	kindIdentity     = 'i'
 	kindMember       = 'm'
+	kindLeft         = 'l'
 	kindRow          = 'r'
 	kindContribution = 'c'
 	kindGone         = 'g'

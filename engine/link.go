@@ -26,6 +26,14 @@ func (e *Engine) linkOne(l *linkTo, attacker []byte) error {
 		return err
 	}
 	stub := []byte(attribution.Stub(attacker).String())
+	if linked && was.By.Version == l.By.Version && was.By.Round < l.By.Round {
+		// This event linked it in an earlier round, and the move may not be
+		// over: everything that follows from the link is sent again.
+		was.By = l.By
+		e.putLink(attacker, was)
+		e.move(&was, attacker)
+		return nil
+	}
 	old := was.Identity
 	if !linked {
 		id, _, err := e.getIdentity(stub)
@@ -40,19 +48,35 @@ func (e *Engine) linkOne(l *linkTo, attacker []byte) error {
 	if here || linked && (l.Claim || was.By.Version >= l.By.Version) {
 		// It is there already: it was listed by the event and is a member
 		// of the loser too, or an event named it before the claim.
-		e.answer(&done{Version: l.By.Version})
+		e.answer(&done{Version: l.By.Version, Round: l.By.Round})
 		return nil
 	}
-	next := link{Identity: l.Identity, By: l.By}
+	next := link{Identity: l.Identity, By: l.By, Old: old, Release: was.Release}
+	if old == nil {
+		wait, err := e.waiting(atHome, attacker)
+		if err != nil {
+			return err
+		}
+		if wait {
+			next.Release = 1
+		}
+	}
 	e.putLink(attacker, next)
-	if old != nil {
-		e.send(e.identityHome(old), old, appendDetach(e.buf.cmd, &detach{By: l.By, Attacker: attacker, Old: old, New: l.Identity}))
+	e.move(&next, attacker)
+	if old != nil || next.Release == 0 {
 		return nil
+	}
+	return e.release(&release{By: l.By, Attacker: attacker, Identity: atHome})
+}
+
+// move sends an attacker on its way to the identity that it is linked to: its
+// contributions come from the identity before, if there was one.
+func (e *Engine) move(l *link, attacker []byte) {
+	if len(l.Old) > 0 {
+		e.send(e.identityHome(l.Old), l.Old, appendDetach(e.buf.cmd, &detach{By: l.By, Attacker: attacker, Old: l.Old, New: l.Identity}))
+		return
 	}
 	e.send(e.identityHome(l.Identity), l.Identity, appendAttach(e.buf.cmd, &attach{By: l.By, Attacker: attacker, New: l.Identity, Last: true}))
-	return e.release(stub, attacker, func(primitive []byte, entry attribution.Entry) error {
-		return e.forward(&next, attacker, primitive, entry)
-	})
 }
 
 func (e *Engine) answer(d *done) {

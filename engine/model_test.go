@@ -232,49 +232,63 @@ func (c *cluster) owner(attacker string) string {
 // transactions that fail, and compares what the tasks hold at rest with the
 // model. Run more of them with -rapid.checks=N.
 func TestRandomHistories(t *testing.T) {
-	defer func(n, m int, w uint64) { unionFrom, maxStubs, wave = n, m, w }(unionFrom, maxStubs, wave)
-	unionFrom, maxStubs, wave = 2, 2, 2
+	smallSteps(t)
 	rapid.Check(t, func(t *rapid.T) {
-		history := genHistory(t)
-		partitions := rapid.SampledFrom([]int32{1, 2, 5}).Draw(t, "partitions")
-		seed := rapid.Uint64().Draw(t, "network")
-		registry, err := attribution.NewRegistry(modelPrimitives)
-		if err != nil {
-			t.Fatal(err)
-		}
-		thresholds := attribution.DefaultThresholds()
-		m := &model{series: map[string]map[string]*attribution.Series{}, pointers: map[string]string{}}
-		c := newCluster(t, partitions, registry, rand.New(rand.NewPCG(seed, 1)))
-		c.crash = 0.05
-		dead := 0
-		for i, o := range history {
-			switch o.Kind {
-			case "sweep":
-				c.tick()
-			case "deliver":
-				for range o.Steps {
-					if !c.step() {
-						break
-					}
-				}
-			case "event":
-				if m.take(o.Event) {
-					dead++
-				}
-				step := o.step()
-				c.input(&step, int64(i))
-			case "observe":
-				step := o.step()
-				arrival := c.inputTo(&step, int64(i), o.Misrouted)
-				m.observe(o, arrival, &thresholds)
-			}
-		}
-		c.settle()
-		if len(c.dead) != dead {
-			t.Fatalf("dead letters %v, want %d", c.dead, dead)
-		}
-		checkAtRest(t, c, m, &thresholds)
+		c, m, thresholds := playHistory(t, nothingLost)
+		checkAtRest(t, c, m, thresholds)
 	})
+}
+
+// smallSteps makes the bounds of steps small, so that short histories reach
+// them.
+func smallSteps(t *testing.T) {
+	n, m, r, w, s := unionFrom, maxStubs, repairStep, wave, releaseStep
+	t.Cleanup(func() { unionFrom, maxStubs, repairStep, wave, releaseStep = n, m, r, w, s })
+	unionFrom, maxStubs, repairStep, wave, releaseStep = 2, 2, 1, 2, 1
+}
+
+// playHistory draws a history and plays it to its end. Now and then the commands
+// of a task are truncated, as lossy says.
+func playHistory(t *rapid.T, lossy loss) (*cluster, *model, *attribution.Thresholds) {
+	history := genHistory(t)
+	partitions := rapid.SampledFrom([]int32{1, 2, 5}).Draw(t, "partitions")
+	seed := rapid.Uint64().Draw(t, "network")
+	registry, err := attribution.NewRegistry(modelPrimitives)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thresholds := attribution.DefaultThresholds()
+	m := &model{series: map[string]map[string]*attribution.Series{}, pointers: map[string]string{}}
+	c := newCluster(t, partitions, registry, rand.New(rand.NewPCG(seed, 1)))
+	c.crash, c.loss = 0.05, lossy
+	dead := 0
+	for i, o := range history {
+		switch o.Kind {
+		case "sweep":
+			c.tick()
+		case "deliver":
+			for range o.Steps {
+				if !c.step() {
+					break
+				}
+			}
+		case "event":
+			if m.take(o.Event) {
+				dead++
+			}
+			step := o.step()
+			c.input(&step, int64(i))
+		case "observe":
+			step := o.step()
+			arrival := c.inputTo(&step, int64(i), o.Misrouted)
+			m.observe(o, arrival, &thresholds)
+		}
+	}
+	c.settle()
+	if len(c.dead) != dead {
+		t.Fatalf("dead letters %v, want %d", c.dead, dead)
+	}
+	return c, m, &thresholds
 }
 
 func checkAtRest(t *rapid.T, c *cluster, m *model, thresholds *attribution.Thresholds) {

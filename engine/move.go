@@ -41,13 +41,18 @@ func (e *Engine) merge(m *merge) error {
 		perHome[home] = append(perHome[home], attacker)
 		told++
 	}
+	if m.By.Round > 0 {
+		if err := e.tellLeft(m, tell); err != nil {
+			return err
+		}
+	}
 	if len(m.From) == 0 && len(id.Own) > 0 {
 		tell(id.Own)
 	}
-	var next []byte
+	most, next := uint64(told)+wave, []byte(nil)
 	var fault error
 	err = e.store.Scan(prefix, m.From, func(key, _ []byte) bool {
-		if uint64(told) >= wave || size >= partsLimit {
+		if uint64(told) >= most || size >= partsLimit {
 			next = bytes.Clone(key)
 			return false
 		}
@@ -69,7 +74,28 @@ func (e *Engine) merge(m *merge) error {
 			e.send(int32(home), m.Winner, appendLinkTo(e.buf.cmd, &linkTo{By: m.By, Identity: m.Winner, Attackers: list}))
 		}
 	}
-	e.answer(&done{Version: m.By.Version, Touched: []int32{e.task}, Told: true, Members: uint64(told), From: next})
+	e.answer(&done{Version: m.By.Version, Round: m.By.Round, Touched: []int32{e.task}, Told: true, Members: uint64(told), From: next})
+	return nil
+}
+
+// tellLeft tells the attackers once more that have left in an earlier round of
+// this wave: what they contributed, or the word that they have arrived, may be
+// lost. There are no more of them than were told at a time.
+func (e *Engine) tellLeft(m *merge, tell func(attacker []byte)) error {
+	from := bytes.Clone(m.From)
+	if len(from) > 0 {
+		from[0] = kindLeft
+	}
+	err := scan(e.store, idKey(nil, kindLeft, m.Loser), from, func(rest, _ []byte) error {
+		attacker, _, err := cutID(rest)
+		if err == nil {
+			tell(attacker)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("reading who has left %s: %w", m.Loser, err)
+	}
 	return nil
 }
 
@@ -84,7 +110,7 @@ func (e *Engine) unmerge(u *unmerge) error {
 	if err := e.unsettle(u.Loser, u.By, func(*unsettled) {}); err != nil {
 		return err
 	}
-	e.answer(&done{Version: u.By.Version, Touched: []int32{e.task}})
+	e.answer(&done{Version: u.By.Version, Round: u.By.Round, Touched: []int32{e.task}})
 	return nil
 }
 
@@ -92,13 +118,19 @@ func (e *Engine) unmerge(u *unmerge) error {
 // contributions out of the identity and sends them to the new one. The rows keep
 // what they say until the event is over.
 func (e *Engine) detach(d *detach) error {
-	first := len(d.From) == 0
+	if u, marked := e.unsettled[string(d.Old)]; marked && u.Version == d.By.Version && u.Round > d.By.Round {
+		return nil // another detach of a later round takes its place
+	}
 	out := parts{engine: e, by: d}
 	if err := e.detachRows(d, &out); err != nil {
 		return fmt.Errorf("taking attacker %s out of %s: %w", d.Attacker, d.Old, err)
 	}
-	err := e.unsettle(d.Old, d.By, func(u *unsettled) {
-		if first {
+	left, err := e.leave(d, out.next != nil)
+	if err != nil {
+		return err
+	}
+	err = e.unsettle(d.Old, d.By, func(u *unsettled) {
+		if left {
 			u.Out++
 		}
 		u.RowsOut += out.rows
@@ -111,17 +143,34 @@ func (e *Engine) detach(d *detach) error {
 		e.send(e.task, d.Old, appendDetach(e.buf.cmd, &detach{By: d.By, Attacker: d.Attacker, Old: d.Old, New: d.New, From: out.next}))
 		return nil
 	}
+	out.flush(true)
+	return nil
+}
+
+// leave takes an attacker's name off the identity, when all of its
+// contributions have left, and reports whether it was there. In a later round
+// of the event it may not be.
+func (e *Engine) leave(d *detach, more bool) (left bool, err error) {
+	if more {
+		return false, nil
+	}
 	id, known, err := e.getIdentity(d.Old)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if known && bytes.Equal(id.Own, d.Attacker) {
 		id.Own = nil
 		e.putIdentity(d.Old, id)
+		left = true
 	}
-	e.store.Delete(idsKey(nil, kindMember, d.Old, d.Attacker))
-	out.flush(true)
-	return nil
+	_, there, err := e.getMember(d.Old, d.Attacker)
+	if there {
+		e.store.Delete(idsKey(nil, kindMember, d.Old, d.Attacker))
+	}
+	if left = left || there; left && d.By.Type == attribution.Merged {
+		e.store.Put(idsKey(nil, kindLeft, d.Old, d.Attacker), []byte{1})
+	}
+	return left, err
 }
 
 // parts packs the records that leave an identity into attach commands.
@@ -216,38 +265,48 @@ func (e *Engine) detachRow(d *detach, primitive []byte, out *parts) error {
 
 // attach handles attach at the new identity's home: it puts the attacker's
 // contributions into the identity. With the last part the attacker becomes a
-// member, and the observations that waited for that are taken.
+// member, and the observations that waited for that begin to be released.
 func (e *Engine) attach(a *attach) error {
 	rows, err := e.attachParts(a)
 	if err != nil {
 		return fmt.Errorf("bringing attacker %s to %s: %w", a.Attacker, a.New, err)
 	}
+	came := false
+	if a.Last {
+		if came, err = e.join(a); err != nil {
+			return err
+		}
+	}
 	err = e.unsettle(a.New, a.By, func(u *unsettled) {
-		if a.Last {
+		if came {
 			u.In++
 		}
 		u.RowsIn += rows
 	})
-	if err != nil {
+	if err != nil || !a.Last {
 		return err
 	}
-	if !a.Last {
-		return nil
+	return e.release(&release{By: a.By, Attacker: a.Attacker, Identity: a.New, Old: a.Old})
+}
+
+// join makes an attacker a member of the identity, and reports whether it was
+// none. In a later round of the event it may be one already.
+func (e *Engine) join(a *attach) (came bool, err error) {
+	at, found, err := e.getMember(a.New, a.Attacker)
+	if err != nil || found && at.Version == a.By.Version {
+		return false, err
 	}
-	e.store.Put(idsKey(nil, kindMember, a.New, a.Attacker), appendMember(nil, a.By.Version))
+	at = member{Version: a.By.Version}
+	wait, err := e.waiting(a.New, a.Attacker)
+	if err != nil {
+		return false, err
+	}
+	if wait {
+		at.Release = 1
+	}
+	e.putMember(a.New, a.Attacker, at)
 	e.cfg.Counters.Moves.Add(1)
-	err = e.release(a.New, a.Attacker, func(primitive []byte, entry attribution.Entry) error {
-		return e.arrived(a.New, a.Attacker, a.By.Version, primitive, entry)
-	})
-	if err != nil {
-		return err
-	}
-	d := done{Version: a.By.Version, Touched: []int32{e.task}}
-	if len(a.Old) > 0 {
-		d.Touched = append(d.Touched, e.identityHome(a.Old))
-	}
-	e.answer(&d)
-	return nil
+	return true, nil
 }
 
 func (e *Engine) attachParts(a *attach) (rows uint64, err error) {

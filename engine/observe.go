@@ -113,18 +113,21 @@ func (e *Engine) notMine(stub, attacker, primitive []byte, entry attribution.Ent
 		return false, err
 	}
 	if linked {
+		if l.Release > 0 {
+			return true, e.forwardBehind(&l, attacker, primitive, entry)
+		}
 		return true, e.forward(&l, attacker, primitive, entry)
 	}
 	id, _, err := e.getIdentity(stub)
 	if err != nil || len(id.Own) > 0 {
 		return false, err
 	}
-	asked, err := e.waiting(stub, attacker)
+	asked, err := e.waiting(atHome, attacker)
 	if err != nil {
 		return false, err
 	}
 	if asked || len(id.MergedInto) > 0 {
-		return true, e.holdForClaim(stub, attacker, primitive, entry, asked)
+		return true, e.holdForClaim(attacker, primitive, entry, asked)
 	}
 	id.Own = attacker
 	e.putIdentity(stub, id)
@@ -179,21 +182,6 @@ func (e *Engine) forward(l *link, attacker, primitive []byte, entry attribution.
 	return nil
 }
 
-// arrived takes an observation at the home of the identity that its attacker
-// is linked to. The link may be here before what the attacker contributed
-// elsewhere: then the observation waits, so that a series is always taken in
-// the order in which its attacker's home saw it.
-func (e *Engine) arrived(identity, attacker []byte, version uint64, primitive []byte, entry attribution.Entry) error {
-	at, found, err := e.getMember(identity, attacker)
-	if err != nil {
-		return err
-	}
-	if found && at == version {
-		return e.contribute(identity, attacker, primitive, entry)
-	}
-	return e.hold(identity, attacker, primitive, &entry)
-}
-
 // contribute takes an observation into a row that may have several attackers.
 func (e *Engine) contribute(identity, attacker, primitive []byte, entry attribution.Entry) error {
 	if _, err := e.openRow(identity, primitive); err != nil {
@@ -243,74 +231,6 @@ func (e *Engine) openRow(identity, primitive []byte) (found bool, err error) {
 	e.row.inline = false
 	e.saveRow(identity, primitive)
 	return true, nil
-}
-
-// hold keeps an observation back until its attacker has arrived.
-func (e *Engine) hold(identity, attacker, primitive []byte, entry *attribution.Entry) error {
-	e.cfg.Counters.Waiting.Add(1)
-	count := idsKey(nil, kindWaitingCount, identity, attacker)
-	next, _, err := get(e.store, count, decodeMember)
-	if err != nil {
-		return fmt.Errorf("how many wait for %s: %w", attacker, err)
-	}
-	e.store.Put(count, appendMember(nil, next+1))
-	prefix := idsKey(nil, kindWaiting, identity, attacker)
-	e.store.Put(binary.BigEndian.AppendUint64(prefix, next), appendObserved(nil, primitive, entry))
-	return nil
-}
-
-// waiting reports whether observations of an attacker wait at an identity.
-// They are numbered from 0 and released together, so the first one tells.
-func (e *Engine) waiting(identity, attacker []byte) (some bool, err error) {
-	first, err := e.store.Get(binary.BigEndian.AppendUint64(idsKey(nil, kindWaiting, identity, attacker), 0))
-	if err != nil {
-		return false, fmt.Errorf("reading what waits for %s: %w", attacker, err)
-	}
-	return first != nil, nil
-}
-
-// holdForClaim keeps back the observations of an attacker that was never seen
-// before and whose stub is merged. The coordinator knows whose it is, and is
-// asked once.
-func (e *Engine) holdForClaim(stub, attacker, primitive []byte, entry attribution.Entry, asked bool) error {
-	if err := e.hold(stub, attacker, primitive, &entry); err != nil {
-		return err
-	}
-	if !asked {
-		e.send(coordinatorTask, attacker, appendClaim(e.buf.cmd, &claim{Attacker: attacker}))
-	}
-	return nil
-}
-
-// release calls take for each observation that waits for an attacker at an
-// identity, in the order in which they came, and deletes them.
-func (e *Engine) release(identity, attacker []byte, take func(primitive []byte, entry attribution.Entry) error) error {
-	var keys, held [][]byte
-	prefix := idsKey(nil, kindWaiting, identity, attacker)
-	err := scan(e.store, prefix, nil, func(rest, value []byte) error {
-		keys, held = append(keys, append(bytes.Clone(prefix), rest...)), append(held, bytes.Clone(value))
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading what waits for %s: %w", attacker, err)
-	}
-	for _, k := range keys {
-		e.store.Delete(k)
-	}
-	if len(keys) > 0 {
-		e.store.Delete(idsKey(nil, kindWaitingCount, identity, attacker))
-	}
-	for _, h := range held {
-		in := reader{b: h}
-		primitive, entry := in.observed()
-		if err := in.end("waiting observation"); err != nil {
-			return err
-		}
-		if err := take(primitive, entry); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (e *Engine) send(task int32, key, command []byte) {

@@ -64,8 +64,8 @@ func View(from Reader, id string) (v IdentityView, err error) {
 			if err != nil {
 				return err
 			}
-			version, err := decodeMember(value)
-			v.Members = append(v.Members, Member{Attacker: string(attacker), Version: version})
+			m, err := decodeMember(value)
+			v.Members = append(v.Members, Member{Attacker: string(attacker), Version: m.Version})
 			return err
 		})
 	})

@@ -41,7 +41,7 @@ func (e *Engine) unsettle(id []byte, by origin, count func(*unsettled)) error {
 	if marked && u.Version != by.Version {
 		return fmt.Errorf("identity %s: event %d touches it before event %d is over", id, by.Version, u.Version)
 	}
-	u.Version = by.Version
+	u.Version, u.Round = by.Version, max(u.Round, by.Round)
 	count(&u)
 	e.putUnsettled(id, u)
 	return nil
@@ -84,7 +84,7 @@ func (e *Engine) settle(s *settle) error {
 	for {
 		id := e.toSettle(s.By.Version)
 		if id == nil {
-			e.send(coordinatorTask, nil, appendSettled(e.buf.cmd, &settled{Version: s.By.Version}))
+			e.send(coordinatorTask, nil, appendSettled(e.buf.cmd, &settled{Version: s.By.Version, Round: s.By.Round}))
 			return nil
 		}
 		n, over, err := e.settleIdentity(id, s, settleRows-rows)
@@ -119,6 +119,10 @@ func (e *Engine) settleIdentity(id []byte, s *settle, limit int) (rows int, over
 		u.Settling = true
 		e.putUnsettled(id, u)
 	}
+	if rows, over, err = e.forgetLeft(id, limit); err != nil || !over {
+		return rows, false, err
+	}
+	limit -= rows
 	prefix := idKey(nil, kindDirty, id)
 	var dirty [][]byte
 	over = true
@@ -149,7 +153,7 @@ func (e *Engine) settleIdentity(id []byte, s *settle, limit int) (rows int, over
 	}
 	for i, primitive := range dirty {
 		if e.added >= settleStep {
-			return i, false, nil
+			return rows + i, false, nil
 		}
 		e.store.Delete(rowKey(nil, kindDirty, id, primitive))
 		if empty {
@@ -161,12 +165,34 @@ func (e *Engine) settleIdentity(id []byte, s *settle, limit int) (rows int, over
 			return 0, false, err
 		}
 	}
-	if !over {
-		return len(dirty), false, nil
+	if rows += len(dirty); !over {
+		return rows, false, nil
 	}
 	delete(e.unsettled, string(id))
 	e.drop(kindUnsettled, id)
-	return len(dirty), true, e.remember(id, s, u)
+	return rows, true, e.remember(id, s, u)
+}
+
+// forgetLeft deletes the names of those who left a loser, at most limit of them.
+func (e *Engine) forgetLeft(id []byte, limit int) (n int, over bool, err error) {
+	var keys [][]byte
+	prefix := idKey(nil, kindLeft, id)
+	over = true
+	err = scan(e.store, prefix, nil, func(rest, _ []byte) error {
+		if len(keys) == limit {
+			over = false
+			return errStop
+		}
+		keys = append(keys, append(bytes.Clone(prefix), rest...))
+		return nil
+	})
+	if err != nil {
+		return 0, false, fmt.Errorf("reading who has left: %w", err)
+	}
+	for _, k := range keys {
+		e.store.Delete(k)
+	}
+	return len(keys), over, nil
 }
 
 // deserted reports whether no attacker is left: then no row has a contribution,

@@ -101,7 +101,9 @@ type cluster struct {
 	rows    map[string]vectors.Row
 	dead    []string
 	crash   float64 // how likely a record's transaction does not commit
-	busy    int     // commands delivered
+	loss    loss
+	lost    int // commands
+	busy    int // commands delivered
 }
 
 // fataler is a test, of testing or of rapid.
@@ -189,6 +191,10 @@ func (c *cluster) step() bool {
 	if c.rand != nil {
 		pick = ready[c.rand.IntN(len(ready))]
 	}
+	if c.loss != nothingLost && c.rand.IntN(20) == 0 && c.lost < 100 {
+		c.truncate(pick.to)
+		return true
+	}
 	var r Record
 	if pick.from == input {
 		r = c.inputs[pick.to][0]
@@ -231,6 +237,51 @@ func (c *cluster) step() bool {
 	return true
 }
 
+// loss is what a truncation of the commands may take.
+type loss int
+
+const (
+	nothingLost loss = iota
+	wordsLost        // commands that carry no observation and no contribution
+	allLost          // any
+)
+
+// truncate loses commands to a task that it has not read: from each sender some
+// of the oldest. The task is told before it reads another one.
+func (c *cluster) truncate(task int) {
+	for from := timer; from < len(c.tasks); from++ {
+		k := [2]int{from, task}
+		n := 0
+		for n < len(c.network[k]) && (c.loss == allLost || !carries(c.network[k][n])) {
+			n++
+		}
+		if n > 0 {
+			n = c.rand.IntN(n + 1)
+		}
+		c.lost += n
+		c.network[k] = c.network[k][n:]
+	}
+	box := &box{cluster: c, from: task}
+	if err := c.tasks[task].CommandsLost(c.stores[task], box); err != nil {
+		c.t.Fatalf("task %d: %v", task, err)
+	}
+	c.stores[task].commit()
+	box.deliver()
+}
+
+// carries reports whether a command carries observations or contributions.
+func carries(command []byte) bool {
+	in := reader{b: command[2:]}
+	switch commandType(command[1]) {
+	case cmdObserve:
+		return true
+	case cmdAttach:
+		a := in.attach()
+		return len(a.Parts) > 0
+	}
+	return false
+}
+
 func (c *cluster) settle() {
 	for c.step() {
 	}
@@ -239,7 +290,7 @@ func (c *cluster) settle() {
 			c.t.Fatalf("task %d at rest has unsettled identities: %v", p, e.unsettled)
 		}
 		for _, k := range c.stores[p].keys {
-			if strings := "quwdexz"; bytes.IndexByte([]byte(strings), k[0]) >= 0 {
+			if strings := "quwdexzl"; bytes.IndexByte([]byte(strings), k[0]) >= 0 {
 				c.t.Fatalf("task %d at rest has a record of kind %q", p, k[0])
 			}
 		}

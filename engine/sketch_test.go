@@ -35,7 +35,7 @@ func TestASketchSaysWhatTheRecordsSay(t *testing.T) {
 	}{
 		{"link", idKey(nil, kindLink, []byte(attacker)), appendLink(nil, link{Identity: []byte("i")}), Sketch{Kind: LinkRecord, Attacker: []byte(attacker), Identity: []byte("i")}},
 		{"identity", idKey(nil, kindIdentity, []byte(stub)), appendIdentity(nil, identity{Own: []byte(attacker), MergedInto: []byte("w")}), Sketch{Kind: IdentityRecord, Identity: []byte(stub), Own: []byte(attacker), MergedInto: []byte("w")}},
-		{"member", idsKey(nil, kindMember, []byte("i"), []byte(attacker)), appendMember(nil, 3), Sketch{Kind: MemberRecord, Identity: []byte("i"), Attacker: []byte(attacker)}},
+		{"member", idsKey(nil, kindMember, []byte("i"), []byte(attacker)), appendMember(nil, member{Version: 3}), Sketch{Kind: MemberRecord, Identity: []byte("i"), Attacker: []byte(attacker)}},
 		{"deleted member", idsKey(nil, kindMember, []byte("i"), []byte(attacker)), nil, Sketch{Kind: MemberRecord, Gone: true, Identity: []byte("i"), Attacker: []byte(attacker)}},
 		{"deleted row", key, nil, Sketch{Kind: RowRecord, Gone: true, Identity: []byte(stub), Primitive: []byte("motor.x")}},
 		{"unsettled", idKey(nil, kindUnsettled, []byte("i")), appendUnsettled(nil, unsettled{}), Sketch{Kind: UnsettledRecord, Identity: []byte("i")}},

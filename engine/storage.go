@@ -333,12 +333,16 @@ func (e *Engine) putIdentity(id []byte, i identity) {
 	e.stubs.changed(id)
 }
 
-func (e *Engine) getMember(identity, attacker []byte) (version uint64, found bool, err error) {
-	version, found, err = get(e.store, idsKey(nil, kindMember, identity, attacker), decodeMember)
+func (e *Engine) getMember(identity, attacker []byte) (m member, found bool, err error) {
+	m, found, err = get(e.store, idsKey(nil, kindMember, identity, attacker), decodeMember)
 	if err != nil {
-		return 0, false, fmt.Errorf("member %s of %s: %w", attacker, identity, err)
+		return member{}, false, fmt.Errorf("member %s of %s: %w", attacker, identity, err)
 	}
-	return version, found, nil
+	return m, found, nil
+}
+
+func (e *Engine) putMember(identity, attacker []byte, m member) {
+	e.store.Put(idsKey(nil, kindMember, identity, attacker), appendMember(nil, m))
 }
 
 func (e *Engine) getNames(kind byte, identity []byte) (names []string, found bool, err error) {

@@ -118,15 +118,8 @@ type stateRow struct{ key, value []byte }
 
 // Process implements processor.Handler.
 func (t *task) Process(c *processor.Context, r *kgo.Record) error {
-	if t.flushed { // the batch before has committed
-		t.forget()
-	}
-	t.ctx, t.now, t.wrote = c, r, t.wrote[:0]
-	if t.engine == nil {
-		var err error
-		if t.engine, err = engine.New(t.cfg, t.number, c.Store()); err != nil {
-			return err
-		}
+	if err := t.begin(c, r); err != nil {
+		return err
 	}
 	in := &t.in
 	*in = engine.Record{Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
@@ -146,6 +139,38 @@ func (t *task) Process(c *processor.Context, r *kgo.Record) error {
 	if err := t.engine.Process(in, c.Store(), t); err != nil {
 		return fmt.Errorf("%s[%d] offset %d: %w", r.Topic, r.Partition, r.Offset, err)
 	}
+	t.keepRows()
+	return nil
+}
+
+// CommandsLost is called before the first command behind a gap is processed:
+// commands from one offset to another were deleted before the task had read
+// them.
+func (t *task) CommandsLost(c *processor.Context, from, to int64) error {
+	if err := t.begin(c, nil); err != nil {
+		return err
+	}
+	if err := t.engine.CommandsLost(c.Store(), t); err != nil {
+		return fmt.Errorf("%s[%d]: offsets %d to %d were lost: %w", t.names.Commands, t.number, from, to, err)
+	}
+	t.keepRows()
+	return nil
+}
+
+// begin makes the task ready for a record.
+func (t *task) begin(c *processor.Context, r *kgo.Record) (err error) {
+	if t.flushed { // the batch before has committed
+		t.forget()
+	}
+	t.ctx, t.now, t.wrote = c, r, t.wrote[:0]
+	if t.engine == nil {
+		t.engine, err = engine.New(t.cfg, t.number, c.Store())
+	}
+	return err
+}
+
+// keepRows keeps what a record wrote to the state topic for the end of the batch.
+func (t *task) keepRows() {
 	for _, w := range t.wrote {
 		// Of two keys with one hash each may come more than once: they are still
 		// sent in order, and so the last one counts.
@@ -157,7 +182,6 @@ func (t *task) Process(c *processor.Context, r *kgo.Record) error {
 		t.latest[hash] = len(t.rows)
 		t.rows = append(t.rows, w)
 	}
-	return nil
 }
 
 // Flush implements processor.Handler.
