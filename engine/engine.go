@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"time"
 
 	"handprint/attribution"
 	"handprint/schemas"
@@ -76,9 +77,10 @@ type Outbox interface {
 type Config struct {
 	Thresholds  attribution.Thresholds
 	Registry    *attribution.Registry
-	RecordLimit int  // bytes of a record's value; 0: the default, 256 KiB
-	Strict      bool // a value outside the registry's list or minimum is a bad record
-	HistoryKept int  // identity events remembered per identity; 0: the default
+	RecordLimit int           // bytes of a record's value; 0: the default, 256 KiB
+	Strict      bool          // a value outside the registry's list or minimum is a bad record
+	MaxAhead    time.Duration // how far ts may lie ahead of its record's timestamp; 0: any
+	HistoryKept int           // identity events remembered per identity; 0: the default
 	Partitions  int32
 	Counters    *Counters // may be shared by all tasks; nil: not counted
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"handprint/attribution"
 )
@@ -13,6 +14,10 @@ import (
 func (e *Engine) observation() error {
 	if err := e.decoder.Decode(e.now.Value, &e.obs); err != nil {
 		e.deadLetter(StageObservation, err.Error())
+		return nil
+	}
+	if reason := tooFarAhead(e.obs.TS, e.now.Time, e.cfg.MaxAhead); reason != "" {
+		e.deadLetter(StageObservation, reason)
 		return nil
 	}
 	kind, fit := e.cfg.Registry.Check(e.obs.Primitive, e.obs.Value)
@@ -45,6 +50,17 @@ func (e *Engine) observation() error {
 		return nil
 	}
 	return e.atHome(e.obs.Attacker, e.obs.Primitive, entry)
+}
+
+// tooFarAhead returns why a ts is refused, empty if it will do. It is measured
+// against the timestamp of the input record (Unix milliseconds) and nothing
+// else, so that a restart, a batch that is taken again and the audit judge
+// alike. A record without a timestamp is not judged.
+func tooFarAhead(ts float64, record int64, limit time.Duration) (reason string) {
+	if limit == 0 || record < 0 {
+		return ""
+	}
+	return attribution.Ahead(ts, float64(record)/1e3, limit)
 }
 
 // evidence remembers the last evidence_ref and its hash: the observations of a

@@ -20,6 +20,7 @@ func (a *app) engineConfig() (engine.Config, error) {
 		Thresholds:  a.cfg.Thresholds,
 		Registry:    attribution.DefaultRegistry(),
 		RecordLimit: a.cfg.Values.RecordSizeLimit,
+		MaxAhead:    a.cfg.Values.MaxAhead,
 		Strict:      a.cfg.Values.Strict,
 		Counters:    new(engine.Counters),
 	}

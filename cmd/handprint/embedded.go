@@ -130,7 +130,7 @@ func (a *app) adapter(sensor string) func(ingest.Sink) (ingest.Adapter, error) {
 			return behave.New(s.Record, s.Dead), nil
 		}
 		settings := a.cowrie
-		settings.OpaqueSource = a.warnOpaque
+		settings.OpaqueSource, settings.MaxAhead = a.warnOpaque, a.cfg.Values.MaxAhead
 		return cowrie.New(settings, s.Observation, s.Dead)
 	}
 }

@@ -75,7 +75,7 @@ until interrupted. The next run goes on where the oldest open session began.`,
 	cmd.Flags().StringVar(&q.group, "group", "", "Consumer group that remembers how far the topic is read. (default <application id>-ingest-cowrie)")
 	cmd.Flags().BoolVar(&q.untilEnd, "until-end", false, "End with the last line that the topic has now.")
 	cmd.Flags().BoolVar(&q.closeAtEnd, "close-at-end", false, "With --until-end: take sessions that are open then for ended.")
-	return a.configure(cmd, config.GroupConnection, "application-id", config.GroupTopics, config.GroupSchemas, config.GroupCowrie)
+	return a.configure(cmd, config.GroupConnection, "application-id", config.GroupTopics, config.GroupSchemas, "max-ahead", config.GroupCowrie)
 }
 
 func (a *app) ingestBehaveCommand() *cobra.Command {
@@ -125,7 +125,7 @@ func (a *app) ingestCowrie(ctx context.Context, q *ingestQuery, files []string) 
 		return err
 	}
 	settings := a.cowrie
-	settings.OpaqueSource = a.warnOpaque
+	settings.OpaqueSource, settings.MaxAhead = a.warnOpaque, a.cfg.Values.MaxAhead
 	var adapter *cowrie.Adapter
 	adapt := func(s ingest.Sink) (made *cowrie.Adapter, err error) {
 		adapter, err = cowrie.New(settings, s.Observation, s.Dead)

@@ -5,10 +5,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"handprint/ingest/cowrie"
 	"handprint/ingest/cowrie/lab"
@@ -106,6 +109,36 @@ not JSON
 	for _, d := range ndjson[map[string]any](t, filepath.Join(out, "dead_letters.ndjson")) {
 		if d["reason"] == "" || d["value"] == nil || d["stage"] == nil {
 			t.Errorf("dead letter %v does not say why, where or what", d)
+		}
+	}
+}
+
+func TestAnObservationOfTheFutureIsADeadLetter(t *testing.T) {
+	line := func(ts float64) string {
+		return fmt.Sprintf(`{"attacker_uuid":"a","primitive":"x.y","value":1,"ts":%f,"evidence_ref":"e"}`+"\n", ts)
+	}
+	now := float64(time.Now().Unix())
+	input := line(now) + line(now+86*86_400+3600) + line(now*1e3)
+	for _, tt := range []struct {
+		setting string
+		dead    []string
+	}{
+		{"24h", []string{"ts is 86 days ahead", "it looks like milliseconds"}},
+		{"0", nil},
+	} {
+		out := t.TempDir()
+		r := handprint(deadline(t), "", nil, "replay", "--from", "behave", "--out", out, "--max-ahead", tt.setting, file(t, input))
+		if r.code != exitOK {
+			t.Fatalf("%+v", r)
+		}
+		letters := ndjson[map[string]any](t, filepath.Join(out, "dead_letters.ndjson"))
+		if len(letters) != len(tt.dead) {
+			t.Fatalf("max-ahead %s: %v", tt.setting, letters)
+		}
+		for _, want := range tt.dead {
+			if !slices.ContainsFunc(letters, func(d map[string]any) bool { return strings.Contains(d["reason"].(string), want) }) {
+				t.Errorf("no dead letter says %q: %v", want, letters)
+			}
 		}
 	}
 }

@@ -3,7 +3,9 @@ package cowrie
 import (
 	"fmt"
 	"hash/maphash"
+	"time"
 
+	"handprint/attribution"
 	"handprint/ingest"
 	"handprint/ingest/internal/jsonscan"
 )
@@ -61,6 +63,9 @@ func New(settings Settings, emit func(ingest.Observation) error, dead func(inges
 	if err := settings.Validate(); err != nil {
 		return nil, fmt.Errorf("cowrie: %w", err)
 	}
+	if settings.Now == nil {
+		settings.Now = time.Now
+	}
 	a := &Adapter{
 		settings: settings, emit: emit, dead: dead,
 		tracker: tracker{
@@ -95,10 +100,23 @@ func (a *Adapter) Line(line []byte) error {
 	if reason != "" {
 		return a.bury(line, reason)
 	}
+	if reason := a.ahead(h.time); reason != "" {
+		return a.bury(line, reason)
+	}
 	if err := a.expire(&h); err != nil {
 		return err
 	}
 	return a.take(&h)
+}
+
+// ahead returns why a line's time is refused, empty if it will do. A sensor
+// whose clock is ahead would end its sessions, and freeze the rows of its
+// attackers.
+func (a *Adapter) ahead(at micros) (reason string) {
+	if a.settings.MaxAhead == 0 {
+		return ""
+	}
+	return attribution.Ahead(float64(at)/1e6, float64(a.settings.Now().UnixMicro())/1e6, a.settings.MaxAhead)
 }
 
 func (a *Adapter) bury(line []byte, reason string) error {

@@ -202,6 +202,20 @@ func TestTheFirstEventAfterItsSessionsEndWarnsOnce(t *testing.T) {
 	}
 }
 
+func TestALineOfTheFutureIsADeadLetter(t *testing.T) {
+	now := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+	c := collect(t, func(s *Settings) {
+		s.MaxAhead, s.Now = 24*time.Hour, func() time.Time { return now }
+	})
+	c.feed(
+		`{"eventid":"cowrie.session.connect","session":"a","src_ip":"192.0.2.1","sensor":"hp","timestamp":"2020-01-01T23:59:59Z"}`,
+		`{"eventid":"cowrie.client.version","session":"a","sensor":"hp","timestamp":"2020-03-27T00:00:01Z","version":"SSH-2.0-x"}`,
+	)
+	if s := c.Stats(); s.Taken != 1 || s.Dead != 1 || s.TimedOut != 0 || len(c.dead) != 1 || c.dead[0] != "ts is 86 days ahead" {
+		t.Errorf("%+v, %+v", s, c.dead)
+	}
+}
+
 func TestExactNames(t *testing.T) {
 	c := collect(t, nil).feed(
 		`{"EventID":"cowrie.x","session":"s","timestamp":"2026-03-01T10:00:00Z"}`,

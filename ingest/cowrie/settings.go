@@ -104,6 +104,12 @@ type Settings struct {
 	EscalationSustained  Ratio
 	EscalationConfidence float64
 
+	// MaxAhead is how far a line's time may lie ahead of the clock. A line
+	// further ahead is a dead letter. 0: any time is taken.
+	MaxAhead time.Duration
+	// Now is the clock; nil: the machine's.
+	Now func() time.Time
+
 	// EndedEvent, if set, is called once a run, at the first event of a
 	// session that has ended. In a topic that means that events overtake each
 	// other: it has more than one partition, or is keyed by something else

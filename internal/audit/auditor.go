@@ -145,6 +145,10 @@ func (a *Auditor) observation() func(*kgo.Record) error {
 			a.wantDeadLetter(r)
 			return nil
 		}
+		if r.Timestamp.UnixMilli() >= 0 && attribution.Ahead(o.TS, float64(r.Timestamp.UnixMilli())/1e3, a.o.Rules.MaxAhead) != "" {
+			a.wantDeadLetter(r)
+			return nil
+		}
 		_, fit := a.o.Rules.Registry.Check(o.Primitive, o.Value)
 		if fit == attribution.Misfit || fit == attribution.OutOfRange && a.o.Rules.Strict {
 			a.wantDeadLetter(r)

@@ -19,6 +19,7 @@ type Rules struct {
 	Thresholds  attribution.Thresholds
 	Registry    *attribution.Registry // nil: the built-in one
 	RecordLimit int                   // bytes of a record's value; 0: 256 KiB
+	MaxAhead    time.Duration         // how far ts may lie ahead of its record's timestamp; 0: any
 	Strict      bool                  // a value outside the registry's list or minimum is a bad record
 }
 

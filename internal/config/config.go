@@ -75,9 +75,10 @@ type Runtime struct {
 
 // Values is what is demanded of observations beyond the envelope.
 type Values struct {
-	RegistryFile    string // empty: the built-in registry
-	Strict          bool   // a value outside a primitive's list or below its minimum is a bad record
-	RecordSizeLimit int    // bytes of a record's value; that many are inside
+	RegistryFile    string        // empty: the built-in registry
+	Strict          bool          // a value outside a primitive's list or below its minimum is a bad record
+	RecordSizeLimit int           // bytes of a record's value; that many are inside
+	MaxAhead        time.Duration // how far ts may lie ahead; 0: any
 }
 
 // Logging is what is logged, and how.
@@ -227,6 +228,8 @@ func declareValues(s *Set, v *Values) {
 	s.Group(GroupValues)
 	s.Path(&v.RegistryFile, "registry-file", "", Any[string](), "Primitive registry as JSON, instead of the one that is built in.")
 	s.Bool(&v.Strict, "strict-values", false, "Make a value outside its primitive's list, or below its minimum, a bad record; otherwise it is counted.")
+	s.Duration(&v.MaxAhead, "max-ahead", 24*time.Hour, Matching("0, or at least 1s", func(d time.Duration) bool { return d == 0 || d >= time.Second }),
+		"How far the ts of an observation may lie ahead of its record's timestamp; one further ahead is a bad record, for it would freeze its row. Adapters hold ts against their own clock. 0 takes any.")
 	s.Bytes(&v.RecordSizeLimit, "record-size-limit", 256<<10, Sizes(1<<10, 1<<20), "Largest value of an input record; a larger one is a bad record.")
 }
 

@@ -61,6 +61,7 @@ func Diagnose(ctx context.Context, cl *kgo.Client, a *Application, h Host) []Che
 	d.brokers()
 	d.topics()
 	d.topicPermissions()
+	d.timestamps()
 	d.group()
 	d.transactions(h.Now)
 	d.disk(h.StateDir)
