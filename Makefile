@@ -228,6 +228,20 @@ fastavro-fixtures: out/fastavro/ready ## Have fastavro write anew the records th
 	@mkdir -p schemas/testdata/fastavro
 	@out/fastavro/bin/python integration/fastavro/check.py fixtures schemas/avsc >schemas/testdata/fastavro/records.ndjson
 
+# Flags of the records that make validate has judged: make validate VALIDATE='-n 25000 -seed 2'
+VALIDATE ?=
+
+# A virtual environment of Python with other people's validators.
+out/validate/ready: integration/siem/requirements.txt
+	@rm -rf out/validate && python3 -m venv out/validate
+	@out/validate/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: validate
+validate: ## Let the validators of OCSF, ECS, CEF, STIX and MISP judge 10,000 hostile events of each. Needs Python.
+	@if ! command -v python3 >/dev/null; then echo "no python3: make validate is left out"; exit 0; fi; \
+	$(MAKE) --no-print-directory build out/validate/ready && $(GO) run ./integration/siem $(VALIDATE)
+
 .PHONY: asyncapi-check
 asyncapi-check: ## Let AsyncAPI's own parser check docs/asyncapi.yaml. Needs Node.js and npm.
 	@cd integration/asyncapi && npm ci --silent --no-audit --no-fund

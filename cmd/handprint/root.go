@@ -69,6 +69,7 @@ configuration file, in that order; docs/configuration.md lists them all.
 		a.rowsCommand(),
 		a.identityCommand(),
 		a.suggestCommand(),
+		a.formatCommand(),
 		a.auditCommand(),
 		a.topicsCommand(),
 		a.schemasCommand(),
