@@ -425,7 +425,8 @@ func (e *Engine) command() error {
 // coordinate hands a command to the coordinator.
 func (e *Engine) coordinate(take func(*coordinator) error) error {
 	if e.coordinator == nil {
-		return fmt.Errorf("command at partition %d offset %d is for the coordinator, which is task %d", e.now.Partition, e.now.Offset, coordinatorTask)
+		return fmt.Errorf("command at partition %d offset %d is for the coordinator, which is task %d", e.now.Partition, e.now.Offset, CoordinatorTask)
 	}
+	defer e.coordinator.progressed()
 	return take(e.coordinator)
 }

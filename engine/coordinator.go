@@ -10,8 +10,8 @@ import (
 	"handprint/schemas"
 )
 
-// coordinatorTask is the task that reads the identity events.
-const coordinatorTask = 0
+// CoordinatorTask is the number of the task that reads the identity events.
+const CoordinatorTask = 0
 
 // coordinator carries out the identity events, in task 0. Only events make
 // pointers between identities, so it knows them all: it resolves the names of
@@ -25,6 +25,7 @@ const coordinatorTask = 0
 type coordinator struct {
 	store      Store
 	schedule   schedule // mirrors the store
+	taken      uint64   // version of the event that was taken last, as the store has it
 	decoder    schemas.IdentityEventDecoder
 	partitions int32
 	counters   *Counters
@@ -216,6 +217,7 @@ func (c *coordinator) enqueue(a *identityChange) error {
 		return err
 	}
 	a.By.Version = taken + 1
+	c.taken = a.By.Version
 	c.store.Put([]byte{kindCoordinator}, binary.AppendUvarint([]byte{1}, a.By.Version))
 	c.key = numberKey(c.key, kindQueue, a.By.Version)
 	c.store.Put(c.key, appendIdentityChange(nil, a))

@@ -1,6 +1,10 @@
 package engine
 
-import "sync/atomic"
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+)
 
 // Counters count what the tasks of a process did, in records whose transaction
 // may yet abort: they are for people, not for accounts.
@@ -19,4 +23,29 @@ type Counters struct {
 	Events       atomic.Int64 // identity events taken
 	Moves        atomic.Int64 // attackers that came to an identity
 	Rounds       atomic.Int64 // identity changes that began anew because commands were lost
+
+	// Changes is what the coordinator is doing now. It is set in the process
+	// that runs task 0, and stays as it was when the task moves away.
+	Changes Changes
+}
+
+// Changes are the identity events, and claims, that are not over.
+type Changes struct {
+	Waiting    atomic.Int64 // for their turn
+	InProgress atomic.Int64
+	Oldest     atomic.Int64 // record timestamp of the oldest in progress, Unix ms; 0: none
+	Progress   atomic.Int64 // when the coordinator last got an answer or began a change, Unix ms
+}
+
+// Stuck says why the coordinator makes no progress at the time now, for longer
+// than patience; empty: it does, or has nothing to do. It is asked of the process
+// that runs task 0.
+func (c *Changes) Stuck(now time.Time, patience time.Duration) string {
+	since := c.Progress.Load()
+	n := c.InProgress.Load()
+	if n == 0 || since == 0 || now.Sub(time.UnixMilli(since)) < patience {
+		return ""
+	}
+	return fmt.Sprintf("%d identity changes are in progress and %d wait, the oldest since %s: no task has answered for %s; look for another task that is stuck, restoring or unowned",
+		n, c.Waiting.Load(), time.UnixMilli(c.Oldest.Load()).UTC().Format(time.RFC3339), now.Sub(time.UnixMilli(since)).Round(time.Second))
 }

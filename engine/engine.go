@@ -168,7 +168,7 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 	e.merger = attribution.NewMerger(&e.cfg.Thresholds)
 	e.decoder.MaxBytes, e.decoder.Writers = cfg.RecordLimit, cfg.Writers
 	e.catalog = newCatalog(cfg.Registry)
-	if task == coordinatorTask {
+	if task == CoordinatorTask {
 		e.coordinator = newCoordinator(&e.cfg)
 	}
 	if err := e.Reload(store); err != nil {
@@ -223,6 +223,7 @@ func (e *Engine) identityEvent() error {
 	if e.coordinator == nil || e.now.Partition != 0 {
 		return fmt.Errorf("identity event in partition %d read by task %d: identity events must have exactly one partition, or they have no order", e.now.Partition, e.task)
 	}
+	defer e.coordinator.progressed()
 	return e.coordinator.identityEvent()
 }
 

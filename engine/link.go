@@ -80,5 +80,5 @@ func (e *Engine) move(l *link, attacker []byte) {
 }
 
 func (e *Engine) answer(d *done) {
-	e.send(coordinatorTask, nil, appendDone(e.buf.cmd, d))
+	e.send(CoordinatorTask, nil, appendDone(e.buf.cmd, d))
 }

@@ -30,7 +30,7 @@ var repairStep = 16 // tests make it small
 // command behind the gap is processed.
 func (e *Engine) CommandsLost(store Store, out Outbox) error {
 	e.store, e.out, e.now = store, out, &Record{Source: Commands, Partition: e.task}
-	e.send(coordinatorTask, nil, appendLost(e.buf.cmd, &lost{}))
+	e.send(CoordinatorTask, nil, appendLost(e.buf.cmd, &lost{}))
 	return nil
 }
 
@@ -61,7 +61,7 @@ func (c *coordinator) lost(l *lost) error {
 		}
 	}
 	if next > 0 {
-		c.send(coordinatorTask, nil, appendLost(c.command, &lost{From: next}))
+		c.send(CoordinatorTask, nil, appendLost(c.command, &lost{From: next}))
 	}
 	return nil
 }
@@ -114,7 +114,7 @@ func (e *Engine) repair(p *repair) error {
 		case err != nil:
 			return err
 		case !linked:
-			e.send(coordinatorTask, at.attacker, appendClaim(e.buf.cmd, &claim{Attacker: at.attacker}))
+			e.send(CoordinatorTask, at.attacker, appendClaim(e.buf.cmd, &claim{Attacker: at.attacker}))
 		case l.Release > 0:
 			e.send(e.task, at.attacker, appendRelease(e.buf.cmd, &release{By: l.By, Attacker: at.attacker, Identity: atHome}))
 		}

@@ -31,6 +31,8 @@ type schedule struct {
 	running int
 	alone   bool
 	busy    map[string]struct{} // 'a' + attacker, 'i' + identity
+	times   map[uint64]int64    // record timestamps of the changes under way, Unix ms
+	begun   uint64              // version of the change that began last
 }
 
 // eachTouched calls use for every attacker and identity that a change touches.
@@ -71,11 +73,14 @@ func (s *schedule) fits(a *identityChange) bool {
 func (s *schedule) add(a *identityChange) {
 	s.running++
 	s.alone = s.alone || a.Alone
+	s.times[a.By.Version] = a.By.Time
+	s.begun = max(s.begun, a.By.Version)
 	a.eachTouched(func(key string) { s.busy[key] = struct{}{} })
 }
 
 func (s *schedule) remove(a *identityChange) {
 	s.running--
+	delete(s.times, a.By.Version)
 	if a.Alone {
 		s.alone = false
 	}
@@ -84,7 +89,7 @@ func (s *schedule) remove(a *identityChange) {
 
 // reload reads from the store which changes are under way.
 func (c *coordinator) reload(store Store) error {
-	c.store, c.schedule = store, schedule{busy: make(map[string]struct{})}
+	c.store, c.schedule = store, schedule{busy: make(map[string]struct{}), times: make(map[uint64]int64)}
 	var fault error
 	err := c.store.Scan([]byte{kindFootprint}, nil, func(_, value []byte) bool {
 		a, err := decodeIdentityChange(value)
@@ -100,7 +105,48 @@ func (c *coordinator) reload(store Store) error {
 	if err != nil {
 		return fmt.Errorf("reading which identity events are under way: %w", err)
 	}
+	return c.findBegun()
+}
+
+// findBegun finds the version of the change that began last: the one before the
+// first that waits.
+func (c *coordinator) findBegun() error {
+	taken, err := c.lastVersion()
+	if err != nil {
+		return fmt.Errorf("reading the version of the last identity event: %w", err)
+	}
+	c.taken, c.schedule.begun = taken, taken
+	err = scan(c.store, []byte{kindQueue}, nil, func(rest, _ []byte) error {
+		if len(rest) == 8 {
+			c.schedule.begun = binary.BigEndian.Uint64(rest) - 1
+		}
+		return errStop
+	})
+	if err != nil {
+		return fmt.Errorf("reading the next identity event: %w", err)
+	}
+	c.show()
 	return nil
+}
+
+// show sets the gauges of what the coordinator is doing.
+func (c *coordinator) show() {
+	g := &c.counters.Changes
+	oldest := int64(0)
+	for _, t := range c.schedule.times {
+		if oldest == 0 || t < oldest {
+			oldest = t
+		}
+	}
+	g.Waiting.Store(int64(c.taken - c.schedule.begun))
+	g.InProgress.Store(int64(c.schedule.running))
+	g.Oldest.Store(oldest)
+}
+
+// progressed notes that the coordinator took a step, and sets the gauges.
+func (c *coordinator) progressed() {
+	c.counters.Changes.Progress.Store(int64(c.out.Now() * 1000))
+	c.show()
 }
 
 // startReady begins as many of the waiting changes as may run now.

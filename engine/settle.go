@@ -84,7 +84,7 @@ func (e *Engine) settle(s *settle) error {
 	for {
 		id := e.toSettle(s.By.Version)
 		if id == nil {
-			e.send(coordinatorTask, nil, appendSettled(e.buf.cmd, &settled{Version: s.By.Version, Round: s.By.Round}))
+			e.send(CoordinatorTask, nil, appendSettled(e.buf.cmd, &settled{Version: s.By.Version, Round: s.By.Round}))
 			return nil
 		}
 		n, over, err := e.settleIdentity(id, s, settleRows-rows)

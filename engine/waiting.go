@@ -160,7 +160,7 @@ func (e *Engine) holdForClaim(attacker, primitive []byte, entry attribution.Entr
 		return err
 	}
 	if !asked {
-		e.send(coordinatorTask, attacker, appendClaim(e.buf.cmd, &claim{Attacker: attacker}))
+		e.send(CoordinatorTask, attacker, appendClaim(e.buf.cmd, &claim{Attacker: attacker}))
 	}
 	return nil
 }

@@ -136,6 +136,11 @@ type Config struct {
 	// watch can read is replaced. 0 turns both off.
 	StallTimeout time.Duration
 
+	// Blocked, if set, says why a running task makes no progress although it has
+	// read all of its input, because of another task; empty: it does. It is
+	// called with StallTimeout as patience, concurrently with everything else.
+	Blocked func(task int32, now time.Time, patience time.Duration) string
+
 	// Hooks are told what happens.
 	Hooks Hooks
 	// OnCommit, if set, is called by a worker after each batch that was

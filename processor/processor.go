@@ -133,6 +133,9 @@ func (p *Processor) Status() Status {
 	for i := range s.Tasks {
 		t := &s.Tasks[i]
 		t.Stuck = p.watch.why(t.Partition)
+		if p.cfg.Blocked != nil && p.cfg.StallTimeout > 0 && t.State == TaskRunning {
+			t.Blocked = p.cfg.Blocked(t.Partition, p.cfg.Clock.Now(), p.cfg.StallTimeout)
+		}
 		if lag, ok := p.watch.lag(t.Partition); ok {
 			t.Lag = &lag
 		}

@@ -65,6 +65,9 @@ type TaskStatus struct {
 	// Stuck says why the task is taken to be stuck: it has something to do
 	// and has made no progress for StallTimeout. Empty if it is not.
 	Stuck string `json:"stuck,omitempty"`
+	// Blocked says why the task waits for another task, see Config.Blocked. A
+	// restart of this process does not help. Empty if it does not wait.
+	Blocked string `json:"blocked,omitempty"`
 }
 
 // Progress is how far a restore has come. Done and Total count changelog

@@ -63,6 +63,12 @@ func (c Config) Processor() (*processor.Processor, error) {
 	}
 	counters, format := c.Engine.Counters, c.Engine.Format
 	r.HeartbeatValue = func(now time.Time, s processor.Status) []byte { return heartbeat(now, &s, counters, format) }
+	r.Blocked = func(task int32, now time.Time, patience time.Duration) string {
+		if task != engine.CoordinatorTask {
+			return ""
+		}
+		return counters.Changes.Stuck(now, patience)
+	}
 	r.NewHandler = func(t processor.Task) (processor.Handler, error) {
 		return &task{
 			names: &c.Names, cfg: c.Engine, number: t.Partition, shown: engine.NewStateRows(c.Engine.Format),

@@ -71,6 +71,7 @@ var (
 	tasks           = declare(Gauge, "tasks", "Tasks owned here, by phase: waiting, restoring, running.", "state")
 	taskLag         = declare(Gauge, "task_input_lag_offsets", "Input offsets that the task has not processed. Missing until the brokers were heard.", "task")
 	taskProgress    = declare(Gauge, "task_last_progress_timestamp_seconds", "When the task last got on, in Unix seconds.", "task")
+	taskBlocked     = declare(Gauge, "task_blocked", "1 if the task waits for another task and has got no answer for the stall timeout.", "task")
 	taskStuck       = declare(Gauge, "task_stuck", "1 if the task has something to do and has not got on for the stall timeout.", "task")
 	restoreDone     = declare(Gauge, "task_restore_done_offsets", "Changelog offsets that the restore under way has read.", "task")
 	restoreTotal    = declare(Gauge, "task_restore_total_offsets", "Changelog offsets that the restore under way has to read.", "task")
@@ -114,6 +115,11 @@ var (
 	suspicions   = declare(Counter, "suspicions_total", "Suspicions of several actors sent.")
 	events       = declare(Counter, "identity_events_total", "Identity events taken.")
 	moves        = declare(Counter, "attackers_moved_total", "Attackers that came to an identity.")
+
+	changesWaiting = declare(Gauge, "identity_changes_waiting", "Identity events, and claims, that wait for their turn. Only where task 0 runs.")
+	changesUnder   = declare(Gauge, "identity_changes_in_progress", "Identity events, and claims, that are carried out now. Only where task 0 runs.")
+	changesOldest  = declare(Gauge, "identity_changes_oldest_timestamp_seconds", "Timestamp of the oldest identity event that is carried out now, in Unix seconds; missing if there is none. Only where task 0 runs.")
+	changesRounds  = declare(Counter, "identity_changes_repeated_total", "Identity events that began anew because commands were lost.")
 )
 
 // Ticks, heartbeats and the control topic.

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -68,9 +69,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		{observations, e.Observations.Load()}, {replaced, e.Replaced.Load()}, {beyond, e.Beyond.Load()}, {odd, e.Odd.Load()},
 		{misrouted, e.Misrouted.Load()}, {forwarded, e.Forwarded.Load()}, {waiting, e.Waiting.Load()}, {deadLetters, e.DeadLetters.Load()},
 		{transitions, e.Transitions.Load()}, {suspicions, e.Suspicions.Load()}, {events, e.Events.Load()}, {moves, e.Moves.Load()},
+		{changesRounds, e.Rounds.Load()},
 	} {
 		put(counted.m, float64(counted.n))
 	}
+	collectChanges(&v.Status, &e.Changes, put)
 	s := &v.Store
 	put(storeDisk, float64(s.DiskBytes))
 	put(storeMemtable, float64(s.MemtableBytes))
@@ -106,6 +109,7 @@ func collectTasks(s *processor.Status, put func(*Metric, float64, ...string)) {
 		if !t.LastProgress.IsZero() {
 			put(taskProgress, float64(t.LastProgress.UnixMilli())/1e3, task)
 		}
+		put(taskBlocked, truth(t.Blocked != ""), task)
 		put(taskStuck, truth(t.Stuck != ""), task)
 		if p := t.Restore; p != nil {
 			put(restoreDone, float64(p.Done), task)
@@ -122,6 +126,21 @@ func collectTasks(s *processor.Status, put func(*Metric, float64, ...string)) {
 			put(standbyLag, float64(b.Lag), task)
 		}
 		put(standbyStuck, truth(b.Stuck != ""), task)
+	}
+}
+
+// collectChanges shows the identity events of the process that runs task 0.
+func collectChanges(s *processor.Status, c *engine.Changes, put func(*Metric, float64, ...string)) {
+	here := slices.ContainsFunc(s.Tasks, func(t processor.TaskStatus) bool {
+		return t.Partition == engine.CoordinatorTask && t.State == processor.TaskRunning
+	})
+	if !here {
+		return
+	}
+	put(changesWaiting, float64(c.Waiting.Load()))
+	put(changesUnder, float64(c.InProgress.Load()))
+	if oldest := c.Oldest.Load(); oldest > 0 {
+		put(changesOldest, float64(oldest)/1e3)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
+	"handprint/engine"
 	"handprint/processor"
 )
 
@@ -19,10 +20,13 @@ var update = flag.Bool("update", false, "write docs/metrics.md anew")
 // full is a view in which every metric has a value.
 func full() View {
 	lag := int64(7)
-	return View{Version: "v1", Ready: true, DiskFree: 1, Status: processor.Status{
+	counters := new(engine.Counters)
+	counters.Changes.Oldest.Store(1)
+	return View{Version: "v1", Ready: true, DiskFree: 1, Engine: counters, Status: processor.Status{
 		Instance: "i",
 		Members:  []processor.MemberStatus{{Worker: 0, MemberID: "m"}, {Worker: 1}},
 		Tasks: []processor.TaskStatus{
+			{Partition: engine.CoordinatorTask, State: processor.TaskRunning, Blocked: "no task answers"},
 			{Partition: 3, State: processor.TaskRunning, Lag: &lag, LastProgress: time.Unix(5, 0), Stuck: "it does not get on"},
 			{Partition: 4, State: processor.TaskRestoring, Restore: &processor.Progress{Done: 1, Total: 10, Left: 9 * time.Second}},
 			{Partition: 4, State: processor.TaskWaiting, Worker: 1},
@@ -95,11 +99,13 @@ func TestValues(t *testing.T) {
 		{"handprint_worker_joined", 0, 1},
 		{"handprint_worker_joined", 1, 0},
 		{"handprint_tasks", 0, 1}, // restoring
-		{"handprint_tasks", 1, 1}, // running
+		{"handprint_tasks", 1, 2}, // running
 		{"handprint_tasks", 2, 1}, // waiting
 		{"handprint_task_input_lag_offsets", 0, 7},
 		{"handprint_task_last_progress_timestamp_seconds", 0, 5},
-		{"handprint_task_stuck", 0, 1},
+		{"handprint_task_stuck", 1, 1},
+		{"handprint_task_blocked", 0, 1},
+		{"handprint_identity_changes_oldest_timestamp_seconds", 0, 0.001},
 		{"handprint_task_restore_total_offsets", 0, 10},
 		{"handprint_task_restore_left_seconds", 0, 9},
 		{"handprint_standby_lag_offsets", 0, 12},
