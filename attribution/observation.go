@@ -27,5 +27,13 @@ type Observation struct {
 // (docs/attribution.md, "Value kinds"). Package canonical writes it.
 type Value []byte
 
+// MarshalJSON returns the value itself, null for nil.
+func (v Value) MarshalJSON() ([]byte, error) {
+	if len(v) == 0 {
+		return Null, nil
+	}
+	return v, nil
+}
+
 // Null is the canonical text of JSON null: "nothing could be told".
 var Null = Value("null")

@@ -336,6 +336,11 @@ func checkAtRest(t *rapid.T, c *cluster, m *model, thresholds *attribution.Thres
 		t.Fatalf("the rows count %d observations, %d were accepted", total, want)
 	}
 	checkChain(t, c)
+	registry, err := attribution.NewRegistry(modelPrimitives)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkExplanations(t, c, registry, thresholds)
 }
 
 // checkChain follows each row's transitions: every one begins in the state in
