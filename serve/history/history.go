@@ -1,0 +1,367 @@
+package history
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Kind is what an entry is about.
+type Kind string
+
+// The kinds.
+const (
+	State     Kind = "state"     // a row is new or changed its state
+	Value     Kind = "value"     // a row has another value in the same state
+	Suspicion Kind = "suspicion" // raised, grown or cleared
+	Identity  Kind = "identity"  // formed, linked, merged or unmerged
+)
+
+// Source is where the record of an entry came from.
+type Source byte
+
+// The sources.
+const (
+	Transitions Source = 't'
+	Suspicions  Source = 's'
+	Identities  Source = 'i'
+	Changelog   Source = 'c'
+)
+
+// Entry is one thing that happened to an identity.
+type Entry struct {
+	Identity   string          `json:"identity_uuid"`
+	Kind       Kind            `json:"kind"`
+	TS         float64         `json:"ts"`       // when it was observed, Unix seconds
+	Recorded   float64         `json:"recorded"` // when its record was written, Unix seconds
+	EventID    string          `json:"event_id,omitempty"`
+	Primitive  string          `json:"primitive,omitempty"`
+	OldState   string          `json:"old_state,omitempty"` // empty: the row is new
+	NewState   string          `json:"new_state,omitempty"`
+	Value      json.RawMessage `json:"current_value,omitempty"`
+	Previous   json.RawMessage `json:"previous_value,omitempty"`
+	Confidence float64         `json:"confidence"`
+	Count      int64           `json:"observation_count,omitempty"`
+	Sampled    bool            `json:"sampled,omitempty"` // seen while catching up: compaction may have hidden some before it
+	Status     string          `json:"status,omitempty"`  // of a suspicion; of an identity event its type
+	Record     json.RawMessage `json:"record,omitempty"`  // of a suspicion or an identity event, as JSON
+	Source     Source          `json:"source"`
+	Partition  int32           `json:"partition"`
+	Offset     int64           `json:"offset"`
+}
+
+// History is the store. Its methods may be called by several goroutines at the same
+// time, but for Add, which one calls.
+type History struct {
+	db     *pebble.DB
+	log    *slog.Logger
+	begins atomic.Uint64 // bits of Unix seconds
+}
+
+// Keys: 'i' identity's digest (16), the time descending (8), place (13): the entry.
+// 'a' recorded in milliseconds (8), place (13): its key by identity.
+// 'm' name: what the caller keeps. A place is source, partition, offset.
+const (
+	byIdentity = 'i'
+	byArrival  = 'a'
+	mark       = 'm'
+	digestLen  = 16
+	placeLen   = 13
+)
+
+// Open opens the history in a directory, which need not exist. One that is damaged
+// gives an error that names it.
+func Open(dir string, log *slog.Logger) (*History, error) {
+	db, err := pebble.Open(dir, &pebble.Options{Logger: discard{}, MemTableSize: 16 << 20, FormatMajorVersion: pebble.FormatNewest})
+	if err != nil {
+		return nil, fmt.Errorf("opening the history in %s: %w", dir, err)
+	}
+	h := &History{db: db, log: log}
+	h.begins.Store(math.Float64bits(math.Inf(1)))
+	if b, err := h.Mark("begins"); err == nil && len(b) == 8 {
+		h.begins.Store(binary.BigEndian.Uint64(b))
+	}
+	return h, nil
+}
+
+// discard drops what Pebble tells of its work.
+type discard struct{}
+
+func (discard) Infof(string, ...any)  {}
+func (discard) Errorf(string, ...any) {}
+func (discard) Fatalf(format string, args ...any) {
+	panic(fmt.Sprintf("the history cannot be used: "+format, args...))
+}
+
+// Close writes what is in memory and closes the store.
+func (h *History) Close() error { return errors.Join(h.db.Flush(), h.db.Close()) }
+
+// Begins returns from when on entries are complete, in Unix seconds; +Inf if there
+// are none.
+func (h *History) Begins() float64 { return math.Float64frombits(h.begins.Load()) }
+
+func appendPlace(dst []byte, e *Entry) []byte {
+	dst = binary.BigEndian.AppendUint32(append(dst, byte(e.Source)), uint32(e.Partition))
+	return binary.BigEndian.AppendUint64(dst, uint64(e.Offset))
+}
+
+func identityKey(id string) []byte {
+	sum := sha256.Sum256([]byte(id))
+	return append([]byte{byIdentity}, sum[:digestLen]...)
+}
+
+// descending turns a time into bytes that sort the latest first.
+func descending(ts float64) uint64 { return ^ascending(ts) }
+
+func ascending(ts float64) uint64 {
+	bits := math.Float64bits(ts)
+	if bits>>63 == 1 {
+		return ^bits
+	}
+	return bits | 1<<63
+}
+
+func arrivalKey(e *Entry) []byte {
+	key := binary.BigEndian.AppendUint64([]byte{byArrival}, uint64(max(0, e.Recorded)*1000))
+	return appendPlace(key, e)
+}
+
+// Add keeps entries, and what the caller says of how far it has come, in one step.
+func (h *History) Add(entries []Entry, marks map[string][]byte) error {
+	b := h.db.NewBatch()
+	defer b.Close()
+	for i := range entries {
+		e := &entries[i]
+		value, err := json.Marshal(e)
+		if err != nil {
+			return fmt.Errorf("keeping an entry of %s[%d] offset %d: %w", string(e.Source), e.Partition, e.Offset, err)
+		}
+		key := appendPlace(binary.BigEndian.AppendUint64(identityKey(e.Identity), descending(e.TS)), e)
+		if err := errors.Join(b.Set(key, value, nil), b.Set(arrivalKey(e), key, nil)); err != nil {
+			return fmt.Errorf("keeping entries: %w", err)
+		}
+		if e.Recorded < h.Begins() {
+			h.begins.Store(math.Float64bits(e.Recorded))
+			if err := b.Set([]byte("mbegins"), binary.BigEndian.AppendUint64(nil, math.Float64bits(e.Recorded)), nil); err != nil {
+				return fmt.Errorf("keeping entries: %w", err)
+			}
+		}
+	}
+	for name, value := range marks {
+		if err := b.Set(append([]byte{mark}, name...), value, nil); err != nil {
+			return fmt.Errorf("keeping a position: %w", err)
+		}
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return fmt.Errorf("keeping %d entries: %w", len(entries), err)
+	}
+	return nil
+}
+
+// Mark returns what the caller has kept under a name, nil if nothing.
+func (h *History) Mark(name string) ([]byte, error) {
+	v, closer, err := h.db.Get(append([]byte{mark}, name...))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the position %s: %w", name, err)
+	}
+	defer closer.Close()
+	return append([]byte{}, v...), nil
+}
+
+// Reset empties the history: it was made from another application's topics.
+func (h *History) Reset() error {
+	h.begins.Store(math.Float64bits(math.Inf(1)))
+	return h.db.DeleteRange([]byte{0}, []byte{255}, pebble.Sync)
+}
+
+// Place is where a page of a timeline ended.
+type Place []byte
+
+// Query says which entries of an identity are asked for.
+type Query struct {
+	Identity  string
+	Primitive string  // empty: all
+	From, To  float64 // Unix seconds; To 0: no end
+	Kinds     []Kind  // none: all
+	After     Place   // of the page before; nil: the first
+	Limit     int
+}
+
+// maxLooked bounds the entries that one page looks at.
+const maxLooked = 100_000
+
+// Timeline returns entries of an identity, the latest first, and the place to go on
+// from, nil if there are no more.
+func (h *History) Timeline(q Query) (page []Entry, next Place, err error) {
+	prefix := identityKey(q.Identity)
+	lower := prefix
+	if q.To > 0 {
+		lower = binary.BigEndian.AppendUint64(prefix[:len(prefix):len(prefix)], descending(q.To))
+	}
+	if len(q.After) > 0 {
+		lower = append(append(prefix[:len(prefix):len(prefix)], q.After...), 0)
+	}
+	upper := append(prefix[:len(prefix):len(prefix)], binary.BigEndian.AppendUint64(nil, descending(q.From))...)
+	upper = append(upper, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255)
+	it, err := h.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading a timeline: %w", err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	looked := 0
+	for valid := it.First(); valid; valid = it.Next() {
+		var e Entry
+		if err := json.Unmarshal(it.Value(), &e); err != nil {
+			return nil, nil, fmt.Errorf("reading an entry: %w", err)
+		}
+		looked++
+		if q.takes(&e) {
+			page = append(page, e)
+		}
+		if len(page) == q.Limit || looked == maxLooked {
+			next = append(Place{}, it.Key()[len(prefix):]...)
+			if !it.Next() {
+				next = nil
+			}
+			break
+		}
+	}
+	return page, next, nil
+}
+
+func (q *Query) takes(e *Entry) bool {
+	if e.Identity != q.Identity || q.Primitive != "" && e.Primitive != q.Primitive {
+		return false
+	}
+	for _, k := range q.Kinds {
+		if k == e.Kind {
+			return true
+		}
+	}
+	return len(q.Kinds) == 0
+}
+
+// Since yields the entries that were recorded at a time or later, in the order of
+// their arrival, until yield returns false.
+func (h *History) Since(recorded float64, yield func(e *Entry) bool) (err error) {
+	lower := binary.BigEndian.AppendUint64([]byte{byArrival}, uint64(max(0, recorded)*1000))
+	it, err := h.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: []byte{byArrival + 1}})
+	if err != nil {
+		return fmt.Errorf("reading the history: %w", err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for valid := it.First(); valid; valid = it.Next() {
+		v, closer, err := h.db.Get(it.Value())
+		if errors.Is(err, pebble.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("reading the history: %w", err)
+		}
+		var e Entry
+		err = json.Unmarshal(v, &e)
+		if cerr := closer.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			return fmt.Errorf("reading an entry: %w", err)
+		}
+		if !yield(&e) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// Bytes returns what the history takes on the disk and in memory.
+func (h *History) Bytes() int64 { return int64(h.db.Metrics().DiskSpaceUsage()) }
+
+// retainSlice bounds the entries that go in one step.
+const retainSlice = 10_000
+
+// Retain drops the entries that were recorded before a time, and the oldest while
+// the history takes more than bytes. It returns how many went.
+func (h *History) Retain(ctx context.Context, before float64, bytes int64) (dropped int, err error) {
+	excess := h.Bytes() - bytes
+	for ctx.Err() == nil {
+		n, freed, err := h.drop(before, excess)
+		dropped += n
+		if excess > 0 {
+			excess -= freed
+		}
+		if err != nil || n < retainSlice {
+			return dropped, err
+		}
+	}
+	return dropped, ctx.Err()
+}
+
+func (h *History) drop(before float64, excess int64) (n int, freed int64, err error) {
+	it, err := h.db.NewIter(&pebble.IterOptions{LowerBound: []byte{byArrival}, UpperBound: []byte{byArrival + 1}})
+	if err != nil {
+		return 0, 0, fmt.Errorf("thinning out the history: %w", err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	b := h.db.NewBatch()
+	defer b.Close()
+	valid := it.First()
+	for ; valid && n < retainSlice; valid = it.Next() {
+		recorded := float64(binary.BigEndian.Uint64(it.Key()[1:])) / 1000
+		if recorded >= before && freed >= excess {
+			break
+		}
+		if v, closer, err := h.db.Get(it.Value()); err == nil {
+			freed += int64(len(v) + 2*len(it.Value()))
+			if err := closer.Close(); err != nil {
+				return 0, 0, fmt.Errorf("thinning out the history: %w", err)
+			}
+		}
+		if err := errors.Join(b.Delete(it.Value(), nil), b.Delete(it.Key(), nil)); err != nil {
+			return 0, 0, fmt.Errorf("thinning out the history: %w", err)
+		}
+		n++
+	}
+	if n == 0 {
+		return 0, 0, nil
+	}
+	begins := math.Inf(1)
+	if valid {
+		begins = float64(binary.BigEndian.Uint64(it.Key()[1:])) / 1000
+	}
+	if err := b.Set([]byte("mbegins"), binary.BigEndian.AppendUint64(nil, math.Float64bits(begins)), nil); err != nil {
+		return 0, 0, fmt.Errorf("thinning out the history: %w", err)
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return 0, 0, fmt.Errorf("thinning out the history: %w", err)
+	}
+	h.begins.Store(math.Float64bits(begins))
+	return n, freed, nil
+}
+
+// Keep thins the history out every minute until ctx ends.
+func (h *History) Keep(ctx context.Context, now func() time.Time, age time.Duration, bytes int64) {
+	t := time.NewTicker(time.Minute)
+	defer t.Stop()
+	for {
+		if _, err := h.Retain(ctx, float64(now().Add(-age).UnixMilli())/1000, bytes); err != nil && ctx.Err() == nil {
+			h.log.Warn("the history could not be thinned out", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
