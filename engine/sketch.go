@@ -48,6 +48,12 @@ type Sketcher struct {
 	identity, attacker []byte
 }
 
+// SketchPrefixes returns what the keys of records begin with that a Sketcher reads
+// for lists: all kinds but history and suspects.
+func SketchPrefixes() [][]byte {
+	return [][]byte{{kindLink}, {kindIdentity}, {kindMember}, {kindRow}, {kindUnsettled}}
+}
+
 // Read reads one record: value is nil for one that was deleted.
 func (s *Sketcher) Read(key, value []byte) (*Sketch, error) {
 	k := &s.sketch

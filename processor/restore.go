@@ -31,6 +31,8 @@ type restorer struct {
 	// unblock ends transactions of the task's former owner that are in the
 	// way; nil for a copy of a task that has an owner.
 	unblock func(ctx context.Context, task int32) error
+	// watcher is told what has been written; nil: nobody.
+	watcher *CopyWatcher
 }
 
 const (
@@ -212,6 +214,9 @@ func (r *restorer) checkpoint(ends bounds) (state.Checkpoint, error) {
 	} else if err := r.store.Reset(); err != nil {
 		return cp, fatal(fmt.Errorf("emptying the store: %w", err))
 	}
+	if r.watcher != nil {
+		r.watcher.Emptied(r.task)
+	}
 	cp = state.Checkpoint{Offset: ends.start, Identity: ends.identity, At: now}
 	// An empty changelog has nothing to apply, but the store must say from
 	// then on which changelog it belongs to.
@@ -241,5 +246,8 @@ func (r *restorer) apply(records []*kgo.Record, cp state.Checkpoint) error {
 	r.progress.recordsIn.Add(int64(len(records)))
 	r.progress.at.Store(cp.Offset)
 	r.progress.moved.Store(r.cfg.Clock.Now().UnixNano())
+	if r.watcher != nil {
+		r.watcher.Applied(r.task, records, cp)
+	}
 	return nil
 }

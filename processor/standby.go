@@ -31,8 +31,9 @@ type standbys struct {
 	counters *counters
 	// ready is called when the copy of a warm-up has caught up, so that the
 	// group looks again who gets what.
-	ready func()
-	woken chan struct{} // has room for one
+	ready   func()
+	watcher *CopyWatcher  // nil: nobody
+	woken   chan struct{} // has room for one
 
 	notifying sync.Mutex // keeps reports in order
 

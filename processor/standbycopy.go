@@ -44,7 +44,7 @@ func newStandby(s *standbys, client *kgo.Client, task int32) *standby {
 		reader: newChangelogReader(client, s.cfg.Changelog, task, standbyMaxWait, standbyPartBytes),
 		restorer: &restorer{
 			cfg: s.cfg, task: task, store: s.cfg.Store.Partition(task), progress: new(progress),
-			counters: s.counters, log: s.log,
+			counters: s.counters, log: s.log, watcher: s.watcher,
 		},
 		retry: backoff{clock: s.cfg.Clock, max: restoreRetryMax}, position: -1, moved: s.cfg.Clock.Now(),
 	}
@@ -164,7 +164,7 @@ func (c *standby) data() (assignor.CopyData, bool) {
 func (c *standby) status(now time.Time, stall time.Duration) StandbyStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := StandbyStatus{Partition: c.task, Position: max(c.position, 0), Lag: -1, WarmUp: c.warmUp}
+	s := StandbyStatus{Partition: c.task, Position: max(c.position, 0), Lag: -1, WarmUp: c.warmUp, MovedAt: c.moved}
 	if c.position >= 0 {
 		s.Lag = max(c.end-c.position, 0)
 	}

@@ -27,11 +27,14 @@ type MemberStatus struct {
 // StandbyStatus is a copy of a task that is active elsewhere, kept up to date
 // in this process's store.
 type StandbyStatus struct {
-	Partition int32  `json:"partition"`
-	Position  int64  `json:"position"`        // the next changelog offset to read
-	Lag       int64  `json:"lag"`             // changelog offsets to the end; -1 if not known yet
-	WarmUp    bool   `json:"warm_up"`         // the task is to move here as soon as the copy has caught up
-	Stuck     string `json:"stuck,omitempty"` // why, if it makes no progress
+	Partition int32 `json:"partition"`
+	Position  int64 `json:"position"` // the next changelog offset to read
+	Lag       int64 `json:"lag"`      // changelog offsets to the end; -1 if not known yet
+	WarmUp    bool  `json:"warm_up"`  // the task is to move here as soon as the copy has caught up
+	// MovedAt is when it last got on, or had nothing to read: with a lag of 0 it
+	// lacks nothing that was committed until then.
+	MovedAt time.Time `json:"-"`
+	Stuck   string    `json:"stuck,omitempty"` // why, if it makes no progress
 }
 
 // TaskState is how far a task has come.

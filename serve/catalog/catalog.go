@@ -167,3 +167,31 @@ func (c *Catalog) identityOf(a *attacker) (n uint32, ok bool) {
 	}
 	return 0, false
 }
+
+// WithoutRows returns a catalogue that has of this one what event topics said:
+// addresses and suspicions.
+func (c *Catalog) WithoutRows() *Catalog {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	to := New()
+	w := &Writer{c: to}
+	for _, p := range c.profiles {
+		w.PutProfile(p)
+	}
+	for _, s := range c.suspicions {
+		n := w.number([]byte(s.Identity))
+		to.suspicions[s.ID] = s
+		if last := to.latest[n]; last == nil || last.TS < s.TS || last.TS == s.TS && last.Status == Replaced {
+			to.latest[n] = s
+		}
+	}
+	return to
+}
+
+// IsCrowded reports whether there are more primitives than rows can name: some
+// are missing.
+func (c *Catalog) IsCrowded() bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.crowded
+}

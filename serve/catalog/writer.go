@@ -88,14 +88,15 @@ func (w *Writer) attacker(id []byte) (uint32, *attacker) {
 	return n, w.c.attackers.at(n)
 }
 
-// PutRow says what a row is now.
-func (w *Writer) PutRow(id, name []byte, to *Row) {
+// PutRow says what a row is now. If it was there with another value it returns what
+// it was, and true.
+func (w *Writer) PutRow(id, name []byte, to *Row) (was Row, changed bool) {
 	c := w.c
 	in, ok := c.primitiveIndex[string(name)]
 	if !ok {
 		if len(c.primitives) == math.MaxUint16-1 {
 			c.crowded = true
-			return
+			return was, false
 		}
 		domain, _, _ := strings.Cut(string(name), ".")
 		c.primitives = append(c.primitives, &primitive{name: string(name), domain: domain})
@@ -135,6 +136,7 @@ func (w *Writer) PutRow(id, name []byte, to *Row) {
 			p.dict.count(v, r.state, -1)
 			p.dict.count(v, to.State, 1)
 		} else {
+			was, changed = r.row(p), true
 			p.dict.drop(r.value, r.state)
 			r.value = p.dict.add(value, to.State)
 		}
@@ -149,6 +151,7 @@ func (w *Writer) PutRow(id, name []byte, to *Row) {
 	} else {
 		i.change, i.seen = max(i.change, r.change), max(i.seen, r.seen)
 	}
+	return was, changed
 }
 
 // find returns the row of a primitive, nil if the identity has none.

@@ -1,0 +1,333 @@
+package follow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/attribution"
+	"handprint/engine"
+	"handprint/internal/broker"
+	"handprint/serve/catalog"
+	"handprint/serve/history"
+	"handprint/state"
+)
+
+// applyRecords is how many records are applied under one write lock.
+const applyRecords = 1000
+
+// applier puts changelog records into a catalogue, and changes of values into the
+// history. It is for one goroutine.
+type applier struct {
+	f         *Follower
+	c         *catalog.Catalog
+	partition int32
+	sketcher  engine.Sketcher
+	changes   []history.Entry
+	values    bool // note changes of values
+	sampled   bool // the copy was catching up
+}
+
+func (a *applier) apply(records []*kgo.Record) {
+	for len(records) > 0 {
+		n := min(len(records), applyRecords)
+		a.c.Apply(func(w *catalog.Writer) {
+			for _, r := range records[:n] {
+				a.one(w, r.Key, r.Value, r)
+			}
+		})
+		records = records[n:]
+	}
+}
+
+// one applies a record; r is nil for one that is read from the copy.
+func (a *applier) one(w *catalog.Writer, key, value []byte, r *kgo.Record) {
+	s, err := a.sketcher.Read(key, value)
+	if err != nil {
+		if a.f.bad.Add(1) == 1 {
+			a.f.cfg.Logger.Error("a record of the changelog cannot be read: it may be of a newer release", "partition", a.partition, "error", err)
+		}
+		return
+	}
+	if r != nil {
+		w.At(a.partition, r.Offset)
+	} else {
+		w.At(a.partition, -1)
+	}
+	switch s.Kind {
+	case engine.RowRecord:
+		if s.Gone || !s.Published {
+			w.DropRow(s.Identity, s.Primitive)
+			return
+		}
+		row := catalog.Row{
+			State: s.Row.State, Returns: s.Row.Returns, Value: s.Row.Value, Confidence: s.Row.Confidence,
+			Count: s.Row.Count, ChangeTS: s.Row.LastChangeTS, SeenTS: s.Row.LastObservationTS,
+		}
+		if was, ok := w.PutRow(s.Identity, s.Primitive, &row); ok && a.values && was.State == row.State && string(was.Value) != string(row.Value) {
+			a.note(s, &was, r)
+		}
+	case engine.IdentityRecord:
+		if s.Gone {
+			w.DropIdentity(s.Identity)
+		} else {
+			w.PutIdentity(s.Identity, s.Own, s.MergedInto)
+		}
+	case engine.MemberRecord:
+		if s.Gone {
+			w.DropMember(s.Identity, s.Attacker)
+		} else {
+			w.PutMember(s.Identity, s.Attacker)
+		}
+	case engine.LinkRecord:
+		if s.Gone {
+			w.DropLink(s.Attacker)
+		} else {
+			w.PutLink(s.Attacker, s.Identity)
+		}
+	case engine.UnsettledRecord:
+		w.SetUnsettled(s.Identity, !s.Gone)
+	}
+}
+
+// note keeps a change of a value in the history: of long values only that it was.
+func (a *applier) note(s *engine.Sketch, was *catalog.Row, r *kgo.Record) {
+	a.changes = append(a.changes, history.Entry{
+		Identity: string(s.Identity), Kind: history.Value, Primitive: string(s.Primitive),
+		TS: s.Row.LastObservationTS, Recorded: seconds(r), Confidence: s.Row.Confidence, Count: s.Row.Count,
+		OldState: s.Row.State.String(), NewState: s.Row.State.String(), Value: shown(s.Row.Value), Previous: shown(was.Value),
+		Sampled: a.sampled, Source: history.Changelog, Partition: a.partition, Offset: r.Offset,
+	})
+}
+
+// shown returns a value as JSON; nil: it is a long one, of which the digest is known.
+func shown(v attribution.Value) json.RawMessage {
+	if len(v) == 0 || !json.Valid(v) {
+		return nil
+	}
+	return append(json.RawMessage{}, v...)
+}
+
+func seconds(r *kgo.Record) float64 { return float64(r.Timestamp.UnixMilli()) / 1000 }
+
+// onApplied is told what was written to the copy.
+func (f *Follower) onApplied(task int32, records []*kgo.Record, cp state.Checkpoint) {
+	f.mu.Lock()
+	p := f.positions[task]
+	rebuild := f.rebuild
+	f.rebuild = false
+	f.mu.Unlock()
+	if rebuild {
+		f.filling.Lock()
+		defer f.filling.Unlock()
+		// Another partition's copy began anew: what the catalogue had of it
+		// cannot be told apart. The other copies have everything.
+		if err := f.fill(context.Background()); err != nil {
+			f.cfg.Logger.Error("the catalogue could not be built from the copy", "error", err)
+		}
+	} else if f.filling.RLock(); !f.phase.Load().TooSmall {
+		defer f.filling.RUnlock()
+		a := &applier{f: f, c: f.catalog.Load(), partition: task, values: true, sampled: !f.phase.Load().Ready}
+		a.apply(records)
+		if len(a.changes) > 0 {
+			if err := f.cfg.History.Add(a.changes, nil); err != nil {
+				f.cfg.Logger.Error("changes of values are not in the history", "error", err)
+			}
+		}
+	} else {
+		f.filling.RUnlock()
+	}
+	f.applied.Add(int64(len(records)))
+	p = position{Identity: cp.Identity, Offset: cp.Offset, At: cp.At}
+	f.mu.Lock()
+	f.positions[task] = p
+	f.mu.Unlock()
+}
+
+// onEmptied is told that a copy begins anew.
+func (f *Follower) onEmptied(task int32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.positions[task].Offset > 0 {
+		f.rebuild = true
+	}
+}
+
+// prepare makes the catalogue from its snapshot or, if that cannot be used, from
+// the copy.
+func (f *Follower) prepare(ctx context.Context) error {
+	err := f.loadSnapshot(ctx)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		f.cfg.Logger.Warn("the catalogue is built from the copy", "reason", err)
+	}
+	return f.fill(ctx)
+}
+
+// fill builds the catalogue from the copy alone. What came from event topics is
+// taken over from the one before.
+func (f *Follower) fill(ctx context.Context) error {
+	c := f.catalog.Load().WithoutRows()
+	f.catalog.Store(c)
+	for p := range f.cfg.Partitions {
+		if err := f.fillFrom(ctx, c, p); err != nil {
+			return fmt.Errorf("building the catalogue from the copy of partition %d: %w", p, err)
+		}
+		if f.phase.Load().TooSmall {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (f *Follower) fillFrom(ctx context.Context, c *catalog.Catalog, p int32) error {
+	snapshot := f.cfg.Store.Partition(p).Snapshot()
+	defer snapshot.Close()
+	cp, found, err := snapshot.Checkpoint()
+	if err != nil || !found {
+		return err
+	}
+	a := &applier{f: f, c: c, partition: p}
+	type pair struct{ key, value []byte }
+	batch := make([]pair, 0, applyRecords)
+	var memory []byte
+	flush := func() {
+		c.Apply(func(w *catalog.Writer) {
+			for _, r := range batch {
+				a.one(w, r.key, r.value, nil)
+			}
+		})
+		batch, memory = batch[:0], memory[:0]
+	}
+	applied := 0
+	take := func(key, value []byte) bool {
+		at := len(memory)
+		memory = append(append(memory, key...), value...)
+		batch = append(batch, pair{memory[at : at+len(key) : at+len(key)], memory[at+len(key) : len(memory) : len(memory)]})
+		if len(batch) == applyRecords || len(memory) > 4<<20 {
+			flush()
+			if applied += applyRecords; applied%(100*applyRecords) == 0 {
+				f.settlePhase(false, 0, 0)
+			}
+		}
+		return ctx.Err() == nil && !f.phase.Load().TooSmall
+	}
+	for _, prefix := range engine.SketchPrefixes() {
+		err = errors.Join(err, snapshot.Scan(prefix, nil, take))
+	}
+	flush()
+	f.mu.Lock()
+	f.positions[p] = position{Identity: cp.Identity, Offset: cp.Offset, At: cp.At}
+	f.mu.Unlock()
+	return errors.Join(err, ctx.Err())
+}
+
+// mark says what a snapshot was made from.
+type snapshotMark struct {
+	Application string         `json:"application"`
+	Changelog   string         `json:"changelog"`
+	Positions   []position     `json:"positions"`
+	Events      eventPositions `json:"events"`
+}
+
+func (f *Follower) writeSnapshot() (err error) {
+	f.mu.Lock()
+	// The positions are those from before: what is applied meanwhile is applied
+	// again, which changes nothing.
+	mark, merr := json.Marshal(snapshotMark{f.cfg.ApplicationID, f.cfg.Names.Changelog, f.positions, f.events.clone()})
+	f.mu.Unlock()
+	if merr != nil {
+		return merr
+	}
+	file, err := os.CreateTemp(filepath.Dir(f.cfg.Snapshot), "catalog-*.tmp")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, removeIfThere(file.Name())) }()
+	err = f.catalog.Load().WriteSnapshot(file, mark)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), f.cfg.Snapshot)
+}
+
+func removeIfThere(name string) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// loadSnapshot takes the catalogue from its snapshot, and what the copy has got
+// since then from the changelog.
+func (f *Follower) loadSnapshot(ctx context.Context) error {
+	if f.cfg.Snapshot == "" {
+		return os.ErrNotExist
+	}
+	file, err := os.Open(f.cfg.Snapshot)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	c, raw, err := catalog.ReadSnapshot(io.Reader(file), info.Size())
+	if err != nil {
+		return err
+	}
+	var mark snapshotMark
+	if err := json.Unmarshal(raw, &mark); err != nil {
+		return fmt.Errorf("%w: its mark: %w", catalog.ErrSnapshot, err)
+	}
+	if mark.Application != f.cfg.ApplicationID || mark.Changelog != f.cfg.Names.Changelog || len(mark.Positions) != int(f.cfg.Partitions) {
+		return fmt.Errorf("%w: it is of another application", catalog.ErrSnapshot)
+	}
+	now := f.cfg.Clock.Now()
+	for p, at := range mark.Positions {
+		cp, found, err := f.cfg.Store.Partition(int32(p)).Checkpoint()
+		switch {
+		case err != nil:
+			return err
+		case !found && at.Offset == 0:
+			continue
+		case !found || cp.Identity != at.Identity:
+			return fmt.Errorf("%w: it was made from another copy than that of partition %d", catalog.ErrSnapshot, p)
+		case f.cfg.ChangelogRetention > 0 && now.Sub(at.At) >= f.cfg.ChangelogRetention:
+			return fmt.Errorf("%w: it is older than deletions are kept", catalog.ErrSnapshot)
+		case cp.Offset <= at.Offset:
+			continue
+		}
+		a := &applier{f: f, c: c, partition: int32(p)}
+		var batch []*kgo.Record
+		err = broker.ScanRange(ctx, f.client, func(r *kgo.Record) error {
+			if batch = append(batch, r); len(batch) == applyRecords {
+				a.apply(batch)
+				batch = batch[:0]
+			}
+			return nil
+		}, f.cfg.Names.Changelog, int32(p), at.Offset, cp.Offset)
+		if err != nil {
+			return fmt.Errorf("reading what was committed since the snapshot: %w", err)
+		}
+		a.apply(batch)
+		mark.Positions[p] = position{Identity: cp.Identity, Offset: cp.Offset, At: cp.At}
+	}
+	f.catalog.Store(c)
+	f.mu.Lock()
+	f.positions, f.events = mark.Positions, mark.Events
+	f.mu.Unlock()
+	return nil
+}

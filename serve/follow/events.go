@@ -1,0 +1,372 @@
+package follow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/attribution"
+	"handprint/schemas"
+	"handprint/serve/catalog"
+	"handprint/serve/history"
+	"handprint/serve/live"
+)
+
+// eventPositions are the next offsets to read of event topics.
+type eventPositions map[string]map[int32]int64
+
+func (p eventPositions) clone() eventPositions {
+	c := make(eventPositions, len(p))
+	for t, byPartition := range p {
+		c[t] = maps.Clone(byPartition)
+	}
+	return c
+}
+
+func (p eventPositions) of(topic string, partition int32) int64 {
+	if at, ok := p[topic][partition]; ok {
+		return at
+	}
+	return -1
+}
+
+func (p eventPositions) set(topic string, partition int32, next int64) {
+	if p[topic] == nil {
+		p[topic] = make(map[int32]int64)
+	}
+	p[topic][partition] = next
+}
+
+const positionsMark = "events"
+
+// tail follows the event topics. What is in the history already is not put there
+// again, and is not sent to live clients; the catalogue may need it once more.
+func (f *Follower) tail(ctx context.Context) error {
+	n := &f.cfg.Names
+	topics := []string{n.StateChanged, n.MultiActorSuspects, n.IdentityChanged, n.Profiles}
+	kept := make(eventPositions)
+	if b, err := f.cfg.History.Mark(positionsMark); err != nil {
+		return err
+	} else if b != nil {
+		if err := json.Unmarshal(b, &kept); err != nil {
+			return fmt.Errorf("reading the history's positions: %w", err)
+		}
+	}
+	starts, ends, err := f.bounds(ctx, topics)
+	if err != nil {
+		return err
+	}
+	news := make(eventPositions) // from here on live clients are told
+	from := make(map[string]map[int32]kgo.Offset)
+	f.mu.Lock()
+	if f.events == nil {
+		f.events = make(eventPositions)
+	}
+	inCatalog := f.events.clone()
+	f.mu.Unlock()
+	starts.Each(func(o kadm.ListedOffset) {
+		end, _ := ends.Lookup(o.Topic, o.Partition)
+		at := kept.of(o.Topic, o.Partition)
+		if at > end.Offset { // the topic was made anew
+			at = -1
+		}
+		news.set(o.Topic, o.Partition, max(at, 0))
+		if at < 0 {
+			news.set(o.Topic, o.Partition, end.Offset)
+		}
+		if o.Topic == n.Profiles || o.Topic == n.MultiActorSuspects {
+			// The catalogue has these of the topic alone.
+			if c := inCatalog.of(o.Topic, o.Partition); c < at || c > end.Offset {
+				at = c
+			}
+			if at > end.Offset {
+				at = -1
+			}
+		}
+		if from[o.Topic] == nil {
+			from[o.Topic] = make(map[int32]kgo.Offset)
+		}
+		from[o.Topic][o.Partition] = kgo.NewOffset().At(max(at, o.Offset))
+	})
+	client, err := kgo.NewClient(append(f.cfg.Client[:len(f.cfg.Client):len(f.cfg.Client)], kgo.ClientID(f.cfg.ApplicationID+"-serve-events"),
+		kgo.ConsumePartitions(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(2<<20))...)
+	if err != nil {
+		return fmt.Errorf("following the events: %w", err)
+	}
+	defer client.Close()
+	for {
+		fetches := client.PollRecords(ctx, 5000)
+		if ctx.Err() != nil {
+			return nil
+		}
+		for _, e := range fetches.Errors() {
+			if errors.Is(e.Err, kerr.TopicAuthorizationFailed) {
+				return fmt.Errorf("following %s: %w", e.Topic, e.Err)
+			}
+			f.cfg.Logger.Warn("following the events is interrupted, trying again", "topic", e.Topic, "partition", e.Partition, "error", e.Err)
+		}
+		if err := f.takeEvents(ctx, fetches, kept, news); err != nil {
+			return err
+		}
+	}
+}
+
+// bounds asks for the ends of topics until there is an answer: brokers may be away
+// when this process starts.
+func (f *Follower) bounds(ctx context.Context, topics []string) (starts, ends kadm.ListedOffsets, err error) {
+	adm := kadm.NewClient(f.client)
+	for {
+		if starts, err = adm.ListStartOffsets(ctx, topics...); err == nil {
+			err = starts.Error()
+		}
+		if err == nil {
+			if ends, err = adm.ListCommittedOffsets(ctx, topics...); err == nil {
+				err = ends.Error()
+			}
+		}
+		if err == nil || ctx.Err() != nil || errors.Is(err, kerr.TopicAuthorizationFailed) {
+			return starts, ends, err
+		}
+		f.cfg.Logger.Warn("the event topics cannot be asked for their ends, trying again", "error", err)
+		if err := f.cfg.pause(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// takeEvents puts what was fetched into history, catalogue and ring.
+func (f *Follower) takeEvents(ctx context.Context, fetches kgo.Fetches, kept, news eventPositions) error {
+	var entries []history.Entry
+	var events []live.Event
+	var suspicions []*catalog.Suspicion
+	var profiles []func(w *catalog.Writer)
+	read := make(eventPositions)
+	var failed error
+	fetches.EachRecord(func(r *kgo.Record) {
+		if failed != nil {
+			return
+		}
+		read.set(r.Topic, r.Partition, r.Offset+1)
+		if f.cfg.Schemas != nil {
+			if failed = f.cfg.Schemas.Await(ctx, r.Value); failed != nil {
+				return
+			}
+		}
+		isNew := r.Offset >= kept.of(r.Topic, r.Partition)
+		isNews := r.Offset >= news.of(r.Topic, r.Partition)
+		entry, event, err := f.decode(r, &suspicions, &profiles)
+		if err != nil {
+			if f.bad.Add(1) <= 10 {
+				f.cfg.Logger.Warn("an event cannot be read and is left out", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
+			}
+			return
+		}
+		if entry != nil && isNew {
+			entries = append(entries, *entry)
+		}
+		if event != nil && isNews {
+			events = append(events, *event)
+		}
+	})
+	if failed != nil {
+		return nil // the context has ended
+	}
+	if len(read) == 0 {
+		return nil
+	}
+	for topic, byPartition := range read {
+		for p, next := range byPartition {
+			kept.set(topic, p, max(next, kept.of(topic, p)))
+		}
+	}
+	mark, err := json.Marshal(kept)
+	if err != nil {
+		return err
+	}
+	if err := f.cfg.History.Add(entries, map[string][]byte{positionsMark: mark}); err != nil {
+		return err
+	}
+	f.catalog.Load().Apply(func(w *catalog.Writer) {
+		for _, s := range suspicions {
+			w.PutSuspicion(s)
+		}
+		for _, put := range profiles {
+			put(w)
+		}
+	})
+	f.mu.Lock()
+	for topic, byPartition := range read {
+		for p, next := range byPartition {
+			f.events.set(topic, p, max(next, f.events.of(topic, p)))
+		}
+	}
+	f.mu.Unlock()
+	f.cfg.Ring.Publish(events...)
+	return nil
+}
+
+// decode reads one record of an event topic.
+func (f *Follower) decode(r *kgo.Record, suspicions *[]*catalog.Suspicion, profiles *[]func(w *catalog.Writer)) (*history.Entry, *live.Event, error) {
+	n := &f.cfg.Names
+	entry := &history.Entry{TS: seconds(r), Recorded: seconds(r), Partition: r.Partition, Offset: r.Offset}
+	event := &live.Event{ID: live.ID{Millis: r.Timestamp.UnixMilli(), Partition: r.Partition, Offset: r.Offset}}
+	switch r.Topic {
+	case n.StateChanged:
+		t, err := f.cfg.Writers.Transition(r.Value)
+		if err != nil {
+			return nil, nil, err
+		}
+		entry.Source, entry.Kind, entry.TS = history.Transitions, history.State, t.TS
+		entry.Identity, entry.Primitive, entry.EventID = t.Identity, t.Primitive, t.EventID
+		if !t.IsNew {
+			entry.OldState = t.Old.String()
+		}
+		entry.NewState, entry.Confidence, entry.Count = t.New.String(), t.Confidence, t.Count
+		entry.Value, entry.Previous = json.RawMessage(t.Value), json.RawMessage(t.Previous)
+		event.Type, event.Primitive, event.OldState, event.NewState = live.StateChanged, t.Primitive, entry.OldState, entry.NewState
+	case n.MultiActorSuspects:
+		s, err := f.cfg.Writers.Suspicion(r.Value)
+		if err != nil {
+			return nil, nil, err
+		}
+		shown := suspicionOf(&s, r)
+		*suspicions = append(*suspicions, shown)
+		entry.Source, entry.Kind, entry.TS = history.Suspicions, history.Suspicion, s.TS
+		entry.Identity, entry.EventID, entry.Status, entry.Confidence = s.Identity, s.EventID, shown.Status, s.Confidence
+		entry.Record = schemas.AppendSuspicionJSON(nil, &s)
+		event.Type = live.Suspected
+	case n.IdentityChanged:
+		c, err := f.cfg.Writers.IdentityChange(r.Value)
+		if err != nil {
+			return nil, nil, err
+		}
+		f.done.add(c.Offset)
+		kind := identityKind(c.Type)
+		entry.Source, entry.Kind, entry.TS = history.Identities, history.Identity, c.TS
+		entry.Identity, entry.EventID, entry.Status = c.Identity, c.EventID, kind
+		entry.Record = schemas.AppendIdentityChangeJSON(nil, &c)
+		event.Type, event.Other = "identity_"+kind, c.Other
+	case n.Profiles:
+		*profiles = append(*profiles, f.profile(r))
+		return nil, nil, nil
+	default:
+		return nil, nil, nil
+	}
+	event.Identity = entry.Identity
+	event.Data = live.Encode(entry)
+	return entry, event, nil
+}
+
+func identityKind(t attribution.EventType) string {
+	switch t {
+	case attribution.Formed:
+		return "formed"
+	case attribution.Linked:
+		return "linked"
+	case attribution.Merged:
+		return "merged"
+	}
+	return "unmerged"
+}
+
+func (f *Follower) profile(r *kgo.Record) func(w *catalog.Writer) {
+	if r.Value == nil {
+		attacker, sensor, ok := schemas.SplitProfileKey(r.Key)
+		return func(w *catalog.Writer) {
+			if ok {
+				w.DropProfile(attacker, sensor)
+			}
+		}
+	}
+	p, err := f.cfg.Writers.Profile(r.Value)
+	if err != nil {
+		f.bad.Add(1)
+		return func(*catalog.Writer) {}
+	}
+	return func(w *catalog.Writer) {
+		w.PutProfile(&catalog.Profile{
+			Attacker: p.Attacker, Address: p.Address, Opaque: p.Kind == schemas.AddressOpaque, Sensor: p.Sensor, FirstTS: p.FirstSeen, LastTS: p.LastSeen,
+		})
+	}
+}
+
+func suspicionOf(s *attribution.Suspicion, r *kgo.Record) *catalog.Suspicion {
+	to := &catalog.Suspicion{
+		ID: s.ID, EventID: s.EventID, Identity: s.Identity, Status: string(s.Status), TS: s.TS, Confidence: s.Confidence,
+		Primitives: s.Primitives, Groups: s.Groups, Summary: s.Summary, Partition: r.Partition, Offset: r.Offset,
+	}
+	if to.ID == "" { // the rule primitives: an event is a suspicion
+		to.ID = s.EventID
+	}
+	if to.Status == "" {
+		to.Status = catalog.Raised
+	}
+	for _, reason := range s.Reasons {
+		shown := catalog.Reason{Primitive: reason.Primitive, Kind: string(reason.Kind), Group: reason.Group, New: reason.New}
+		for _, v := range reason.Values {
+			shown.Values = append(shown.Values, string(v))
+		}
+		to.Reasons = append(to.Reasons, shown)
+	}
+	return to
+}
+
+// doneEvents are the offsets of identity events that are over, the newest of them.
+type doneEvents struct {
+	mu    sync.Mutex
+	order []int64
+	set   map[int64]struct{}
+	woken chan struct{}
+}
+
+const maxDoneEvents = 10_000
+
+func newDoneEvents() doneEvents {
+	return doneEvents{set: make(map[int64]struct{}), woken: make(chan struct{})}
+}
+
+func (d *doneEvents) add(offset int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, ok := d.set[offset]; ok {
+		return
+	}
+	d.set[offset] = struct{}{}
+	if d.order = append(d.order, offset); len(d.order) > maxDoneEvents {
+		delete(d.set, d.order[0])
+		d.order = d.order[1:]
+	}
+	close(d.woken)
+	d.woken = make(chan struct{})
+}
+
+func (d *doneEvents) has(offset int64) (ok bool, changed <-chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, ok = d.set[offset]
+	return ok, d.woken
+}
+
+// AwaitEvent returns when the identity event at an offset is over and what it did is
+// applied, or ctx ends. An event that was over long before this process started is
+// not known, and waits in vain.
+func (f *Follower) AwaitEvent(ctx context.Context, offset int64) error {
+	for {
+		ok, changed := f.done.has(offset)
+		if ok {
+			return f.Caught(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}

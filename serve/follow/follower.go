@@ -1,0 +1,277 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"handprint/processor"
+	"handprint/schemas"
+	"handprint/serve/catalog"
+	"handprint/serve/history"
+	"handprint/serve/live"
+	"handprint/state"
+	"handprint/topology"
+)
+
+// Config is what a Follower needs.
+type Config struct {
+	Client             []kgo.Opt
+	Names              topology.Names
+	Partitions         int32
+	ApplicationID      string
+	Store              *state.Store // of its own
+	History            *history.History
+	Ring               *live.Ring
+	Snapshot           string // file; empty: none is kept
+	CatalogMemory      int64  // bytes
+	ChangelogRetention time.Duration
+	ProfileRetention   time.Duration
+	Writers            *schemas.Writers      // of Avro records; nil: JSON alone
+	Schemas            topology.SchemaFinder // nil: there is no registry
+	Clock              processor.Clock       // nil: the system's
+	Logger             *slog.Logger
+}
+
+// Phase is how far the catalogue is.
+type Phase struct {
+	Ready    bool
+	TooSmall bool    // it needs more memory than it may take
+	Needed   int64   // bytes, at least; if TooSmall
+	Progress float64 // in [0, 1], while it is built
+	Left     time.Duration
+}
+
+// Freshness is how far behind what is shown is, in two numbers: of the reading here,
+// and of the engine, which others measure.
+type Freshness struct {
+	AsOf    float64 // everything committed until then is applied, Unix seconds; 0: not known yet
+	ReadLag int64   // committed changelog offsets that are not applied yet
+}
+
+// Follower follows. Its methods may be called by several goroutines at the same
+// time; Run is called once.
+type Follower struct {
+	cfg    Config
+	copies *processor.Copies
+	client *kgo.Client
+
+	catalog atomic.Pointer[catalog.Catalog]
+	phase   atomic.Pointer[Phase]
+	fresh   atomic.Pointer[[]Freshness] // by partition
+	applied atomic.Int64                // records
+	bad     atomic.Int64                // records that could not be decoded
+
+	filling sync.RWMutex // held for writing while the catalogue is built anew
+
+	mu        sync.Mutex // guards the marks
+	positions []position // by partition, what the catalogue holds
+	events    eventPositions
+	rebuild   bool
+	done      doneEvents
+	began     time.Time
+}
+
+// position is how far one partition of the changelog is in the catalogue.
+type position struct {
+	Identity string    `json:"identity"`
+	Offset   int64     `json:"offset"`
+	At       time.Time `json:"at"`
+}
+
+// New returns a Follower that Run starts.
+func New(c Config) (*Follower, error) {
+	if c.Clock == nil {
+		c.Clock = processor.SystemClock{}
+	}
+	f := &Follower{cfg: c, positions: make([]position, c.Partitions), done: newDoneEvents()}
+	f.catalog.Store(catalog.New())
+	f.phase.Store(&Phase{})
+	f.fresh.Store(new([]Freshness))
+	f.copies = processor.NewCopies(processor.CopiesConfig{
+		Client: c.Client, Name: c.ApplicationID + "-serve", Changelog: c.Names.Changelog, Partitions: c.Partitions,
+		Store: c.Store, ChangelogRetention: c.ChangelogRetention, Clock: c.Clock, Logger: c.Logger,
+		Watcher: processor.CopyWatcher{Applied: f.onApplied, Emptied: f.onEmptied},
+	})
+	var err error
+	if f.client, err = kgo.NewClient(append(c.Client[:len(c.Client):len(c.Client)], kgo.ClientID(c.ApplicationID+"-serve"))...); err != nil {
+		return nil, fmt.Errorf("following the changelog: %w", err)
+	}
+	return f, nil
+}
+
+// Catalog returns the catalogue as it is now, and how far it is. While it is not
+// ready it lacks a part of what there is.
+func (f *Follower) Catalog() (*catalog.Catalog, Phase) { return f.catalog.Load(), *f.phase.Load() }
+
+// Freshness returns how far one partition is, or, of -1, the oldest of all.
+func (f *Follower) Freshness(partition int32) Freshness {
+	all := *f.fresh.Load()
+	if partition >= 0 {
+		if int(partition) < len(all) {
+			return all[partition]
+		}
+		return Freshness{}
+	}
+	var worst Freshness
+	for i, p := range all {
+		if i == 0 || p.AsOf < worst.AsOf {
+			worst.AsOf = p.AsOf
+		}
+		worst.ReadLag += p.ReadLag
+	}
+	return worst
+}
+
+// Applied returns how many changelog records were applied since the start, and how
+// many of all records could not be decoded.
+func (f *Follower) Applied() (records, bad int64) { return f.applied.Load(), f.bad.Load() }
+
+// Run follows until ctx ends. An error means that the store, the history or the
+// brokers' permissions have failed.
+func (f *Follower) Run(ctx context.Context) error {
+	defer f.client.Close()
+	f.began = f.cfg.Clock.Now()
+	if err := f.prepare(ctx); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return f.copies.Run(ctx) })
+	group.Go(func() error { return f.tail(ctx) })
+	group.Go(func() error { f.measure(ctx); return nil })
+	err := group.Wait()
+	if phase := f.phase.Load(); phase.Ready && f.cfg.Snapshot != "" {
+		if serr := f.writeSnapshot(); serr != nil {
+			f.cfg.Logger.Warn("the snapshot of the catalogue could not be written; the next start reads the copy", "error", serr)
+		}
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+const (
+	measureEvery  = 200 * time.Millisecond
+	snapshotEvery = 10 * time.Minute
+	profileEvery  = 10 * time.Minute
+)
+
+// measure takes down how far the copies are, and sees to what is due.
+func (f *Follower) measure(ctx context.Context) {
+	t := time.NewTicker(measureEvery)
+	defer t.Stop()
+	lastSnapshot, lastProfiles := f.began, f.began
+	for {
+		f.look()
+		now := f.cfg.Clock.Now()
+		if f.cfg.Snapshot != "" && f.phase.Load().Ready && now.Sub(lastSnapshot) >= snapshotEvery {
+			lastSnapshot = now
+			if err := f.writeSnapshot(); err != nil {
+				f.cfg.Logger.Warn("the snapshot of the catalogue could not be written", "error", err)
+			}
+		}
+		if f.cfg.ProfileRetention > 0 && now.Sub(lastProfiles) >= profileEvery {
+			lastProfiles = now
+			before := float64(now.Add(-f.cfg.ProfileRetention).Unix())
+			f.catalog.Load().Apply(func(w *catalog.Writer) { w.ForgetProfiles(before) })
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// look takes down how far the copies are.
+func (f *Follower) look() {
+	was := *f.fresh.Load()
+	fresh := make([]Freshness, f.cfg.Partitions)
+	copy(fresh, was)
+	known, left, total := 0, int64(0), int64(0)
+	for _, s := range f.copies.Status() {
+		if s.Lag < 0 {
+			continue
+		}
+		known++
+		p := &fresh[s.Partition]
+		p.ReadLag = s.Lag
+		if s.Lag == 0 {
+			p.AsOf = max(p.AsOf, float64(s.MovedAt.UnixMilli())/1000)
+		}
+		left += s.Lag
+		total += s.Lag + s.Position
+	}
+	f.fresh.Store(&fresh)
+	f.settlePhase(known == int(f.cfg.Partitions), left, total)
+}
+
+// nearlyDone is how many offsets may be left when the catalogue is called complete:
+// what is written meanwhile is read lag, not building.
+const nearlyDone = 10_000
+
+func (f *Follower) settlePhase(known bool, left, total int64) {
+	phase := *f.phase.Load()
+	size := f.catalog.Load().Bytes()
+	switch {
+	case phase.TooSmall:
+		return
+	case size > f.cfg.CatalogMemory:
+		progress := max(phase.Progress, 0.01)
+		if phase.Ready {
+			progress = 1
+		}
+		needed := int64(float64(size) / progress)
+		f.cfg.Logger.Error("the catalogue needs more memory than it may take: lists are not served; set catalog-memory higher", "needed", needed, "catalog-memory", f.cfg.CatalogMemory)
+		f.phase.Store(&Phase{TooSmall: true, Needed: needed})
+		f.catalog.Store(catalog.New()) // never a part of the data
+		return
+	case phase.Ready:
+		return
+	case known && left <= nearlyDone:
+		f.phase.Store(&Phase{Ready: true, Progress: 1})
+		f.cfg.Logger.Info("the catalogue is complete", "records", f.applied.Load(), "bytes", size, "after", f.cfg.Clock.Now().Sub(f.began).Round(time.Millisecond).String())
+		return
+	case known && total > 0:
+		phase.Progress = float64(total-left) / float64(total)
+	}
+	if spent := f.cfg.Clock.Now().Sub(f.began); phase.Progress > 0 {
+		phase.Left = time.Duration(float64(spent) * (1 - phase.Progress) / phase.Progress)
+	}
+	f.phase.Store(&phase)
+}
+
+// Caught returns when everything committed up to now is applied, or ctx ends.
+func (f *Follower) Caught(ctx context.Context) error {
+	now := float64(f.cfg.Clock.Now().UnixMilli()) / 1000
+	t := time.NewTicker(measureEvery / 4)
+	defer t.Stop()
+	for f.Freshness(-1).AsOf < now {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+	return nil
+}
+
+// pause waits a second before something is tried again.
+func (c *Config) pause(ctx context.Context) error {
+	t := time.NewTimer(time.Second)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
