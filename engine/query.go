@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"handprint/attribution"
@@ -166,4 +167,39 @@ func Concerns(key []byte, id string) bool {
 func ConcernsAttacker(key []byte, attacker string) bool {
 	stub := attribution.Stub([]byte(attacker)).String()
 	return bytes.Equal(key, idKey(nil, kindLink, []byte(attacker))) || bytes.Equal(key, idKey(nil, kindIdentity, []byte(stub)))
+}
+
+// Members returns attackers that events brought to an identity, in the order of
+// their keys, from behind after unless it is empty, at most limit. A stub's own
+// attacker is not among them.
+func Members(from Reader, id, after string, limit int) (page []Member, err error) {
+	prefix := idKey(nil, kindMember, []byte(id))
+	var start []byte
+	if after != "" {
+		start = append(appendID(bytes.Clone(prefix), []byte(after)), 0)
+	}
+	var fault error
+	err = from.Scan(prefix, start, func(key, value []byte) bool {
+		attacker, _, err := cutID(key[len(prefix):])
+		if err == nil && len(page) < limit {
+			var version uint64
+			version, err = decodeMember(value)
+			page = append(page, Member{Attacker: string(attacker), Version: version})
+		}
+		fault = err
+		return err == nil && len(page) < limit
+	})
+	return page, errors.Join(err, fault)
+}
+
+// IsKnown reports whether the home of an identity has any record of it.
+func IsKnown(from Reader, id string) (known bool, err error) {
+	for _, kind := range []byte{kindIdentity, kindMember, kindRow, kindUnsettled, kindHistory} {
+		prefix := idKey(nil, kind, []byte(id))
+		err := from.Scan(prefix, nil, func(_, _ []byte) bool { known = true; return false })
+		if known || err != nil {
+			return known, err
+		}
+	}
+	return false, nil
 }

@@ -169,3 +169,24 @@ func best(list []attribution.Suggestion, limit int) []attribution.Suggestion {
 	})
 	return list[:min(limit, len(list))]
 }
+
+// Commonness returns how many identities are stable with a value, as the store has
+// it, and how many in the primitive; null counts for neither.
+func (c *Catalog) Commonness(name string, v attribution.Value) (holders, of int) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	x := commonness{c}
+	if string(v) != string(attribution.Null) {
+		holders = x.Holders(name, v)
+	}
+	return holders, x.Of(name)
+}
+
+// IsNamed reports whether an identity is known, if only because something is merged
+// into it or linked to it.
+func (c *Catalog) IsNamed(id string) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	_, ok := c.ids.find([]byte(id))
+	return ok
+}

@@ -1,0 +1,144 @@
+// Package serve puts the read side together: a follower of the application's topics,
+// what it fills, and the API over it. See docs/api.md for what callers see.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/attribution"
+	"handprint/processor"
+	"handprint/schemas"
+	"handprint/serve/follow"
+	"handprint/serve/history"
+	"handprint/serve/live"
+	"handprint/serve/query"
+	"handprint/state"
+	"handprint/topology"
+)
+
+// Config is what the read side needs.
+type Config struct {
+	Dir                string // of copy, catalogue and history; nobody else may use it
+	Client             []kgo.Opt
+	Names              topology.Names
+	Partitions         int32
+	ApplicationID      string
+	Registry           *attribution.Registry
+	Thresholds         attribution.Thresholds
+	ChangelogRetention time.Duration
+	ProfileRetention   time.Duration
+	CatalogMemory      int64
+	StoreCache         int64
+	HistoryAge         time.Duration
+	HistoryBytes       int64
+	Writers            *schemas.Writers
+	Schemas            topology.SchemaFinder
+	Clock              processor.Clock
+	Logger             *slog.Logger
+}
+
+// ringEvents is how many events live clients can fall behind.
+const ringEvents = 10_000
+
+// Side is a read side. Open makes it, Run keeps it up to date.
+type Side struct {
+	cfg      Config
+	store    *state.Store
+	history  *history.History
+	Follower *follow.Follower
+	Ring     *live.Ring
+	Reader   *query.Reader
+}
+
+// Open opens what is on the disk. A copy, history or catalogue of another application
+// is refused with one line; a damaged copy is set aside and made anew.
+func Open(c Config) (_ *Side, err error) {
+	if c.Clock == nil {
+		c.Clock = processor.SystemClock{}
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the folder of the read side: %w", err)
+	}
+	if err := claim(c.Dir, c.ApplicationID+" "+c.Names.Changelog+"\n"); err != nil {
+		return nil, err
+	}
+	s := &Side{cfg: c, Ring: live.NewRing(ringEvents)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.store, err = state.Open(filepath.Join(c.Dir, "copy"), state.Options{FS: vfs.Default, CacheBytes: c.StoreCache, Logger: c.Logger}); err != nil {
+		return nil, err
+	}
+	if s.history, err = history.Open(filepath.Join(c.Dir, "history"), c.Logger); err != nil {
+		return nil, err
+	}
+	s.Follower, err = follow.New(follow.Config{
+		Client: c.Client, Names: c.Names, Partitions: c.Partitions, ApplicationID: c.ApplicationID, Store: s.store, History: s.history, Ring: s.Ring,
+		Snapshot: filepath.Join(c.Dir, "catalog.snapshot"), CatalogMemory: c.CatalogMemory, ChangelogRetention: c.ChangelogRetention,
+		ProfileRetention: c.ProfileRetention, Writers: c.Writers, Schemas: c.Schemas, Clock: c.Clock, Logger: c.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Reader = &query.Reader{
+		Source: s.Follower, Store: s.store, History: s.history, Partitions: c.Partitions, Registry: c.Registry, Thresholds: c.Thresholds, Now: c.Clock.Now,
+	}
+	return s, nil
+}
+
+// claim notes whose read side a folder holds, and refuses another's.
+func claim(dir, owner string) error {
+	name := filepath.Join(dir, "application")
+	have, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		if err := os.WriteFile(name, []byte(owner), 0o600); err != nil {
+			return fmt.Errorf("claiming the folder of the read side: %w", err)
+		}
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading whose read side the folder holds: %w", err)
+	case string(have) != owner:
+		return fmt.Errorf("serve-dir %s holds the read side of another application (%.200q): give each its own, or delete the folder", dir, have)
+	}
+	return nil
+}
+
+// Run keeps the read side up to date until ctx ends.
+func (s *Side) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	thinned := make(chan struct{})
+	go func() {
+		defer close(thinned)
+		s.history.Keep(ctx, s.cfg.Clock.Now, s.cfg.HistoryAge, s.cfg.HistoryBytes)
+	}()
+	err := s.Follower.Run(ctx)
+	cancel()
+	<-thinned
+	return err
+}
+
+// HistoryBytes returns what the history takes.
+func (s *Side) HistoryBytes() int64 { return s.history.Bytes() }
+
+// Close closes what Open opened. Run must have ended.
+func (s *Side) Close() (err error) {
+	if s.history != nil {
+		err = s.history.Close()
+	}
+	if s.store != nil {
+		err = errors.Join(err, s.store.Close())
+	}
+	return err
+}

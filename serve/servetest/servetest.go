@@ -1,0 +1,138 @@
+// Package servetest runs a whole application on the embedded broker, for tests of
+// the read side: what is sent to it is processed as on a cluster.
+package servetest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/attribution"
+	"handprint/engine"
+	"handprint/internal/broker"
+	"handprint/processor"
+	"handprint/processor/clocktest"
+	"handprint/schemas"
+	"handprint/state"
+	"handprint/topology"
+)
+
+// Partitions is how many the application has.
+const Partitions = 4
+
+// App is a running application.
+type App struct {
+	Broker *broker.Embedded
+	Names  topology.Names
+	Client *kgo.Client
+	Rest   *topology.Rest
+	Now    time.Time // of the application's clock, which stands still
+
+	t testing.TB
+}
+
+// Logger discards, unless HANDPRINT_TEST_LOG is set.
+func Logger() *slog.Logger {
+	if os.Getenv("HANDPRINT_TEST_LOG") != "" {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.NewTextHandler(io.Discard, nil))
+}
+
+// Start runs an application until the test ends.
+func Start(t testing.TB) *App {
+	t.Helper()
+	b, err := broker.Start(broker.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	a := &App{t: t, Broker: b, Names: topology.DefaultNames("", "app"), Now: time.Unix(1_700_000_000, 0)}
+	a.Rest = topology.NewRest(a.Names)
+	a.Client, err = kgo.NewClient(append(b.ClientOpts(), kgo.RecordPartitioner(a.Names.Partitioner()), kgo.ProducerLinger(0))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Client.Close)
+	if _, err := broker.Ensure(context.Background(), a.Client, a.Names.Specs(topology.Layout{Partitions: Partitions, Replication: 1})); err != nil {
+		t.Fatal(err)
+	}
+	store, err := state.Open("store", state.Options{FS: vfs.NewMem(), CacheBytes: 1 << 20, MemtableBytes: 1 << 20, Logger: Logger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := topology.Config{
+		Names:  a.Names,
+		Engine: engine.Config{Thresholds: attribution.DefaultThresholds(), Registry: attribution.DefaultRegistry(), Counters: new(engine.Counters)},
+		Runtime: processor.Config{
+			ApplicationID: "app", InstanceID: "test", Client: b.ClientOpts(), Partitions: Partitions, Threads: 1, Store: store,
+			Clock: clocktest.New(a.Now), OnCommit: a.Rest.OnCommit, Logger: Logger(), FetchMaxWait: 20 * time.Millisecond,
+		},
+	}.Processor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the application: %v", err)
+		}
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return a
+}
+
+// Send writes records to the application and waits until all that follows from them
+// is committed.
+func (a *App) Send(records ...*kgo.Record) {
+	a.t.Helper()
+	for _, r := range records {
+		if err := a.Client.ProduceSync(context.Background(), r).FirstErr(); err != nil {
+			a.t.Fatal(err)
+		}
+		switch r.Topic {
+		case a.Names.Observations, a.Names.IdentityEvents, a.Names.Commands:
+			a.Rest.Expect(r.Topic, r.Partition, r.Offset)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	if err := a.Rest.Wait(ctx); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// Observation is an observation of an attacker; value is JSON. Its timestamp is that
+// of the clock.
+func (a *App) Observation(attacker, primitive, value string, ts float64) *kgo.Record {
+	return &kgo.Record{Topic: a.Names.Observations, Key: []byte(attacker), Timestamp: a.Now, Value: fmt.Appendf(nil,
+		`{"attacker_uuid":%q,"primitive":%q,"value":%s,"ts":%v,"window":{"start_ts":%v,"end_ts":%v},"evidence_ref":"e:%v","confidence":1,"envelope_v":1,"source":"test"}`,
+		attacker, primitive, value, ts, ts, ts, ts)}
+}
+
+// Event is an identity event.
+func (a *App) Event(e attribution.IdentityEvent) *kgo.Record {
+	return &kgo.Record{Topic: a.Names.IdentityEvents, Key: []byte(e.Identity), Timestamp: a.Now, Value: schemas.AppendIdentityEvent(nil, &e)}
+}
+
+// Profile is what a sensor knows of an attacker's address.
+func (a *App) Profile(attacker, address string) *kgo.Record {
+	return &kgo.Record{Topic: a.Names.Profiles, Key: schemas.AppendProfileKey(nil, attacker, "test"), Timestamp: a.Now, Value: schemas.AppendProfileJSON(nil, &schemas.Profile{
+		Attacker: attacker, Stub: attribution.Stub([]byte(attacker)).String(), Address: address, Kind: schemas.AddressIP, Sensor: "test", FirstSeen: 1, LastSeen: float64(a.Now.Unix()),
+	})}
+}
+
+// Sweep makes every task look for suspicions.
+func (a *App) Sweep() { a.t.Helper(); a.Send(a.Names.Ticks(Partitions, a.Now)...) }
