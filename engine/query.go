@@ -182,9 +182,9 @@ func Members(from Reader, id, after string, limit int) (page []Member, err error
 	err = from.Scan(prefix, start, func(key, value []byte) bool {
 		attacker, _, err := cutID(key[len(prefix):])
 		if err == nil && len(page) < limit {
-			var version uint64
-			version, err = decodeMember(value)
-			page = append(page, Member{Attacker: string(attacker), Version: version})
+			var m member
+			m, err = decodeMember(value)
+			page = append(page, Member{Attacker: string(attacker), Version: m.Version})
 		}
 		fault = err
 		return err == nil && len(page) < limit

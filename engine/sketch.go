@@ -32,6 +32,7 @@ type Sketch struct {
 	Primitive []byte // of a row
 	Attacker  []byte // of a link or a member
 	Version   uint64 // of a history entry
+	Offset    int64  // of a history entry: of its event in the topic of identity events
 
 	Published  bool            // of a row: the world was told of it
 	Row        attribution.Row // of a row; a value over 256 bytes stands as [StoredValue] has it
@@ -107,6 +108,10 @@ func (s *Sketcher) Read(key, value []byte) (*Sketch, error) {
 		var i identity
 		i, err = decodeIdentity(value)
 		k.Own, k.MergedInto = i.Own, i.MergedInto
+	case HistoryRecord:
+		var h HistoryEntry
+		h, err = decodeHistory(value)
+		k.Offset = h.Offset
 	}
 	return k, err
 }

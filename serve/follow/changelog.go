@@ -91,6 +91,10 @@ func (a *applier) one(w *catalog.Writer, key, value []byte, r *kgo.Record) {
 		} else {
 			w.PutLink(s.Attacker, s.Identity)
 		}
+	case engine.HistoryRecord:
+		if !s.Gone && r != nil {
+			a.f.done.add(s.Offset)
+		}
 	case engine.UnsettledRecord:
 		w.SetUnsettled(s.Identity, !s.Gone)
 	}
