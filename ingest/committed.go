@@ -59,8 +59,8 @@ func (r *topicRun) fetchCheckpoints(ctx context.Context, partitions int) ([]Chec
 // commit waits until everything sent is acknowledged, and commits where a
 // later run goes on.
 func (r *topicRun) commit(ctx context.Context) error {
-	r.lastTry = r.now()
-	checkpoints := r.adapter.Checkpoints()
+	r.lastTry = r.intake.now()
+	checkpoints := r.positioned.Checkpoints()
 	if slices.Equal(checkpoints, r.committed) {
 		return nil
 	}

@@ -1,8 +1,13 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"time"
+
+	"handprint/ingest/internal/jsonscan"
 )
 
 // Sink takes what an adapter makes of its input. [Producer] is one.
@@ -19,13 +24,31 @@ type Sink interface {
 
 // Files reads files through an adapter.
 type Files struct {
-	// Names are the inputs in the order in which they are read, oldest first:
-	// a session may begin in one and end in the next. See Open.
+	// Names are the inputs. If the adapter can say when a text was written
+	// ([Stamper]) and all are files, they are read in the order of their first
+	// lines' times, else as they are given. See Open.
 	Names []string
 	// MaxLine is the bound on a line in bytes, DefaultMaxLine if 0.
 	MaxLine int
+	// SortWithin, if not 0, is how far the lines' times may run backwards and
+	// are still put in order. It needs a [Stamper].
+	SortWithin time.Duration
+	// LetterText says how much of their lines dead letters tell.
+	LetterText LetterText
 	// Progress, if set, shows how far it is.
 	Progress *Progress
+	// Report, if set, is called every 30 s.
+	Report func(Tally)
+	// Warn, if set, is told what a user should know about the inputs.
+	Warn func(text string)
+
+	now func() time.Time
+}
+
+// Stamper is an adapter that can see when a line was written.
+type Stamper interface {
+	// Stamp returns the first time in a text, in microseconds since 1970.
+	Stamp(text []byte) (micros int64, ok bool)
 }
 
 // TotalSize returns the sum of the sizes of the inputs as they are stored, 0
@@ -44,58 +67,84 @@ func (f *Files) TotalSize() int64 {
 
 // Run reads all inputs through the adapter that adapt makes for the sink it is
 // given, and closes it. A line longer than the bound is a dead letter, of
-// which the sink gets the beginning. Run returns what was read and made, and
-// the first error: of ctx, which is looked at between lines, of the sink, or
-// of an input, with its name and line. What came before an error has been
-// taken; sessions that were open then have not been sent.
-func (f *Files) Run(ctx context.Context, sink Sink, adapt func(Sink) (Adapter, error)) (Amounts, error) {
-	run := &fileRun{Sink: sink, ctx: ctx, progress: f.Progress, maxLine: f.MaxLine}
+// which the sink gets the beginning.
+//
+// An input that cannot be read to its end does not stop the others: Run goes
+// on, ends the sessions that are open, and returns what failed, with the name
+// and the line, at the end. It stops at the first error of ctx, which is
+// looked at between lines, of the sink, or if none of the first lines is of
+// any use ([UnusableError]): what came before has been taken; sessions that
+// were open then have not been sent. The result is right in any case.
+func (f *Files) Run(ctx context.Context, sink Sink, adapt func(Sink) (Adapter, error)) (Result, error) {
+	run := &fileRun{intake: intake{Sink: sink, text: f.LetterText, report: f.Report, now: f.now, reasons: reasons{}}, ctx: ctx, files: f}
+	run.locate = func(d *DeadLetter) { d.File, d.Number = run.name, run.number-d.Back }
+	if run.now == nil {
+		run.now = time.Now
+	}
 	adapter, err := adapt(run)
 	if err != nil {
-		return run.amounts, err
+		return Result{}, err
 	}
 	run.adapter = adapter
-	for _, name := range f.Names {
-		if err := run.file(name); err != nil {
-			return run.amounts, err
+	stamper, _ := adapter.(Stamper)
+	if f.SortWithin > 0 && stamper != nil {
+		run.sorter = &sorter{within: f.SortWithin.Microseconds(), stamp: stamper.Stamp}
+	}
+	err = run.all(f.ordered(ctx, stamper))
+	return Result{Amounts: run.amounts, Tally: run.tally()}, err
+}
+
+func (f *Files) warn(format string, args ...any) {
+	if f.Warn != nil {
+		f.Warn(fmt.Sprintf(format, args...))
+	}
+}
+
+// fileRun is one run over files.
+type fileRun struct {
+	intake
+	ctx    context.Context
+	files  *Files
+	sorter *sorter // nil: lines go on as they come
+
+	name   string
+	number int64
+	broken []error // inputs that could not be read to their end
+
+	// The last line of the file before, if it was cut: it had no newline and is
+	// no event by itself.
+	cut       []byte
+	cutName   string
+	cutNumber int64
+}
+
+func (r *fileRun) all(names []string) error {
+	for _, name := range names {
+		if err := r.file(name); err != nil {
+			return err
 		}
 	}
-	if err := adapter.Close(); err != nil {
-		return run.amounts, fmt.Errorf("at the end of the input: %w", err)
+	if err := r.tear(); err != nil {
+		return err
 	}
-	if f.Progress != nil {
-		f.Progress.Finish(run.amounts)
+	if r.sorter != nil {
+		if err := r.sorter.drain(r.give); err != nil {
+			return err
+		}
+		if err := r.adapter.Break(); err != nil {
+			return err
+		}
 	}
-	return run.amounts, nil
-}
-
-// fileRun is one run over files. It is the adapter's sink: it counts, and adds
-// to a dead letter where the line stood.
-type fileRun struct {
-	Sink
-	ctx      context.Context
-	adapter  Adapter
-	progress *Progress
-	maxLine  int
-	amounts  Amounts
-	name     string
-	number   int64
-}
-
-func (r *fileRun) Observation(o Observation) error {
-	r.amounts.Observations++
-	return r.Sink.Observation(o)
-}
-
-func (r *fileRun) Record(key, value []byte) error {
-	r.amounts.Observations++
-	return r.Sink.Record(key, value)
-}
-
-func (r *fileRun) Dead(d DeadLetter) error {
-	r.amounts.DeadLetters++
-	d.File, d.Number = r.name, r.number
-	return r.Sink.Dead(d)
+	if err := r.adapter.Close(); err != nil {
+		return fmt.Errorf("at the end of the input: %w", err)
+	}
+	if err := r.look(true); err != nil {
+		return errors.Join(append(r.broken, err)...)
+	}
+	if p := r.files.Progress; p != nil {
+		p.Finish(r.amounts)
+	}
+	return errors.Join(r.broken...)
 }
 
 // checkEvery is how many lines go by between two looks at the clock and at the
@@ -105,42 +154,118 @@ const checkEvery = 256
 func (r *fileRun) file(name string) error {
 	in, err := Open(r.ctx, name)
 	if err != nil {
-		return err
+		return r.breaks(err)
 	}
+	in.warn = func(text string) { r.files.warn("%s: %s", name, text) }
 	defer in.Close()
-	r.name = name
 	before := r.amounts.Bytes
-	lines := NewLines(in, r.maxLine)
+	lines := NewLines(in, r.files.MaxLine)
 	for lines.Next() {
-		r.number = lines.Number()
 		r.amounts.Lines++
-		if err := r.line(lines); err != nil {
-			return fmt.Errorf("%s, line %d: %w", name, r.number, err)
+		if err := r.line(name, lines); err != nil {
+			return fmt.Errorf("%s, line %d: %w", name, lines.Number(), err)
 		}
-		if r.number%checkEvery == 0 {
+		if lines.Number()%checkEvery == 0 {
 			if err := r.ctx.Err(); err != nil {
-				return fmt.Errorf("%s, line %d: %w", name, r.number, err)
+				return fmt.Errorf("%s, line %d: %w", name, lines.Number(), err)
 			}
-			if r.progress != nil {
-				r.amounts.Bytes = before + in.BytesRead()
-				r.progress.Update(r.amounts)
+			r.amounts.Bytes = before + in.BytesRead()
+			r.reportDue()
+			if p := r.files.Progress; p != nil {
+				p.Update(r.amounts)
 			}
 		}
 	}
 	r.amounts.Bytes = before + in.BytesRead()
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("reading %s after line %d: %w", name, lines.Number(), err)
+	if err := r.ctx.Err(); err != nil {
+		return err
 	}
-	return r.ctx.Err()
+	if err := lines.Err(); err != nil {
+		if err := r.breaks(fmt.Errorf("reading %s after line %d: %w", name, lines.Number(), err)); err != nil {
+			return err
+		}
+	}
+	if r.sorter != nil {
+		return nil
+	}
+	return r.adapter.Break()
 }
 
-func (r *fileRun) line(lines *Lines) error {
-	if !lines.TooLong() {
-		return r.adapter.Line(lines.Line())
+// breaks notes that an input cannot be read on. It returns the error if the
+// whole run is at its end.
+func (r *fileRun) breaks(err error) error {
+	if r.ctx.Err() != nil {
+		return err
 	}
-	return r.Dead(DeadLetter{
-		Reason: fmt.Sprintf("the line has %d bytes, more than %d", lines.Length(), lines.maxLine),
-		Line:   lines.Line(),
-		Length: lines.Length(),
-	})
+	r.broken = append(r.broken, err)
+	return nil
+}
+
+func (r *fileRun) line(name string, lines *Lines) error {
+	if lines.TooLong() {
+		if err := r.tear(); err != nil {
+			return err
+		}
+		r.name, r.number = name, lines.Number()
+		r.overlong++
+		r.probation.line(lines.Line())
+		err := r.Dead(DeadLetter{
+			Reason: fmt.Sprintf("the line is longer than %d bytes", lines.maxLine),
+			Line:   lines.Line(),
+			Length: lines.Length(),
+		})
+		if err != nil {
+			return err
+		}
+		return r.look(false)
+	}
+	line := lines.Line()
+	if r.cut != nil && lines.Number() == 1 {
+		whole := append(r.cut, line...)
+		if jsonscan.Object(whole, nothing) == nil {
+			r.cut = nil
+			r.joined++
+			return r.pass(name, 1, whole)
+		}
+		if err := r.tear(); err != nil {
+			return err
+		}
+	}
+	if !lines.Whole() && len(line) > 0 && jsonscan.Object(line, nothing) != nil {
+		r.cut, r.cutName, r.cutNumber = bytes.Clone(line), name, lines.Number()
+		return nil
+	}
+	return r.pass(name, lines.Number(), line)
+}
+
+func nothing(_, _ []byte) {}
+
+// tear passes on a line that was cut and that no other goes on.
+func (r *fileRun) tear() error {
+	if r.cut == nil {
+		return nil
+	}
+	line := r.cut
+	r.cut = nil
+	return r.pass(r.cutName, r.cutNumber, line)
+}
+
+// pass gives a line to the adapter, in its turn.
+func (r *fileRun) pass(name string, number int64, line []byte) error {
+	if r.sorter == nil {
+		return r.give(name, number, line)
+	}
+	return r.sorter.add(name, number, line, r.give)
+}
+
+func (r *fileRun) give(name string, number int64, line []byte) error {
+	r.name, r.number = name, number
+	if r.probation.over {
+		return r.adapter.Line(line)
+	}
+	r.probation.line(line)
+	if err := r.adapter.Line(line); err != nil {
+		return err
+	}
+	return r.look(false)
 }

@@ -52,11 +52,26 @@ func cowrieAdapter(s ingest.Sink) (ingest.Adapter, error) {
 
 func behaveAdapter(s ingest.Sink) (ingest.Adapter, error) { return behave.New(s.Record, s.Dead), nil }
 
+// fatalf is a test or a property.
+type fatalf interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	TempDir() string
+}
+
 func write(t *testing.T, name string, data []byte) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
+	return writeIn(t, t.TempDir(), name, data)
+}
+
+func writeIn(t interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}, dir, name string, data []byte) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 	return path
 }
@@ -97,7 +112,7 @@ func TestPackedAndPlainFilesGiveTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if amounts.Lines != 1135 || amounts.Bytes != files.TotalSize() || amounts.Observations != int64(len(sink.observations)) {
+		if amounts.Tally.Lines != 1135 || amounts.Tally.Accounted() != 1135 || amounts.Lines != 1135 || amounts.Bytes != files.TotalSize() || amounts.Observations != int64(len(sink.observations)) {
 			t.Errorf("%v: %+v, %d bytes in all", names, amounts, files.TotalSize())
 		}
 		if i == 0 {
@@ -113,17 +128,17 @@ func TestDeadLettersSayWhereTheyStood(t *testing.T) {
 	long := `{"x":"` + strings.Repeat("y", 5000) + `"}`
 	var sink kept
 	files := ingest.Files{
-		Names:   []string{write(t, "a", []byte("{}\n\nbad\n")), write(t, "b", []byte(long+"\n"+`{"attacker_uuid":"k"}`))},
+		Names:   []string{write(t, "a", []byte("{\"primitive\":1}\n\nbad\n")), write(t, "b", []byte(long+"\n"+`{"attacker_uuid":"k"}`))},
 		MaxLine: 4000,
 	}
 	amounts, err := files.Run(context.Background(), &sink, behaveAdapter)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := strings.Join(sink.records, "|"), ` {}|k {"attacker_uuid":"k"}`; got != want {
+	if got, want := strings.Join(sink.records, "|"), ` {"primitive":1}|k {"attacker_uuid":"k"}`; got != want {
 		t.Errorf("records %s, want %s", got, want)
 	}
-	want := `a:3 bad of 3: not a JSON object|b:1 {"x":"yyyyyyyyyyyyyy of 5008: the line has 5008 bytes, more than 4000`
+	want := `a:3 bad of 3: not a JSON object|b:1 {"x":"yyyyyyyyyyyyyy of 5008: the line is longer than 4000 bytes`
 	if got := strings.Join(sink.dead, "|"); got != want {
 		t.Errorf("dead letters %s\nwant %s", got, want)
 	}
@@ -155,7 +170,7 @@ func TestInputsThatFail(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	for _, empty := range [][]byte{nil, {0x1f}} {
+	for _, empty := range [][]byte{nil, []byte("\n \r\n")} {
 		var sink kept
 		files := ingest.Files{Names: []string{write(t, "empty", empty)}}
 		if _, err := files.Run(context.Background(), &sink, cowrieAdapter); err != nil {

@@ -1,28 +1,30 @@
 package ingest
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"sync/atomic"
 
-	"github.com/klauspost/compress/gzip"
+	"handprint/ingest/internal/unpack"
 )
 
 // Stdin is the name of the standard input where a file's is expected.
 const Stdin = "-"
 
-// Input is one open input. What it reads is unpacked if it is gzip, whatever
-// its name: the first bytes decide. Several gzip members are read as one.
+// Input is one open input. What it reads is the text that the input holds: it
+// is unpacked (gzip, zstd, xz, bzip2, tar) and made UTF-8, whatever its name;
+// the first bytes decide.
 type Input struct {
 	Name string
 	io.Reader
 
-	file io.Closer // nil for the standard input, which stays open
-	read *atomic.Int64
-	size int64
+	unpacked *unpack.Reader
+	file     io.Closer // nil for the standard input, which stays open
+	read     *atomic.Int64
+	size     int64
+	warn     func(text string) // told what is left out; may be nil
 }
 
 // Open opens the file of that name, or the standard input for [Stdin]. A read
@@ -76,18 +78,21 @@ func sizeOf(file *os.File) int64 {
 
 func open(name string, r io.Reader, file io.Closer, size int64) (*Input, error) {
 	in := &Input{Name: name, file: file, read: new(atomic.Int64), size: size}
-	raw := bufio.NewReaderSize(counted{r, in.read}, 64<<10)
-	in.Reader = raw
-	// An input shorter than the magic number is no gzip, and an input that
-	// fails here fails again when it is read.
-	if magic, err := raw.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
-		unpacked, err := gzip.NewReader(raw)
-		if err != nil {
-			return nil, fmt.Errorf("unpacking %s: %w", name, err)
+	unpacked, err := unpack.NewReader(counted{r, in.read}, func(text string) {
+		if in.warn != nil {
+			in.warn(text)
 		}
-		in.Reader = unpacked
+	})
+	if err != nil {
+		return nil, fmt.Errorf("unpacking %s: %w", name, err)
 	}
+	in.Reader, in.unpacked = unpacked, unpacked
 	return in, nil
+}
+
+func isRegular(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // Size returns the size of the input in bytes as it is stored, 0 if that is
@@ -99,6 +104,7 @@ func (in *Input) BytesRead() int64 { return in.read.Load() }
 
 // Close closes the input.
 func (in *Input) Close() error {
+	in.unpacked.Close()
 	if in.file == nil {
 		return nil
 	}

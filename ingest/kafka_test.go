@@ -235,7 +235,7 @@ func TestATopicReadInPiecesGivesWhatAFileGives(t *testing.T) {
 	for o := range got {
 		t.Errorf("unexpected %s", o)
 	}
-	if text := strings.Join(dead, "|"); text != "cowrie[0]@1135 bad of 3: not a JSON object" {
+	if text := strings.Join(dead, "|"); text != "cowrie[0]@1135  of 3: not a JSON object" {
 		t.Errorf("dead letters %s", text)
 	}
 }

@@ -23,6 +23,7 @@ type Lines struct {
 	pieces  []byte // a line that does not fit the reader's buffer
 	length  int64
 	number  int64
+	whole   bool
 	err     error
 }
 
@@ -44,7 +45,7 @@ func (l *Lines) Next() bool {
 	l.pieces, l.length = l.pieces[:0], 0
 	for {
 		piece, err := l.r.ReadSlice('\n')
-		if err == nil {
+		if l.whole = err == nil; l.whole {
 			piece = piece[:len(piece)-1]
 		}
 		whole := err == nil && l.length == 0 // in one piece: no copy needed
@@ -84,6 +85,9 @@ func (l *Lines) Line() []byte { return l.line }
 
 // TooLong reports whether the line is longer than the bound.
 func (l *Lines) TooLong() bool { return l.length > int64(l.maxLine) }
+
+// Whole reports whether a newline ended the line.
+func (l *Lines) Whole() bool { return l.whole }
 
 // Length returns the length of the line in bytes, without its newline.
 func (l *Lines) Length() int64 { return l.length }

@@ -23,6 +23,7 @@ const (
 	HeaderFile   = schemas.HeaderFile
 	HeaderLine   = schemas.HeaderLine
 	HeaderLength = schemas.HeaderLength
+	HeaderDigest = schemas.HeaderDigest
 )
 
 // ProducerConfig says where a Producer sends to.
@@ -108,13 +109,23 @@ func (p *Producer) Record(key, value []byte) error {
 	return p.send(&kgo.Record{Topic: p.observations, Key: append([]byte(nil), key...), Value: p.formatted(value)})
 }
 
-// Dead sends a dead letter: the line as it was read, and in the headers why it
-// could not be used and where it stood.
+// Dead sends a dead letter: in the headers why the line could not be used,
+// where it stood and how long it is, of a private one its digest; and the line
+// as it was read, of a private one what may be told of it.
 func (p *Producer) Dead(d DeadLetter) error {
 	letter := &kgo.Record{Topic: p.deadLetters, Value: append([]byte{}, d.Line...)}
+	more := func() {
+		if d.Length > int64(len(d.Line)) {
+			letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: HeaderLength, Value: strconv.AppendInt(nil, d.Length, 10)})
+		}
+		if d.Digest != "" {
+			letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: HeaderDigest, Value: []byte(d.Digest)})
+		}
+	}
 	if original := d.Record; original != nil {
 		letter.Key = append([]byte(nil), original.Key...)
 		letter.Headers = schemas.DeadLetterHeaders(original, Stage, d.Reason)
+		more()
 		letter.Value = p.format.DeadLetterValue(letter.Value, letter.Headers)
 		return p.send(letter)
 	}
@@ -124,9 +135,7 @@ func (p *Producer) Dead(d DeadLetter) error {
 		{Key: HeaderFile, Value: []byte(d.File)},
 		{Key: HeaderLine, Value: strconv.AppendInt(nil, d.Number, 10)},
 	}
-	if d.Length > int64(len(d.Line)) {
-		letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: HeaderLength, Value: strconv.AppendInt(nil, d.Length, 10)})
-	}
+	more()
 	letter.Value = p.format.DeadLetterValue(letter.Value, letter.Headers)
 	return p.send(letter)
 }

@@ -36,6 +36,10 @@ type Topic struct {
 	// CommitEvery is the longest time between two commits while there is
 	// something to read, DefaultCommitEvery if 0.
 	CommitEvery time.Duration
+	// LetterText says how much of their lines dead letters tell.
+	LetterText LetterText
+	// Report, if set, is called every 30 s.
+	Report func(Tally)
 	// Progress, if set, shows how far it is.
 	Progress *Progress
 	// Log gets warnings and what a run starts from; slog's default if nil.
@@ -58,40 +62,44 @@ type FlushingSink interface {
 }
 
 // Run reads until ctx ends, which is no error, or until the end. It returns
-// what was read and made.
-func (t *Topic) Run(ctx context.Context, sink FlushingSink, adapt func(Sink) (Positioned, error)) (Amounts, error) {
-	run := &topicRun{Topic: *t, sink: sink}
+// what was read and made. If none of the first lines is of any use, it stops
+// with an [UnusableError] and commits nothing.
+func (t *Topic) Run(ctx context.Context, sink FlushingSink, adapt func(Sink) (Positioned, error)) (Result, error) {
+	run := &topicRun{Topic: *t, sink: sink, intake: intake{Sink: sink, text: t.LetterText, report: t.Report, now: t.now, reasons: reasons{}}}
+	run.locate = func(d *DeadLetter) { d.Record = run.record }
 	if run.Log == nil {
 		run.Log = slog.Default()
 	}
-	if run.now == nil {
-		run.now = time.Now
+	if run.intake.now == nil {
+		run.intake.now = time.Now
 	}
 	if run.CommitEvery <= 0 {
 		run.CommitEvery = DefaultCommitEvery
 	}
 	if run.Group == "" {
-		return run.amounts, fmt.Errorf("reading topic %s: no group to commit to", t.Name)
+		return Result{}, fmt.Errorf("reading topic %s: no group to commit to", t.Name)
 	}
-	adapter, err := adapt(topicSink{run})
+	adapter, err := adapt(run)
 	if err != nil {
-		return run.amounts, err
+		return Result{}, err
 	}
-	run.adapter = adapter
-	if err := run.run(ctx); err != nil {
-		return run.amounts, fmt.Errorf("reading topic %s: %w", t.Name, err)
+	run.intake.adapter, run.positioned = adapter, adapter
+	err = run.run(ctx)
+	result := Result{Amounts: run.amounts, Tally: run.tally()}
+	if err != nil {
+		return result, fmt.Errorf("reading topic %s: %w", t.Name, err)
 	}
 	if run.Progress != nil {
 		run.Progress.Finish(run.amounts)
 	}
-	return run.amounts, nil
+	return result, nil
 }
 
 type topicRun struct {
 	Topic
-	sink    FlushingSink
-	adapter Positioned
-	amounts Amounts
+	intake
+	sink       FlushingSink
+	positioned Positioned
 
 	client    *kgo.Client
 	admin     *kadm.Client
@@ -100,26 +108,6 @@ type topicRun struct {
 	committed []Checkpoint
 	lastTry   time.Time
 	record    *kgo.Record // being read
-}
-
-// topicSink is the adapter's sink: it counts, and adds to a dead letter where
-// the record stood.
-type topicSink struct{ run *topicRun }
-
-func (s topicSink) Observation(o Observation) error {
-	s.run.amounts.Observations++
-	return s.run.sink.Observation(o)
-}
-
-func (s topicSink) Record(key, value []byte) error {
-	s.run.amounts.Observations++
-	return s.run.sink.Record(key, value)
-}
-
-func (s topicSink) Dead(d DeadLetter) error {
-	s.run.amounts.DeadLetters++
-	d.Record = s.run.record
-	return s.run.sink.Dead(d)
 }
 
 func (r *topicRun) run(ctx context.Context) error {
@@ -145,9 +133,12 @@ func (r *topicRun) run(ctx context.Context) error {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingTime)
 	defer cancel()
 	if r.CloseAtEnd && r.atEnd() {
-		if err := r.adapter.Close(); err != nil {
+		if err := r.positioned.Close(); err != nil {
 			return fmt.Errorf("at the end: %w", err)
 		}
+	}
+	if err := r.look(true); err != nil {
+		return err
 	}
 	return r.commit(last)
 }
@@ -206,12 +197,13 @@ func (r *topicRun) start(ctx context.Context) error {
 		r.ends = append(r.ends, end.Offset)
 		r.next = append(r.next, c.From)
 		if c.Next > 0 {
+			r.probation.over = true // an earlier run has found lines of use
 			r.Log.Info("going on in the sensor's topic", "topic", r.Name, "partition", p, "from", c.From, "read", c.Next)
 		}
 	}
-	r.adapter.Resume(slices.Clone(r.committed))
+	r.positioned.Resume(slices.Clone(r.committed))
 	r.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{r.Name: offsets})
-	r.lastTry = r.now()
+	r.lastTry = r.intake.now()
 	return nil
 }
 
@@ -233,10 +225,11 @@ func (r *topicRun) read(ctx context.Context) error {
 				return err
 			}
 		}
+		r.reportDue()
 		if r.Progress != nil {
 			r.Progress.Update(r.amounts)
 		}
-		if r.now().Sub(r.lastTry) >= r.CommitEvery {
+		if r.probation.over && r.intake.now().Sub(r.lastTry) >= r.CommitEvery {
 			if err := r.commit(ctx); err != nil {
 				return ignoreEnd(ctx, err)
 			}
@@ -253,7 +246,14 @@ func (r *topicRun) take(record *kgo.Record) error {
 	r.record = record
 	r.amounts.Lines++
 	r.amounts.Bytes += int64(len(record.Value))
-	if err := r.adapter.LineAt(int(record.Partition), record.Offset, record.Value); err != nil {
+	if !r.probation.over {
+		r.probation.line(record.Value)
+	}
+	err := r.positioned.LineAt(int(record.Partition), record.Offset, record.Value)
+	if err == nil {
+		err = r.look(false)
+	}
+	if err != nil {
 		return fmt.Errorf("partition %d, offset %d: %w", record.Partition, record.Offset, err)
 	}
 	return nil

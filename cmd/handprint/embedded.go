@@ -108,19 +108,16 @@ func (e *embedded) sweep(ctx context.Context) error {
 }
 
 // ingest sends what an adapter makes of files into the application.
-func (e *embedded) ingest(ctx context.Context, sensor string, files *ingest.Files) (ingest.Amounts, error) {
+func (e *embedded) ingest(ctx context.Context, sensor string, files *ingest.Files) (ingest.Result, error) {
 	p, err := ingest.NewProducer(ctx, ingest.ProducerConfig{
 		Brokers: e.broker.Addrs(), Observations: e.app.cfg.Topics.Observations, DeadLetters: e.app.cfg.Topics.DeadLetter,
 	}, append(e.broker.ClientOpts(), kgo.WithHooks(e.rest))...)
 	if err != nil {
-		return ingest.Amounts{}, err
+		return ingest.Result{}, err
 	}
 	defer p.Close()
-	amounts, err := files.Run(ctx, p, e.app.adapter(sensor))
-	if err != nil {
-		return amounts, err
-	}
-	return amounts, p.Flush(ctx)
+	result, err := files.Run(ctx, p, e.app.adapter(sensor))
+	return result, errors.Join(err, p.Flush(ctx))
 }
 
 // adapter returns what makes the adapter of a sensor's log.

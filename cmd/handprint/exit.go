@@ -20,6 +20,7 @@ const (
 	exitTopics      = 5   // a topic is missing or does not fit
 	exitDifferences = 6   // an audit found differences
 	exitHistoryGone = 7   // an audit cannot be made: retention took the beginning
+	exitUnusable    = 8   // nothing of a sensor's log could be used
 	exitInterrupted = 130 // ended by a signal before the work was done
 )
 
@@ -32,6 +33,7 @@ const exitCodes = `Exit codes:
   5    a topic is missing or does not fit
   6    an audit found differences
   7    an audit cannot be made: retention took the beginning of a topic
+  8    none of the lines of a sensor's log could be used
   130  interrupted before the work was done`
 
 // codeError is an error that knows its exit code.

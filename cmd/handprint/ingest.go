@@ -33,6 +33,33 @@ type ingestQuery struct {
 	untilEnd   bool
 	closeAtEnd bool
 	format     string // empty: the output format that is configured
+	letters    letterText
+	sortWithin time.Duration
+}
+
+// letterText is the flag --dead-letter-text.
+type letterText struct{ ingest.LetterText }
+
+func (t *letterText) String() string {
+	return map[ingest.LetterText]string{ingest.NoText: "none", ingest.MaskedText: "masked", ingest.WholeText: "all"}[t.LetterText]
+}
+
+// Type implements pflag.Value.
+func (t *letterText) Type() string { return "masked|all" }
+
+// Set implements pflag.Value.
+func (t *letterText) Set(text string) error {
+	switch text {
+	case "none":
+		t.LetterText = ingest.NoText
+	case "masked":
+		t.LetterText = ingest.MaskedText
+	case "all":
+		t.LetterText = ingest.WholeText
+	default:
+		return errors.New("must be none, masked or all")
+	}
+	return nil
 }
 
 func (a *app) ingestCommand() *cobra.Command {
@@ -55,9 +82,14 @@ func (a *app) ingestCowrieCommand() *cobra.Command {
 		Long: `Read Cowrie's JSON log and send what it shows of its sessions as observations.
 Commands, passwords, user names and keys never leave this command.
 
-Files are read in the order in which they are given, oldest first; they may be
-gzipped; - is standard input. Lines that cannot be used go to the dead-letter
-topic. Reading a log twice does no harm: observations keep their ids.
+Files are read in the order of their first lines; they may be packed (gzip, zstd,
+xz, bzip2, tar), and the events wrapped by a shipper (docs/sensors.md); - is
+standard input. Reading a log twice does no harm: observations keep their ids.
+
+Lines that cannot be used go to the dead-letter topic, as where they stood, why,
+their length and a digest; --dead-letter-text adds what may be told of them. At
+the end, and every 30 s, is said what has become of all lines. If none of the
+first 1,000 can be used, reading stops with exit code 8.
 
 Every number of docs/cowrie.md is a setting that begins with cowrie-, as a flag
 too; docs/configuration.md lists them.
@@ -74,6 +106,8 @@ until interrupted. The next run goes on where the oldest open session began.`,
 	cmd.Flags().StringVar(&q.topic, "topic", "", "Read this Kafka topic instead of files.")
 	cmd.Flags().StringVar(&q.group, "group", "", "Consumer group that remembers how far the topic is read. (default <application id>-ingest-cowrie)")
 	cmd.Flags().BoolVar(&q.untilEnd, "until-end", false, "End with the last line that the topic has now.")
+	cmd.Flags().DurationVar(&q.sortWithin, "sort", 0, "Put lines in order of time that run backwards by up to this; --sort alone is 24h. Takes up to 64 MB.")
+	cmd.Flags().Lookup("sort").NoOptDefVal = "24h"
 	cmd.Flags().BoolVar(&q.closeAtEnd, "close-at-end", false, "With --until-end: take sessions that are open then for ended.")
 	return a.configure(cmd, config.GroupConnection, "application-id", config.GroupTopics, config.GroupSchemas, "max-ahead", config.GroupCowrie)
 }
@@ -99,6 +133,9 @@ func (q *ingestQuery) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&q.stdout, "stdout", false, "Print the observations, one JSON object a line, instead of sending them. Needs no broker.")
 	cmd.Flags().StringVar(&q.format, "format", "", "Send json or avro; avro needs --schema-registry-url. (default as --output-format)")
 	complete(cmd, "format", "json", "avro")
+	cmd.Flags().Var(&q.letters, "dead-letter-text", "Keep of lines that cannot be used what may be told (masked, what --dead-letter-text alone means), or all, passwords too.")
+	cmd.Flags().Lookup("dead-letter-text").NoOptDefVal = "masked"
+	complete(cmd, "dead-letter-text", "masked", "all")
 }
 
 // check refuses flags that make no sense together.
@@ -126,16 +163,7 @@ func (a *app) ingestCowrie(ctx context.Context, q *ingestQuery, files []string) 
 	}
 	settings := a.cowrie
 	settings.OpaqueSource, settings.MaxAhead = a.warnOpaque, a.cfg.Values.MaxAhead
-	var adapter *cowrie.Adapter
-	adapt := func(s ingest.Sink) (made *cowrie.Adapter, err error) {
-		adapter, err = cowrie.New(settings, s.Observation, s.Dead)
-		return adapter, err
-	}
-	defer func() {
-		if adapter != nil {
-			a.logCowrie(adapter.Stats())
-		}
-	}()
+	adapt := func(s ingest.Sink) (*cowrie.Adapter, error) { return cowrie.New(settings, s.Observation, s.Dead) }
 	if q.topic != "" {
 		settings.EndedEvent = func(sensor, session string) {
 			a.log.Warn("events came after their session's end: the topic must have one partition or be keyed by session; such events are ignored",
@@ -149,15 +177,6 @@ func (a *app) ingestCowrie(ctx context.Context, q *ingestQuery, files []string) 
 // warnOpaque warns that a log has something else than addresses.
 func (a *app) warnOpaque(form string) {
 	a.log.Warn("src_ip is no IP address: its text stands for an attacker, by an opaque id", "form", form)
-}
-
-// logCowrie logs what was ignored, if anything was.
-func (a *app) logCowrie(s cowrie.Stats) {
-	a.log.LogAttrs(context.Background(), slog.LevelDebug, "cowrie log read", slog.Int64("lines", s.Lines), slog.Int64("sessions", s.Sessions),
-		slog.Int64("observations", s.Observations), slog.Int64("late", s.Late), slog.Int64("after_end", s.AfterEnd), slog.Int64("foreign", s.Foreign))
-	if s.Early > 0 {
-		a.log.Warn("sessions were ended early for want of room; raise cowrie-max-open-sessions or cowrie-max-held-bytes", "sessions", s.Early)
-	}
 }
 
 func (a *app) ingestBehave(ctx context.Context, q *ingestQuery, files []string) error {
@@ -188,8 +207,35 @@ func (a *app) ingestFiles(ctx context.Context, q *ingestQuery, files []string, a
 		p.atOnce = total == 0 // somebody may be waiting for each line of a pipe
 	}
 	run.Progress = a.progress(total)
-	_, err = run.Run(ctx, sink, adapt)
-	return errors.Join(err, done(ctx))
+	run.LetterText, run.SortWithin = q.letters.LetterText, q.sortWithin
+	run.Warn, run.Report = a.warn, a.tell
+	result, err := run.Run(ctx, sink, adapt)
+	err = errors.Join(err, done(ctx))
+	a.conclude(result.Tally)
+	return unusable(err)
+}
+
+func (a *app) warn(text string) { a.log.Warn(text) }
+
+// tell says what has become of the lines.
+func (a *app) tell(t ingest.Tally) { fmt.Fprintln(a.err, t.String()) }
+
+// conclude does so at the end, with what a user should know.
+func (a *app) conclude(t ingest.Tally) {
+	a.tell(t)
+	for _, note := range t.Notes {
+		a.log.Warn(note)
+	}
+}
+
+// unusable gives an error the exit code of an input that is no log of the
+// sensor, if it says that.
+func unusable(err error) error {
+	var u *ingest.UnusableError
+	if errors.As(err, &u) {
+		return &codeError{exitUnusable, err}
+	}
+	return err
 }
 
 // readable returns an error that names the file if it is none to read.
@@ -231,8 +277,11 @@ func (a *app) ingestTopic(ctx context.Context, q *ingestQuery, adapt func(ingest
 	if run.Group == "" {
 		run.Group = a.cfg.Application.ID + "-ingest-cowrie"
 	}
-	_, err = run.Run(ctx, sink, adapt)
-	return errors.Join(err, done(ctx))
+	run.LetterText, run.Report = q.letters.LetterText, a.tell
+	result, err := run.Run(ctx, sink, adapt)
+	err = errors.Join(err, done(ctx))
+	a.conclude(result.Tally)
+	return unusable(err)
 }
 
 // progress returns a display on standard error, nil where that is no file.
@@ -319,7 +368,7 @@ const deadLogged = 10
 func (s *printingSink) Dead(d ingest.DeadLetter) error {
 	s.dead++
 	if s.dead <= deadLogged {
-		s.log.Warn("a line cannot be used", "reason", d.Reason, "file", d.File, "line", d.Number)
+		s.log.Warn("a line cannot be used", "reason", d.Reason, "file", d.File, "line", d.Number, "bytes", d.Length)
 	}
 	return nil
 }

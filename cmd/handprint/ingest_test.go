@@ -41,7 +41,7 @@ func TestIngestSendsObservationsAndDeadLetters(t *testing.T) {
 		t.Errorf("sent %v, printed %d", sent, strings.Count(printed.out, "\n"))
 	}
 	r := handprint(ctx, "", nil, "ingest", "cowrie", "--stdout", bad)
-	if r.code != exitOK || r.out != "" || !strings.Contains(r.err, `"reason":"JSON`) && !strings.Contains(r.err, "cannot be used") {
+	if r.code != exitUnusable || r.out != "" || !strings.Contains(r.err, "1 dead") || !strings.Contains(r.err, "none of 1 lines can be used") {
 		t.Errorf("printing dead letters: %+v", r)
 	}
 }

@@ -26,12 +26,13 @@ import (
 func (a *app) replayCommand() *cobra.Command {
 	var from, out string
 	asJSON := false
+	var letters letterText
 	cmd := &cobra.Command{
 		Use:   "replay --from cowrie|behave --out DIR FILE...",
 		Short: "Run the whole pipeline over files, and end",
 		Long: `Run the whole pipeline over files, with a broker inside this process, and end.
-The files are read in the order given, oldest first; gzip is recognised, and "-"
-is standard input. When everything is processed the sweep runs once.
+The files are read in the order of their first lines, unpacked and unwrapped as
+handprint ingest does; "-" is standard input. When everything is processed the sweep runs once.
 
 DIR gets state_changed.ndjson, multi_actor_suspected.ndjson, rows.ndjson and
 dead_letters.ndjson, and a summary is printed: observations taken, dead letters,
@@ -41,11 +42,13 @@ replaced.`,
   zcat *.gz | handprint replay --from behave --out out --json -`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
-			return a.replay(cmd.Context(), from, out, files, asJSON)
+			return a.replay(cmd.Context(), from, out, files, asJSON, letters.LetterText)
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", "", "What the files are: cowrie, a Cowrie JSON log, or behave, observations as NDJSON.")
 	cmd.Flags().StringVar(&out, "out", "", "Folder for the results; made if it is not there.")
+	cmd.Flags().Var(&letters, "dead-letter-text", "Keep of lines that cannot be used what may be told (masked), or all, passwords too.")
+	cmd.Flags().Lookup("dead-letter-text").NoOptDefVal = "masked"
 	cmd.Flags().BoolVar(&asJSON, "json", false, "Print the summary as JSON.")
 	for _, required := range []string{"from", "out"} {
 		if err := cmd.MarkFlagRequired(required); err != nil {
@@ -62,9 +65,11 @@ type summary struct {
 	Transitions  int `json:"transitions"`
 	Suspicions   int `json:"suspicions"`
 	Identities   int `json:"identities"`
+	// Reading says what has become of the lines of the files.
+	Reading *ingest.Tally `json:"reading"`
 }
 
-func (a *app) replay(ctx context.Context, from, out string, names []string, asJSON bool) (err error) {
+func (a *app) replay(ctx context.Context, from, out string, names []string, asJSON bool, letters ingest.LetterText) (err error) {
 	if from != "cowrie" && from != "behave" {
 		return usageErrorf("--from must be cowrie or behave, is %q", from)
 	}
@@ -92,7 +97,13 @@ func (a *app) replay(ctx context.Context, from, out string, names []string, asJS
 	defer func() { err = errors.Join(err, e.close()) }()
 	files := &ingest.Files{Names: names}
 	files.Progress = ingest.NewProgress(os.Stderr, files.TotalSize())
-	if _, err := e.ingest(ctx, from, files); err != nil {
+	files.Warn, files.Report, files.LetterText = a.warn, a.tell, letters
+	read, err := e.ingest(ctx, from, files)
+	a.conclude(read.Tally)
+	// An input that cannot be read to its end does not keep the others' results
+	// back, nor does one of which nothing can be used.
+	failed := unusable(err)
+	if err != nil && ctx.Err() != nil {
 		return err
 	}
 	if err := e.settle(ctx); err != nil {
@@ -103,8 +114,10 @@ func (a *app) replay(ctx context.Context, from, out string, names []string, asJS
 	}
 	s, err := e.writeResults(ctx, out)
 	if err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
+	s.Reading = &read.Tally
+	defer func() { err = errors.Join(failed, err) }()
 	if asJSON {
 		return json.NewEncoder(a.out).Encode(s)
 	}

@@ -58,10 +58,14 @@ func TestReplayOfARealLogTellsTheHandsApart(t *testing.T) {
 	if r.code != exitOK {
 		t.Fatalf("%+v", r)
 	}
-	var got summary
-	if err := json.Unmarshal([]byte(r.out), &got); err != nil {
+	var said struct {
+		summary
+		Reading map[string]any `json:"reading"`
+	}
+	if err := json.Unmarshal([]byte(r.out), &said); err != nil {
 		t.Fatalf("summary %q: %v", r.out, err)
 	}
+	got := said.summary
 	rows := ndjson[labRow](t, filepath.Join(out, "rows.ndjson"))
 	changes := ndjson[labRow](t, filepath.Join(out, "state_changed.ndjson"))
 	suspects := ndjson[labRow](t, filepath.Join(out, "multi_actor_suspected.ndjson"))
@@ -75,6 +79,9 @@ func TestReplayOfARealLogTellsTheHandsApart(t *testing.T) {
 		}
 	}
 	want := summary{Observations: 1221, DeadLetters: len(dead), Transitions: len(changes), Suspicions: len(suspects), Identities: len(identities)}
+	if read := said.Reading; read["lines"] != 1135.0 || read["sessions"] != 81.0 || read["dead"] != 0.0 {
+		t.Errorf("what has become of the lines: %v", read)
+	}
 	if got != want || got.Identities != 15 || got.DeadLetters != 0 {
 		t.Errorf("summary %+v, the files hold %+v", got, want)
 	}
@@ -103,7 +110,8 @@ not JSON
 {"attacker_uuid":"a","primitive":"x.y","value":1,"ts":-1,"evidence_ref":"e"}
 `
 	r := handprint(deadline(t), "", nil, "replay", "--from", "behave", "--out", out, "--json", file(t, input))
-	if want := `{"observations":1,"dead_letters":2,"transitions":1,"suspicions":0,"identities":1}` + "\n"; r.code != exitOK || r.out != want {
+	if want := `{"observations":1,"dead_letters":2,"transitions":1,"suspicions":0,"identities":1,` +
+		`"reading":{"lines":3,"taken":2,"blank":0,"part":0,"dead":1,"extra_events":0,"without_attacker":0,"reasons":{"not a JSON object":1}}}` + "\n"; r.code != exitOK || r.out != want {
 		t.Fatalf("%+v, want %s", r, want)
 	}
 	for _, d := range ndjson[map[string]any](t, filepath.Join(out, "dead_letters.ndjson")) {

@@ -7,7 +7,10 @@ import (
 	"handprint/ingest/internal/jsonscan"
 )
 
-const reasonJSON = "not a JSON object"
+const (
+	reasonJSON  = "not a JSON object"
+	reasonOther = "not an observation: it has neither attacker_uuid nor primitive"
+)
 
 // Stats counts what an adapter has done. Every line is in exactly one of
 // Blank, Records and Dead.
@@ -25,6 +28,7 @@ type Adapter struct {
 	dead     func(ingest.DeadLetter) error
 	stats    Stats
 	attacker []byte // attacker_uuid as it stands in the line
+	known    bool   // the line has a member of an observation
 	member   func(name, value []byte)
 }
 
@@ -35,8 +39,12 @@ type Adapter struct {
 func New(record func(key, value []byte) error, dead func(ingest.DeadLetter) error) *Adapter {
 	a := &Adapter{record: record, dead: dead}
 	a.member = func(name, value []byte) {
-		if string(name) == "attacker_uuid" {
+		switch string(name) {
+		case "attacker_uuid":
 			a.attacker = value // the last of a repeated name counts
+			a.known = true
+		case "primitive":
+			a.known = true
 		}
 	}
 	return a
@@ -53,10 +61,15 @@ func (a *Adapter) Line(line []byte) error {
 		a.stats.Blank++
 		return nil
 	}
-	a.attacker = nil
+	a.attacker, a.known = nil, false
 	if err := jsonscan.Object(line, a.member); err != nil {
 		a.stats.Dead++
 		return a.dead(ingest.DeadLetter{Reason: reasonJSON, Line: line, Length: int64(len(line)), Number: a.stats.Lines})
+	}
+	if !a.known {
+		// Another sensor's log, perhaps, with what must not leave.
+		a.stats.Dead++
+		return a.dead(ingest.DeadLetter{Reason: reasonOther, Line: line, Length: int64(len(line)), Number: a.stats.Lines, Private: true})
 	}
 	key, _ := jsonscan.Text(a.attacker)
 	if len(key) == 0 {
@@ -65,6 +78,22 @@ func (a *Adapter) Line(line []byte) error {
 	}
 	a.stats.Records++
 	return a.record(key, bytes.Trim(line, " \t\r\n"))
+}
+
+// Break does nothing: every line stands for itself.
+func (a *Adapter) Break() error { return nil }
+
+// Private reports that observations hold nothing that must not leave.
+func (a *Adapter) Private() bool { return false }
+
+// Tally says what has become of the lines.
+func (a *Adapter) Tally() ingest.Tally {
+	s := a.stats
+	return ingest.Tally{
+		Lines: s.Lines, Used: s.Records,
+		Of:   []ingest.Count{{Name: "taken", N: s.Records}, {Name: "blank", N: s.Blank}, {Name: "part"}, {Name: "dead", N: s.Dead}},
+		Also: []ingest.Count{{Name: "without_attacker", N: s.Keyless}},
+	}
 }
 
 // Close does nothing: no line waits for another.

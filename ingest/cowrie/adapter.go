@@ -8,15 +8,18 @@ import (
 	"handprint/attribution"
 	"handprint/ingest"
 	"handprint/ingest/internal/jsonscan"
+	"handprint/ingest/internal/wrapped"
 )
 
 // Source is the source of every observation made here.
 const Source = "handprint/ingest/cowrie"
 
-// Stats counts what an adapter has done. Every line given to it is in exactly
-// one of Blank, Taken, Late, Foreign, AfterEnd, WithoutAddress and Dead.
+// Stats counts what an adapter has done. Lines and Extra together are the sum
+// of Blank, Parts, Taken, Late, Foreign, AfterEnd, WithoutAddress and Dead.
 type Stats struct {
 	Lines    int64 // lines given
+	Extra    int64 // events beyond the first of a line
+	Parts    int64 // lines of an event that ends in another, or of an array's brackets
 	Blank    int64 // lines with nothing in them
 	Taken    int64 // events that belong to a session
 	Late     int64 // events marked late
@@ -36,6 +39,9 @@ type Stats struct {
 	Opaque      int64 // of them, those whose source is no IP address
 	Replayed    int64 // of them, those that an earlier run had sent
 
+	Backwards    int64  // events stamped before one of their sensor that came before them
+	FarthestBack micros // the farthest of them
+
 	Observations int64 // observations sent
 }
 
@@ -52,6 +58,9 @@ type Adapter struct {
 	setEvent func(name, value []byte)
 	lists    lists
 	activity activity
+
+	wrapped *wrapped.Reader
+	failed  error // of emit or dead, while something is unwrapped
 
 	position position
 }
@@ -75,6 +84,7 @@ func New(settings Settings, emit func(ingest.Observation) error, dead func(inges
 		lists: lists{},
 	}
 	a.setEvent = a.event.set
+	a.wrapped = wrapped.NewReader(ingest.DefaultMaxLine, a.wrappedEvent, a.torn)
 	return a, nil
 }
 
@@ -83,31 +93,6 @@ func (a *Adapter) Stats() Stats { return a.stats }
 
 // Open returns how many sessions are open.
 func (a *Adapter) Open() int { return a.tracker.open.Len() }
-
-// Line takes one line of the log, without its newline; a carriage return at
-// its end does no harm. The line is the caller's again when Line returns.
-func (a *Adapter) Line(line []byte) error {
-	a.stats.Lines++
-	if jsonscan.Blank(line) {
-		a.stats.Blank++
-		return nil
-	}
-	a.event = event{}
-	if err := jsonscan.Object(line, a.setEvent); err != nil {
-		return a.bury(line, reasonJSON)
-	}
-	h, reason := a.event.header()
-	if reason != "" {
-		return a.bury(line, reason)
-	}
-	if reason := a.ahead(h.time); reason != "" {
-		return a.bury(line, reason)
-	}
-	if err := a.expire(&h); err != nil {
-		return err
-	}
-	return a.take(&h)
-}
 
 // ahead returns why a line's time is refused, empty if it will do. A sensor
 // whose clock is ahead would end its sessions, and freeze the rows of its
@@ -119,14 +104,6 @@ func (a *Adapter) ahead(at micros) (reason string) {
 	return attribution.Ahead(float64(at)/1e6, float64(a.settings.Now().UnixMicro())/1e6, a.settings.MaxAhead)
 }
 
-func (a *Adapter) bury(line []byte, reason string) error {
-	a.stats.Dead++
-	if a.position.replayed() {
-		return nil
-	}
-	return a.dead(ingest.DeadLetter{Reason: reason, Line: line, Length: int64(len(line)), Number: a.stats.Lines})
-}
-
 // expire ends and forgets the sensor's sessions that the line's time leaves
 // more than the timeout behind.
 func (a *Adapter) expire(h *header) error {
@@ -134,6 +111,11 @@ func (a *Adapter) expire(h *header) error {
 	if sn == nil {
 		return nil
 	}
+	if h.time < sn.newest {
+		a.stats.Backwards++
+		a.stats.FarthestBack = max(a.stats.FarthestBack, sn.newest-h.time)
+	}
+	sn.newest = max(sn.newest, h.time)
 	for s := a.tracker.expired(sn, h.time); s != nil; s = a.tracker.expired(sn, h.time) {
 		if s.ended() {
 			a.tracker.forget(s)
@@ -257,6 +239,9 @@ func (a *Adapter) end(s *session) error {
 
 // Close takes the end of the input: every open session ends.
 func (a *Adapter) Close() error {
+	if err := a.Break(); err != nil {
+		return err
+	}
 	for a.tracker.open.Len() > 0 {
 		if err := a.end(oldest(&a.tracker.open)); err != nil {
 			return err

@@ -286,7 +286,7 @@ func TestASessionTooBigForMemoryEndsOnce(t *testing.T) {
 // checkCounts fails unless each line given is counted exactly once.
 func checkCounts(t testing.TB, c *collected) {
 	s := c.Stats()
-	if s.Blank+s.Taken+s.Late+s.Foreign+s.AfterEnd+s.WithoutAddress+s.Dead != s.Lines || s.Dead != int64(len(c.dead)) || s.Observations != int64(len(c.sent)) {
+	if s.Blank+s.Parts+s.Taken+s.Late+s.Foreign+s.AfterEnd+s.WithoutAddress+s.Dead != s.Lines+s.Extra || s.Dead != int64(len(c.dead)) || s.Observations != int64(len(c.sent)) {
 		t.Fatalf("%+v, %d dead letters, %d observations", s, len(c.dead), len(c.sent))
 	}
 }

@@ -14,6 +14,9 @@ type event struct {
 	kexAlgs, encCS, macCS, compCS   []byte
 	name, value, input, realm, ja4  []byte
 	duration, durationMillis        []byte
+
+	atTimestamp, typ []byte
+	wrapper          bool // a member may hold another event
 }
 
 // set takes one member of the line. The last of a repeated name counts.
@@ -59,6 +62,12 @@ func (e *event) set(name, value []byte) {
 		e.ja4 = value
 	case "duration":
 		e.duration = value
+	case "@timestamp":
+		e.atTimestamp = value
+	case "type":
+		e.typ = value
+	case "_source", "result", "hits", "log", "json", "event":
+		e.wrapper = e.wrapper || len(value) > 0 && (value[0] == '{' || value[0] == '[')
 	case "duration_ms":
 		e.durationMillis = value
 	}

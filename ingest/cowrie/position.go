@@ -32,6 +32,9 @@ func (a *Adapter) LineAt(partition int, offset int64, line []byte) error {
 	p.partition, p.offset = partition, offset
 	p.next[partition] = offset
 	err := a.Line(line)
+	if err == nil && a.wrapped.Waiting() {
+		err = a.Break()
+	}
 	p.next[partition] = offset + 1
 	return err
 }

@@ -10,6 +10,11 @@ type micros int64
 
 const microsPerSecond = 1_000_000
 
+// String returns a span in words, to the second.
+func (t micros) String() string {
+	return (time.Duration(t) * time.Microsecond).Round(time.Second).String()
+}
+
 func microsOf(d time.Duration) micros { return micros(d / time.Microsecond) }
 
 // seconds returns the double nearest to the exact value in seconds.

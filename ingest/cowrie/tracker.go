@@ -21,7 +21,8 @@ type tracker struct {
 
 // sensor is one sensor's sessions.
 type sensor struct {
-	name string
+	name   string
+	newest micros // time of its latest event so far
 	// sessions has, for each session id, the session that opened last; the
 	// earlier ones hang on it.
 	sessions map[string]*session
@@ -44,7 +45,7 @@ const maxSameID = 256
 func (t *tracker) add(h *header, from source) *session {
 	sn := t.sensors[string(h.sensor)]
 	if sn == nil {
-		sn = &sensor{name: string(h.sensor), sessions: map[string]*session{}}
+		sn = &sensor{name: string(h.sensor), sessions: map[string]*session{}, newest: h.time}
 		t.sensors[sn.name] = sn
 	}
 	s := &session{sensor: sn, key: string(h.session), first: h.time, latest: h.time, due: h.time, source: from, sourceAt: h.time, facts: &facts{}}

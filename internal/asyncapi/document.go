@@ -107,7 +107,7 @@ func channelsOf(n topology.Names) []channel {
 			append(both("attackerProfile", profileKey, nil, schemas.AttackerProfileContract), message{id: "attackerProfileTombstone", title: "Deletion of an address", key: profileKey, kind: tombstone})},
 		{"deadLetters", n.DeadLetter, "send", "sendDeadLetter", "Records and lines that cannot be used, as they were, with the reason in headers behind the original's own.",
 			[]message{
-				{id: "deadLetterOriginal", title: "Dead letter, the original's bytes", key: originalKey, headers: deadLetterHeaders(), kind: opaque},
+				{id: "deadLetterOriginal", title: "Dead letter, the original's bytes; of a sensor's line none", key: originalKey, headers: deadLetterHeaders(), kind: opaque},
 				{id: "deadLetterAvro", title: "Dead letter (Avro)", key: originalKey, headers: deadLetterHeaders(), kind: inAvro, contract: schemas.DeadLetterContract},
 			}},
 		{"health", n.Health, "send", "sendHeartbeat", "Heartbeats of the workers.",

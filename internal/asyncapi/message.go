@@ -98,7 +98,8 @@ func deadLetterHeaders() object {
 		{schemas.HeaderOriginalSize, "Bytes of the original's value, where the dead letter holds only its beginning."},
 		{schemas.HeaderFile, "File of a sensor's line."},
 		{schemas.HeaderLine, "Number of the line in its file, from 1."},
-		{schemas.HeaderLength, "Bytes of the line, where the dead letter holds only its beginning."},
+		{schemas.HeaderLength, "Bytes of the line, where the dead letter does not hold all of it."},
+		{schemas.HeaderDigest, "SHA-256 of a sensor's line, which may hold credentials: the dead letter has no original, its value is empty or shows what may be told."},
 	} {
 		all = append(all, member(h[0], object{member("type", "string"), member("description", h[1])}))
 	}
