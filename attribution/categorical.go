@@ -16,7 +16,7 @@ func (m *Merger) categorical(c *Conclusion) {
 		c.State = Conflicted
 		if m.alternates(recent) {
 			c.State = MultiActor
-			c.Confidence = min(c.Confidence, m.t.MultiActorCap)
+			c.Confidence = min(c.Confidence, m.t.MultiActorStateCap)
 		}
 		return
 	}

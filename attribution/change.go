@@ -22,14 +22,14 @@ const (
 // "State row"). last_change_ts moves only with the state.
 func Advance(before *Row, c *Conclusion, now float64) (Row, Change) {
 	after := Row{
-		State: c.State, Value: c.Value, Confidence: c.Confidence, Count: c.Count,
+		State: c.State, Value: c.Value, Confidence: c.Confidence, Count: c.Count, Returns: c.Returns,
 		LastChangeTS: c.LastTS, LastObservationTS: c.LastTS, UpdatedAt: now,
 	}
 	if before == nil || before.State != c.State {
 		return after, Moved
 	}
 	after.LastChangeTS = before.LastChangeTS
-	if before.Confidence == c.Confidence && before.Count == c.Count &&
+	if before.Confidence == c.Confidence && before.Count == c.Count && before.Returns == c.Returns &&
 		before.LastObservationTS == c.LastTS && bytes.Equal(before.Value, c.Value) {
 		after.UpdatedAt = before.UpdatedAt
 		return after, Same
@@ -54,6 +54,7 @@ const (
 	CauseIdentityEvent CauseTopic = 'i'
 	CauseClaim         CauseTopic = 'c' // an attacker was seen first when its stub had been merged
 	CauseTick          CauseTopic = 't' // a sweep
+	CauseSuspicion     CauseTopic = 's' // a sweep, for the id of the suspicion that it raises
 )
 
 // EventID is a UUIDv8 over the cause, the identity and the primitive (empty

@@ -15,6 +15,7 @@ type Conclusion struct {
 	Confidence float64 // in [0, 1]
 	Count      int64
 	LastTS     float64 // 0 if there is no observation
+	Returns    bool    // one of the series returns, as the merger was told: see Merger.SetReturns
 }
 
 // Merger computes conclusions. It keeps scratch space between calls and is for
@@ -27,12 +28,14 @@ type Merger struct {
 	t     *Thresholds
 	kind  Kind
 	count int64
-	tail  []tailEntry // newest last, at most two windows
-	arena []byte      // values of tail and of distinct, copied by Add
-	seen  []Gone      // HASH: distinct non-null values with their latest ts
-	index map[string]int
-	text  []byte // the numeric value
-	was   []byte // and that before it, of DriftedFrom
+	// returns is Conclusion.Returns of the conclusion to come.
+	returns bool
+	tail    []tailEntry // newest last, at most two windows
+	arena   []byte      // values of tail and of distinct, copied by Add
+	seen    []Gone      // HASH: distinct non-null values with their latest ts
+	index   map[string]int
+	text    []byte // the numeric value
+	was     []byte // and that before it, of DriftedFrom
 }
 
 type tailEntry struct {
@@ -60,7 +63,7 @@ func (m *Merger) Conclude(kind Kind, s *Series) (Conclusion, error) {
 // is for Union.Attacker.
 func (m *Merger) Union(u *Union) (Conclusion, error) {
 	m.reset(u.kind)
-	m.count = u.count
+	m.count, m.returns = u.count, u.Returns()
 	for i := max(0, len(u.tail)-2*m.t.Window); i < len(u.tail); i++ {
 		m.tail = append(m.tail, tailEntry{Entry: u.tail[i].Entry, source: i})
 	}
@@ -88,6 +91,10 @@ func (m *Merger) Add(s *Series, source int) {
 		m.window(s, true)
 	}
 }
+
+// SetReturns says that one of the series that are merged returns (see
+// [Returns]), which is asked of few primitives.
+func (m *Merger) SetReturns() { m.returns = true }
 
 // keep puts e among the newest two windows, if it belongs there.
 func (m *Merger) keep(e *Entry, source int) bool {
@@ -163,7 +170,7 @@ func (m *Merger) see(v Value, ts float64, copies bool) {
 
 // End concludes from all series that were added.
 func (m *Merger) End() (Conclusion, error) {
-	c := Conclusion{Source: -1, Count: m.count, Value: Null}
+	c := Conclusion{Source: -1, Count: m.count, Value: Null, Returns: m.returns}
 	if n := len(m.tail); n > 0 {
 		c.LastTS = m.tail[n-1].TS
 	}
@@ -191,7 +198,7 @@ func (m *Merger) EndCategorical() Conclusion {
 }
 
 func (m *Merger) reset(kind Kind) {
-	m.kind, m.count = kind, 0
+	m.kind, m.count, m.returns = kind, 0, false
 	m.tail, m.arena, m.seen = m.tail[:0], m.arena[:0], m.seen[:0]
 	clear(m.index)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 
 	"handprint/internal/canonical"
@@ -14,13 +15,18 @@ import (
 
 // Primitive is one entry of the registry.
 type Primitive struct {
-	Name    string   // dotted name
-	Domain  string   // its first token
-	Kind    Kind     // what values it takes, and so which merger
-	Values  []string // CATEGORICAL: the values it is known to take; else empty
-	Min     *float64 // NUMERIC: the least value that makes sense; nil: none
-	Unit    string   // what the value measures, for people
-	Meaning string   // one sentence, for people
+	Name   string // dotted name
+	Domain string // its first token
+	Kind   Kind   // what values it takes, and so which merger
+	Group  string // its evidence group; empty: a group by itself
+	Label  string // what people call it in a sentence; empty: made of the name
+	// Returning says that a value that comes back after another one is evidence
+	// of two people (HASH only).
+	Returning bool
+	Values    []string // CATEGORICAL: the values it is known to take; else empty
+	Min       *float64 // NUMERIC: the least value that makes sense; nil: none
+	Unit      string   // what the value measures, for people
+	Meaning   string   // one sentence, for people
 
 	listed map[string]struct{} // canonical texts of Values
 }
@@ -63,9 +69,10 @@ func ReadRegistry(in io.Reader) (*Registry, error) {
 func parseRegistry(text []byte) (*Registry, error) {
 	var file struct {
 		Primitives []struct {
-			Name, Domain, Kind, Unit, Meaning string
-			Values                            []string
-			Min                               *float64
+			Name, Domain, Kind, Group, Label, Unit, Meaning string
+			Returning                                       bool
+			Values                                          []string
+			Min                                             *float64
 		}
 	}
 	if err := json.Unmarshal(text, &file); err != nil {
@@ -77,7 +84,10 @@ func parseRegistry(text []byte) (*Registry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("primitive %q: %w", p.Name, err)
 		}
-		list = append(list, Primitive{Name: p.Name, Domain: p.Domain, Kind: kind, Values: p.Values, Min: p.Min, Unit: p.Unit, Meaning: p.Meaning})
+		list = append(list, Primitive{
+			Name: p.Name, Domain: p.Domain, Kind: kind, Group: p.Group, Label: p.Label, Returning: p.Returning,
+			Values: p.Values, Min: p.Min, Unit: p.Unit, Meaning: p.Meaning,
+		})
 	}
 	return NewRegistry(list)
 }
@@ -92,6 +102,9 @@ func NewRegistry(list []Primitive) (*Registry, error) {
 		}
 		if _, twice := r.byName[p.Name]; twice {
 			return nil, fmt.Errorf("primitive %q stands twice", p.Name)
+		}
+		if p.Returning && p.Kind != Hash {
+			return nil, fmt.Errorf("primitive %q: only a HASH primitive can be returning, this is %s", p.Name, p.Kind)
 		}
 		p.listed = make(map[string]struct{}, len(p.Values))
 		for _, v := range p.Values {
@@ -113,6 +126,29 @@ func (r *Registry) Kind(name []byte) Kind {
 		return p.Kind
 	}
 	return Unregistered
+}
+
+// Group returns the evidence group of a primitive: primitives of one group tend
+// to follow from one fact. One that is not registered, or has no group there, is
+// a group by itself, named as it is.
+func (r *Registry) Group(name string) string {
+	if p := r.byName[name]; p != nil && p.Group != "" {
+		return p.Group
+	}
+	return name
+}
+
+// maxLabel bounds the label of a primitive that is not registered, in bytes.
+const maxLabel = 60
+
+// Label returns what people call a primitive in a sentence: the registry's
+// label, or else the last token of the name, without underscores.
+func (r *Registry) Label(name string) string {
+	if p := r.byName[name]; p != nil && p.Label != "" {
+		return p.Label
+	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	return strings.ReplaceAll(last[:min(len(last), maxLabel)], "_", " ")
 }
 
 // Names returns the registered names, sorted.

@@ -37,6 +37,7 @@ type Reason struct {
 	Group     string  // evidence group of the primitive
 	Values    []Value // the most frequent first, at most 8; may be none
 	New       bool    // no earlier event of this suspicion has named the primitive
+	Times     int     // how often a value came back; for Summary, not in the record
 }
 
 // ReasonKind is how a primitive speaks for two people.

@@ -16,6 +16,8 @@ type Union struct {
 	tail  []unionEntry // the newest entries, newest last
 	whole bool         // tail is all of them
 	seen  map[string]float64
+	// returning holds the attackers whose series returns: see SetReturns.
+	returning map[string]struct{}
 }
 
 type unionEntry struct {
@@ -38,6 +40,22 @@ func NewUnion(kind Kind, t *Thresholds) *Union {
 
 // Attacker returns whose series a value of a conclusion is from.
 func (u *Union) Attacker(source int) string { return u.tail[source].attacker }
+
+// SetReturns says whether the series of an attacker returns: see [Returns]. It
+// is for primitives of which that is asked.
+func (u *Union) SetReturns(attacker string, returns bool) {
+	switch {
+	case !returns:
+		delete(u.returning, attacker)
+	case u.returning == nil:
+		u.returning = map[string]struct{}{attacker: {}}
+	default:
+		u.returning[attacker] = struct{}{}
+	}
+}
+
+// Returns reports whether the series of an attacker returns.
+func (u *Union) Returns() bool { return len(u.returning) > 0 }
 
 // Add adds the series of one more attacker.
 func (u *Union) Add(s *Series, attacker string) {

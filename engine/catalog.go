@@ -16,14 +16,16 @@ type catalog struct {
 
 // listing is what the registry says of a primitive.
 type listing struct {
-	kind  attribution.Kind
-	place int // among the registered names, if it is below placed, else -1
+	kind      attribution.Kind
+	returning bool
+	place     int // among the registered names, if it is below placed, else -1
 }
 
 func newCatalog(r *attribution.Registry) catalog {
 	c := catalog{byName: make(map[string]listing)}
 	for i, name := range r.Names() {
-		at := listing{kind: r.Kind([]byte(name)), place: i}
+		p := r.Lookup([]byte(name))
+		at := listing{kind: p.Kind, returning: p.Returning, place: i}
 		if i >= placed {
 			at.place = -1
 		}

@@ -88,6 +88,14 @@ var (
 		State: attribution.Drifting, Value: attribution.Value(`{"a":[1,null]}`), Confidence: 0.6, Count: 12,
 		LastChangeTS: 1, LastObservationTS: 1e300, UpdatedAt: 1_700_000_000.25,
 	}
+	returnsRow      = attribution.Row{State: attribution.Drifting, Value: attribution.Value(`"b"`), Confidence: 0.5, Count: 12, LastObservationTS: 1e300, LastChangeTS: 1, Returns: true}
+	sampleSuspicion = attribution.OpenSuspicion{
+		ID: attribution.UUID{1, 2, 3, 15: 16}, Raised: 1_700_000_000.5, Quiet: true, QuietSince: 1_700_000_060,
+		Named: []attribution.Reason{
+			{Primitive: "environmental.locale", Kind: attribution.ReasonAlternates, Values: []attribution.Value{attribution.Value(`"de-DE"`), attribution.Null}},
+			{Primitive: "toolchain.ssh.hassh_client", Kind: attribution.ReasonReturns, Times: 3},
+		},
+	}
 	sampleInline       = row{published: true, was: sampleRow, inline: true, series: series{Series: sampleSeries}}
 	sampleContribution = series{Series: attribution.Series{Count: 40, Entries: sampleSeries.Entries, Gone: sampleGone}}
 )
@@ -109,6 +117,18 @@ var codecs = []codec{
 	}),
 	of("names", plain(appendNames), decodeNames, []string{"motor.input_modality", "toolchain.ssh.hassh_client"}, func(t *rapid.T) []string {
 		return rapid.SliceOfN(rapid.String(), 0, 5).Draw(t, "names")
+	}),
+	of("suspicion", func(dst []byte, o **attribution.OpenSuspicion) []byte { return appendSuspicion(dst, *o) }, decodeSuspicion, &sampleSuspicion, func(t *rapid.T) *attribution.OpenSuspicion {
+		o := &attribution.OpenSuspicion{Raised: rapid.Float64().Draw(t, "raised"), Quiet: rapid.Bool().Draw(t, "quiet"), QuietSince: rapid.Float64().Draw(t, "since")}
+		copy(o.ID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
+		for range rapid.IntRange(0, 3).Draw(t, "named") {
+			r := attribution.Reason{Primitive: string(drawBytes(t)), Kind: rapid.SampledFrom(reasonKinds[1:]).Draw(t, "kind"), Times: rapid.IntRange(0, 1<<30).Draw(t, "times")}
+			for _, v := range drawList(t) {
+				r.Values = append(r.Values, v)
+			}
+			o.Named = append(o.Named, r)
+		}
+		return o
 	}),
 	of("history", appendHistoryEntry, decodeHistory, HistoryEntry{300, attribution.Merged, 1 << 33, 1_700_000_000_123, "winner", "loser", 1, 2, 3, 400}, func(t *rapid.T) HistoryEntry {
 		o, n := drawOrigin(t), rapid.Uint64()
@@ -134,6 +154,7 @@ var codecs = []codec{
 	}),
 	of("row", version1(appendRow), readRow, row{published: true, was: sampleRow}, drawRow),
 	of("row-inline", version1(appendRow), readRow, sampleInline, drawnElsewhere[row]),
+	of("row-returns", version1(appendRow), readRow, row{published: true, was: returnsRow, inline: true, series: series{Series: sampleSeries}}, drawnElsewhere[row]),
 	of("row-usual", version1(appendRow), readRow, usualRow(3), drawnElsewhere[row]),
 	of("contribution", version1(appendContribution), readContribution, sampleContribution, drawSeries),
 	of("contribution-forms", version1(appendContribution), readContribution, everyForm(), drawnElsewhere[series]),
@@ -286,7 +307,12 @@ func readParts(b []byte) (list []part, err error) {
 }
 
 // text is a value as it compares: nil and empty are the same, and so is NaN.
-func text(v any) string { return fmt.Sprintf("%+v", v) }
+func text(v any) string {
+	if o, is := v.(*attribution.OpenSuspicion); is && o != nil {
+		v = *o
+	}
+	return fmt.Sprintf("%+v", v)
+}
 
 func TestEveryRecordIsReadAsItWasWritten(t *testing.T) {
 	for _, c := range codecs {

@@ -361,7 +361,7 @@ func (e *Engine) command() error {
 	switch kind := commandType(in.byte()); kind {
 	case cmdTick:
 		if c := in.tick(); in.whole() {
-			return e.sweep(c)
+			return e.sweep(c, e.now.arrival())
 		}
 	case cmdObserve:
 		if c := in.observe(); in.whole() {

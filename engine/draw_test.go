@@ -92,7 +92,7 @@ func drawRow(t *rapid.T) row {
 	}
 	r.was = attribution.Row{
 		State: attribution.State(rapid.IntRange(0, 4).Draw(t, "state")), Value: drawValue(t), Confidence: drawConfidence(t),
-		Count: rapid.Int64().Draw(t, "count"), LastChangeTS: drawTS(t), LastObservationTS: drawTS(t), UpdatedAt: drawTS(t),
+		Count: rapid.Int64().Draw(t, "count"), LastChangeTS: drawTS(t), LastObservationTS: drawTS(t), UpdatedAt: drawTS(t), Returns: rapid.Bool().Draw(t, "returns"),
 	}
 	follows := func(what string) bool { return rapid.Bool().Draw(t, what) }
 	if follows("count") {

@@ -51,11 +51,12 @@ func FuzzIdentity(f *testing.F)     { fuzzCodec(f, "identity") }
 func FuzzMember(f *testing.F)       { fuzzCodec(f, "member") }
 func FuzzUnsettled(f *testing.F)    { fuzzCodec(f, "unsettled") }
 func FuzzNames(f *testing.F)        { fuzzCodec(f, "names") }
+func FuzzSuspicion(f *testing.F)    { fuzzCodec(f, "suspicion") }
 func FuzzHistory(f *testing.F)      { fuzzCodec(f, "history") }
 func FuzzQueuedEvent(f *testing.F)  { fuzzCodec(f, "queued-event") }
 func FuzzRunningEvent(f *testing.F) { fuzzCodec(f, "running-event") }
 func FuzzGroup(f *testing.F)        { fuzzCodec(f, "group") }
-func FuzzRow(f *testing.F)          { fuzzCodec(f, "row", "row-inline", "row-usual") }
+func FuzzRow(f *testing.F)          { fuzzCodec(f, "row", "row-inline", "row-usual", "row-returns") }
 func FuzzContribution(f *testing.F) {
 	fuzzCodec(f, "contribution", "contribution-forms", "contribution-spilled")
 }

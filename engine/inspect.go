@@ -20,6 +20,8 @@ const (
 	LinkFact
 	FlaggedFact
 	SuspectFact
+	ReturningFact
+	SuspicionFact
 )
 
 // Fact is what one record of the store says, read without the others.
@@ -35,7 +37,8 @@ type Fact struct {
 	HasSeries bool // of a contribution, and of a row that holds the stub's own
 	Spilled   bool // the series' pushed-out values are records of their own
 	Series    attribution.Series
-	Names     []string // of a flagged or suspect identity
+	Names     []string // of a flagged, returning or suspect identity
+	Suspicion *attribution.OpenSuspicion
 }
 
 // Inspect reads one record of the store, or of its changelog: value is nil for
@@ -73,6 +76,12 @@ func Inspect(key, value []byte) (f Fact, err error) {
 	case kindSuspect:
 		f.Kind = SuspectFact
 		take(&id, cutID)
+	case kindReturning:
+		f.Kind = ReturningFact
+		take(&id, cutID)
+	case kindSuspicion:
+		f.Kind = SuspicionFact
+		take(&id, cutID)
 	default:
 		return f, nil
 	}
@@ -95,7 +104,9 @@ func Inspect(key, value []byte) (f Fact, err error) {
 		var l link
 		l, err = decodeLink(value)
 		f.Identity = string(l.Identity)
-	case FlaggedFact, SuspectFact:
+	case SuspicionFact:
+		f.Suspicion, err = decodeSuspicion(value)
+	case FlaggedFact, SuspectFact, ReturningFact:
 		f.Names, err = decodeNames(value)
 	}
 	return f, err

@@ -24,7 +24,9 @@ import (
 //	'u' unsettled     identity
 //	'd' dirty row     identity, primitive
 //	'f' flagged       identity
+//	't' returning     identity
 //	's' suspect       identity
+//	'k' suspicion     identity
 //	'y' history       identity, version (8 bytes, big endian)
 //	'p' pointer       identity           (task 0)
 //	'o' owner         attacker           (task 0)
@@ -34,6 +36,7 @@ import (
 //	'x' under way     version            (task 0)
 //	'z' its footprint version            (task 0)
 //	'v' coordinator                      (task 0)
+//	'l' time          nothing: that of the observations, in a replay
 //
 // An id is 1 and its 16 bytes if it is a UUID in lower case with hyphens, else
 // 2, its bytes with 0 written as 0 255, and 0 1. A primitive is its bytes and 0.
@@ -53,7 +56,9 @@ const (
 	kindUnsettled    = 'u'
 	kindDirty        = 'd'
 	kindFlagged      = 'f'
+	kindReturning    = 't'
 	kindSuspect      = 's'
+	kindSuspicion    = 'k'
 	kindHistory      = 'y'
 	kindPointer      = 'p'
 	kindOwner        = 'o'
@@ -63,6 +68,7 @@ const (
 	kindRunning      = 'x'
 	kindFootprint    = 'z'
 	kindCoordinator  = 'v'
+	kindTime         = 'l'
 )
 
 const (

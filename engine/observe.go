@@ -164,11 +164,18 @@ func (e *Engine) takeInline(stub, attacker, primitive []byte, entry attribution.
 		e.saveRow(stub, primitive)
 		return nil
 	}
+	c := e.concludeInline(kind, primitive)
+	return e.publish(stub, primitive, attacker, &c, observationCause(&entry))
+}
+
+// concludeInline concludes from the series in e.row.
+func (e *Engine) concludeInline(kind attribution.Kind, primitive []byte) attribution.Conclusion {
 	c, err := e.merger.Conclude(kind, &e.row.series.Series)
 	if err != nil {
 		c = e.otherKind()
 	}
-	return e.publish(stub, primitive, attacker, &c, observationCause(&entry))
+	c.Returns = e.returns(primitive, &e.row.series.Series)
+	return c
 }
 
 // observationCause is the record of the observation itself, by whatever way it
@@ -209,6 +216,7 @@ func (e *Engine) contribute(identity, attacker, primitive []byte, entry attribut
 	}
 	e.take(&s, entry, e.catalog.of(primitive).kind, identity, primitive, attacker)
 	e.saveContribution(&s, identity, primitive, attacker)
+	e.unionReturns(identity, primitive, attacker, &s.Series)
 	e.contrib = s.Series
 	wait, err := e.waits(identity, primitive)
 	if err != nil {

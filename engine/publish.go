@@ -23,10 +23,7 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 		if err := e.loadGone(&e.row.series, identity, primitive, id.Own); err != nil {
 			return err
 		}
-		c, err := e.merger.Conclude(kind, &e.row.series.Series)
-		if err != nil {
-			c = e.otherKind()
-		}
+		c := e.concludeInline(kind, primitive)
 		return e.publish(identity, primitive, id.Own, &c, cause)
 	}
 	if u := e.unions[string(e.keys.row)]; u != nil {
@@ -64,11 +61,19 @@ func (e *Engine) addUp(kind attribution.Kind, identity, primitive []byte) (attac
 	e.merger.Begin(kind)
 	followed, err := e.eachContribution(identity, primitive, func(s *series, attacker []byte) {
 		e.merger.Add(&s.Series, len(attackers))
+		if e.returns(primitive, &s.Series) {
+			e.merger.SetReturns()
+		}
 		attackers = append(attackers, attacker)
 	})
 	if err == nil && followed && len(attackers) >= unionFrom {
 		union := attribution.NewUnion(kind, &e.cfg.Thresholds)
-		_, err = e.eachContribution(identity, primitive, func(s *series, attacker []byte) { union.Add(&s.Series, string(attacker)) })
+		_, err = e.eachContribution(identity, primitive, func(s *series, attacker []byte) {
+			union.Add(&s.Series, string(attacker))
+			if e.returns(primitive, &s.Series) {
+				union.SetReturns(string(attacker), true)
+			}
+		})
 		e.holdUnion(identity, primitive, union)
 	}
 	e.added += len(attackers)
@@ -129,6 +134,7 @@ func (e *Engine) publish(identity, primitive, attacker []byte, c *attribution.Co
 		return nil
 	}
 	was, isNew := e.row.was, !e.row.published
+	returned := !isNew && e.row.was.Returns
 	e.row.was, e.row.published = after, true
 	e.saveRow(identity, primitive)
 
@@ -139,6 +145,11 @@ func (e *Engine) publish(identity, primitive, attacker []byte, c *attribution.Co
 	}
 	if e.out.RowChanged(e.keys.row); isLarge(after.Value) {
 		e.stateRow(identity, primitive, &shown)
+	}
+	if returned != after.Returns {
+		if _, err := e.setFlag(kindReturning, identity, primitive, after.Returns); err != nil {
+			return err
+		}
 	}
 	if change != attribution.Moved {
 		return nil
@@ -181,13 +192,18 @@ func (e *Engine) retract(identity, primitive []byte) error {
 		return err
 	}
 	e.dropUnion(identity, primitive)
-	published, flagged := e.row.published, e.row.was.State == attribution.MultiActor
+	published, flagged, returned := e.row.published, e.row.was.State == attribution.MultiActor, e.row.was.Returns
 	e.setRowKey(identity, primitive)
 	e.store.Delete(e.keys.row)
 	if !published {
 		return nil
 	}
 	e.out.StateRow(appendStateKey(nil, identity, primitive), nil)
+	if returned {
+		if _, err := e.setFlag(kindReturning, identity, primitive, false); err != nil {
+			return err
+		}
+	}
 	return e.flag(identity, primitive, flagged, false)
 }
 
@@ -203,28 +219,12 @@ func (e *Engine) flag(identity, primitive []byte, was, is bool) error {
 	if was == is {
 		return nil
 	}
-	names, _, err := e.getNames(kindFlagged, identity)
+	names, err := e.setFlag(kindFlagged, identity, primitive, is)
 	if err != nil {
 		return err
 	}
-	name := string(primitive)
-	at, there := slices.BinarySearch(names, name)
-	switch {
-	case is && !there:
-		if sizeOfNames(names)+len(name) > maxFlagged {
-			return nil
-		}
-		names = slices.Insert(names, at, name)
-	case !is && there:
-		names = slices.Delete(names, at, at+1)
-	}
-	if len(names) == 0 {
-		e.drop(kindFlagged, identity)
-	} else {
-		e.putNames(kindFlagged, identity, names)
-	}
 	enough := e.cfg.Thresholds.MultiActorPrimitives
-	if is && len(names) != enough || !is && len(names) != enough-1 {
+	if is && names != enough || !is && names != enough-1 {
 		return nil // after a change of the setting, the task's start and the sweep see to the index
 	}
 	sent, suspect, err := e.getNames(kindSuspect, identity)
@@ -238,6 +238,32 @@ func (e *Engine) flag(identity, primitive []byte, was, is bool) error {
 		e.drop(kindSuspect, identity)
 	}
 	return nil
+}
+
+// setFlag adds a primitive to a set of names of an identity, or takes it away,
+// and returns how many names are there.
+func (e *Engine) setFlag(kind byte, identity, primitive []byte, is bool) (n int, err error) {
+	names, _, err := e.getNames(kind, identity)
+	if err != nil {
+		return 0, err
+	}
+	name := string(primitive)
+	at, there := slices.BinarySearch(names, name)
+	switch {
+	case is && !there:
+		if sizeOfNames(names)+len(name) > maxFlagged {
+			return len(names), nil
+		}
+		names = slices.Insert(names, at, name)
+	case !is && there:
+		names = slices.Delete(names, at, at+1)
+	}
+	if len(names) == 0 {
+		e.drop(kind, identity)
+	} else {
+		e.putNames(kind, identity, names)
+	}
+	return len(names), nil
 }
 
 // maxFlagged bounds the bytes of the names in a set of flagged primitives, and

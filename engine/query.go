@@ -24,7 +24,10 @@ type IdentityView struct {
 	History    []HistoryEntry // oldest first
 	Unsettled  bool           // an identity event that touches it is not over
 	Flagged    []string       // primitives in multi_actor
-	Suspected  []string       // the set of the last suspicion sent
+	Returning  []string       // primitives that return
+	Suspected  []string       // the set of the last suspicion sent under the rule primitives
+	// Suspicion is the one that is open under the rule evidence; nil: none.
+	Suspicion *attribution.OpenSuspicion
 }
 
 // Member is an attacker of an identity. Version is that of the event that
@@ -110,6 +113,12 @@ func View(from Reader, id string) (v IdentityView, err error) {
 	})
 	read("suspicion", func() (err error) {
 		v.Suspected, _, err = get(from, idKey(nil, kindSuspect, key), decodeNames)
+		if err == nil {
+			v.Returning, _, err = get(from, idKey(nil, kindReturning, key), decodeNames)
+		}
+		if err == nil {
+			v.Suspicion, _, err = get(from, idKey(nil, kindSuspicion, key), decodeSuspicion)
+		}
 		return err
 	})
 	return v, err
@@ -156,7 +165,7 @@ func Concerns(key []byte, id string) bool {
 		return false
 	}
 	switch key[0] {
-	case kindIdentity, kindMember, kindRow, kindLarge, kindHistory, kindUnsettled, kindFlagged, kindSuspect:
+	case kindIdentity, kindMember, kindRow, kindLarge, kindHistory, kindUnsettled, kindFlagged, kindReturning, kindSuspect, kindSuspicion:
 		return bytes.HasPrefix(key[1:], appendID(nil, []byte(id)))
 	}
 	return false

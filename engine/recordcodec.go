@@ -2,6 +2,8 @@ package engine
 
 import (
 	"encoding/binary"
+	"fmt"
+	"slices"
 
 	"handprint/attribution"
 )
@@ -146,7 +148,62 @@ func decodeUnsettled(b []byte) (u unsettled, err error) {
 	return u, in.end("unsettled identity")
 }
 
-// Names: a sorted set of primitives, of a flagged or of a suspect identity.
+// An open suspicion: version 1, its id (16 bytes), when it was raised, whether
+// it is quiet (a byte) and since when, and a list of what it has named, each a
+// primitive, a kind (1 alternates, 2 returns), how often it returned, and a list
+// of values.
+const suspicionVersion = 1
+
+var reasonKinds = [...]attribution.ReasonKind{"", attribution.ReasonAlternates, attribution.ReasonReturns}
+
+func appendSuspicion(dst []byte, o *attribution.OpenSuspicion) []byte {
+	dst = append(append(dst, suspicionVersion), o.ID[:]...)
+	dst = appendFloat(dst, o.Raised)
+	dst = appendFloat(appendBool(dst, o.Quiet), o.QuietSince)
+	dst = binary.AppendUvarint(dst, uint64(len(o.Named)))
+	for i := range o.Named {
+		r := &o.Named[i]
+		dst = append(appendBytes(dst, r.Primitive), byte(slices.Index(reasonKinds[:], r.Kind)))
+		dst = binary.AppendUvarint(dst, uint64(r.Times))
+		dst = binary.AppendUvarint(dst, uint64(len(r.Values)))
+		for _, v := range r.Values {
+			dst = appendBytes(dst, v)
+		}
+	}
+	return dst
+}
+
+func decodeSuspicion(b []byte) (o *attribution.OpenSuspicion, err error) {
+	in := reader{b: b}
+	in.version(suspicionVersion)
+	o = new(attribution.OpenSuspicion)
+	if len(in.b) >= len(o.ID) {
+		in.b = in.b[copy(o.ID[:], in.b):]
+	} else {
+		in.fail(errShort)
+	}
+	o.Raised, o.Quiet, o.QuietSince = in.float(), in.byte() == 1, in.float()
+	for range in.count(minReason) {
+		r := attribution.Reason{Primitive: in.text()}
+		if kind := in.byte(); kind > 0 && int(kind) < len(reasonKinds) {
+			r.Kind = reasonKinds[kind]
+		} else {
+			in.fail(fmt.Errorf("no kind of reason has number %d", kind))
+		}
+		r.Times = int(in.uvarint())
+		for range in.count(1) {
+			r.Values = append(r.Values, in.bytes())
+		}
+		o.Named = append(o.Named, r)
+	}
+	return o, in.end("open suspicion")
+}
+
+// minReason is how many bytes a reason takes at least.
+const minReason = 4
+
+// Names: a sorted set of primitives, those of an identity that are in
+// multi_actor or that return, or that its last suspicion named.
 func appendNames(dst []byte, names []string) []byte {
 	dst = binary.AppendUvarint(append(dst, 1), uint64(len(names)))
 	for _, n := range names {

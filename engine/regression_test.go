@@ -92,6 +92,7 @@ func TestALowerThresholdFindsThoseWhoQualifyAlready(t *testing.T) {
 // multi_actor, and after it two others: never one of each.
 func TestASweepBetweenTheStepsOfAnEventSeesNoneOfThem(t *testing.T) {
 	f := newFeed(t)
+	f.tasks[0].cfg.Thresholds.SuspicionRule = attribution.RulePrimitives
 	f.alternate("w", "x.a")
 	f.alternate("w", "x.z")
 	for i := range 5 {

@@ -12,10 +12,12 @@ import (
 // row is the record of one (identity, primitive).
 //
 //	version    byte
-//	flags      byte: 1 published, 2 inline, the state times 4, and of a row that
+//	flags      byte: 1 published, 2 inline, the state times 4 (7 instead of a
+//	           state: it stands in the next byte), and of a row that
 //	           is published: 32 the count is the series', 64 last_observation_ts
 //	           is the ts of the last entry, 128 last_change_ts is
 //	           last_observation_ts
+//	more       byte, if the state is 7: the state, and 8 the row returns
 //	inline     the series of the stub's own attacker, as long as nobody else
 //	           has contributed to the row: one record is read and written for
 //	           an observation of an attacker that no clusterer has named
@@ -51,6 +53,9 @@ const (
 	rowCounted    = 32
 	rowLast       = 64
 	rowChangeLast = 128
+
+	rowMore    = 7 // in the place of the state
+	rowReturns = 8
 )
 
 // series is a series as the store has it: of a HASH primitive with many values
@@ -66,6 +71,10 @@ type series struct {
 func appendRow(dst []byte, r *row, version byte) []byte {
 	at := len(dst) + 1
 	dst = append(dst, version, 0)
+	returns := r.published && r.was.Returns
+	if returns {
+		dst = append(dst, byte(r.was.State)|rowReturns)
+	}
 	var entries []attribution.Entry
 	if r.inline {
 		entries = r.series.Entries
@@ -77,6 +86,9 @@ func appendRow(dst []byte, r *row, version byte) []byte {
 	}
 	w := &r.was
 	flags := rowPublished | byte(w.State)<<rowState
+	if returns {
+		flags = rowPublished | rowMore<<rowState
+	}
 	n := placeOfValue(entries, w.Value)
 	dst = binary.AppendUvarint(dst, n)
 	if n == 0 {
@@ -174,6 +186,11 @@ func (r *reader) state(n byte) attribution.State {
 func (r *reader) row(to *row, values *values) {
 	flags := r.byte()
 	to.published, to.inline = flags&rowPublished != 0, flags&rowInline != 0
+	state, returns := flags>>rowState&7, false
+	if state == rowMore {
+		more := r.byte()
+		state, returns = more&^rowReturns, more&rowReturns != 0
+	}
 	var entries []attribution.Entry
 	if to.inline {
 		to.series.spilled = r.series(&to.series.Series, values)
@@ -183,7 +200,7 @@ func (r *reader) row(to *row, values *values) {
 		return
 	}
 	w := &to.was
-	w.State = r.state(flags >> rowState & 7)
+	w.State, w.Returns = r.state(state), returns
 	if e := r.place(entries); e != nil {
 		w.Value = e.Value
 	} else {

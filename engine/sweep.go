@@ -6,9 +6,18 @@ import (
 	"handprint/attribution"
 )
 
-// sweep looks at the task's suspects and sends what is new about them. Its
-// work grows with their number.
-func (e *Engine) sweep(t tick) error {
+// sweep looks at the task's suspects at a tick and sends what is new about them.
+// by is the tick's place in the input, of which the ids of events are made. The
+// work grows with the number of suspects.
+func (e *Engine) sweep(t tick, by attribution.Arrival) error {
+	if e.cfg.Thresholds.SuspicionRule == attribution.RulePrimitives {
+		return e.sweepPrimitives(t, by)
+	}
+	return e.sweepEvidence(t, by)
+}
+
+// sweepPrimitives is the sweep under [attribution.RulePrimitives].
+func (e *Engine) sweepPrimitives(t tick, by attribution.Arrival) error {
 	var suspects [][]byte
 	var sent [][]string
 	err := scan(e.store, []byte{kindSuspect}, nil, func(rest, value []byte) error {
@@ -42,7 +51,7 @@ func (e *Engine) sweep(t tick) error {
 		e.putNames(kindSuspect, identity, remember)
 		e.cfg.Counters.Suspicions.Add(1)
 		e.buf.out = e.cfg.Format.AppendSuspicion(e.buf.out[:0], &attribution.Suspicion{
-			EventID:    attribution.EventID(attribution.Cause{Topic: attribution.CauseTick, Arrival: e.now.arrival()}, identity, nil).String(),
+			EventID:    attribution.EventID(attribution.Cause{Topic: attribution.CauseTick, Arrival: by}, identity, nil).String(),
 			Identity:   string(identity),
 			Primitives: flagged,
 			Confidence: e.cfg.Thresholds.MultiActorCap,

@@ -59,5 +59,18 @@ func (e *Engine) unionJoined(identity, primitive, attacker, contribution []byte)
 		return nil
 	}
 	u.Add(&s.Series, string(attacker))
+	e.unionReturns(identity, primitive, attacker, &s.Series)
 	return nil
+}
+
+// unionReturns tells the union of a row whether the series of an attacker
+// returns, of a primitive that can.
+func (e *Engine) unionReturns(identity, primitive, attacker []byte, s *attribution.Series) {
+	if len(e.unions) == 0 || !e.catalog.of(primitive).returning {
+		return
+	}
+	e.setRowKey(identity, primitive)
+	if u := e.unions[string(e.keys.row)]; u != nil {
+		u.SetReturns(string(attacker), attribution.Returns(s, &e.cfg.Thresholds))
+	}
 }

@@ -17,7 +17,7 @@ import (
 // identity event must be taken, each bad record refused, but those that only
 // the registry or the identities can know to be bad.
 func TestConformanceRecords(t *testing.T) {
-	for _, name := range []string{"scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl", "scenarios-previous.jsonl"} {
+	for _, name := range vectors.ScenarioFiles {
 		t.Run(name, func(t *testing.T) {
 			for _, line := range vectors.Load(t, name) {
 				var scenario struct{ Steps []json.RawMessage }

@@ -107,7 +107,7 @@ func (v *avroTopics) translate(a *app, r *kgo.Record) {
 // TestConformanceInAvro runs every sixth line with every topic in Avro: what it
 // says must come out all the same.
 func TestConformanceInAvro(t *testing.T) {
-	for _, file := range []string{"scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl", "scenarios-previous.jsonl"} {
+	for _, file := range vectors.ScenarioFiles {
 		t.Run(strings.TrimSuffix(file, ".jsonl"), func(t *testing.T) {
 			t.Parallel()
 			scenarios := vectors.Scenarios(t, file)
@@ -119,7 +119,7 @@ func TestConformanceInAvro(t *testing.T) {
 				s := &scenarios[i]
 				t.Run(fmt.Sprintf("%s/%s", s.Where(), s.Case), func(t *testing.T) {
 					t.Parallel()
-					a := newApp(t, b, options{prefix: fmt.Sprintf("line%d-", s.Number), partitions: 3, registry: s.Registry})
+					a := newApp(t, b, options{prefix: fmt.Sprintf("line%d-", s.Number), partitions: 3, registry: s.Registry, thresholds: &s.Thresholds})
 					a.useAvro(fake)
 					runScenario(t, a, s)
 				})

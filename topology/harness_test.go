@@ -74,6 +74,7 @@ type options struct {
 	partitions int32
 	threads    int
 	registry   *attribution.Registry
+	thresholds *attribution.Thresholds // nil: the defaults
 	fs         vfs.FS
 	fault      func(processor.Step, []int32) error
 }
@@ -121,10 +122,14 @@ func newApp(t testing.TB, b *broker.Embedded, o options) *app {
 		o.fs = vfs.NewMem()
 	}
 	a.open(o.fs)
+	thresholds := attribution.DefaultThresholds()
+	if o.thresholds != nil {
+		thresholds = *o.thresholds
+	}
 	a.config = topology.Config{
 		Names: a.names,
 		Engine: engine.Config{
-			Thresholds: attribution.DefaultThresholds(),
+			Thresholds: thresholds,
 			Registry:   o.registry,
 			Counters:   new(engine.Counters),
 		},
@@ -188,6 +193,15 @@ func (a *app) end() error {
 func (a *app) stopRunning() error {
 	a.stop()
 	return <-a.finished
+}
+
+// restart stops the application and starts it again on the same store.
+func (a *app) restart() {
+	a.t.Helper()
+	if err := a.stopRunning(); err != nil {
+		a.t.Fatal(err)
+	}
+	a.start()
 }
 
 // put writes records to the input topics, in order, and tells what follows.
@@ -347,9 +361,6 @@ func event(t testing.TB, kind string, record []byte) vectors.Event {
 		t.Fatalf("event %s: %v", record, err)
 	}
 	e.Type = kind
-	if kind == "multi_actor_suspected" {
-		e.TS = 0
-	}
 	return e
 }
 

@@ -14,7 +14,7 @@ import (
 // TestConformanceScenarios puts every line of the vectors in at once and
 // audits what comes of it.
 func TestConformanceScenarios(t *testing.T) {
-	for _, file := range []string{"scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl", "scenarios-previous.jsonl"} {
+	for _, file := range vectors.ScenarioFiles {
 		t.Run(strings.TrimSuffix(file, ".jsonl"), func(t *testing.T) {
 			t.Parallel()
 			b := startBroker(t)

@@ -44,6 +44,7 @@ type Config struct {
 
 	prefix                  string
 	partitions, replication int
+	suspicionRule           string // as Thresholds.SuspicionRule is called
 }
 
 // Application is who this is, among others on the same cluster.
@@ -244,17 +245,33 @@ func declareThresholds(s *Set, c *Config) {
 	s.Float(&t.ConflictCV, "numeric-conflict-cv", d.ConflictCV, Above(0, 1e9), "Coefficient of variation above which numbers conflict.")
 	s.Float(&t.StableCV, "numeric-stable-cv", d.StableCV, Between(0, 1e9), "Coefficient of variation of stable numbers; reported, decides nothing today.", Important(Low))
 	s.Int(&t.HashDriftMaxRotation, "hash-drift-max-rotations", d.HashDriftMaxRotation, Between(0, 1_000_000), "Most rotations of a hash within its window that still count as drift.")
-	s.Seconds(&t.HashWindow, "hash-window", time.Duration(d.HashWindow*float64(time.Second)), Between(0, 100*365*24*time.Hour), "Span before the newest observation in which the values of a hash are counted.")
-	s.Float(&t.MultiActorCap, "multi-actor-confidence-cap", d.MultiActorCap, Between(0.0, 1), "Most confidence of a multi_actor state and of a suspicion.")
+	s.Seconds(&t.HashWindow, "hash-window", seconds(d.HashWindow), Between(0, 100*365*24*time.Hour), "Span before the newest observation in which the values of a hash are counted.")
+	s.Float(&t.MultiActorCap, "multi-actor-confidence-cap", d.MultiActorCap, Between(0.0, 1), "Most confidence of a suspicion.")
+	s.Float(&t.MultiActorStateCap, "multi-actor-state-cap", d.MultiActorStateCap, Between(0.0, 1), "Most confidence of a row in state multi_actor.", Important(Low))
 	s.Int(&t.MultiActorPrimitives, "multi-actor-min-primitives", d.MultiActorPrimitives, Between(1, 1000), "Primitives in multi_actor from which on an identity is suspected.")
+	s.Text(&c.suspicionRule, "suspicion-rule", d.SuspicionRule.String(), OneOf("evidence", "primitives"),
+		"Rule by which identities are suspected: evidence weighs what is independent and says when a suspicion is over; primitives counts traits in multi_actor.")
+	s.Int(&t.ReturnMinSeen, "return-min-seen", d.ReturnMinSeen, Between(1, 4096), "Times that a fingerprint has to occur to count as one that returns.")
+	s.Seconds(&t.ReturnLag, "return-lag", seconds(d.ReturnLag), Between(0, 100*365*24*time.Hour), "Lag between two fingerprints below which it is short; 0: none is.")
+	s.Int(&t.ReturnLagChanges, "return-lag-changes", d.ReturnLagChanges, Between(1, 4096), "Changes between two fingerprints from which on their lag can be a fixed one.")
+	s.Float(&t.ReturnLagCV, "return-lag-cv", d.ReturnLagCV, Between(0, 1e9), "Coefficient of variation below which a lag is a fixed one; 0: none is.")
+	s.Int(&t.SuspicionGroups, "suspicion-groups", d.SuspicionGroups, Between(1, 1000), "Evidence groups from which on a suspicion has its full confidence.")
+	s.Seconds(&t.SuspicionQuiet, "suspicion-quiet", seconds(d.SuspicionQuiet), Between(0, 100*365*24*time.Hour), "How long an identity must not have been suspected before its suspicion is cleared.")
 	s.Int(&t.SeriesEntries, "series-entries", d.SeriesEntries, Between(3, 4096), "Newest entries kept of one identity, primitive and attacker. At least three windows.")
 	s.Int(&t.HashValues, "hash-values-kept", d.HashValues, Between(0, 1<<20), "Values of a hash kept besides those entries.", Important(Low))
 }
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // Finish works out what follows from several settings (names of topics,
 // secrets in files) and checks the rules between them. It is called once,
 // after Load. The error is one line that says what to change and where.
 func (c *Config) Finish(s *Set) error {
+	rule, err := attribution.ParseSuspicionRule(c.suspicionRule)
+	if err != nil {
+		return s.Errorf("suspicion-rule", "%w", err)
+	}
+	c.Thresholds.SuspicionRule = rule
 	c.Layout.Partitions, c.Layout.Replication = int32(c.partitions), int16(c.replication)
 	names := topology.DefaultNames(c.prefix, c.Application.ID)
 	seen := make(map[string]string)

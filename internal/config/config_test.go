@@ -244,7 +244,8 @@ func TestEveryDeclarationIsComplete(t *testing.T) {
 	}
 	for _, name := range []string{"brokers", "state-dir", "threads", "application-id", "window", "min-observations", "categorical-majority",
 		"numeric-ewma-alpha", "numeric-drift-mean-shift", "numeric-conflict-cv", "numeric-stable-cv", "hash-drift-max-rotations", "hash-window",
-		"multi-actor-confidence-cap", "multi-actor-min-primitives", "sweep-interval", "series-entries", "hash-values-kept", "record-size-limit"} {
+		"multi-actor-confidence-cap", "multi-actor-state-cap", "multi-actor-min-primitives", "suspicion-rule", "return-min-seen", "return-lag",
+		"return-lag-changes", "return-lag-cv", "suspicion-groups", "suspicion-quiet", "sweep-interval", "series-entries", "hash-values-kept", "record-size-limit"} {
 		if s.Lookup(name) == nil {
 			t.Errorf("%s is not declared", name)
 		}

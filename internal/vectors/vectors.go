@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -30,7 +31,10 @@ type Line struct {
 func (l Line) Where() string { return fmt.Sprintf("%s:%d", l.File, l.Number) }
 
 // files are the vectors that there are.
-var files = []string{"merge.jsonl", "scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl", "scenarios-previous.jsonl", "cowrie.jsonl"}
+var files = []string{"merge.jsonl", "scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl", "scenarios-previous.jsonl", "suspicion.jsonl", "cowrie.jsonl"}
+
+// ScenarioFiles are the files that Scenarios reads.
+var ScenarioFiles = []string{"scenarios.jsonl", "scenarios-identity.jsonl", "scenarios-hard.jsonl", "scenarios-previous.jsonl", "suspicion.jsonl"}
 
 // moduleRoot is the nearest folder above the test that holds a go.mod.
 func moduleRoot(t *testing.T) string {
@@ -99,23 +103,28 @@ type Scenario struct {
 	Line
 	Case     string
 	Registry *attribution.Registry
-	Steps    []Step
-	Rows     []Row
+	// Thresholds are the defaults but for the line's settings. Of a line without
+	// any, the rule is primitives.
+	Thresholds attribution.Thresholds
+	Steps      []Step
+	Rows       []Row
 }
 
 // Step is one input and all events that it, and nothing else, must cause.
 type Step struct {
-	Op     string // observe, identity, sweep, bad
+	Op     string // observe, identity, sweep, bad, restart
 	Topic  string // the default name of the topic that Record goes to
 	Key    string
 	Type   string // the `type` header of an identity event; empty: none
 	Record []byte
-	Reason string // of a bad record, for people
+	Reason string  // of a bad record, for people
+	TS     float64 // of a sweep: the tick's time; 0: any
 	Events []Event
 }
 
 // Event is a transition or a suspicion without what is the program's own: its
-// event_id, and a suspicion's ts.
+// event_id, the ts of a suspicion without a status, the summary of one with it.
+// A suspicion_id is a name in the vectors: see Matcher.
 type Event struct {
 	Type       string          `json:"type"`
 	Identity   string          `json:"identity_uuid"`
@@ -129,6 +138,20 @@ type Event struct {
 	TS         float64         `json:"ts,omitempty"`
 	Primitives []string        `json:"primitives,omitempty"`
 	Summary    string          `json:"evidence_summary,omitempty"`
+
+	Status      string   `json:"status,omitempty"`
+	SuspicionID string   `json:"suspicion_id,omitempty"`
+	Reasons     []Reason `json:"reasons,omitempty"`
+	Groups      []string `json:"groups,omitempty"`
+}
+
+// Reason is a reason of a suspicion.
+type Reason struct {
+	Primitive string            `json:"primitive"`
+	Kind      string            `json:"kind"`
+	Group     string            `json:"group"`
+	Values    []json.RawMessage `json:"values"`
+	New       bool              `json:"new"`
 }
 
 // Row is a state row.
@@ -141,6 +164,7 @@ type Row struct {
 	Count             int64           `json:"observation_count"`
 	LastObservationTS float64         `json:"last_observation_ts"`
 	LastChangeTS      float64         `json:"last_change_ts"`
+	Returns           bool            `json:"returns,omitempty"`
 }
 
 // Scenarios reads a file of scenarios.
@@ -161,8 +185,12 @@ func parseScenario(l Line) (Scenario, error) {
 	var raw struct {
 		Case  string
 		Kinds map[string]*string
-		Steps []map[string]json.RawMessage
-		Rows  []Row
+
+		Groups    map[string]string
+		Returning []string
+		Settings  map[string]any
+		Steps     []map[string]json.RawMessage
+		Rows      []Row
 	}
 	s := Scenario{Line: l}
 	if err := json.Unmarshal(l.Text, &raw); err != nil {
@@ -177,10 +205,15 @@ func parseScenario(l Line) (Scenario, error) {
 		if err != nil {
 			return s, err
 		}
-		primitives = append(primitives, attribution.Primitive{Name: name, Kind: k})
+		primitives = append(primitives, attribution.Primitive{
+			Name: name, Kind: k, Group: raw.Groups[name], Returning: slices.Contains(raw.Returning, name),
+		})
 	}
 	var err error
 	if s.Registry, err = attribution.NewRegistry(primitives); err != nil {
+		return s, err
+	}
+	if s.Thresholds, err = thresholds(raw.Settings); err != nil {
 		return s, err
 	}
 	s.Case, s.Rows = raw.Case, raw.Rows
@@ -195,6 +228,50 @@ func parseScenario(l Line) (Scenario, error) {
 		s.Steps = append(s.Steps, step)
 	}
 	return s, nil
+}
+
+// thresholds are those of a line with these settings; nil: it has none.
+func thresholds(settings map[string]any) (attribution.Thresholds, error) {
+	t := attribution.DefaultThresholds()
+	if settings == nil {
+		t.SuspicionRule = attribution.RulePrimitives
+		return t, nil
+	}
+	for name, v := range settings {
+		if name == "suspicion-rule" {
+			rule, err := attribution.ParseSuspicionRule(fmt.Sprint(v))
+			if err != nil {
+				return t, err
+			}
+			t.SuspicionRule = rule
+			continue
+		}
+		n, ok := v.(float64)
+		if !ok {
+			return t, fmt.Errorf("setting %s: %v is no number", name, v)
+		}
+		switch name {
+		case "suspicion-quiet":
+			t.SuspicionQuiet = n
+		case "suspicion-groups":
+			t.SuspicionGroups = int(n)
+		case "return-min-seen":
+			t.ReturnMinSeen = int(n)
+		case "return-lag":
+			t.ReturnLag = n
+		case "return-lag-changes":
+			t.ReturnLagChanges = int(n)
+		case "return-lag-cv":
+			t.ReturnLagCV = n
+		case "multi-actor-confidence-cap":
+			t.MultiActorCap = n
+		case "multi-actor-min-primitives":
+			t.MultiActorPrimitives = int(n)
+		default:
+			return t, fmt.Errorf("unknown setting %s", name)
+		}
+	}
+	return t, nil
 }
 
 const (
@@ -216,6 +293,8 @@ func parseStep(fields map[string]json.RawMessage, i int) (s Step, err error) {
 	}
 	switch s.Op {
 	case "sweep":
+		take("ts", &s.TS)
+	case "restart":
 	case "observe":
 		s.Topic = observations
 		_ = json.Unmarshal(fields["attacker_uuid"], &s.Key)
@@ -351,12 +430,20 @@ func same(x, y any) bool {
 	return x == y
 }
 
-// SameEvent reports whether an event is the one that is wanted, but for rounding.
+// SameEvent reports whether an event is the one that is wanted, but for rounding
+// and suspicion_id.
 func SameEvent(want, got Event) bool {
 	if len(want.Previous) > 0 && !SameValue(want.Previous, got.Previous) {
 		return false
 	}
-	return want.Type == got.Type && want.Identity == got.Identity && want.Primitive == got.Primitive &&
+	if want.Type == "multi_actor_suspected" && want.Status == "" {
+		want.TS, got.TS = 0, 0
+	}
+	if want.Status != "" {
+		want.Summary, got.Summary = "", ""
+	}
+	return want.Status == got.Status && slices.Equal(want.Groups, got.Groups) && slices.EqualFunc(want.Reasons, got.Reasons, sameReason) &&
+		want.Type == got.Type && want.Identity == got.Identity && want.Primitive == got.Primitive &&
 		text(want.OldState) == text(got.OldState) && want.NewState == got.NewState &&
 		near(want.Confidence, got.Confidence) && want.Count == got.Count && near(want.TS, got.TS) &&
 		strings.Join(want.Primitives, " ") == strings.Join(got.Primitives, " ") && want.Summary == got.Summary &&
@@ -368,6 +455,41 @@ func text(s *string) string {
 		return ""
 	}
 	return *s
+}
+
+func sameReason(a, b Reason) bool {
+	return a.Primitive == b.Primitive && a.Kind == b.Kind && a.Group == b.Group && a.New == b.New && slices.EqualFunc(a.Values, b.Values, SameValue)
+}
+
+// Matcher compares the events of one line, step by step. The same name of a
+// suspicion_id is the same id all along, and two names are two ids.
+type Matcher struct{ ids, names map[string]string }
+
+// Diff is DiffEvents that compares suspicion_id too.
+func (m *Matcher) Diff(want, got []Event) string {
+	if diff := DiffEvents(want, got); diff != "" {
+		return diff
+	}
+	if m.ids == nil {
+		m.ids, m.names = make(map[string]string), make(map[string]string)
+	}
+	for _, w := range want {
+		if w.SuspicionID == "" {
+			continue
+		}
+		for _, g := range got {
+			if !SameEvent(w, g) {
+				continue
+			}
+			id, known := m.ids[w.SuspicionID]
+			name, named := m.names[g.SuspicionID]
+			if known != named || known && (id != g.SuspicionID || name != w.SuspicionID) {
+				return fmt.Sprintf("suspicion_id %s is %q, was %q", w.SuspicionID, g.SuspicionID, id)
+			}
+			m.ids[w.SuspicionID], m.names[g.SuspicionID] = g.SuspicionID, w.SuspicionID
+		}
+	}
+	return ""
 }
 
 // DiffEvents says how got differs from want, in any order; empty if it does
@@ -404,7 +526,7 @@ func DiffRows(want, got []Row) string {
 			return "missing row " + show(w)
 		}
 		delete(have, key(w))
-		if w.State != g.State || w.Count != g.Count || !near(w.Confidence, g.Confidence) || !SameValue(w.Value, g.Value) ||
+		if w.State != g.State || w.Returns != g.Returns || w.Count != g.Count || !near(w.Confidence, g.Confidence) || !SameValue(w.Value, g.Value) ||
 			!near(w.LastObservationTS, g.LastObservationTS) || !near(w.LastChangeTS, g.LastChangeTS) {
 			return fmt.Sprintf("row is %s, want %s", show(g), show(w))
 		}

@@ -1,0 +1,275 @@
+package attribution
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// The example of docs/attribution.md.
+func TestIDsOfSuspicions(t *testing.T) {
+	at := Arrival{Time: 1795958829020, Partition: 2, Offset: 345}
+	identity := []byte("6af1e32f-384d-8f7e-8f1b-ba38aeb755a8")
+	for topic, want := range map[CauseTopic]string{
+		CauseSuspicion: "2cd703c8-342f-80fa-9f7d-51b4b508a172",
+		CauseTick:      "38d2f0f5-82a5-8672-a6f2-d7ee9543f721",
+	} {
+		if got := EventID(Cause{Topic: topic, Arrival: at}, identity, nil).String(); got != want {
+			t.Errorf("%c: %s, want %s", topic, got, want)
+		}
+	}
+}
+
+// seriesOfText makes a series of letters, one each 1000 seconds or at the given
+// times; '-' is null.
+func seriesOfText(letters string, times ...float64) *Series {
+	s := &Series{Count: int64(len(letters))}
+	for i, c := range letters {
+		e := Entry{TS: 1000 * float64(i), Value: Value(fmt.Sprintf("%q", string(c))), Evidence: uint64(i), Place: Arrival{Offset: int64(i)}}
+		if c == '-' {
+			e.Value = Null
+		}
+		if i < len(times) {
+			e.TS = times[i]
+		}
+		s.Entries = append(s.Entries, e)
+	}
+	return s
+}
+
+func TestReturningSeries(t *testing.T) {
+	for _, tt := range []struct {
+		letters string
+		times   []float64
+		change  func(*Thresholds)
+		want    bool
+	}{
+		{letters: ""},
+		{letters: "a"},
+		{letters: "aabb"},
+		{letters: "aaba"},
+		{letters: "abab", want: true},
+		{letters: "aabba", want: true},
+		{letters: "aa-bb-a", want: true},
+		{letters: "a-a-a-a"},
+		{letters: "aacbba", want: true},
+		{letters: "abcabc", want: true},
+		{letters: "aabbcc"},
+		{letters: "aba", change: func(t *Thresholds) { t.ReturnMinSeen = 1 }, want: true},
+		{letters: "abab", change: func(t *Thresholds) { t.ReturnMinSeen = 3 }},
+		// One script with two tools: b always comes 60 seconds after a.
+		{letters: "ababab", times: []float64{0, 60, 5000, 5060, 9000, 9060}},
+		{letters: "abab", times: []float64{0, 60, 5000, 5060}, want: true}, // two changes are too few
+		{letters: "ababab", times: []float64{0, 700, 5000, 5700, 9000, 9700}, want: true},
+		{letters: "ababab", times: []float64{0, 600, 5000, 5600, 9000, 9600}, want: true}, // not below
+		{letters: "ababab", times: []float64{0, 0, 5000, 5000, 9000, 9000}},
+		{letters: "ababab", times: []float64{0, 1, 5000, 5300, 9000, 9010}, want: true}, // short, not fixed
+		{letters: "ababab", times: []float64{0, 60, 5000, 5060, 9000, 9060}, change: func(t *Thresholds) { t.ReturnLag = 0 }, want: true},
+		{letters: "ababab", times: []float64{0, 60, 5000, 5060, 9000, 9060}, change: func(t *Thresholds) { t.ReturnLagCV = 0 }, want: true},
+		{letters: "ababab", times: []float64{0, 60, 5000, 5060, 9000, 9060}, change: func(t *Thresholds) { t.ReturnLagChanges = 4 }, want: true},
+		{letters: "abab", times: []float64{0, math.MaxFloat64 / 2, math.MaxFloat64, math.MaxFloat64}, want: true},
+	} {
+		thresholds := DefaultThresholds()
+		if tt.change != nil {
+			tt.change(&thresholds)
+		}
+		if got := Returns(seriesOfText(tt.letters, tt.times...), &thresholds); got != tt.want {
+			t.Errorf("%s at %v: %v, want %v", tt.letters, tt.times, got, tt.want)
+		}
+	}
+}
+
+func TestSpreadOfLagsDoesNotOverflow(t *testing.T) {
+	for _, tt := range []struct {
+		lags []float64
+		want float64
+	}{
+		{[]float64{0, 0, 0}, 0},
+		{[]float64{5, 5}, 0},
+		{[]float64{1, 3}, 0.5},
+		{[]float64{math.MaxFloat64, math.MaxFloat64}, 0},
+		{[]float64{1e-320, 3e-320}, 0.5},
+		{[]float64{1e308, 3e307}, 0.35 / 0.65},
+	} {
+		if got := spread(tt.lags); math.Abs(got-tt.want) > 1e-3 {
+			t.Errorf("%v: %v, want %v", tt.lags, got, tt.want)
+		}
+	}
+	if m := median([]float64{math.MaxFloat64, math.MaxFloat64}); m != math.MaxFloat64 {
+		t.Errorf("the median of two large ones is %v", m)
+	}
+}
+
+// Raised, grown and cleared alternate as docs/attribution.md has it, whatever the
+// evidence does and whatever clock the ticks have.
+func TestTheLifeOfASuspicion(t *testing.T) {
+	primitives := []string{"a.a", "a.b", "b.a", "c.returns"}
+	rapid.Check(t, func(t *rapid.T) {
+		thresholds := DefaultThresholds()
+		thresholds.SuspicionQuiet = float64(rapid.SampledFrom([]int{0, 50, 200}).Draw(t, "quiet"))
+		registry, err := NewRegistry(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var open *OpenSuspicion
+		var named []string
+		quietFrom, isQuiet := 0.0, false
+		now, confidence := 0.0, 0.0
+		for range rapid.IntRange(1, 60).Draw(t, "ticks") {
+			now += float64(rapid.IntRange(-30, 100).Draw(t, "later"))
+			var e Evidence
+			for _, p := range primitives[:3] {
+				if rapid.Bool().Draw(t, p) {
+					e.Alternates = append(e.Alternates, p)
+				}
+			}
+			if rapid.IntRange(0, 3).Draw(t, "returns") == 0 {
+				e.Returns = []string{primitives[3]}
+			}
+			rows := rapid.IntRange(0, 5).Draw(t, "rows") > 0 || e.Suspected(&thresholds)
+			before := open != nil
+			status, _, err := Judge(open, &e, now, func() (bool, error) { return rows, nil }, &thresholds)
+			if err != nil {
+				t.Fatal(err)
+			}
+			suspected := len(e.Alternates) >= 2 || len(e.Returns) > 0
+			fresh := slices.ContainsFunc(append(slices.Clone(e.Alternates), e.Returns...), func(p string) bool { return !slices.Contains(named, p) })
+			if suspected {
+				isQuiet = false
+			} else if !isQuiet || now < quietFrom {
+				isQuiet, quietFrom = true, now
+			}
+			want := SuspicionStatus("")
+			switch {
+			case !before && suspected:
+				want = SuspicionRaised
+			case before && suspected && fresh:
+				want = SuspicionGrown
+			case before && !suspected && (now-quietFrom >= thresholds.SuspicionQuiet || !rows):
+				want = SuspicionCleared
+			}
+			if !before {
+				isQuiet = false
+			}
+			if status != want {
+				t.Fatalf("at %v with %+v: %q, want %q", now, e, status, want)
+			}
+			if status == "" {
+				continue
+			}
+			if open == nil {
+				open, confidence = new(OpenSuspicion), 0
+			}
+			told := &e
+			if status == SuspicionCleared {
+				told = e.Among(open)
+			}
+			reasons, err := open.Name(told, func(string, ReasonKind) ([]Value, int, error) { return []Value{Value("1")}, 1, nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := open.Event(status, reasons, now, rows, registry, &thresholds)
+			for i, r := range s.Reasons {
+				if isNew := !slices.Contains(named, r.Primitive); s.Primitives[i] != r.Primitive || r.New != isNew || r.Group != r.Primitive || r.Kind == "" {
+					t.Fatalf("reason %+v of %+v", r, s)
+				}
+			}
+			if !slices.IsSorted(s.Primitives) || !slices.IsSorted(s.Groups) || s.Summary == "" {
+				t.Fatalf("%+v", s)
+			}
+			named = s.Primitives
+			if status != SuspicionCleared {
+				if s.Confidence < confidence {
+					t.Fatalf("the confidence falls from %v to %v", confidence, s.Confidence)
+				}
+				confidence = s.Confidence
+				continue
+			}
+			if s.Confidence != 0 {
+				t.Fatalf("cleared with confidence %v", s.Confidence)
+			}
+			open, named, isQuiet = nil, nil, false
+		}
+	})
+}
+
+func TestWordsOfASuspicion(t *testing.T) {
+	r := DefaultRegistry()
+	reason := func(kind ReasonKind, times int, primitives ...string) (list []Reason) {
+		for _, p := range primitives {
+			list = append(list, Reason{Primitive: p, Kind: kind, Times: times})
+		}
+		return list
+	}
+	const hassh = "toolchain.ssh.hassh_client"
+	for want, reasons := range map[string][]Reason{
+		"SSH fingerprint returned 3 times; latency class and locale alternate": append(reason(ReasonReturns, 3, hassh),
+			reason(ReasonAlternates, 0, "cognitive.inter_command_latency_class", "environmental.locale")...),
+		"SSH fingerprint returned once": reason(ReasonReturns, 1, hassh),
+		"locale alternates":             reason(ReasonAlternates, 0, "environmental.locale"),
+		"a, b, c, d, e and 2 more alternate": reason(ReasonAlternates, 0,
+			"x.a", "x.b", "x.c", "x.d", "x.e", "x.f", "x.g"),
+		"some long name and b alternate": reason(ReasonAlternates, 0, "x.some_long_name", "x.b"),
+	} {
+		if got := evidenceWords(reasons, r); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	thresholds := DefaultThresholds()
+	for rows, want := range map[bool]string{
+		true:  "not suspected for 24 h; it rested on SSH fingerprint",
+		false: "no attacker is left in it; it rested on SSH fingerprint",
+	} {
+		if got := clearedWords(reason(ReasonReturns, 1, hassh), rows, r, &thresholds); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// What an attacker makes up does not make the event larger than a record may be.
+func TestASuspicionIsBounded(t *testing.T) {
+	var e Evidence
+	for i := range 20_000 {
+		e.Alternates = append(e.Alternates, fmt.Sprintf("made_up.%s%06d", strings.Repeat("x", 40), i))
+	}
+	var o OpenSuspicion
+	value := Value(`"` + strings.Repeat("v", 250) + `"`)
+	reasons, err := o.Name(&e, func(string, ReasonKind) ([]Value, int, error) { return []Value{value, value}, 0, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	thresholds := DefaultThresholds()
+	s := o.Event(SuspicionRaised, reasons, 1, true, DefaultRegistry(), &thresholds)
+	text, err := json.Marshal(s)
+	if err != nil || len(text) > 1<<20 || len(s.Primitives) < 1000 {
+		t.Errorf("%d bytes, %d primitives, %v", len(text), len(s.Primitives), err)
+	}
+	if o.grows(&e) {
+		t.Error("it grows by what it has no room for, at each tick")
+	}
+}
+
+func TestEveryPrimitiveHasAGroup(t *testing.T) {
+	groups := make(map[string]int)
+	returning := 0
+	for _, name := range DefaultRegistry().Names() {
+		p := DefaultRegistry().Lookup([]byte(name))
+		groups[p.Group]++
+		if p.Returning {
+			returning++
+		}
+	}
+	want := map[string]int{"timing": 17, "commands": 13, "schedule": 12, "setting": 5, "affect": 4, "client": 16, "payload": 15}
+	if !maps.Equal(groups, want) || returning != 1 {
+		t.Errorf("groups %v, %d primitives can return", groups, returning)
+	}
+	if g := DefaultRegistry().Group("my.own"); g != "my.own" {
+		t.Errorf("a primitive that is not registered is of group %s", g)
+	}
+}

@@ -1,0 +1,185 @@
+package attribution
+
+import (
+	"slices"
+	"strings"
+)
+
+// OpenSuspicion is what is remembered of a suspicion from its raising to its
+// clearing.
+type OpenSuspicion struct {
+	ID     UUID
+	Raised float64  // the tick's time
+	Named  []Reason // what its events have named, by primitive; Group and New are not set
+	// Quiet reports whether the last tick did not find the identity suspected;
+	// QuietSince is the first such tick.
+	Quiet      bool
+	QuietSince float64
+}
+
+// Evidence is what speaks at a tick for several people behind an identity. Both
+// lists are sorted.
+type Evidence struct {
+	Alternates []string // primitives in multi_actor
+	Returns    []string // primitives whose row returns
+}
+
+// Suspected reports whether the evidence suffices for a suspicion.
+func (e *Evidence) Suspected(t *Thresholds) bool {
+	return len(e.Alternates) >= t.MultiActorPrimitives || len(e.Returns) > 0
+}
+
+// kind returns what a primitive does; empty: it is no evidence.
+func (e *Evidence) kind(primitive string) ReasonKind {
+	if _, is := slices.BinarySearch(e.Returns, primitive); is {
+		return ReasonReturns
+	}
+	if _, is := slices.BinarySearch(e.Alternates, primitive); is {
+		return ReasonAlternates
+	}
+	return ""
+}
+
+// Among returns the part of the evidence that a suspicion has named.
+func (e *Evidence) Among(o *OpenSuspicion) *Evidence {
+	unnamed := func(primitive string) bool { _, named := o.find(primitive); return !named }
+	return &Evidence{
+		Alternates: slices.DeleteFunc(slices.Clone(e.Alternates), unnamed),
+		Returns:    slices.DeleteFunc(slices.Clone(e.Returns), unnamed),
+	}
+}
+
+// Bounds of what a suspicion names. An attacker may make up primitives; evidence
+// beyond the bounds is not named.
+const (
+	maxNamed           = 1024
+	maxNamedBytes      = 128 << 10
+	maxNamedValueBytes = 256 << 10
+)
+
+// Judge decides what a tick at the time now does to an identity. open is its
+// suspicion, nil if none is open; its note of the quiet time is brought up to
+// date, which changed reports. hasRows is asked only of an open suspicion of an
+// identity that is not suspected. Empty: no event is sent.
+func Judge(open *OpenSuspicion, e *Evidence, now float64, hasRows func() (bool, error), t *Thresholds) (status SuspicionStatus, changed bool, err error) {
+	suspected := e.Suspected(t)
+	switch {
+	case open == nil && suspected:
+		return SuspicionRaised, true, nil
+	case open == nil:
+		return "", false, nil
+	case suspected:
+		changed = open.Quiet
+		open.Quiet, open.QuietSince = false, 0
+		if open.grows(e) {
+			return SuspicionGrown, true, nil
+		}
+		return "", changed, nil
+	}
+	if !open.Quiet || now < open.QuietSince {
+		open.Quiet, open.QuietSince, changed = true, now, true
+	}
+	if now-open.QuietSince >= t.SuspicionQuiet {
+		return SuspicionCleared, true, nil
+	}
+	if rows, err := hasRows(); err != nil || !rows {
+		return SuspicionCleared, true, err
+	}
+	return "", changed, nil
+}
+
+// grows reports whether there is evidence that no event has named and that there
+// is room to name.
+func (o *OpenSuspicion) grows(e *Evidence) bool {
+	size := o.size()
+	for _, list := range [][]string{e.Returns, e.Alternates} {
+		for _, p := range list {
+			if _, named := o.find(p); !named && o.room(size, p) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (o *OpenSuspicion) find(primitive string) (at int, named bool) {
+	return slices.BinarySearchFunc(o.Named, primitive, func(r Reason, p string) int { return strings.Compare(r.Primitive, p) })
+}
+
+// size returns the bytes of the names.
+func (o *OpenSuspicion) size() (n int) {
+	for i := range o.Named {
+		n += len(o.Named[i].Primitive)
+	}
+	return n
+}
+
+// room reports whether one more primitive may be named beside names of that
+// size.
+func (o *OpenSuspicion) room(size int, primitive string) bool {
+	return len(o.Named) == 0 || len(o.Named) < maxNamed && size+len(primitive) <= maxNamedBytes
+}
+
+// Name adds the evidence of a tick to what the suspicion has named, and brings
+// the values of what holds up to date: values returns those of a primitive, and
+// how often one came back. It returns the reasons of the event, without their
+// groups.
+func (o *OpenSuspicion) Name(e *Evidence, values func(primitive string, kind ReasonKind) ([]Value, int, error)) (reasons []Reason, err error) {
+	added, size := make(map[string]bool), o.size()
+	for _, list := range [][]string{e.Returns, e.Alternates} {
+		for _, p := range list {
+			if at, named := o.find(p); !named && o.room(size, p) {
+				o.Named = slices.Insert(o.Named, at, Reason{Primitive: p})
+				size += len(p)
+				added[p] = true
+			}
+		}
+	}
+	size = 0
+	for i := range o.Named {
+		r := &o.Named[i]
+		if kind := e.kind(r.Primitive); kind != "" {
+			r.Kind = kind
+			if r.Values, r.Times, err = values(r.Primitive, kind); err != nil {
+				return nil, err
+			}
+		}
+		for _, v := range r.Values {
+			size += len(v)
+		}
+		if size > maxNamedValueBytes {
+			r.Values = nil
+		}
+	}
+	reasons = slices.Clone(o.Named)
+	for i := range reasons {
+		reasons[i].New = added[reasons[i].Primitive]
+	}
+	return reasons, nil
+}
+
+// Event returns the event of a status, with these reasons. What identifies it
+// (EventID, Identity, ID) is for the caller.
+func (o *OpenSuspicion) Event(status SuspicionStatus, reasons []Reason, now float64, hasRows bool, r *Registry, t *Thresholds) Suspicion {
+	s := Suspicion{Status: status, TS: now, Reasons: reasons}
+	full := false
+	for i := range reasons {
+		reasons[i].Group = r.Group(reasons[i].Primitive)
+		s.Primitives = append(s.Primitives, reasons[i].Primitive)
+		s.Groups = append(s.Groups, reasons[i].Group)
+		full = full || reasons[i].Kind == ReasonReturns
+	}
+	slices.Sort(s.Groups)
+	s.Groups = slices.Compact(s.Groups)
+	switch {
+	case status == SuspicionCleared:
+		s.Summary = clearedWords(reasons, hasRows, r, t)
+		return s
+	case full || len(s.Groups) >= t.SuspicionGroups:
+		s.Confidence = t.MultiActorCap
+	default:
+		s.Confidence = t.MultiActorCap / 2
+	}
+	s.Summary = evidenceWords(reasons, r)
+	return s
+}

@@ -1,0 +1,154 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"handprint/attribution"
+)
+
+// sweepEvidence is the sweep under [attribution.RuleEvidence]. It looks at the
+// identities that are suspected and at those that have a suspicion open.
+func (e *Engine) sweepEvidence(t tick, by attribution.Arrival) error {
+	candidates, err := e.candidates()
+	if err != nil {
+		return fmt.Errorf("reading the suspects: %w", err)
+	}
+	for _, identity := range candidates {
+		if _, moving := e.unsettled[string(identity)]; moving {
+			continue // its rows are not those of its series: the next sweep sees them
+		}
+		if err := e.judge(identity, t.Time, by); err != nil {
+			return fmt.Errorf("the suspicion of %s: %w", identity, err)
+		}
+	}
+	return nil
+}
+
+// candidates lists the identities with a record in one of the sweep's indexes,
+// each once.
+func (e *Engine) candidates() (list [][]byte, err error) {
+	for _, kind := range []byte{kindSuspect, kindReturning, kindSuspicion} {
+		err := scan(e.store, []byte{kind}, nil, func(rest, _ []byte) error {
+			id, _, err := cutID(rest)
+			list = append(list, id)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(list, bytes.Compare)
+	return slices.CompactFunc(list, bytes.Equal), nil
+}
+
+// judge does to one identity what a tick at the time now does.
+func (e *Engine) judge(identity []byte, now float64, by attribution.Arrival) error {
+	evidence, err := e.evidenceOf(identity)
+	if err != nil {
+		return err
+	}
+	open, _, err := get(e.store, idKey(nil, kindSuspicion, identity), decodeSuspicion)
+	if err != nil {
+		return err
+	}
+	hasRows := func() (bool, error) { return e.hasRows(identity) }
+	status, changed, err := attribution.Judge(open, &evidence, now, hasRows, &e.cfg.Thresholds)
+	if err != nil || !changed {
+		return err
+	}
+	if status != "" {
+		if open == nil {
+			open = &attribution.OpenSuspicion{ID: attribution.EventID(attribution.Cause{Topic: attribution.CauseSuspicion, Arrival: by}, identity, nil), Raised: now}
+		}
+		if err := e.sendSuspicion(identity, open, status, &evidence, now, by); err != nil {
+			return err
+		}
+	}
+	if status == attribution.SuspicionCleared {
+		e.drop(kindSuspicion, identity)
+	} else {
+		e.store.Put(idKey(nil, kindSuspicion, identity), appendSuspicion(nil, open))
+	}
+	return nil
+}
+
+func (e *Engine) evidenceOf(identity []byte) (v attribution.Evidence, err error) {
+	if v.Alternates, _, err = e.getNames(kindFlagged, identity); err != nil {
+		return v, err
+	}
+	v.Returns, _, err = e.getNames(kindReturning, identity)
+	return v, err
+}
+
+// hasRows reports whether an identity has a row that the world was told of.
+func (e *Engine) hasRows(identity []byte) (some bool, err error) {
+	err = scan(e.store, idKey(nil, kindRow, identity), nil, func(_, value []byte) error {
+		if err := decodeRow(bytes.Clone(value), &e.row, &e.buf.rowValues); err != nil {
+			return err
+		}
+		if some = e.row.published; some {
+			return errStop
+		}
+		return nil
+	})
+	return some, err
+}
+
+// sendSuspicion sends an event of a suspicion, and adds what it names to open.
+func (e *Engine) sendSuspicion(identity []byte, open *attribution.OpenSuspicion, status attribution.SuspicionStatus, evidence *attribution.Evidence, now float64, by attribution.Arrival) error {
+	if status == attribution.SuspicionCleared {
+		// It names what its events have named, and no more.
+		evidence = evidence.Among(open)
+	}
+	reasons, err := open.Name(evidence, func(primitive string, kind attribution.ReasonKind) ([]attribution.Value, int, error) {
+		return e.reasonValues(identity, []byte(primitive), kind)
+	})
+	if err != nil {
+		return err
+	}
+	rows, err := e.hasRows(identity)
+	if err != nil {
+		return err
+	}
+	s := open.Event(status, reasons, now, rows, e.cfg.Registry, &e.cfg.Thresholds)
+	s.EventID = attribution.EventID(attribution.Cause{Topic: attribution.CauseTick, Arrival: by}, identity, nil).String()
+	s.Identity, s.ID = string(identity), open.ID.String()
+	e.cfg.Counters.Suspicions.Add(1)
+	e.buf.out = e.cfg.Format.AppendSuspicion(e.buf.out[:0], &s)
+	e.out.Suspected(identity, e.buf.out)
+	return nil
+}
+
+// reasonValues returns what a row's values are as evidence, and how often one of
+// them came back.
+func (e *Engine) reasonValues(identity, primitive []byte, kind attribution.ReasonKind) ([]attribution.Value, int, error) {
+	found, err := e.loadRow(identity, primitive)
+	if err != nil || !found {
+		return nil, 0, err
+	}
+	var values attribution.EvidenceValues
+	if kind == attribution.ReasonReturns {
+		add := func(s *series, _ []byte) { values.AddReturning(&s.Series, &e.cfg.Thresholds) }
+		if e.row.inline {
+			add(&e.row.series, nil)
+		} else if _, err := e.eachContribution(identity, primitive, add); err != nil {
+			return nil, 0, err
+		}
+		return values.Most(), values.Times, nil
+	}
+	rowKind := e.catalog.of(primitive).kind
+	if e.row.inline {
+		_, _ = e.merger.Conclude(rowKind, &e.row.series.Series) // for its window: what it concludes was sent
+	} else if _, err := e.addUp(rowKind, identity, primitive); err != nil {
+		return nil, 0, err
+	}
+	values.AddWindow(e.merger)
+	return values.Most(), 0, nil
+}
+
+// returns reports whether a series returns, of a primitive that can.
+func (e *Engine) returns(primitive []byte, s *attribution.Series) bool {
+	return e.catalog.of(primitive).returning && attribution.Returns(s, &e.cfg.Thresholds)
+}
