@@ -250,7 +250,7 @@ func TestASuspicionIsBounded(t *testing.T) {
 	if err != nil || len(text) > 1<<20 || len(s.Primitives) < 1000 {
 		t.Errorf("%d bytes, %d primitives, %v", len(text), len(s.Primitives), err)
 	}
-	if o.grows(&e) {
+	if o.Grows(&e) {
 		t.Error("it grows by what it has no room for, at each tick")
 	}
 }

@@ -71,7 +71,7 @@ func Judge(open *OpenSuspicion, e *Evidence, now float64, hasRows func() (bool, 
 	case suspected:
 		changed = open.Quiet
 		open.Quiet, open.QuietSince = false, 0
-		if open.grows(e) {
+		if open.Grows(e) {
 			return SuspicionGrown, true, nil
 		}
 		return "", changed, nil
@@ -88,9 +88,9 @@ func Judge(open *OpenSuspicion, e *Evidence, now float64, hasRows func() (bool, 
 	return "", changed, nil
 }
 
-// grows reports whether there is evidence that no event has named and that there
+// Grows reports whether there is evidence that no event has named and that there
 // is room to name.
-func (o *OpenSuspicion) grows(e *Evidence) bool {
+func (o *OpenSuspicion) Grows(e *Evidence) bool {
 	size := o.size()
 	for _, list := range [][]string{e.Returns, e.Alternates} {
 		for _, p := range list {

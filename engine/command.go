@@ -50,6 +50,17 @@ func TickCommand(now float64) []byte {
 	return appendFloat(appendCommand(nil, cmdTick), now)
 }
 
+// TickTime returns the time of a command that is a tick.
+func TickTime(command []byte) (ts float64, is bool) {
+	in := reader{b: command}
+	in.version(commandVersion)
+	if in.err != nil || commandType(in.byte()) != cmdTick {
+		return 0, false
+	}
+	ts = in.tick().Time
+	return ts, in.whole()
+}
+
 func (r *reader) tick() tick { return tick{Time: r.float()} }
 
 // observe carries an observation on: to the home of its attacker (no

@@ -55,7 +55,7 @@ func checkStep(step []byte) string {
 			return "refused: " + err.Error()
 		}
 		return ""
-	case "sweep":
+	case "sweep", "restart":
 		return ""
 	case "bad":
 		record := []byte(s.Record)

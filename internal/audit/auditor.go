@@ -31,6 +31,9 @@ type Auditor struct {
 	letters       map[origin]*letter
 	suspicions    map[string]place
 	newSuspicions map[*identity][]suspected
+	batchTicks    map[tickAt][]attribution.Arrival
+
+	firstCommand map[int32]int64 // the first offset of the commands that was there, by partition
 }
 
 type link struct {
@@ -63,7 +66,7 @@ func New(o Options) (*Auditor, error) {
 	return &Auditor{
 		o: o, writers: outputs, client: client, adm: kadm.NewClient(client),
 		next: make(map[string]map[int32]int64), links: make(map[string]link), lastOf: make(map[int32]int64),
-		suspicions: make(map[string]place),
+		suspicions: make(map[string]place), firstCommand: make(map[int32]int64),
 	}, nil
 }
 
@@ -96,6 +99,7 @@ func (a *Auditor) Advance(ctx context.Context) (Report, error) {
 		a.model.begin()
 	}
 	a.letters, a.newSuspicions = make(map[origin]*letter), make(map[*identity][]suspected)
+	a.batchTicks = make(map[tickAt][]attribution.Arrival)
 	for _, part := range []struct {
 		topic string
 		take  func(*kgo.Record) error
@@ -159,9 +163,10 @@ func (a *Auditor) observation() func(*kgo.Record) error {
 	}
 }
 
-// command takes note where the claims of the batch stand: their places are in
-// the ids of what they caused.
+// command takes note where the claims and the ticks of the batch stand: their
+// places are in the ids of what they caused.
 func (a *Auditor) command(r *kgo.Record) error {
+	a.tick(r)
 	if places, claims := a.model.batchClaims[string(r.Key)]; claims {
 		a.model.batchClaims[string(r.Key)] = append(places, arrival(r))
 	}

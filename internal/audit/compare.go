@@ -25,7 +25,7 @@ func (a *Auditor) identity(i *identity) {
 	m := a.model
 	m.rowsOf(i)
 	had := i.counted
-	var flagged []string
+	var flagged, returning []string
 	rows := int64(0)
 	for _, r := range i.rows {
 		a.row(i, r)
@@ -33,6 +33,9 @@ func (a *Auditor) identity(i *identity) {
 			rows++
 			if r.was.State == attribution.MultiActor {
 				flagged = append(flagged, r.primitive.name)
+			}
+			if r.was.Returns {
+				returning = append(returning, r.primitive.name)
 			}
 		}
 	}
@@ -46,7 +49,16 @@ func (a *Auditor) identity(i *identity) {
 	}
 	i.counted = rows
 	slices.Sort(flagged)
+	slices.Sort(returning)
 	a.suspect(i, flagged)
+	if !slices.Equal(returning, i.returning) {
+		a.differs(Different, a.o.Topics.Changelog, i.returningAt, i.id, "the changelog says that %q return, the rows that %q do", i.returning, returning)
+	}
+	if m.rules.Thresholds.SuspicionRule == attribution.RuleEvidence {
+		a.open(i, &attribution.Evidence{Alternates: flagged, Returns: returning}, rows > 0)
+	} else {
+		a.due(i, flagged)
+	}
 }
 
 // suspect compares what is remembered of the sweep with the rows.
@@ -65,6 +77,12 @@ func (a *Auditor) suspect(i *identity, flagged []string) {
 			}
 		}
 	}
+}
+
+// due compares what is remembered of the sweep with what was sent, under the rule
+// primitives.
+func (a *Auditor) due(i *identity, flagged []string) {
+	names := &a.o.Topics
 	if len(i.suspect) > 0 && !slices.Equal(i.suspect, i.suspected) {
 		a.differs(Lost, names.MultiActorSuspects, place{offset: -1}, i.id, "the changelog says that %q was sent, the last suspicion is %q", i.suspect, i.suspected)
 	}
@@ -108,7 +126,7 @@ func (a *Auditor) row(i *identity, r *row) {
 		r.has = contributors > 0
 		r.was = attribution.Row{
 			State: conclusion.State, Value: a.model.value(conclusion.Value), Confidence: conclusion.Confidence, Count: conclusion.Count,
-			LastObservationTS: conclusion.LastTS, LastChangeTS: r.saidTS,
+			LastObservationTS: conclusion.LastTS, LastChangeTS: r.saidTS, Returns: conclusion.Returns,
 		}
 		switch {
 		case loose && r.has && r.state.there:
@@ -270,8 +288,12 @@ func (a *Auditor) published(i *identity, r *row, key string, loose bool) {
 }
 
 func showRow(r *attribution.Row) string {
-	return fmt.Sprintf("%s, value %q, confidence %v, count %d, last change %v, last observation %v",
-		r.State, r.Value, r.Confidence, r.Count, r.LastChangeTS, r.LastObservationTS)
+	returns := ""
+	if r.Returns {
+		returns = ", returns"
+	}
+	return fmt.Sprintf("%s, value %q, confidence %v, count %d, last change %v, last observation %v%s",
+		r.State, r.Value, r.Confidence, r.Count, r.LastChangeTS, r.LastObservationTS, returns)
 }
 
 // series compares what the changelog holds of the observations themselves.

@@ -2,13 +2,18 @@ package audit_test
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/internal/audit"
 	"handprint/internal/vectors"
+	"handprint/state"
+	"handprint/topology"
 )
 
 // TestConformanceScenarios puts every line of the vectors in at once and
@@ -22,11 +27,20 @@ func TestConformanceScenarios(t *testing.T) {
 			for i := range scenarios {
 				s := &scenarios[i]
 				t.Run(fmt.Sprintf("%s/%s", s.Where(), s.Case), func(t *testing.T) {
-					a := startApp(t, b, fmt.Sprintf("line%d-", s.Number), 3, s.Registry)
+					a := startAppIn(t, b, fmt.Sprintf("line%d-", s.Number), 3, s.Registry, "store", state.Options{FS: vfs.NewMem()}, func(c *topology.Config) {
+						c.Engine.Thresholds = s.Thresholds
+					})
 					var records []*kgo.Record
 					for _, step := range s.Steps {
 						if step.Op == "sweep" {
-							records = append(records, a.names.Ticks(a.partitions, a.clock)...)
+							at := a.clock
+							if step.TS != 0 {
+								at = time.UnixMicro(int64(math.Round(step.TS * 1e6)))
+							}
+							records = append(records, a.names.Ticks(a.partitions, at)...)
+							continue
+						}
+						if step.Op == "restart" {
 							continue
 						}
 						r := &kgo.Record{Topic: a.names.Observations, Key: []byte(step.Key), Value: step.Record}

@@ -214,6 +214,8 @@ func TestEachCorruptionIsFound(t *testing.T) {
 		{"a lost suspicion", "suspicions", lose(0), []string{"lost copy " + flapper}},
 		{"a doubled suspicion", "suspicions", double(0), []string{"doubled copy " + flapper}},
 		{"an altered suspicion", "suspicions", alter(0, `"t.first"`, `"t.again"`), []string{"different copy " + flapper, "lost copy " + flapper}},
+		{"a suspicion of another confidence", "suspicions", alter(0, `"confidence":0.6`, `"confidence":0.5`), []string{"different copy " + flapper}},
+		{"a suspicion of no tick", "suspicions", alter(0, `,"ts":18`, `,"ts":17`), []string{"unexpected copy " + flapper}},
 
 		{"the changelog lacks the last write of a row", "changelog", logged(engine.RowFact, plain, last), []string{
 			"different copy " + plain + "/t.first", "different copy " + plain + "/t.first"}},
@@ -222,6 +224,7 @@ func TestEachCorruptionIsFound(t *testing.T) {
 			return slices.DeleteFunc(rs, func(r *kgo.Record) bool { f, _ := engine.Inspect(r.Key, r.Value); return f.Identity == joined })
 		}), []string{"lost copy " + joined + "/t.hash"}},
 		{"the changelog keeps a row of nobody", "changelog", logged(engine.RowFact, left, last), []string{"unexpected copy " + left + "/t.hash"}},
+		{"the changelog lacks an open suspicion", "changelog", logged(engine.SuspicionFact, flapper, last), []string{"lost copy " + flapper}},
 		{"the changelog lacks a flag", "changelog", logged(engine.FlaggedFact, flapper, last), []string{"different copy " + flapper}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

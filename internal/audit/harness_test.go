@@ -31,6 +31,7 @@ type app struct {
 	partitions int32
 	registry   *attribution.Registry
 	writers    *schemas.Writers
+	thresholds attribution.Thresholds
 	broker     *broker.Embedded
 	client     *kgo.Client
 	store      *state.Store
@@ -84,7 +85,7 @@ func startAppIn(t testing.TB, b *broker.Embedded, id string, partitions int32, r
 	for _, c := range configure {
 		c(&config)
 	}
-	a.writers = config.Engine.Writers
+	a.writers, a.thresholds = config.Engine.Writers, config.Engine.Thresholds
 	p, err := config.Processor()
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +134,7 @@ func (a *app) tick() {
 func (a *app) options() audit.Options {
 	return audit.Options{
 		Client: a.broker.ClientOpts(), Topics: a.names, Group: a.id, Writers: a.writers,
-		Rules: audit.Rules{Thresholds: attribution.DefaultThresholds(), Registry: a.registry},
+		Rules: audit.Rules{Thresholds: a.thresholds, Registry: a.registry},
 	}
 }
 

@@ -27,8 +27,9 @@ type model struct {
 }
 
 type primitive struct {
-	name string
-	kind attribution.Kind
+	name      string
+	kind      attribution.Kind
+	returning bool // a value that comes back is evidence
 }
 
 // attacker is a source of observations, or an unknown one whose stub is
@@ -87,8 +88,14 @@ type identity struct {
 	flagged, suspect []string // as the changelog has them
 	flaggedAt        place
 	suspectAt        place
-	suspected        []string // the last suspicion of the topic
+	suspected        []string // the last suspicion of the topic, under the rule primitives
 	suspectedAt      place
+
+	returning   []string // as the changelog has them
+	returningAt place
+	open        *attribution.OpenSuspicion // as the changelog has it; nil: none
+	openAt      place
+	life        *life // the suspicion that is open by the topic; nil: none
 }
 
 // row is one (identity, primitive).
@@ -191,6 +198,9 @@ func (m *model) primitive(name []byte) *primitive {
 	p := m.primitives[string(name)]
 	if p == nil {
 		p = &primitive{name: string(name), kind: m.rules.Registry.Kind(name)}
+		if entry := m.rules.Registry.Lookup(name); entry != nil {
+			p.returning = entry.Returning
+		}
 		m.primitives[p.name] = p
 	}
 	return p

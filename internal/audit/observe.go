@@ -111,6 +111,9 @@ func (m *model) conclude(i *identity, p *primitive) (c attribution.Conclusion, c
 	i.each(func(a *attacker) {
 		if s := a.contribution(p); s != nil {
 			m.merger.Add(&s.series, contributors)
+			if p.returning && attribution.Returns(&s.series, &m.rules.Thresholds) {
+				m.merger.SetReturns()
+			}
 			contributors++
 			loose = loose || s.loose
 		}
@@ -195,6 +198,6 @@ func (m *model) causes(i *identity, p *primitive) map[attribution.UUID]bool {
 }
 
 func sameRow(x, y *attribution.Row) bool {
-	return x.State == y.State && bytes.Equal(x.Value, y.Value) && x.Confidence == y.Confidence && x.Count == y.Count &&
+	return x.State == y.State && bytes.Equal(x.Value, y.Value) && x.Confidence == y.Confidence && x.Count == y.Count && x.Returns == y.Returns &&
 		x.LastChangeTS == y.LastChangeTS && x.LastObservationTS == y.LastObservationTS
 }

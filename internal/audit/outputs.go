@@ -88,20 +88,28 @@ func (a *Auditor) suspicion(r *kgo.Record) error {
 		return nil
 	}
 	a.suspicions[s.EventID] = at(r)
-	t := &a.model.rules.Thresholds
-	if string(r.Key) != s.Identity || s.Confidence != t.MultiActorCap || len(s.Primitives) < t.MultiActorPrimitives || !slices.IsSorted(s.Primitives) {
-		a.differs(Different, r.Topic, at(r), s.Identity, "no suspicion says that: %s", r.Value)
-	}
 	i := a.model.identity(s.Identity)
 	a.model.mark(i)
+	t := &a.model.rules.Thresholds
+	if t.SuspicionRule == attribution.RuleEvidence {
+		a.lives(i, &s, r)
+		return nil
+	}
+	if string(r.Key) != s.Identity || s.Status != "" || s.Confidence != t.MultiActorCap || len(s.Primitives) < t.MultiActorPrimitives || !slices.IsSorted(s.Primitives) {
+		a.differs(Different, r.Topic, at(r), s.Identity, "no suspicion says that: %s", r.Value)
+	}
 	i.suspected, i.suspectedAt = s.Primitives, at(r)
-	a.newSuspicions[i] = append(a.newSuspicions[i], suspected{s.Primitives, at(r)})
+	a.newSuspicions[i] = append(a.newSuspicions[i], suspected{primitives: s.Primitives, place: at(r)})
 	return nil
 }
 
+// suspected is a suspicion of the Advance under way.
 type suspected struct {
-	primitives []string
+	primitives []string // those that are said to alternate
 	place      place
+	eventID    string
+	openingID  string // suspicion_id, if it was raised
+	ts         float64
 }
 
 // deadLetter takes a record of the dead letters.
@@ -219,6 +227,10 @@ func (a *Auditor) changelog(r *kgo.Record) error {
 		i.flagged, i.flaggedAt = f.Names, at(r)
 	case engine.SuspectFact:
 		i.suspect, i.suspectAt = f.Names, at(r)
+	case engine.ReturningFact:
+		i.returning, i.returningAt = f.Names, at(r)
+	case engine.SuspicionFact:
+		i.open, i.openAt = f.Suspicion, at(r)
 	}
 	return nil
 }

@@ -172,10 +172,17 @@ func (a *Auditor) read(ctx context.Context, topic string, ends map[int32]int64, 
 		a.next[topic] = next
 	}
 	if topic == a.o.Topics.Commands {
-		if len(a.model.batchClaims) == 0 {
+		// Only claims are of interest, and ticks that suspicions were sent at.
+		wanted := make(map[int32]int64)
+		if len(a.model.batchClaims) > 0 {
+			wanted[0] = ends[0]
+		}
+		for _, p := range a.tickPartitions() {
+			wanted[p] = ends[p]
+		}
+		if ends = wanted; len(ends) == 0 {
 			return nil
 		}
-		ends = map[int32]int64{0: ends[0]} // only claims are of interest
 	}
 	await := func(*kgo.Record) error { return nil }
 	if a.o.Schemas != nil && topic != a.o.Topics.Commands && topic != a.o.Topics.Changelog {
