@@ -134,7 +134,7 @@ func (a *Auditor) open(i *identity, e *attribution.Evidence, hasRows bool) {
 	a.ticks(i)
 	switch {
 	case i.open == nil && i.life != nil:
-		a.differs(Lost, names.MultiActorSuspects, i.life.place, i.id, "suspicion %s is open, and the changelog has none: its clearing is missing", i.life.id)
+		a.differs(Lost, names.Changelog, place{attribution.IdentityPartition(i.id, a.model.partitions), -1}, i.id, "suspicion %s is open by the topic, and the changelog has none, or its clearing is missing", i.life.id)
 	case i.open != nil && (i.life == nil || i.life.id != i.open.ID.String()):
 		a.differs(Lost, names.MultiActorSuspects, place{offset: -1}, i.id, "the changelog has suspicion %s open, the topic has not", i.open.ID)
 	case i.open != nil:
