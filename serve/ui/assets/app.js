@@ -1,0 +1,252 @@
+// The pages' one script. Pages work without it: it adds what comes live, keys,
+// completion of the search, local copies and the theme. No frameworks, nothing
+// from elsewhere, no text is ever put into a page as HTML that is not ours.
+"use strict";
+(() => {
+  const body = document.body, base = body.dataset.base || "", here = body.dataset.path || "/";
+  const $ = (id) => document.getElementById(id);
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const stored = {
+    get(key) { try { return localStorage.getItem("handprint." + key); } catch { return null; } },
+    set(key, value) { try { localStorage.setItem("handprint." + key, value); } catch { /* private mode */ } },
+  };
+  for (const e of all(".scripted")) e.hidden = false;
+
+  // Theme: the system's, or the one chosen.
+  const root = document.documentElement;
+  const theme = stored.get("theme");
+  if (theme === "light" || theme === "dark") root.dataset.theme = theme;
+  const dark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const turn = () => { root.dataset.theme = dark() ? "light" : "dark"; stored.set("theme", root.dataset.theme); };
+  $("theme")?.addEventListener("click", turn);
+
+  // Selects that show what they choose at once; buttons that copy.
+  for (const s of all("select[data-submit]")) s.addEventListener("change", () => s.form.requestSubmit());
+  for (const b of all("[data-copy]")) b.addEventListener("click", async () => {
+    try { await navigator.clipboard.writeText(b.dataset.copy); b.textContent = "Copied"; } catch { b.textContent = "Not allowed"; }
+  });
+  // An unset filter is left out of the URL.
+  const filters = $("filters");
+  filters?.addEventListener("submit", () => {
+    for (const f of filters.elements) if (f.name && f.value === "" && f.type !== "checkbox") f.disabled = true;
+  });
+  addEventListener("pageshow", () => { if (filters) for (const f of filters.elements) f.disabled = false; });
+
+  // Search: results below the box as one types.
+  const box = $("q");
+  let list = null, timer = 0, asked = 0;
+  const close = () => { list?.remove(); list = null; box?.setAttribute("aria-expanded", "false"); };
+  const suggest = async () => {
+    const text = box.value.trim(), mine = ++asked;
+    if (text.length < 2) { close(); return; }
+    const answer = await fetch(base + "/search?part=results&q=" + encodeURIComponent(text), { headers: { Accept: "text/html" } }).catch(() => null);
+    if (!answer?.ok || mine !== asked) return;
+    // Ours: the same markup that the search page has, in which the server has escaped all that came from outside.
+    const part = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("results");
+    if (!part || mine !== asked || document.activeElement !== box) return;
+    close();
+    list = document.createElement("div");
+    list.id = "suggest";
+    list.append(document.importNode(part, true));
+    box.form.append(list);
+    box.setAttribute("aria-expanded", "true");
+  };
+  box?.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(suggest, 150); });
+  box?.form.addEventListener("focusout", (e) => { if (!box.form.contains(e.relatedTarget)) close(); });
+  box?.form.addEventListener("keydown", (e) => {
+    const links = list ? all("a", list) : [];
+    if (e.key === "Escape") { close(); box.focus(); return; }
+    if ((e.key !== "ArrowDown" && e.key !== "ArrowUp") || !links.length) return;
+    e.preventDefault();
+    const at = links.indexOf(document.activeElement) + (e.key === "ArrowDown" ? 1 : -1);
+    (at < 0 ? box : links[Math.min(at, links.length - 1)]).focus();
+  });
+
+  // Rows: j and k move, enter opens, x marks, c compares, w asks why.
+  const rows = () => all("table[data-rows] tbody tr[tabindex]");
+  const atRow = () => document.activeElement?.closest?.("table[data-rows] tbody tr[tabindex]");
+  const move = (by) => {
+    const list = rows(), row = list[Math.max(0, Math.min(list.length - 1, list.indexOf(atRow()) + by))];
+    row?.focus();
+    row?.scrollIntoView({ block: "nearest" });
+  };
+  const marked = [];
+  const mark = (row) => {
+    if (!row?.dataset.id) return;
+    const i = marked.indexOf(row.dataset.id);
+    if (i >= 0) marked.splice(i, 1); else marked.push(row.dataset.id);
+    if (marked.length > 2) marked.shift();
+    for (const r of rows()) { r.classList.toggle("on", marked.includes(r.dataset.id)); r.setAttribute("aria-selected", String(marked.includes(r.dataset.id))); }
+    const link = $("compare");
+    if (link) { link.hidden = marked.length < 2; link.href = compareURL(); }
+  };
+  const compareURL = () => base + "/compare?a=" + encodeURIComponent(marked[0] || "") + "&b=" + encodeURIComponent(marked[1] || "");
+  if ($("compare")) $("compare").hidden = true;
+
+  // Keys. They can be switched off, and are off while one types.
+  const dialog = $("keys"), keysOn = $("keys-on");
+  if (keysOn) {
+    keysOn.checked = stored.get("keys") !== "off";
+    keysOn.addEventListener("change", () => stored.set("keys", keysOn.checked ? "on" : "off"));
+  }
+  let going = false;
+  addEventListener("keydown", (e) => {
+    const typing = e.target.closest?.("input, select, textarea, [contenteditable]") && e.target.type !== "checkbox";
+    if (typing || e.ctrlKey || e.metaKey || e.altKey || dialog?.open || (keysOn && !keysOn.checked && e.key !== "?")) return;
+    const page = all(".top nav a[data-key]").find((a) => a.dataset.key === e.key);
+    if (going && page) { going = false; location.href = page.href; return; }
+    going = e.key === "g";
+    const act = {
+      "/": () => box?.focus(), "?": () => dialog?.showModal(), j: () => move(1), k: () => move(-1), t: turn,
+      x: () => mark(atRow()), c: () => { if (marked.length === 2) location.href = compareURL(); },
+      f: () => filters?.querySelector("input, select")?.focus(), r: () => location.reload(), p: () => $("live-pause")?.click(),
+      Enter: () => { if (document.activeElement === atRow()) atRow().querySelector("a[href]")?.click(); },
+      w: () => { const row = atRow(); (row?.querySelector('a[href*="/why/"]'))?.click(); },
+    }[e.key];
+    if (!act || (e.key === "Enter" && document.activeElement !== atRow())) return;
+    if (e.key !== "Enter") e.preventDefault();
+    act();
+  });
+
+  // Live: one stream for all tabs of this origin. Who holds the lock has the
+  // EventSource and passes on what it gets.
+  const fresh = $("fresh"), table = $("live"), says = $("live-says"), show = $("live-show"), pause = $("live-pause");
+  const seen = new Set(all("[data-event]").map((r) => r.dataset.event));
+  const maxSeen = 2000, maxRows = 60;
+  let waiting = [], paused = false, last = "", missed = 0, down = false;
+
+  const word = (s) => s === "multi_actor" ? "multi actor" : s;
+  const known = new Set(["unknown", "stable", "drifting", "conflicted", "multi_actor"]);
+  const SVG = "http://www.w3.org/2000/svg";
+  const make = (name, text, kind) => { const e = document.createElement(name); if (text !== undefined) e.textContent = text; if (kind) e.className = kind; return e; };
+  // Control, bidirectional and invisible characters are shown as escapes, as the server does.
+  const printable = (s, limit) => {
+    const runes = [...s];
+    let out = runes.slice(0, limit).map((c) => c !== " " && /[\p{C}\p{Z}]/u.test(c) ? "\\u" + c.codePointAt(0).toString(16).padStart(4, "0") : c).join("");
+    if (runes.length > limit) out += "… (" + s.length + " characters)";
+    return out;
+  };
+  const valueText = (v) => {
+    const s = typeof v === "string" ? v : v === null ? "null: nothing could be told" : JSON.stringify(v) ?? "";
+    return /^[0-9a-f]{32,128}$/.test(s) ? s.slice(0, 8) + "…" : printable(s, 120);
+  };
+  const stateOf = (s) => {
+    if (!s) return make("span", "new", "st");
+    const e = make("span", undefined, "st " + (known.has(s) ? s : "unknown")), g = document.createElementNS(SVG, "svg"), u = document.createElementNS(SVG, "use");
+    g.setAttribute("class", "g"); g.setAttribute("aria-hidden", "true"); u.setAttribute("href", "#g-" + (known.has(s) ? s : "unknown"));
+    g.append(u); e.append(g, " " + printable(word(s), 20));
+    return e;
+  };
+  const clock = (ts) => new Date(ts * 1000).toISOString().slice(11, 19);
+  const link = (path, text, kind) => { const a = make("a", text, kind); a.href = base + path; return a; };
+  const shortID = (id) => /^[0-9a-f-]{36}$/.test(id) ? id.slice(0, 13) : printable(id, 24);
+  const rowOf = (e) => {
+    const tr = make("tr", undefined, "now"), id = encodeURIComponent(e.identity_uuid), cell = (kind) => { const td = make("td", undefined, kind); tr.append(td); return td; };
+    tr.dataset.event = e.event_id;
+    const when = make("time", clock(e.ts));
+    when.dateTime = new Date(e.ts * 1000).toISOString();
+    cell().append(when);
+    const who = cell();
+    if (e.address?.address || typeof e.address === "string") who.append(link("/identities/" + id, printable(e.address.address ?? e.address, 64), "addr"), " ", make("span", shortID(e.identity_uuid), "id"));
+    else who.append(link("/identities/" + id, shortID(e.identity_uuid), "id main"));
+    const dot = e.primitive.indexOf("."), what = link("/identities/" + id + "/why/" + encodeURIComponent(e.primitive), "", "quiet");
+    what.append(make("span", e.primitive.slice(0, dot + 1), "q"), printable(e.primitive.slice(dot + 1), 120));
+    cell("wide").append(what);
+    cell("wide").append(stateOf(e.old_state), make("span", " → ", "arrow"), stateOf(e.new_state));
+    cell("v").textContent = valueText(e.current_value);
+    cell("num").textContent = Number(e.confidence).toFixed(2);
+    return tr;
+  };
+  const flush = () => {
+    if (!table || !waiting.length) return;
+    const list = table.tBodies[0];
+    for (const e of waiting) list.prepend(rowOf(e));
+    while (list.rows.length > maxRows) list.deleteRow(-1);
+    waiting = [];
+    if (show) show.hidden = true;
+  };
+  const topOf = () => table && table.getBoundingClientRect().top > 0 && !table.contains(document.activeElement);
+  show?.addEventListener("click", flush);
+  pause?.addEventListener("click", () => {
+    paused = !paused;
+    pause.setAttribute("aria-pressed", String(paused));
+    if (!paused) flush();
+    tell();
+  });
+  const tell = () => {
+    if (!says) return;
+    says.textContent = paused ? `paused, ${waiting.length} waiting` : waiting.length ? `${waiting.length} new, waiting while you read` : "new lines come in at the top";
+  };
+  const changedNow = new Set();
+  const transition = (e) => {
+    if (!e?.event_id || seen.has(e.event_id)) return;
+    seen.add(e.event_id);
+    if (seen.size > maxSeen) seen.delete(seen.values().next().value);
+    if (down) missed++;
+    const row = document.querySelector(`[data-primitive="${CSS.escape(e.primitive || "")}"]`), mine = here === "/identities/" + encodeURIComponent(e.identity_uuid);
+    if (mine && $("changed-now")) {
+      changedNow.add(e.primitive);
+      row?.classList.add("at");
+      const n = $("changed-now");
+      n.hidden = false;
+      n.textContent = changedNow.size === 1 ? "1 row has changed since. " : changedNow.size + " rows have changed since. ";
+      n.append(link(here, "Read again (r)"));
+    }
+    for (const r of all("table.idt tbody tr[data-id]")) if (r.dataset.id === e.identity_uuid) r.classList.add("at");
+    if (!table || !e.primitive) return;
+    waiting.push(e);
+    if (waiting.length > maxRows) waiting.shift();
+    if (!paused && document.visibilityState === "visible" && topOf()) flush();
+    else if (show) { show.hidden = false; show.textContent = `Show ${waiting.length} new`; }
+  };
+  document.addEventListener("visibilitychange", () => { if (!paused && topOf()) flush(); });
+  const liveIs = (ok, words) => {
+    if (!fresh) return;
+    fresh.classList.toggle("live", ok); fresh.classList.toggle("dead", !ok);
+    fresh.replaceChildren(make("b", ok ? "live" : "not live", "live-word"), " " + words);
+  };
+  let lastBeat = 0, asOf = 0;
+  const beat = () => {
+    lastBeat = Date.now();
+    if (down && missed + 1) { const n = missed; down = false; missed = 0; if (says) says.textContent = n ? `caught up: ${n} events came meanwhile` : "caught up: nothing came meanwhile"; }
+    liveIs(true, "as of " + new Date().toISOString().slice(11, 19) + " UTC");
+  };
+  const lost = () => {
+    if (down) return;
+    down = true; missed = 0;
+    liveIs(false, `reconnecting (last sign ${lastBeat ? new Date(lastBeat).toISOString().slice(11, 19) + " UTC" : "never"})`);
+  };
+  const handle = (m) => {
+    if (m.type === "lost") { lost(); return; }
+    beat();
+    let e;
+    try { e = JSON.parse(m.data || "null"); } catch { return; }
+    switch (m.type) {
+      case "state_changed": transition(e); break;
+      case "summary": if (says && e) says.textContent = `${Number(e.skipped)} more in the last seconds`; break;
+      case "gap": if (says) says.textContent = "some events were missed: read the page again (r)"; break;
+      case "multi_actor_suspected": if (says && e?.status !== "cleared") says.textContent = "several actors suspected: " + printable(e.evidence_summary || "", 120); break;
+    }
+    if (table && m.type === "state_changed") { clearTimeout(tell.timer); tell.timer = setTimeout(tell, 5000); }
+  };
+  const types = ["snapshot", "state_changed", "multi_actor_suspected", "freshness", "summary", "gap", "reset", "bye", "beat"];
+  const channel = "BroadcastChannel" in window ? new BroadcastChannel("handprint" + base) : null;
+  if (channel) channel.onmessage = (m) => handle(m.data);
+  const open = () => new Promise((closed) => {
+    const url = base + "/api/v1/events?types=state_changed,multi_actor_suspected,freshness";
+    let source = null, retry = 1000;
+    const emit = (m) => { handle(m); channel?.postMessage(m); };
+    const connect = () => {
+      source = new EventSource(last && !source ? url + "&last_event_id=" + encodeURIComponent(last) : url);
+      source.onopen = () => { retry = 1000; emit({ type: "beat" }); };
+      source.onerror = () => {
+        emit({ type: "lost" });
+        if (source.readyState === EventSource.CLOSED) { source = null; setTimeout(connect, retry); retry = Math.min(retry * 2, 10000); }
+      };
+      for (const t of types) source.addEventListener(t, (m) => { if (m.lastEventId) last = m.lastEventId; emit({ type: t, data: m.data }); });
+    };
+    connect();
+    addEventListener("pagehide", () => { source?.close(); closed(); }, { once: true });
+  });
+  if (navigator.locks) navigator.locks.request("handprint-live" + base, open); else open();
+})();

@@ -1,0 +1,104 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+
+	"handprint/serve/query"
+)
+
+// What pictures show, in words: for screen readers, and for whoever copies it.
+
+// burstSpan is a burst of sessions on the lanes' axis.
+type burstSpan struct {
+	from, to int
+	label    string
+}
+
+func (c *columns) burstSpans() []burstSpan {
+	var spans []burstSpan
+	for i := range c.times {
+		if i == 0 || c.bursts[i] != c.bursts[i-1] {
+			spans = append(spans, burstSpan{from: c.x(i) + 6, label: seconds(c.times[i]).Format("15:04:05")})
+		}
+		spans[len(spans)-1].to = c.x(i) + cellWidth - 6
+	}
+	// A label needs some 60 pixels; where a burst is narrower than that to the
+	// next label, it goes without.
+	free := 0
+	for i := range spans {
+		if spans[i].from < free {
+			spans[i].label = ""
+			continue
+		}
+		free = spans[i].from + 62
+	}
+	return spans
+}
+
+func scaleInWords(p *page, c *columns) string {
+	if len(c.times) == 0 {
+		return "no sessions are kept"
+	}
+	return fmt.Sprintf("%s in %s between %s and %s UTC", plural(len(c.times), "session", "sessions"), plural(c.bursts[len(c.bursts)-1]+1, "burst", "bursts"),
+		p.clock(c.times[0]), p.clock(c.times[len(c.times)-1]))
+}
+
+func cellsInWords(p *page, cells []cell) string {
+	parts := make([]string, len(cells))
+	for i, c := range cells {
+		parts[i] = p.clock(c.ts) + " " + valueText(c.value)
+		if c.back {
+			parts[i] += " (came back)"
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func laneInWords(p *page, r *drawnRow) string {
+	var parts []string
+	for _, b := range r.lane.bands {
+		parts = append(parts, stateWord(b.state))
+	}
+	text := "states in order: " + strings.Join(parts, ", ")
+	if len(r.lane.cells) > 0 {
+		text += "; values: " + cellsInWords(p, r.lane.cells)
+	}
+	return text
+}
+
+func countsInWords(n query.States) string {
+	var parts []string
+	for _, s := range []string{"multi_actor", "conflicted", "drifting", "stable", "unknown"} {
+		if c := n.Of(s); c > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c, stateWord(s)))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func inWords(primitives []string) []string {
+	out := make([]string, len(primitives))
+	for i, name := range primitives {
+		out[i] = words(name)
+	}
+	return out
+}
+
+func other(pair query.Pair, id string) string {
+	if pair.A == id {
+		return pair.B
+	}
+	return pair.A
+}
+
+func anchorOf(x, width int) string {
+	switch {
+	case x < 40:
+		return "start"
+	case x > width-60:
+		return "end"
+	default:
+		return "middle"
+	}
+}

@@ -1,0 +1,245 @@
+package ui
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"math"
+	"slices"
+
+	"handprint/serve/query"
+)
+
+// maxColumns is how many sessions a picture has a column for. The newest are
+// shown where there are more.
+const maxColumns = 12
+
+// columns are the sessions of an identity in order of time. The observations of
+// one session have one time, so a time is a session.
+type columns struct {
+	times  []float64
+	bursts []int // for each column, the number of its burst
+	left   int   // sessions before the first column that are not drawn
+}
+
+// columnsOf finds the sessions in the entries of all primitives.
+func columnsOf(all [][]entry) columns {
+	var times []float64
+	for _, entries := range all {
+		for _, e := range entries {
+			times = append(times, e.TS)
+		}
+	}
+	slices.Sort(times)
+	times = slices.Compact(times)
+	c := columns{left: max(0, len(times)-maxColumns)}
+	c.times = times[c.left:]
+	c.bursts = make([]int, len(c.times))
+	gap := burstGap(c.times)
+	for i := 1; i < len(c.times); i++ {
+		c.bursts[i] = c.bursts[i-1]
+		if c.times[i]-c.times[i-1] > gap {
+			c.bursts[i]++
+		}
+	}
+	return c
+}
+
+// burstGap is how long a pause parts two bursts: four times the median pause, as
+// far as some pause is longer than that.
+func burstGap(times []float64) float64 {
+	if len(times) < 3 {
+		return math.Inf(1)
+	}
+	pauses := make([]float64, len(times)-1)
+	for i := range pauses {
+		pauses[i] = times[i+1] - times[i]
+	}
+	slices.Sort(pauses)
+	return max(4*pauses[len(pauses)/2], 1e-3)
+}
+
+func (c *columns) at(ts float64) (int, bool) { return slices.BinarySearch(c.times, ts) }
+
+// Geometry of pictures with a column for each session, in pixels.
+const (
+	cellWidth = 37
+	cellGap   = 3
+	burstPad  = 22
+)
+
+// x is where a column begins.
+func (c *columns) x(i int) int { return 1 + i*(cellWidth+cellGap) + c.bursts[i]*burstPad }
+
+// width is that of a picture of all columns.
+func (c *columns) width() int {
+	if len(c.times) == 0 {
+		return cellWidth
+	}
+	return c.x(len(c.times)-1) + cellWidth + 1
+}
+
+// letters names the values of a row A, B, C as its picture shows them.
+type letters map[string]byte
+
+func key(value json.RawMessage) string { return string(bytes.TrimSpace(value)) }
+
+// lettersOf names the values of the topmost row in the order in which they come.
+func lettersOf(entries []entry) letters {
+	l := letters{}
+	for _, e := range entries {
+		if _, ok := l[key(e.Value)]; !ok {
+			l[key(e.Value)] = 'A' + byte(min(len(l), 25))
+		}
+	}
+	return l
+}
+
+// follow names the values of another row: each value gets the letter of the
+// topmost row's value that it most often comes with, ties by the earlier letter,
+// each letter once; a value that comes with none gets the next free letter.
+func (l letters) follow(top, entries []entry) letters {
+	at := map[float64]byte{}
+	for _, e := range top {
+		at[e.TS] = l[key(e.Value)]
+	}
+	type pair struct {
+		value  string
+		letter byte
+		times  int
+		first  int
+	}
+	var pairs []pair
+	first := map[string]int{}
+	for i, e := range entries {
+		v := key(e.Value)
+		if _, ok := first[v]; !ok {
+			first[v] = i
+		}
+		letter, ok := at[e.TS]
+		if !ok {
+			continue
+		}
+		found := slices.IndexFunc(pairs, func(p pair) bool { return p.value == v && p.letter == letter })
+		if found < 0 {
+			pairs = append(pairs, pair{value: v, letter: letter})
+			found = len(pairs) - 1
+		}
+		pairs[found].times++
+	}
+	for i := range pairs {
+		pairs[i].first = first[pairs[i].value]
+	}
+	slices.SortStableFunc(pairs, func(x, y pair) int {
+		return cmp.Or(cmp.Compare(y.times, x.times), cmp.Compare(x.letter, y.letter), cmp.Compare(x.first, y.first))
+	})
+	out, used := letters{}, map[byte]bool{}
+	for _, p := range pairs {
+		if _, ok := out[p.value]; !ok && !used[p.letter] {
+			out[p.value], used[p.letter] = p.letter, true
+		}
+	}
+	rest := make([]string, 0, len(first))
+	for v := range first {
+		if _, ok := out[v]; !ok {
+			rest = append(rest, v)
+		}
+	}
+	slices.SortFunc(rest, func(x, y string) int { return cmp.Compare(first[x], first[y]) })
+	next := byte('A')
+	for _, v := range rest {
+		for used[next] && next < 'Z' {
+			next++
+		}
+		out[v], used[next] = next, true
+	}
+	return out
+}
+
+// cell is one session's value in a picture.
+type cell struct {
+	column int
+	letter byte
+	value  json.RawMessage
+	ts     float64
+	before bool // before the window
+	back   bool // came back after another
+}
+
+// cellsOf are the cells of a row, the entries that have a column. back marks
+// runs of a value that had a run before.
+func cellsOf(c *columns, l letters, older, recent []entry, returns bool) []cell {
+	var cells []cell
+	seen, last := map[string]bool{}, ""
+	for i, e := range slices.Concat(older, recent) {
+		v := key(e.Value)
+		back := returns && v != last && seen[v]
+		seen[v], last = true, v
+		column, ok := c.at(e.TS)
+		if !ok {
+			continue
+		}
+		cells = append(cells, cell{column: column, letter: l[v], value: e.Value, ts: e.TS, before: i < len(older), back: back})
+	}
+	return cells
+}
+
+// band is a stretch of a lane in which a row was in one state.
+type band struct {
+	state    string
+	from, to int // pixels
+}
+
+// lane is a row's history on the columns' axis.
+type lane struct {
+	bands  []band
+	cells  []cell
+	letter bool // the row has several values, so cells have letters
+}
+
+// laneOf draws a row: its transitions as bands, its entries as letters.
+func laneOf(c *columns, l letters, transitions []query.Happening, row *query.Row, entries []entry) lane {
+	out := lane{cells: cellsOf(c, l, nil, entries, false)}
+	values := map[string]bool{}
+	for _, e := range entries {
+		values[key(e.Value)] = true
+	}
+	out.letter = len(values) > 1
+	if len(c.times) == 0 {
+		return out
+	}
+	end := c.width()
+	changes := slices.DeleteFunc(slices.Clone(transitions), func(h query.Happening) bool {
+		return h.Kind != "state" || h.Primitive != row.Primitive
+	})
+	slices.SortStableFunc(changes, func(x, y query.Happening) int { return cmp.Compare(x.TS, y.TS) })
+	if len(changes) == 0 { // no history: what it is now, since then
+		return lane{bands: []band{{row.State, c.place(row.ChangeTS), end}}, cells: out.cells, letter: out.letter}
+	}
+	for i, h := range changes {
+		b := band{state: h.NewState, from: c.place(h.TS), to: end}
+		if i+1 < len(changes) {
+			b.to = c.place(changes[i+1].TS)
+		}
+		if b.to > b.from {
+			out.bands = append(out.bands, b)
+		}
+	}
+	return out
+}
+
+// place is where a time lies: in the middle of its session's column, between two
+// columns in proportion, at the edge outside of them.
+func (c *columns) place(ts float64) int {
+	i, found := c.at(ts)
+	switch {
+	case found:
+		return c.x(i) + cellWidth/2
+	case i == 0:
+		return 0
+	case i == len(c.times):
+		return c.width()
+	}
+	from, to := float64(c.x(i-1)+cellWidth/2), float64(c.x(i)+cellWidth/2)
+	return int(from + (to-from)*(ts-c.times[i-1])/(c.times[i]-c.times[i-1]))
+}

@@ -1,0 +1,363 @@
+package ui
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"handprint/serve/query"
+)
+
+// hostile are values as attackers send them. None may end up in a page as markup
+// or as an invisible character.
+var hostile = []string{
+	`<img src=x onerror=alert(1)>`, `"><script>alert(2)</script>`, `=HYPERLINK("http://evil.example","x")`, `javascript:alert(3)`,
+	"\u202Egnp.exe", "a\x00b\x1b[31mc", "zero\u200Bwidth", strings.Repeat("long ", 60000), `{{.}}`, `</style></textarea>`, `' onmouseover='x`,
+}
+
+// fake is a source that answers with the same text wherever a text from outside
+// may stand.
+type fake struct {
+	text string
+	err  error
+}
+
+func quoted(s string) json.RawMessage { b, _ := json.Marshal(s); return b }
+
+func (f *fake) row(i int) query.Row {
+	return query.Row{Primitive: fmt.Sprintf("motor.%s_%d", f.text, i), Domain: "motor", Kind: "CATEGORICAL", Value: quoted(f.text), State: states[i%5], Confidence: 0.6, Count: 8, ChangeTS: 1000, SeenTS: 1060, Holders: 3, Of: 15, Bits: 1.5, Returns: i == 1}
+}
+
+func (f *fake) address() *query.Address {
+	return &query.Address{Address: f.text, Kind: "opaque", Sensors: []string{f.text}, FirstTS: 900, LastTS: 1060}
+}
+
+func (f *fake) suspicion() query.Suspicion {
+	return query.Suspicion{ID: f.text, Identity: f.text, Address: f.address(), Status: "grown", Since: 1000, TS: 1010, Confidence: 0.6, Primitives: []string{f.row(0).Primitive, f.row(1).Primitive}, Groups: []string{"client", "timing"}, Added: []string{f.row(0).Primitive}, Summary: f.text, EventID: f.text,
+		Reasons: []query.Reason{{Primitive: f.row(0).Primitive, Kind: "alternates", Group: "timing", Values: []json.RawMessage{quoted(f.text), quoted("b")}}, {Primitive: f.row(1).Primitive, Kind: "returns", Group: "client", Values: []json.RawMessage{quoted(f.text)}}}}
+}
+
+func (f *fake) happening() query.Happening {
+	old := "stable"
+	return query.Happening{TS: 1000, Recorded: 1001, Kind: "state", Primitive: f.row(0).Primitive, OldState: &old, NewState: "drifting", Value: quoted(f.text), Previous: quoted(f.text), Confidence: 0.5, EventID: f.text}
+}
+
+func (f *fake) Overview(context.Context, time.Duration) (*query.Overview, error) {
+	old := "stable"
+	return &query.Overview{Identities: 15, Suspected: 1, Attackers: 15, Addresses: 15, Rows: 5, States: query.States{Unknown: 1, Stable: 1, Drifting: 1, Conflicted: 1, MultiActor: 1},
+		Domains: []query.DomainCount{{Domain: f.text, States: query.States{Stable: 4}}}, Changes: []query.Change{{New: "stable", Count: 3}, {Old: &old, New: "drifting", Count: 1}}, Transitions: 4, AsOf: 1100}, f.err
+}
+
+func (f *fake) Identities(context.Context, url.Values) (*query.IdentityList, error) {
+	s := f.suspicion()
+	into := f.text
+	return &query.IdentityList{Items: []query.ListedIdentity{
+		{Identity: f.text, States: query.States{Stable: 3, MultiActor: 2}, Rows: 5, Attackers: 2, Address: f.address(), ChangeTS: 1000, SeenTS: 1060, Suspected: s.Primitives, Suspicion: &s, MergedInto: &into,
+			Matched: []query.Match{{Primitive: f.row(0).Primitive, State: "drifting", Value: quoted(f.text), Confidence: 0.5}}}},
+		Total: 1, TotalIs: "exact", Facets: &query.Facets{State: query.States{Stable: 1}}, Next: "next"}, f.err
+}
+
+func (f *fake) Identity(context.Context, string) (*query.Identity, error) {
+	s := f.suspicion()
+	into := f.text
+	id := &query.Identity{Identity: f.text, MergedInto: &into, Unsettled: true, Attackers: []query.Member{{Attacker: f.text, Version: 3, Address: f.address()}}, Total: 1, Suspicion: &s, AsOf: 1100}
+	for i := range 5 {
+		id.Rows = append(id.Rows, f.row(i))
+	}
+	return id, f.err
+}
+
+func (f *fake) Timeline(context.Context, string, url.Values) (*query.Timeline, error) {
+	return &query.Timeline{Identity: f.text, Items: []query.Happening{f.happening()}, Begins: 900}, f.err
+}
+
+func (f *fake) History(context.Context, string) (*query.IdentityHistory, error) {
+	return &query.IdentityHistory{Identity: f.text, Items: []query.IdentityEvent{{Version: 1, Type: "identity.merged", TS: 1000, Winner: f.text, Loser: f.text + "2"}, {Version: 2, Type: "identity." + f.text, TS: 1001}}}, f.err
+}
+
+func (f *fake) Similar(context.Context, string) (*query.PairList, error) {
+	return &query.PairList{Items: []query.Pair{{A: f.text, B: f.text + "b", Score: 3, Agree: []query.Agreement{{Primitive: f.row(0).Primitive, Value: quoted(f.text), Bits: 3}}, Disagree: []query.Agreement{{Primitive: f.row(1).Primitive, Bits: -1}}}}, ComputedAt: 1000}, f.err
+}
+
+func (f *fake) Explain(_ context.Context, _, primitive string, _ bool) (json.RawMessage, error) {
+	merger := "categorical"
+	if strings.HasSuffix(primitive, "_1") {
+		merger = "hash"
+	} else if strings.HasSuffix(primitive, "_2") {
+		merger = "numeric"
+	}
+	entryOf := func(ts float64, v any) map[string]any {
+		return map[string]any{"ts": ts, "value": v, "attacker_uuid": f.text, "evidence_ref": f.text, "confidence": 0.9}
+	}
+	var recent []any
+	for i := range 5 {
+		v := any(f.text)
+		if i%2 == 1 {
+			v = "b"
+		}
+		if merger == "numeric" {
+			v = float64(i) * 1e307
+		}
+		recent = append(recent, entryOf(1000+float64(10*i), v))
+	}
+	b, err := json.Marshal(map[string]any{
+		"primitive": primitive, "merger": merger, "agrees": false, "kind": "CATEGORICAL",
+		"row":    map[string]any{"state": "multi_actor", "confidence": 0.6, "current_value": f.text, "last_change_ts": 1000},
+		"window": map[string]any{"size": 5, "recent": recent, "older": []any{entryOf(990, "c")}, "kept": 6, "pushed_out": 1},
+		"facts":  map[string]any{"cv": 0.3, "mean": 1e307, "older_mean": -1e308, "shift": 2.0}, "thresholds": map[string]float64{"window": 5, f.text: 1},
+		"steps":        []any{map[string]any{"rule": f.text, "text": f.text, "holds": true, "decides": true}},
+		"would_change": []any{map[string]any{"next_value": f.text, "state": "conflicted", "confidence": 0.6}},
+	})
+	return b, errors.Join(err, f.err)
+}
+
+func (f *fake) Compare(context.Context, string, string) (*query.Comparison, error) {
+	a, b := f.row(1), f.row(1)
+	return &query.Comparison{A: f.text, B: f.text, Score: 13.1, Rows: []query.ComparedRow{
+		{Primitive: a.Primitive, A: &a, B: &b, Bits: 2, Relation: "agree"}, {Primitive: a.Primitive, A: &a, Relation: "one_sided"},
+		{Primitive: a.Primitive, A: &a, B: &b, Bits: -2, Relation: "disagree"}, {Primitive: a.Primitive, A: &a, B: &b, Relation: "not_stable"}}}, f.err
+}
+
+func (f *fake) Suspicions(context.Context, url.Values) (*query.SuspicionList, error) {
+	return &query.SuspicionList{Items: []query.Suspicion{f.suspicion()}, Total: 1, Next: "x"}, f.err
+}
+
+func (f *fake) Suggestions(ctx context.Context) (*query.PairList, error) { return f.Similar(ctx, "") }
+
+func (f *fake) Primitives(context.Context) (*query.PrimitiveList, error) {
+	return &query.PrimitiveList{Items: []query.Primitive{{Primitive: f.row(0).Primitive, Rows: 3}}}, f.err
+}
+
+func (f *fake) count() query.ValueCount {
+	return query.ValueCount{Value: quoted(f.text), Holders: 3, States: query.States{Stable: 3}}
+}
+
+func (f *fake) Values(context.Context, string, string, int) (*query.ValueList, error) {
+	return &query.ValueList{Items: []query.ValueCount{f.count()}, Total: 1}, f.err
+}
+
+func (f *fake) Value(context.Context, string, json.RawMessage) (*query.ValueInfo, error) {
+	return &query.ValueInfo{Primitive: f.row(0).Primitive, ValueCount: f.count(), Of: 15, Bits: 2}, f.err
+}
+
+func (f *fake) Search(context.Context, string) (*query.SearchResult, error) {
+	return &query.SearchResult{Q: f.text, Identities: []string{f.text}, Attackers: []query.Attacker{{Attacker: f.text, Identity: f.text, Address: f.address()}, {Attacker: f.text}}, Total: 2, Primitives: []string{f.text}, Values: []query.FoundValue{{Primitive: f.text, ValueCount: f.count()}}}, f.err
+}
+
+func (f *fake) Recent(context.Context, int) ([]Recent, error) {
+	return []Recent{{f.text, f.happening()}}, f.err
+}
+func (f *fake) Address(context.Context, string) *query.Address { return f.address() }
+
+func (f *fake) Operations(context.Context) (*Operations, error) {
+	return &Operations{Tasks: []Task{{Owner: f.text, Phase: f.text}, {}}, DeadLetters: []DeadLetter{{TS: 1000, Reason: f.text, Stage: f.text, Source: f.text, Bytes: 3}}, Instances: []Instance{{Name: f.text, Version: f.text}}, Catalog: 1 << 20, Begins: 900}, f.err
+}
+
+func (f *fake) Freshness(context.Context) Freshness { return Freshness{AsOf: 1100, Building: 1} }
+
+func (f *fake) Merge(context.Context, string, string) (string, error) { return f.text, f.err }
+func (f *fake) Unmerge(context.Context, string, string, []string) (string, error) {
+	return f.text, f.err
+}
+
+// serve returns the pages of a source, below a base path.
+func serve(t testing.TB, f *fake) http.Handler {
+	t.Helper()
+	h, err := New(Options{Source: f, Actor: f, BasePath: "/hp", Now: func() time.Time { return time.Unix(1100, 0) }, Person: func(*http.Request) Person { return Person{Name: f.text, Role: "operate", Operate: true} },
+		Story: &Story{Title: "t", Chapters: []Chapter{{"a", "b", "/identities"}}, Lines: []StoryLine{{f.text, f.text, f.text}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	for _, r := range h.Routes() {
+		method, path, _ := strings.Cut(r.Pattern, " ")
+		mux.Handle(method+" /hp"+path, r.Handler)
+	}
+	return mux
+}
+
+// pages are a URL for every page.
+var pages = []string{
+	"/", "/?window=24h", "/identities?state=multi_actor&primitive=motor.a&value=%22x%22&q=1&suspected=true&min_confidence=0.5", "/identities/x", "/identities/x?only=unstable", "/identities/x/why/motor.a_0", "/identities/x/why/motor.a_1",
+	"/identities/x/why/motor.a_2", "/identities/x/history", "/compare", "/compare?a=x&b=y", "/suspicions?current=true", "/suggestions", "/values?primitive=motor.a&value=%22x%22", "/search?q=ab", "/search?q=ab&part=results", "/operations",
+}
+
+func ask(t testing.TB, h http.Handler, method, target string, form url.Values) *httptest.ResponseRecorder {
+	t.Helper()
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	r := httptest.NewRequest(method, target, body)
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// checkMarkup fails for scripts, handlers, styles and links that no template has,
+// and for characters that a reader cannot see.
+func checkMarkup(t *testing.T, where, page string) {
+	t.Helper()
+	z := html.NewTokenizer(strings.NewReader(page))
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			if !errors.Is(z.Err(), io.EOF) {
+				t.Errorf("%s: %v", where, z.Err())
+			}
+			return
+		case html.StartTagToken, html.SelfClosingTagToken:
+			tok := z.Token()
+			src := ""
+			for _, a := range tok.Attr {
+				if a.Key == "src" {
+					src = a.Val
+				}
+				if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "srcdoc" {
+					t.Errorf("%s: attribute %s of %s", where, a.Key, tok.Data)
+				}
+				if (a.Key == "href" || a.Key == "action") && !strings.HasPrefix(a.Val, "/hp/") && !strings.HasPrefix(a.Val, "#") && a.Val != "data:," {
+					t.Errorf("%s: %s leads to %.80q", where, a.Key, a.Val)
+				}
+			}
+			if tok.Data == "img" || tok.Data == "iframe" || tok.Data == "style" || tok.Data == "script" && !strings.HasPrefix(src, "/hp/static/app-") {
+				t.Errorf("%s: element %s", where, tok.Data)
+			}
+		case html.TextToken:
+			for _, r := range string(z.Text()) {
+				if r == '\u202E' || r == '\u200B' || r == 0 || r == 0x1b {
+					t.Errorf("%s: character %U in the text", where, r)
+				}
+			}
+		}
+	}
+}
+
+func TestWhatAttackersSendIsShownAsText(t *testing.T) {
+	for _, text := range hostile {
+		h := serve(t, &fake{text: text})
+		for _, path := range pages {
+			w := ask(t, h, "GET", "/hp"+path, nil)
+			if w.Code != http.StatusOK {
+				t.Fatalf("%s: %d %.300s", path, w.Code, w.Body)
+			}
+			checkMarkup(t, fmt.Sprintf("%s with %.20q", path, text), w.Body.String())
+			if w.Body.Len() > 2<<20 {
+				t.Errorf("%s with %.20q has %d bytes", path, text, w.Body.Len())
+			}
+			if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "script-src 'self'") || strings.Contains(csp, "unsafe") {
+				t.Errorf("%s: policy %q", path, csp)
+			}
+		}
+		for _, kind := range []string{"merge", "unmerge"} {
+			form := url.Values{"loser": {text}, "attacker": {text}}
+			checkMarkup(t, kind, ask(t, h, "POST", "/hp/identities/x/"+kind, form).Body.String())
+		}
+	}
+}
+
+// A problem keeps the frame, says what it is, and what to do.
+func TestEachProblemIsASentenceOfItsOwn(t *testing.T) {
+	for kind, want := range map[query.Kind]struct {
+		status int
+		says   string
+	}{
+		query.UnknownIdentity: {404, "Nobody has this id or address."}, query.NoRow: {404, "There is no such row."},
+		query.CatalogBuilding: {503, "The catalogue is being built."}, query.CatalogTooSmall: {503, "needs more memory"},
+		query.CursorMismatch: {400, "That cannot be asked."}, query.Fault: {500, "This is a fault of handprint."},
+	} {
+		h := serve(t, &fake{text: "x", err: &query.Problem{Kind: kind, Detail: "the detail", Cause: errors.New("broker-7.internal:9092 /var/lib/x")}})
+		w := ask(t, h, "GET", "/hp/identities/x", nil)
+		page := w.Body.String()
+		if w.Code != want.status || !strings.Contains(page, want.says) || !strings.Contains(page, "the detail") && kind != query.Fault || !strings.Contains(page, "Overview") {
+			t.Errorf("%s: %d, %.200s", kind, w.Code, page)
+		}
+		if strings.Contains(page, "broker-7") || strings.Contains(page, "/var/lib") {
+			t.Errorf("%s: the page tells the cause", kind)
+		}
+	}
+	if w := ask(t, serve(t, &fake{text: "x"}), "GET", "/hp/values?primitive=a&value=x", nil); w.Code != 400 {
+		t.Errorf("a value that is no JSON: %d", w.Code)
+	}
+}
+
+func TestActionsAreShownBeforeTheyAreSent(t *testing.T) {
+	f := &fake{text: "id"}
+	h := serve(t, f)
+	form := url.Values{"loser": {"y"}, "attacker": {"a1", "a2"}}
+	w := ask(t, h, "POST", "/hp/identities/x/unmerge", form)
+	if !strings.Contains(w.Body.String(), "2 attackers") || strings.Contains(w.Body.String(), "Sent") {
+		t.Errorf("the preview says %.300s", w.Body)
+	}
+	form.Set("confirm", "1")
+	if w = ask(t, h, "POST", "/hp/identities/x/unmerge", form); !strings.Contains(w.Body.String(), "Sent") {
+		t.Errorf("confirmed: %.300s", w.Body)
+	}
+	if w = ask(t, h, "POST", "/hp/identities/x/merge", form); w.Code != 400 {
+		t.Errorf("an identity with itself: %d", w.Code)
+	}
+	big := url.Values{"loser": {strings.Repeat("x", maxForm)}}
+	if w = ask(t, h, "POST", "/hp/identities/x/merge", big); w.Code != 400 {
+		t.Errorf("a form that is too large: %d", w.Code)
+	}
+}
+
+func TestAssetsAreKeptByTheirDigest(t *testing.T) {
+	h := serve(t, &fake{text: "x"})
+	page := ask(t, h, "GET", "/hp/", nil).Body.String()
+	total := len(page)
+	for _, kind := range []string{"css", "js"} {
+		at := strings.Index(page, "/hp/static/app-")
+		if kind == "js" {
+			at = strings.LastIndex(page, "/hp/static/app-")
+		}
+		path := page[at : at+strings.IndexByte(page[at:], '"')]
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Accept-Encoding", "gzip")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != 200 || !strings.HasSuffix(path, "."+kind) || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") || w.Header().Get("Content-Encoding") != "gzip" {
+			t.Errorf("%s: %d %v", path, w.Code, w.Header())
+		}
+		total += w.Body.Len()
+	}
+	if total > 120<<10 {
+		t.Errorf("a first visit takes %d bytes", total)
+	}
+	if w := ask(t, h, "GET", "/hp/static/app.css", nil); w.Code != 404 {
+		t.Errorf("a name without a digest: %d", w.Code)
+	}
+}
+
+func TestEveryRouteButFilesNeedsARole(t *testing.T) {
+	h, err := New(Options{Source: &fake{}, Actor: &fake{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range h.Routes() {
+		method, path, _ := strings.Cut(r.Pattern, " ")
+		want := Read
+		switch {
+		case strings.HasPrefix(path, "/static/"):
+			want = Anybody
+		case method != "GET":
+			want = Operate
+		}
+		if r.Access != want {
+			t.Errorf("%s: access %d, want %d", r.Pattern, r.Access, want)
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package ui
+
+import (
+	"time"
+
+	"handprint/serve/query"
+)
+
+// Story is what the demo's first page tells somebody who has never heard of a
+// primitive: what was recorded, and where to look.
+type Story struct {
+	Title    string
+	Chapters []Chapter // the tour, at most four
+	Lines    []StoryLine
+}
+
+// Chapter is a step of the tour: a sentence and the page that shows it.
+type Chapter struct{ Text, Link, Path string }
+
+// StoryLine is what is known of an address.
+type StoryLine struct{ Identity, Address, Text string }
+
+func windowWord(w string) string {
+	switch w {
+	case "15m":
+		return "15 min"
+	case "24h":
+		return "24 h"
+	case "168h":
+		return "7 d"
+	default:
+		return "hour"
+	}
+}
+
+// windowOf reads the overview's window; an hour if it is none of those offered.
+func windowOf(text string) (string, time.Duration) {
+	switch text {
+	case "15m", "24h", "168h":
+		d, _ := time.ParseDuration(text)
+		return text, d
+	default:
+		return "1h", time.Hour
+	}
+}
+
+// barOf lays counts out on a bar of a thousand, each at least three wide.
+func barOf(counts query.States) []band {
+	var bands []band
+	total, at := counts.Total(), 0
+	widths := make([]int, len(states))
+	sum := 0
+	for i, s := range states {
+		widths[i] = share(counts.Of(s), total)
+		sum += widths[i]
+	}
+	for i, s := range states {
+		if widths[i] == 0 {
+			continue
+		}
+		w := widths[i] * 1000 / sum
+		bands = append(bands, band{s, at, at + w})
+		at += w
+	}
+	return bands
+}
