@@ -173,6 +173,14 @@ image: ## Build the container image handprint:local from a binary built here; BA
 compose-check: image ## Check docker-compose.yml and start what it can of it, the broker from HANDPRINT_KAFKA_IMAGE.
 	deploy/compose-check
 
+.PHONY: ui
+ui: ## Make the Go code of the pages from their templates, anew.
+	$(TOOL) templ generate -path serve/ui
+
+.PHONY: check-ui
+check-ui: ui ## Check that the Go code of the pages is that of their templates.
+	git diff --exit-code --stat -- serve/ui
+
 # HELM names another helm than the one that Go builds: make chart-check HELM=helm
 export HELM ?=
 
