@@ -63,7 +63,7 @@ func (o *observers) trace(ctx context.Context, a *app, c *topology.Config) error
 	if a.cfg.Admin.OTLPEndpoint != "" {
 		var err error
 		o.tracer, err = tracing.Start(a.cfg.Admin.OTLPEndpoint, tracing.Process{
-			Application: a.cfg.Application.ID, Instance: c.Runtime.InstanceID, Version: readVersion().Version,
+			Application: a.cfg.Application.ID, Instance: c.Runtime.InstanceID, Version: readVersion().text(),
 		})
 		if err != nil {
 			return usageErrorf("otlp-endpoint: %w", err)
@@ -93,7 +93,7 @@ func (o *observers) attach(a *app, c *topology.Config, p *processor.Processor) {
 	}
 	dir := c.Runtime.Store.Dir()
 	o.server.Attach(admin.Source{
-		Version: readVersion().Version, Status: p.Status, Store: c.Runtime.Store.Metrics, Engine: c.Engine.Counters,
+		Version: readVersion().text(), Status: p.Status, Store: c.Runtime.Store.Metrics, Engine: c.Engine.Counters,
 		Waiting: o.waiting,
 		DiskFree: func() int64 {
 			usage, err := vfs.Default.GetDiskUsage(dir)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,6 +36,20 @@ of its own. Start as many as you like: they share the partitions.`,
 }
 
 func (a *app) run(ctx context.Context) (err error) {
+	// What is made in the state directory is its owner's alone: series and
+	// values of attackers lie there, and the lock that keeps others out.
+	syscall.Umask(0o077)
+	a.log.Info("handprint starts", "version", readVersion().text(), "application", a.cfg.Application.ID, "partitions", a.cfg.Layout.Partitions,
+		"threads", a.cfg.Runtime.Threads, "brokers", strings.Join(a.cfg.Connection.Brokers, ","), "state_dir", a.cfg.Runtime.StateDir, "admin", a.cfg.Admin.Listen)
+	defer func() {
+		switch {
+		case err != nil: // what ends every command with an error is its last line
+		case ctx.Err() != nil:
+			a.log.Info("handprint ends", "reason", "a signal asked it to")
+		default:
+			a.log.Info("handprint ends", "reason", "the control topic asked it to")
+		}
+	}()
 	client, err := a.clientOpts()
 	if err != nil {
 		return err

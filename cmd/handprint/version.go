@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -40,6 +41,17 @@ func readVersion() buildVersion {
 		}
 	}
 	return v
+}
+
+// text is the version on one line, with commit and date: for logs, status and
+// metrics. A version that Go has made of the commit names them already.
+func (v buildVersion) text() string {
+	commit := v.Revision[:min(len(v.Revision), 12)]
+	if commit == "" || strings.Contains(v.Version, commit) {
+		return v.Version
+	}
+	date, _, _ := strings.Cut(v.Time, "T")
+	return strings.TrimSpace(v.Version + " " + commit + " " + date)
 }
 
 func (a *app) versionCommand() *cobra.Command {
