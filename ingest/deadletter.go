@@ -68,6 +68,12 @@ func (t LetterText) guard(d DeadLetter) DeadLetter {
 	return d
 }
 
+// FileNamer is an adapter to which the name of a file says something.
+type FileNamer interface {
+	// File takes the name of the file that the next lines are of.
+	File(name string)
+}
+
 // Adapter reads one sensor's log, line by line, and sends on what it makes of
 // it, observations and dead letters, by the functions it was made with. It
 // returns an error only where those do; a line that cannot be used is a dead

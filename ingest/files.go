@@ -156,6 +156,9 @@ func (r *fileRun) file(name string) error {
 	if err != nil {
 		return r.breaks(err)
 	}
+	if n, ok := r.adapter.(FileNamer); ok {
+		n.File(name)
+	}
 	in.warn = func(text string) { r.files.warn("%s: %s", name, text) }
 	defer in.Close()
 	before := r.amounts.Bytes

@@ -33,6 +33,9 @@ type Topic struct {
 	UntilEnd bool
 	// CloseAtEnd, with UntilEnd, ends the sessions that are open then.
 	CloseAtEnd bool
+	// AnyOrder: every line stands for itself, so that any number of partitions
+	// will do, keyed by anything.
+	AnyOrder bool
 	// CommitEvery is the longest time between two commits while there is
 	// something to read, DefaultCommitEvery if 0.
 	CommitEvery time.Duration
@@ -171,7 +174,7 @@ func (r *topicRun) start(ctx context.Context) error {
 		return fmt.Errorf("listing its last offsets: %w", err)
 	}
 	partitions := len(starts[r.Name])
-	if partitions > 1 {
+	if partitions > 1 && !r.AnyOrder {
 		r.Log.Warn("a sensor's topic should have one partition, or be keyed by session: sessions whose events overtake each other are cut short",
 			"topic", r.Name, "partitions", partitions)
 	}

@@ -70,7 +70,7 @@ func (a *app) ingestCommand() *cobra.Command {
   zcat old.gz | handprint ingest cowrie --stdout -
   handprint ingest behave --brokers a:9092 observations.ndjson`,
 	})
-	cmd.AddCommand(a.ingestCowrieCommand(), a.ingestBehaveCommand())
+	cmd.AddCommand(a.ingestCowrieCommand(), a.ingestNetworkCommand("zeek"), a.ingestNetworkCommand("suricata"), a.ingestBehaveCommand())
 	return cmd
 }
 
@@ -103,9 +103,7 @@ until interrupted. The next run goes on where the oldest open session began.`,
 		RunE: func(cmd *cobra.Command, files []string) error { return a.ingestCowrie(cmd.Context(), &q, files) },
 	}
 	q.flags(cmd)
-	cmd.Flags().StringVar(&q.topic, "topic", "", "Read this Kafka topic instead of files.")
-	cmd.Flags().StringVar(&q.group, "group", "", "Consumer group that remembers how far the topic is read. (default <application id>-ingest-cowrie)")
-	cmd.Flags().BoolVar(&q.untilEnd, "until-end", false, "End with the last line that the topic has now.")
+	q.topicFlags(cmd, "cowrie")
 	cmd.Flags().DurationVar(&q.sortWithin, "sort", 0, "Put lines in order of time that run backwards by up to this; --sort alone is 24h. Takes up to 64 MB.")
 	cmd.Flags().Lookup("sort").NoOptDefVal = "24h"
 	cmd.Flags().BoolVar(&q.closeAtEnd, "close-at-end", false, "With --until-end: take sessions that are open then for ended.")
@@ -127,6 +125,13 @@ to say.`,
 	}
 	q.flags(cmd)
 	return a.configure(cmd, config.GroupConnection, config.GroupTopics, config.GroupSchemas)
+}
+
+// topicFlags declares the flags about a topic.
+func (q *ingestQuery) topicFlags(cmd *cobra.Command, sensor string) {
+	cmd.Flags().StringVar(&q.topic, "topic", "", "Read this Kafka topic instead of files.")
+	cmd.Flags().StringVar(&q.group, "group", "", "Consumer group that remembers how far the topic is read. (default <application id>-ingest-"+sensor+")")
+	cmd.Flags().BoolVar(&q.untilEnd, "until-end", false, "End with the last line that the topic has now.")
 }
 
 func (q *ingestQuery) flags(cmd *cobra.Command) {
@@ -169,7 +174,7 @@ func (a *app) ingestCowrie(ctx context.Context, q *ingestQuery, files []string) 
 			a.log.Warn("events came after their session's end: the topic must have one partition or be keyed by session; such events are ignored",
 				"topic", q.topic, "sensor", sensor, "session", session)
 		}
-		return a.ingestTopic(ctx, q, func(s ingest.Sink) (ingest.Positioned, error) { return adapt(s) })
+		return a.ingestTopic(ctx, q, "cowrie", func(s ingest.Sink) (ingest.Positioned, error) { return adapt(s) })
 	}
 	return a.ingestFiles(ctx, q, files, func(s ingest.Sink) (ingest.Adapter, error) { return adapt(s) })
 }
@@ -252,7 +257,7 @@ func readable(name string) error {
 
 // ingestTopic reads a Kafka topic through an adapter into the sink that q asks
 // for.
-func (a *app) ingestTopic(ctx context.Context, q *ingestQuery, adapt func(ingest.Sink) (ingest.Positioned, error)) error {
+func (a *app) ingestTopic(ctx context.Context, q *ingestQuery, sensor string, adapt func(ingest.Sink) (ingest.Positioned, error)) error {
 	opts, err := a.clientOpts()
 	if err != nil {
 		return err
@@ -275,9 +280,9 @@ func (a *app) ingestTopic(ctx context.Context, q *ingestQuery, adapt func(ingest
 		Progress: a.progress(0), Log: a.log, Options: opts,
 	}
 	if run.Group == "" {
-		run.Group = a.cfg.Application.ID + "-ingest-cowrie"
+		run.Group = a.cfg.Application.ID + "-ingest-" + sensor
 	}
-	run.LetterText, run.Report = q.letters.LetterText, a.tell
+	run.LetterText, run.Report, run.AnyOrder = q.letters.LetterText, a.tell, sensor != "cowrie"
 	result, err := run.Run(ctx, sink, adapt)
 	err = errors.Join(err, done(ctx))
 	a.conclude(result.Tally)

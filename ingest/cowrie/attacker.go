@@ -5,16 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"handprint/ingest"
-)
-
-// The namespaces of the ids made here: UUIDv5 in the DNS namespace of
-// "handprint.attacker" and of "handprint.observation".
-var (
-	attackerSpace    = uuid.MustParse("75c89d61-0d71-5449-b14c-1d6477dad29c")
-	observationSpace = uuid.MustParse("51767694-9455-5bc5-905e-499109cbe684")
 )
 
 // source is where a session came from: an address, or another text that stands
@@ -45,9 +36,9 @@ func (s source) kind() ingest.AddressKind {
 // of an address.
 func (s source) attacker() string {
 	if s.opaque != "" {
-		return uuid.NewSHA1(attackerSpace, []byte("src:"+s.opaque)).String()
+		return ingest.OpaqueAttackerID(s.opaque)
 	}
-	return uuid.NewSHA1(attackerSpace, []byte("ip:"+s.addr.String())).String()
+	return ingest.AttackerID(s.addr)
 }
 
 // parseSource reads what stands for an attacker. What cannot gives the zero
@@ -170,11 +161,6 @@ func evidence(sensor, session string, again bool, first micros) string {
 		b = strconv.AppendInt(append(b, '@'), int64(first), 10)
 	}
 	return string(b)
-}
-
-// observationID is the id of what one session says about one primitive.
-func observationID(evidence, primitive string) string {
-	return uuid.NewSHA1(observationSpace, []byte(evidence+" "+primitive)).String()
 }
 
 // Attacker returns the attacker_uuid of a source address or of a text that

@@ -69,7 +69,7 @@ func (r *report) say(primitive string, value ingest.Value, confidence float64) {
 		return
 	}
 	o := r.session
-	o.ID = observationID(o.Evidence, primitive)
+	o.ID = ingest.ObservationID(o.Evidence, primitive)
 	o.Primitive, o.Value, o.Confidence = primitive, value, confidence
 	if r.err = r.emit(o); r.err == nil {
 		r.sent++

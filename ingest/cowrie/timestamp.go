@@ -1,14 +1,15 @@
 package cowrie
 
 import (
-	"math/big"
 	"time"
+
+	"handprint/ingest/internal/stamp"
 )
 
 // micros is a time or a span in whole microseconds; a time counts from 1970.
 type micros int64
 
-const microsPerSecond = 1_000_000
+const microsPerSecond = stamp.PerSecond
 
 // String returns a span in words, to the second.
 func (t micros) String() string {
@@ -18,121 +19,12 @@ func (t micros) String() string {
 func microsOf(d time.Duration) micros { return micros(d / time.Microsecond) }
 
 // seconds returns the double nearest to the exact value in seconds.
-func (t micros) seconds() float64 {
-	const exact = 1 << 53
-	if t < exact && t > -exact {
-		return float64(t) / microsPerSecond
-	}
-	f, _ := big.NewRat(int64(t), microsPerSecond).Float64()
-	return f
-}
+func (t micros) seconds() float64 { return stamp.Seconds(int64(t)) }
 
-// parseTimestamp reads YYYY-MM-DDThh:mm:ss, a fraction or none, and Z, an
-// offset or nothing, which means UTC, cut to whole microseconds. What is
-// before 1970 cannot be read (docs/cowrie.md, "Reading").
+// parseTimestamp reads a time as Cowrie writes it (docs/cowrie.md, "Reading").
 func parseTimestamp(text []byte) (micros, bool) {
-	const layout = "YYYY-MM-DDThh:mm:ss"
-	if len(text) < len(layout) || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' || text[16] != ':' {
-		return 0, false
-	}
-	year := number(text[0:2])*100 + number(text[2:4])
-	month, day := number(text[5:7]), number(text[8:10])
-	hour, minute, second := number(text[11:13]), number(text[14:16]), number(text[17:19])
-	if number(text[0:2]) < 0 || number(text[2:4]) < 0 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) ||
-		hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59 {
-		return 0, false
-	}
-
-	rest := text[len(layout):]
-	fraction := 0
-	if len(rest) > 0 && rest[0] == '.' {
-		digits := 1
-		for scale := microsPerSecond / 10; digits < len(rest) && isDigit(rest[digits]); digits++ {
-			fraction += int(rest[digits]-'0') * scale
-			scale /= 10
-		}
-		if digits == 1 {
-			return 0, false
-		}
-		rest = rest[digits:]
-	}
-	offset, ok := parseOffset(rest)
-	if !ok {
-		return 0, false
-	}
-
-	t := int64(daysSince1970(year, month, day))*86400 + int64(hour*3600+minute*60+second-offset)
-	us := micros(t*microsPerSecond + int64(fraction))
-	return us, us >= 0
-}
-
-// parseOffset reads what follows the time of day: Z, ±hh:mm, ±hhmm or nothing.
-// It returns seconds east of UTC.
-func parseOffset(text []byte) (seconds int, ok bool) {
-	switch {
-	case len(text) == 0, len(text) == 1 && text[0] == 'Z':
-		return 0, true
-	case text[0] != '+' && text[0] != '-':
-		return 0, false
-	}
-	var hour, minute int
-	switch {
-	case len(text) == 6 && text[3] == ':':
-		hour, minute = number(text[1:3]), number(text[4:6])
-	case len(text) == 5:
-		hour, minute = number(text[1:3]), number(text[3:5])
-	default:
-		return 0, false
-	}
-	if hour < 0 || hour > 23 || minute < 0 || minute > 59 {
-		return 0, false
-	}
-	seconds = hour*3600 + minute*60
-	if text[0] == '-' {
-		seconds = -seconds
-	}
-	return seconds, true
-}
-
-// number reads two digits; it is -1 if they are none.
-func number(two []byte) int {
-	if !isDigit(two[0]) || !isDigit(two[1]) {
-		return -1
-	}
-	return int(two[0]-'0')*10 + int(two[1]-'0')
+	t, ok := stamp.Parse(text)
+	return micros(t), ok
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
-
-func daysIn(year, month int) int {
-	switch month {
-	case 4, 6, 9, 11:
-		return 30
-	case 2:
-		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
-			return 29
-		}
-		return 28
-	}
-	return 31
-}
-
-// daysSince1970 counts days in the Gregorian calendar, negative before 1970.
-// It takes March as the first month, so that the leap day ends the year.
-func daysSince1970(year, month, day int) int {
-	if month <= 2 {
-		year--
-		month += 12
-	}
-	const to1970 = 719468 // from the 1st of March of year 0
-	return year*365 + floorDiv(year, 4) - floorDiv(year, 100) + floorDiv(year, 400) +
-		(153*(month-3)+2)/5 + day - 1 - to1970
-}
-
-func floorDiv(a, b int) int {
-	q := a / b
-	if a%b < 0 {
-		q--
-	}
-	return q
-}

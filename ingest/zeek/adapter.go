@@ -1,0 +1,336 @@
+package zeek
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+
+	"handprint/ingest"
+	"handprint/ingest/internal/jsonscan"
+	"handprint/ingest/internal/stamp"
+	"handprint/ingest/internal/wrapped"
+	"handprint/ingest/network"
+)
+
+// Source is the source of every observation made here.
+const Source = "handprint/ingest/zeek"
+
+// The reasons of dead letters.
+const (
+	reasonJSON    = "not a JSON object"
+	reasonUID     = "uid is missing, empty or not a string"
+	reasonTS      = "ts is missing or cannot be read"
+	reasonColumns = "columns: not as many as #fields names"
+	reasonFields  = "columns: there is no #fields before this row"
+)
+
+// Adapter reads Zeek's logs. It is for one goroutine.
+type Adapter struct {
+	sender *network.Sender
+	dead   func(ingest.DeadLetter) error
+
+	lines, extra, blank, parts, headers, buried int64
+
+	header   header
+	file     string // the path that the file's name says
+	row      row
+	columns  [][]byte // of a row of text
+	set      func(name, value []byte)
+	wrapped  *wrapped.Reader
+	failed   error
+	evidence []byte
+	position network.Position
+}
+
+// New returns an adapter that hands observations to emit and lines that cannot
+// be used to dead. It fails if the settings are invalid.
+func New(settings network.Settings, emit func(ingest.Observation) error, dead func(ingest.DeadLetter) error) (*Adapter, error) {
+	sender, err := network.NewSender(settings, Source, hints, emit)
+	if err != nil {
+		return nil, fmt.Errorf("zeek: %w", err)
+	}
+	a := &Adapter{sender: sender, dead: dead, header: newHeader()}
+	a.set = a.row.set
+	a.wrapped = wrapped.NewReader(ingest.DefaultMaxLine, a.object, a.torn)
+	return a, nil
+}
+
+var hints = map[string]network.Hint{
+	"ssh": {
+		Has:  func(r *network.Row) bool { return len(r.HASSH) > 0 },
+		Text: "has hassh: the package corelight/hassh makes Zeek log it",
+	},
+	"ssl": {
+		Has:  func(r *network.Row) bool { return len(r.JA3) > 0 || len(r.JA4) > 0 },
+		Text: "has ja3 or ja4: the packages salesforce/ja3 and foxio/ja4 make Zeek log them",
+	},
+}
+
+// File takes the name of the file that the next lines are of.
+func (a *Adapter) File(name string) {
+	base, _, _ := strings.Cut(filepath.Base(name), ".")
+	a.file = base
+	a.header = newHeader()
+}
+
+// Line takes one line, without its newline.
+func (a *Adapter) Line(line []byte) error {
+	a.lines++
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	switch {
+	case a.wrapped.Waiting():
+		return a.unwrap(line)
+	case len(line) > 0 && line[0] == '#':
+		a.headers++
+		a.header.take(line)
+		return nil
+	case len(line) > 0 && line[0] == '{':
+		a.row = row{}
+		if jsonscan.Object(line, a.set) != nil || !a.row.zeek() {
+			return a.unwrap(line)
+		}
+		return a.take(line)
+	case jsonscan.Blank(line) && len(a.header.fields) == 0, len(line) == 0:
+		a.blank++
+		return nil
+	case len(a.header.fields) > 0:
+		return a.text(line)
+	}
+	return a.unwrap(line)
+}
+
+// text takes a row of text.
+func (a *Adapter) text(line []byte) error {
+	h := &a.header
+	a.columns = split(a.columns[:0], line, h.separator)
+	if len(a.columns) != len(h.fields) {
+		return a.bury(line, reasonColumns, 0)
+	}
+	a.row = row{text: true}
+	for i, name := range h.fields {
+		if name != none {
+			a.row.column(name, h.value(a.columns[i]))
+		}
+	}
+	return a.take(line)
+}
+
+// split appends the columns of a line.
+func split(into [][]byte, line, separator []byte) [][]byte {
+	if len(separator) == 1 {
+		for {
+			i := bytes.IndexByte(line, separator[0])
+			if i < 0 {
+				return append(into, line)
+			}
+			into, line = append(into, line[:i]), line[i+1:]
+		}
+	}
+	return append(into, bytes.Split(line, separator)...)
+}
+
+// take takes a row that could be read.
+func (a *Adapter) take(line []byte) error {
+	r := &a.row
+	kind := a.path()
+	switch kind {
+	case "ssh", "ssl", "conn", "http":
+	default:
+		a.sender.Ignore("path " + plain(kind))
+		return nil
+	}
+	uid := r.value(uid)
+	if len(uid) == 0 {
+		return a.bury(line, reasonUID, 0)
+	}
+	at, ok := r.time()
+	if !ok {
+		return a.bury(line, reasonTS, 0)
+	}
+	if reason := a.sender.Ahead(at); reason != "" {
+		return a.bury(line, reason, 0)
+	}
+	from, ok := a.sender.Attacker(r.value(originator), r.value(responder))
+	if !ok || a.position.Replayed() {
+		return nil
+	}
+	return a.send(from, kind, at, uid)
+}
+
+func (a *Adapter) send(from netip.Addr, kind string, at int64, id []byte) error {
+	r := &a.row
+	sensor := a.sender.Settings().Sensor
+	if sensor == "" {
+		sensor = string(r.value(system))
+	}
+	a.evidence = append(append(append(append(a.evidence[:0], "zeek:"...), sensor...), '/'), id...)
+	out := network.Row{Kind: kind, Evidence: string(a.evidence), Sensor: sensor, Start: at, End: at}
+	switch kind {
+	case "ssh":
+		out.HASSH, out.Banner, out.Algorithms = r.value(hassh), r.value(client), r.value(algorithms)
+	case "ssl":
+		out.JA3, out.JA4 = r.value(ja3), r.value(ja4)
+	case "http":
+		out.Agent = r.value(agent)
+	case "conn":
+		if length, ok := r.duration(); ok && ended(r.value(state)) && r.isSSH() {
+			out.Session, out.End = true, at+length
+		}
+	}
+	return a.sender.Send(from, &out)
+}
+
+func ended(state []byte) bool {
+	switch string(state) {
+	case "SF", "RSTO", "RSTR":
+		return true
+	}
+	return false
+}
+
+// path is what the row is of.
+func (a *Adapter) path() string {
+	if a.row.text {
+		if a.header.path != "" {
+			return a.header.path
+		}
+	} else if p := a.row.value(path); len(p) > 0 {
+		return string(p)
+	}
+	if p := a.sender.Settings().Path; p != "" && !known(a.file) {
+		return p
+	}
+	return a.file
+}
+
+func known(path string) bool {
+	return path == "ssh" || path == "ssl" || path == "conn" || path == "http"
+}
+
+// maxPath bounds the name of a path that is told.
+const maxPath = 32
+
+// plain returns a path as it may be told: one with other characters than
+// Zeek's own have is not.
+func plain(path string) string {
+	if path == "" {
+		return "unknown"
+	}
+	if len(path) > maxPath {
+		return "other"
+	}
+	for i := range len(path) {
+		if c := path[i]; c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return "other"
+		}
+	}
+	return path
+}
+
+// unwrap takes a line that is no row by itself.
+func (a *Adapter) unwrap(line []byte) error {
+	a.failed = nil
+	r := a.wrapped.Line(line)
+	if a.failed != nil {
+		return a.failed
+	}
+	entries := r.Events
+	switch {
+	case r.Part:
+		a.parts++
+		entries++
+	case r.Events == 0 && jsonscan.Blank(line):
+		a.blank++
+		entries++
+	case r.Events == 0 || r.Bad:
+		entries++
+		reason := reasonJSON
+		if r.Events == 0 && len(line) > 0 && bytes.IndexByte(line, '\t') >= 0 && line[0] != '{' {
+			reason = reasonFields
+		}
+		if err := a.bury(line, reason, 0); err != nil {
+			return err
+		}
+	}
+	a.extra += int64(entries - 1)
+	return nil
+}
+
+// object takes an object that may be a row.
+func (a *Adapter) object(object []byte, around wrapped.Around) bool {
+	if a.failed != nil {
+		return true
+	}
+	a.row = row{}
+	if jsonscan.Object(object, a.set) != nil || !a.row.zeek() && !a.row.bare(around.Depth) {
+		return false
+	}
+	a.failed = a.take(object)
+	return true
+}
+
+func (a *Adapter) torn(line []byte, ago int, part bool) {
+	if part {
+		a.parts--
+	} else {
+		a.extra++
+	}
+	if err := a.bury(line, reasonJSON, ago); a.failed == nil {
+		a.failed = err
+	}
+}
+
+func (a *Adapter) bury(line []byte, reason string, ago int) error {
+	a.buried++
+	if a.position.Replayed() {
+		return nil
+	}
+	return a.dead(ingest.DeadLetter{Reason: reason, Line: line, Length: int64(len(line)), Back: int64(ago), Number: a.lines - int64(ago), Private: true})
+}
+
+// Break takes the end of a file or of a record.
+func (a *Adapter) Break() error {
+	a.failed = nil
+	a.wrapped.Flush()
+	return a.failed
+}
+
+// Close takes the end of the input.
+func (a *Adapter) Close() error { return a.Break() }
+
+// Private reports that lines may hold user names and addresses of pages.
+func (a *Adapter) Private() bool { return true }
+
+// Tally says what has become of the lines.
+func (a *Adapter) Tally() ingest.Tally {
+	return a.sender.Tally(a.lines, a.extra, a.blank, a.parts, a.headers, a.buried)
+}
+
+// Resume, LineAt and Checkpoints read a topic: each row stands for itself.
+
+// Resume tells the adapter where an earlier run ended.
+func (a *Adapter) Resume(partitions []ingest.Checkpoint) { a.position.Resume(partitions) }
+
+// LineAt takes the line at an offset of a partition.
+func (a *Adapter) LineAt(partition int, offset int64, line []byte) error {
+	a.position.At(partition, offset)
+	err := a.Line(line)
+	if err == nil && a.wrapped.Waiting() {
+		err = a.Break()
+	}
+	a.position.Done()
+	return err
+}
+
+// Checkpoints says where a run that ended now would go on.
+func (a *Adapter) Checkpoints() []ingest.Checkpoint { return a.position.Checkpoints() }
+
+// timestamp reads a time as seconds or as ISO 8601.
+func timestamp(text []byte) (int64, bool) {
+	if at, ok := stamp.Decimal(text); ok {
+		return at, true
+	}
+	return stamp.Parse(text)
+}
