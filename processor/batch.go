@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +38,7 @@ type batch struct {
 	turn          turn
 	limit         int // records of the batch; grows from batch to batch while the worker is behind
 	inTransaction bool
+	fetchFailed   bool // the last poll brought an error
 	buffers       sendBuffers
 
 	// Of the session, whose client may call back late:
@@ -75,6 +77,7 @@ func (b *batch) clear() {
 	b.endTurn()
 	for _, t := range b.tasks {
 		t.inBatch = false
+		t.inputs.rollback()
 		t.context.clear()
 	}
 	clear(b.tasks)
@@ -94,6 +97,7 @@ func (b *batch) clear() {
 // committed.
 func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 	b.clear()
+	b.fetchFailed = false
 	if ready, err := b.take(ctx, fetches); err != nil || !ready {
 		return err
 	}
@@ -228,6 +232,10 @@ func (b *batch) produceChanges(ctx context.Context, t *task) (err error) {
 		b.send(ctx, r, m)
 	}
 	t.context.txn.Changes(func(c state.Change) bool {
+		if IsPositions(c.Key) {
+			err = &batchError{fmt.Errorf("task %d: the handler wrote the key of the positions, %q", t.partition, c.Key)}
+			return false
+		}
 		if m, err = b.buffers.next(ctx, b.w.lifetime); err != nil {
 			return false
 		}
@@ -247,8 +255,19 @@ func (b *batch) produceChanges(ctx context.Context, t *task) (err error) {
 		}
 		return !b.gate.shut()
 	})
-	return err
+	if err != nil || b.gate.shut() {
+		return err
+	}
+	// Behind everything else: from here on the task has read as far as it says.
+	if m, err = b.buffers.next(ctx, b.w.lifetime); err != nil {
+		return err
+	}
+	send(b.w.cfg.Changelog, t.partition, positionsKey, t.inputs.record())
+	b.changes++
+	return nil
 }
+
+var positionsKey = []byte(PositionsKey)
 
 // send gives a record to the client, made of m, unless one before it failed.
 func (b *batch) send(ctx context.Context, r *kgo.Record, m *sendBuffer) {
@@ -310,11 +329,7 @@ func (b *batch) commit(ctx context.Context) error {
 	b.w.ownership.balancer.AwaitJoined(ctx, b.w.cfg.TransactionTimeout/2)
 	check := func(req *kmsg.TxnOffsetCommitRequest) error {
 		b.limitOffsets(req)
-		if err := b.checkOffsets(req); err != nil {
-			return err
-		}
-		b.awaitPrior(ctx, req)
-		return nil
+		return b.checkOffsets(req)
 	}
 	committed, err := b.session.End(kgo.PreTxnCommitFnContext(ctx, check), kgo.TryCommit)
 	if crash := b.crash.Load(); crash != nil {
@@ -347,14 +362,40 @@ func (b *batch) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 	if n != len(b.consumed) {
 		return fmt.Errorf("offsets of %d partitions would be committed, but %d were read", n, len(b.consumed))
 	}
+	b.putGroupRight(req)
 	return nil
+}
+
+// putGroupRight adds the offsets of what the batch has not read and the group has
+// other offsets of than the state.
+func (b *batch) putGroupRight(req *kmsg.TxnOffsetCommitRequest) {
+	for _, t := range b.tasks {
+		for i := range t.inputs.list {
+			in := &t.inputs.list[i]
+			if _, read := b.consumed[TopicPartition{in.Topic, t.partition}]; read || !in.stale {
+				continue
+			}
+			p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+			p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = t.partition, in.next, in.epoch, &req.MemberID
+			at := slices.IndexFunc(req.Topics, func(t kmsg.TxnOffsetCommitRequestTopic) bool { return t.Topic == in.Topic })
+			if at < 0 {
+				topic := kmsg.NewTxnOffsetCommitRequestTopic()
+				topic.Topic, topic.TopicID = in.Topic, in.ID
+				req.Topics, at = append(req.Topics, topic), len(req.Topics)
+			}
+			req.Topics[at].Partitions = append(req.Topics[at].Partitions, p)
+		}
+	}
 }
 
 // apply writes what was committed to the store.
 func (b *batch) apply() error {
 	for _, t := range b.tasks {
 		if end := b.acks.changelogEnd(t.partition); end > 0 {
-			t.checkpoint.Offset = end
+			b.countLosses(t)
+			t.inputs.committed(end - 1) // nothing of the task was sent after it
+			t.commands.Store(t.inputs.of(b.w.cfg.Commands).Next)
+			t.checkpoint.Offset, t.checkpoint.Note = end, t.inputs.history.note()
 		}
 		t.progressed.Store(b.startedAt.UnixNano())
 		t.checkpoint.At = b.startedAt
@@ -374,6 +415,15 @@ func (b *batch) apply() error {
 		b.w.cfg.OnCommit(Commit{Worker: b.w.n, Consumed: b.consumed, Produced: b.acks.produced()})
 	}
 	return nil
+}
+
+// countLosses counts what the task has stepped over.
+func (b *batch) countLosses(t *task) {
+	for i := range t.inputs.list {
+		if lost := t.inputs.list[i].lost; lost != nil {
+			b.w.p.losses.stepped(lost)
+		}
+	}
 }
 
 // fault asks the test, if there is one, whether to crash here.

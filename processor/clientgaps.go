@@ -9,9 +9,6 @@ package processor
 //	a new topic's sequence numbers are not    settleTopics            TestOutcomes (outcome_test.go), the runs  the client publishes a topic before it
 //	reset with the epoch, or a commit with    (batch.go)              of make chaos                             sends its records (storePartitionsUpdate)
 //	nothing else is aborted
-//	offsets refused with                      awaitPrior              TestOffsetsWhileMarkersAreWritten         isAbortableCommitErr tries again with
-//	CONCURRENT_TRANSACTIONS abort a           (concurrent.go)         (concurrent_test.go)                      version 2 of transactions
-//	transaction that has only offsets
 //	the client joins as another member after  ownership.member,       TestAnotherMemberBeginsAnew,              handleJoinResp reports the loss of the
 //	it was thrown out and says nothing of it  Assignor.missed         TestMissedGenerationBeginsAnew            first member
 //	a partition is no longer fetched after    watch.starvedFor,           TestStarvedPartition                      a fetch answer with an error above the

@@ -125,6 +125,14 @@ type Config struct {
 	// that is older may have missed deletions and is rebuilt. 0: never.
 	ChangelogRetention time.Duration
 
+	// StopOnLostInput has the processor stop, with an error, when input was deleted
+	// before it was read; otherwise that is logged and counted. Lost commands are
+	// for the handler: see [Repairer].
+	StopOnLostInput bool
+	// CommandRetention is how long commands are kept that the task has read and
+	// committed. Older ones are deleted. 0: all are kept.
+	CommandRetention time.Duration
+
 	// Clock is where the time comes from. Default [SystemClock].
 	Clock Clock
 	// Logger gets the processor's log. Default: slog.Default().

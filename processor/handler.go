@@ -49,6 +49,18 @@ type Poisoner interface {
 	Poisoned(c *Context, r *kgo.Record, cause error) error
 }
 
+// Repairer is implemented by a handler that can go on although commands to its task
+// were deleted before they were read. Without it the processor stops when that has
+// happened.
+type Repairer interface {
+	// CommandsLost is called in the first batch after the loss, before the first
+	// record of the task, with the offsets of the task's partition of the commands
+	// that are gone: from <= offset < to. What it writes and sends is in the
+	// transaction that steps over the loss. So it is called again if that does not
+	// commit, and not any more when it has. An error is as fatal as one of Process.
+	CommandsLost(c *Context, from, to int64) error
+}
+
 // Projector is implemented by a handler whose store has records that are outputs
 // as well.
 type Projector interface {

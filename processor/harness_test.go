@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -157,8 +158,19 @@ func until(ctx context.Context, good func() (bool, error)) error {
 	}
 }
 
-// committed reads the committed records of topic up to its end, per partition.
+// committed reads the committed records of topic up to its end, per partition, but
+// for those that say how far a task has read.
 func (c *cluster) committed(topic string) map[int32][]*kgo.Record {
+	c.t.Helper()
+	records := c.all(topic)
+	for p, list := range records {
+		records[p] = slices.DeleteFunc(list, func(r *kgo.Record) bool { return IsPositions(r.Key) })
+	}
+	return records
+}
+
+// all is committed with those.
+func (c *cluster) all(topic string) map[int32][]*kgo.Record {
 	c.t.Helper()
 	records := make(map[int32][]*kgo.Record)
 	for p, end := range c.ends(topic) {

@@ -36,6 +36,8 @@ type ownership struct {
 	// (KIP-447), so nobody has a transaction open any more that could move
 	// them.
 	settled map[TopicPartition]bool
+	// group has the committed offsets of the partitions that are settled; -1: none.
+	group map[TopicPartition]int64
 	// moved is set when something was taken away. The session then aborts
 	// the transaction that ends next, whatever it has read.
 	moved bool
@@ -53,7 +55,7 @@ type ownership struct {
 func newOwnership(cfg *Config, b *assignor.Assignor, watch *watch, wake, onJoined func()) *ownership {
 	return &ownership{
 		cfg: cfg, balancer: b, watch: watch, wake: wake, onJoined: onJoined,
-		terms: make(map[int32]uint64), settled: make(map[TopicPartition]bool),
+		terms: make(map[int32]uint64), settled: make(map[TopicPartition]bool), group: make(map[TopicPartition]int64),
 	}
 }
 
@@ -158,8 +160,13 @@ func (o *ownership) onOffsets(_ context.Context, offsets map[string]map[int32]kg
 	defer o.mu.Unlock()
 	for topic, partitions := range offsets {
 		for p, offset := range partitions {
-			o.settled[TopicPartition{topic, p}] = true
-			o.watch.reached(TopicPartition{topic, p}, position(offset), -1)
+			tp := TopicPartition{topic, p}
+			o.settled[tp], o.group[tp] = true, max(offset.EpochOffset().Offset, -1)
+			o.watch.reached(tp, max(o.group[tp], 0), -1)
+			// Where the task begins to read is for its state to say, when that is
+			// restored. The client only has to take the partition for one that it
+			// consumes.
+			partitions[p] = kgo.NewOffset().At(max(o.group[tp], 0))
 		}
 	}
 	o.changed()
@@ -193,6 +200,25 @@ func (o *ownership) isSettled(p int32) bool {
 		}
 	}
 	return true
+}
+
+// groupOffsets returns the group's offsets of what task p reads, by topic; -1 for
+// none.
+func (o *ownership) groupOffsets(p int32) map[string]int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	offsets := make(map[string]int64)
+	for _, topic := range o.cfg.topicsOf(p) {
+		offsets[topic] = o.group[TopicPartition{topic, p}]
+	}
+	return offsets
+}
+
+// isTerm reports whether a term of task p goes on.
+func (o *ownership) isTerm(p int32, term uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.terms[p] == term
 }
 
 // resume lets the client fetch task p's partitions, unless its term is over.

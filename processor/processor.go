@@ -22,6 +22,7 @@ type Processor struct {
 	cfg      Config
 	log      *slog.Logger
 	counters counters
+	losses   losses
 	workers  []*worker
 	leases   leases
 	standbys *standbys
@@ -31,9 +32,6 @@ type Processor struct {
 	side     *kgo.Client         // for what is outside of transactions, while Run runs
 	restores *semaphore.Weighted // bounds the restores that run at the same time
 	once     sync.Once
-	// transactionV2 says that the brokers have version 2 of transactions; set
-	// before the workers start.
-	transactionV2 bool
 }
 
 // restoresAtOnce bounds memory and load while many tasks restore.
@@ -49,6 +47,10 @@ func New(cfg Config) (*Processor, error) {
 	p := &Processor{
 		cfg: cfg, log: cfg.Logger, leases: newLeases(cfg.Partitions),
 		restores: semaphore.NewWeighted(restoresAtOnce),
+	}
+	p.losses.offsets = make(map[string]int64)
+	for _, topic := range p.cfg.consumed() {
+		p.losses.offsets[topic] = 0
 	}
 	p.watch = newWatch(&p.cfg)
 	p.standbys = newStandbys(&p.cfg, p.leases, &p.counters, func() { p.lookAgain() })
@@ -97,6 +99,9 @@ func (p *Processor) Run(ctx context.Context) error {
 	if p.cfg.Health != "" {
 		group.Go(func() error { p.heartbeat(ctx, side); return nil })
 	}
+	if p.cfg.CommandRetention > 0 {
+		group.Go(func() error { p.trimCommands(ctx); return nil })
+	}
 	if p.cfg.TickInterval > 0 {
 		group.Go(func() error { p.tick(ctx, side); return nil })
 	}
@@ -130,6 +135,7 @@ func (p *Processor) Status() Status {
 		s.Members = append(s.Members, w.member())
 		s.Tasks = append(s.Tasks, w.status()...)
 	}
+	s.LostOffsets, s.Losses = p.losses.status()
 	for i := range s.Tasks {
 		t := &s.Tasks[i]
 		t.Stuck = p.watch.why(t.Partition)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type restorer struct {
 	progress *progress
 	counters *counters
 	log      *slog.Logger
+	history  history // of the store, once its checkpoint is known
 	// unblock ends transactions of the task's former owner that are in the
 	// way; nil for a copy of a task that has an owner.
 	unblock func(ctx context.Context, task int32) error
@@ -75,12 +77,19 @@ func (r *restorer) run(ctx context.Context) (state.Checkpoint, error) {
 			return state.Checkpoint{}, ctx.Err()
 		case errors.As(err, &f):
 			return state.Checkpoint{}, err
-		case errors.Is(err, errOutOfRange), errors.Is(err, errOtherTopic):
-			if err := r.rebuild(err.Error()); err != nil {
-				return state.Checkpoint{}, err
-			}
+		case errors.Is(err, errOutOfRange), errors.Is(err, errOtherTopic), errors.Is(err, errOtherHistory):
 			reader.id = noTopicID
-		case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+			failed := r.rebuild(ctx, reader, err.Error())
+			switch {
+			case errors.As(failed, &f):
+				return state.Checkpoint{}, failed
+			case errors.Is(failed, errYounger):
+				return state.Checkpoint{}, fatal(r.wrap(failed, reader.position))
+			}
+			if failed != nil && ctx.Err() == nil {
+				r.log.Warn("restore interrupted, trying again", "task", r.task, "error", failed)
+			}
+		case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed), errors.Is(err, errYounger):
 			return state.Checkpoint{}, fatal(err)
 		default:
 			r.log.Warn("restore interrupted, trying again", "task", r.task, "error", err)
@@ -103,11 +112,11 @@ func (r *restorer) attempt(ctx context.Context, reader *changelogReader) (state.
 	if err != nil {
 		return state.Checkpoint{}, err
 	}
-	cp, err := r.checkpoint(ends)
+	cp, err := r.checkpoint(ctx, reader, ends)
 	if err != nil {
 		return state.Checkpoint{}, err
 	}
-	reader.position = cp.Offset
+	reader.position = r.first(cp, ends)
 	r.progress.from.Store(cp.Offset)
 	r.progress.at.Store(cp.Offset)
 	r.progress.to.Store(ends.end)
@@ -145,7 +154,7 @@ func (r *restorer) follow(ctx context.Context, reader *changelogReader, end int6
 		}
 	})
 	lastLog, blocked := r.cfg.Clock.Now(), 0
-	for cp.Offset < end {
+	for at := reader.position; at < end; {
 		var p piece
 		select {
 		case p = <-pieces:
@@ -155,7 +164,10 @@ func (r *restorer) follow(ctx context.Context, reader *changelogReader, end int6
 		if p.err != nil {
 			return p.err
 		}
-		if p.position == cp.Offset {
+		if p.position == at && cp.Offset >= end {
+			return nil // nothing is left of what was to be compared
+		}
+		if p.position == at {
 			// An open transaction is in the way.
 			if blocked++; blocked%blockedLook == blockedFirst && r.unblock != nil {
 				if err := r.unblock(ctx, r.task); err != nil && ctx.Err() == nil {
@@ -168,8 +180,8 @@ func (r *restorer) follow(ctx context.Context, reader *changelogReader, end int6
 		// The time of the checkpoint stays: until the end is reached, the
 		// store may hold what a deletion further up takes away, and that
 		// deletion is only kept for so long.
-		cp.Offset = p.position
-		if err := r.apply(p.records, *cp); err != nil {
+		at = p.position
+		if err := r.advance(p.records, p.position, cp); err != nil {
 			return err
 		}
 		if now := r.cfg.Clock.Now(); now.Sub(lastLog) >= restoreLogEvery {
@@ -182,13 +194,44 @@ func (r *restorer) follow(ctx context.Context, reader *changelogReader, end int6
 	return nil
 }
 
+// first returns where to begin to read: at the last record of positions that the
+// store has, to be compared, or at the checkpoint if that is gone.
+func (r *restorer) first(cp state.Checkpoint, ends bounds) int64 {
+	if r.history.at >= ends.start {
+		return min(cp.Offset, r.history.at)
+	}
+	return cp.Offset
+}
+
+// advance applies records that were read up to position, of which the store may
+// have the first ones already, and moves cp along.
+func (r *restorer) advance(records []*kgo.Record, position int64, cp *state.Checkpoint) error {
+	if err := r.history.take(records); err != nil {
+		return err
+	}
+	n := 0
+	for n < len(records) && records[n].Offset < cp.Offset {
+		n++
+	}
+	cp.Offset, cp.Note = max(cp.Offset, position), r.history.note()
+	records = slices.DeleteFunc(records[n:], func(rec *kgo.Record) bool { return IsPositions(rec.Key) })
+	return r.apply(records, *cp)
+}
+
 // checkpoint returns where to start, after having emptied a store that cannot
 // be brought up to date from there.
-func (r *restorer) checkpoint(ends bounds) (state.Checkpoint, error) {
+func (r *restorer) checkpoint(ctx context.Context, reader *changelogReader, ends bounds) (state.Checkpoint, error) {
 	now := r.cfg.Clock.Now()
 	cp, found, err := r.store.Checkpoint()
+	if err == nil {
+		r.history, err = historyOf(cp)
+	}
 	if err != nil {
 		return cp, fatal(fmt.Errorf("reading the checkpoint: %w", err))
+	}
+	cut, err := r.isCut(ctx, reader)
+	if err != nil {
+		return cp, err
 	}
 	var why string
 	switch retention := r.cfg.ChangelogRetention; {
@@ -200,6 +243,8 @@ func (r *restorer) checkpoint(ends bounds) (state.Checkpoint, error) {
 		why = "the changelog is another topic than the one that the store came from"
 	case cp.Offset < ends.start || cp.Offset > ends.end:
 		why = fmt.Sprintf("the store's checkpoint %d lies outside the changelog, which has %d to %d", cp.Offset, ends.start, ends.end)
+	case cut:
+		why = fmt.Sprintf("the changelog was cut below the store's checkpoint %d: leader epoch %d ends before", cp.Offset, r.history.epoch)
 	case retention > 0 && now.Sub(cp.At) >= retention:
 		why = fmt.Sprintf("the store is %s old and may have missed deletions, which the changelog keeps for %s", now.Sub(cp.At).Round(time.Second), retention)
 	case retention > 0 && cp.At.Sub(now) > clockDoubt:
@@ -208,7 +253,7 @@ func (r *restorer) checkpoint(ends bounds) (state.Checkpoint, error) {
 		return cp, nil
 	}
 	if why != "" {
-		if err := r.rebuild(why); err != nil {
+		if err := r.rebuild(ctx, reader, why); err != nil {
 			return cp, err
 		}
 	} else if err := r.store.Reset(); err != nil {
@@ -217,19 +262,115 @@ func (r *restorer) checkpoint(ends bounds) (state.Checkpoint, error) {
 	if r.watcher != nil {
 		r.watcher.Emptied(r.task)
 	}
+	r.history = noHistory
 	cp = state.Checkpoint{Offset: ends.start, Identity: ends.identity, At: now}
 	// An empty changelog has nothing to apply, but the store must say from
 	// then on which changelog it belongs to.
 	return cp, r.apply(nil, cp)
 }
 
-func (r *restorer) rebuild(why string) error {
+// isCut reports whether the leader epoch by which the store has read ends before
+// the record of positions that it has.
+func (r *restorer) isCut(ctx context.Context, reader *changelogReader) (bool, error) {
+	if r.history.epoch < 0 {
+		return false, nil
+	}
+	end, known, err := reader.endOfEpoch(ctx, r.history.epoch)
+	if err != nil {
+		return false, fmt.Errorf("asking for the end of leader epoch %d: %w", r.history.epoch, err)
+	}
+	return known && end <= r.history.epochAt, nil
+}
+
+// rebuild empties the store, unless it is further on than the changelog.
+func (r *restorer) rebuild(ctx context.Context, reader *changelogReader, why string) error {
+	ends, err := reader.bounds(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.refuseYounger(ctx, reader, ends); err != nil {
+		return err
+	}
 	r.counters.rebuilds.Add(1)
 	r.log.Warn("rebuilding the task's store from the whole changelog", "task", r.task, "reason", why)
 	if err := r.store.Reset(); err != nil {
 		return fatal(fmt.Errorf("emptying the store of task %d: %w", r.task, err))
 	}
+	if r.watcher != nil {
+		r.watcher.Emptied(r.task)
+	}
+	r.history = noHistory
 	return nil
+}
+
+// errYounger is returned for a changelog that knows less than the store, which may
+// be the last copy of the state.
+var errYounger = errors.New("the changelog was deleted, made anew or put back from a backup: put the right one back; " +
+	"or move the state directory away, to go on from what the changelog has; or begin from nothing with: handprint reset")
+
+// refuseYounger returns errYounger if the store has read further than the
+// changelog says.
+func (r *restorer) refuseYounger(ctx context.Context, reader *changelogReader, ends bounds) error {
+	if r.history.at < 0 {
+		return nil
+	}
+	newest, err := newestPositions(ctx, reader, ends)
+	if err != nil {
+		return err
+	}
+	mine := &r.history.positions
+	if newest == nil {
+		return fmt.Errorf("it has nothing of what the store has: %w", errYounger)
+	}
+	if newest.Reset > mine.Reset {
+		return nil
+	}
+	for _, in := range mine.Inputs {
+		at := newest.of(in.Topic)
+		if in.Topic == r.cfg.Commands || at == nil || at.ID != in.ID {
+			continue // ticks are commands, too
+		}
+		if at.Next < in.Next {
+			return fmt.Errorf("it has read %s[%d] to offset %d, the store to %d: %w", in.Topic, r.task, at.Next, in.Next, errYounger)
+		}
+	}
+	return nil
+}
+
+// newestPositions returns the last committed record of positions in the changelog,
+// nil if there is none. It moves the reader.
+func newestPositions(ctx context.Context, reader *changelogReader, ends bounds) (*Positions, error) {
+	const near = 1000 // a transaction or two
+	for window := int64(near); ; window *= 10 {
+		from := max(ends.start, ends.end-window)
+		var last []byte
+		reader.position = from
+		for reader.position < ends.end {
+			before := reader.position
+			records, err := reader.read(ctx)
+			if err != nil {
+				return nil, err
+			}
+			for _, rec := range records {
+				if IsPositions(rec.Key) {
+					last = rec.Value
+				}
+			}
+			if reader.position == before {
+				break // a transaction is open
+			}
+		}
+		if last != nil {
+			p, err := DecodePositions(last)
+			if err != nil {
+				return nil, fatal(err)
+			}
+			return &p, nil
+		}
+		if from == ends.start {
+			return nil, nil
+		}
+	}
 }
 
 func (r *restorer) apply(records []*kgo.Record, cp state.Checkpoint) error {

@@ -59,7 +59,8 @@ func (w *worker) open() error {
 
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		// What is gone is for the start of the task to find; see openInputs.
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxWait(cfg.FetchMaxWait),
 		kgo.FetchMaxBytes(int32(min(cfg.MaxBatchBytes, 1<<30))),
 		kgo.WithPools(newFetchPools(min(cfg.MaxBatchBytes, 1<<30))),

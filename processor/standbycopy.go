@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type standby struct {
 	reader     *changelogReader
 	restorer   *restorer
 	opened     bool // the checkpoint is known
+	younger    bool // the changelog was reported as younger than the copy
 	checkpoint state.Checkpoint
 	retry      backoff
 	notBefore  time.Time // of the next attempt, after an error
@@ -59,8 +61,8 @@ func (c *standby) open(ctx context.Context) error {
 	}
 	if err == nil {
 		err = c.write(func() (err error) {
-			if c.checkpoint, err = c.restorer.checkpoint(ends); err == nil {
-				c.reader.position, c.position, c.end = c.checkpoint.Offset, c.checkpoint.Offset, ends.end
+			if c.checkpoint, err = c.restorer.checkpoint(ctx, c.reader, ends); err == nil {
+				c.reader.position, c.position, c.end = c.restorer.first(c.checkpoint, ends), c.checkpoint.Offset, ends.end
 			}
 			return err
 		})
@@ -75,6 +77,9 @@ func (c *standby) open(ctx context.Context) error {
 	c.failed(err)
 	return nil
 }
+
+// youngerAgain is how long a copy waits whose changelog is younger than it.
+const youngerAgain = time.Minute
 
 // errGone is returned when a copy has been given up meanwhile.
 var errGone = errors.New("the copy has been given up")
@@ -105,19 +110,23 @@ func (c *standby) take(answer *kmsg.FetchResponseTopicPartition, began time.Time
 	}
 	err = c.write(func() error {
 		before := c.checkpoint
-		c.checkpoint.Offset = c.reader.position
 		c.end = max(answer.LastStableOffset, c.reader.position)
 		if c.reader.position >= c.end {
 			c.checkpoint.At = began // it lacks nothing that was there then
 			c.moved = began
 		}
-		if c.checkpoint.Offset == before.Offset && c.checkpoint.At.Sub(before.At) < state.CheckpointMaxAge {
+		if c.reader.position <= before.Offset && c.checkpoint.At.Sub(before.At) < state.CheckpointMaxAge {
 			c.checkpoint.At = before.At
-			return nil
+			return c.restorer.history.take(records)
 		}
-		c.position, c.moved = c.checkpoint.Offset, began
-		return c.restorer.apply(records, c.checkpoint)
+		c.moved = began
+		err := c.restorer.advance(records, c.reader.position, &c.checkpoint)
+		c.position = c.checkpoint.Offset
+		return err
 	})
+	if errors.Is(err, errOtherHistory) {
+		return c.rebuild(err)
+	}
 	if errors.Is(err, errGone) {
 		return nil
 	}
@@ -127,9 +136,29 @@ func (c *standby) take(answer *kmsg.FetchResponseTopicPartition, began time.Time
 	return err
 }
 
+// rebuild empties the store of a copy that does not fit; open makes it anew.
+func (c *standby) rebuild(why error) error {
+	limit, cancel := context.WithTimeout(context.Background(), sideTimeout)
+	defer cancel()
+	err := c.write(func() error { return c.restorer.rebuild(limit, c.reader, why.Error()) })
+	if errors.Is(err, errGone) {
+		return nil
+	}
+	return cmp.Or(err, why)
+}
+
 // failed notes an error that may pass.
 func (c *standby) failed(err error) {
 	c.opened = false // look for the leader and the bounds anew
+	if errors.Is(err, errYounger) {
+		// The process is still of use for other tasks.
+		c.notBefore = c.restorer.cfg.Clock.Now().Add(youngerAgain)
+		if !c.younger {
+			c.younger = true
+			c.restorer.log.Error("a standby copy is further on than its changelog, and is kept as it is", "task", c.task, "error", err)
+		}
+		return
+	}
 	c.notBefore = c.restorer.cfg.Clock.Now().Add(c.retry.step())
 	if c.retry.next < c.retry.max/2 {
 		return // a broker that has just moved is no news

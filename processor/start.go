@@ -129,7 +129,7 @@ func (p *Processor) warnOldBroker(ctx context.Context, client *kgo.Client) {
 		}
 		return
 	}
-	if p.transactionV2 = transactionV2(resp); !p.transactionV2 {
+	if !transactionV2(resp) {
 		p.log.Warn("EXACTLY-ONCE IS NOT SAFE ON THESE BROKERS: they lack transaction version 2 (Kafka 4.0, KIP-890), " +
 			"so a delayed message can end the wrong transaction; upgrade, or set the feature transaction.version to 2")
 	}

@@ -14,6 +14,10 @@ type Status struct {
 	Tasks    []TaskStatus    `json:"tasks"`   // those owned here, by partition
 	Standbys []StandbyStatus `json:"standbys"`
 	Counters Counters        `json:"counters"`
+	// LostOffsets is how many offsets of each topic were deleted before they were
+	// read, since the processor was made; Losses are the newest of them.
+	LostOffsets map[string]int64 `json:"lost_offsets,omitempty"`
+	Losses      []Loss           `json:"losses,omitempty"`
 }
 
 // MemberStatus is one worker's membership of the group.
@@ -100,12 +104,15 @@ type Counters struct {
 	HeartbeatErrors int64 `json:"heartbeat_errors"`
 	ControlIgnored  int64 `json:"control_ignored"` // control messages that were not understood
 	FetchErrors     int64 `json:"fetch_errors"`
+	// MovedOffsets counts starts of tasks where the group had another offset than
+	// the state.
+	MovedOffsets int64 `json:"moved_offsets"`
 }
 
 // counters is Counters while they count.
 type counters struct {
 	records, produced, commits, aborts, rejoins, panics, restores, restoredRecords, rebuilds,
-	ticks, tickFailures, heartbeats, heartbeatErrors, controlIgnored, fetchErrors atomic.Int64
+	ticks, tickFailures, heartbeats, heartbeatErrors, controlIgnored, fetchErrors, movedOffsets atomic.Int64
 }
 
 func (c *counters) snapshot() Counters {
@@ -115,7 +122,7 @@ func (c *counters) snapshot() Counters {
 		Restores: c.restores.Load(), RestoredRecords: c.restoredRecords.Load(), Rebuilds: c.rebuilds.Load(),
 		Ticks: c.ticks.Load(), TickFailures: c.tickFailures.Load(),
 		Heartbeats: c.heartbeats.Load(), HeartbeatErrors: c.heartbeatErrors.Load(),
-		ControlIgnored: c.controlIgnored.Load(), FetchErrors: c.fetchErrors.Load(),
+		ControlIgnored: c.controlIgnored.Load(), FetchErrors: c.fetchErrors.Load(), MovedOffsets: c.movedOffsets.Load(),
 	}
 }
 

@@ -199,7 +199,7 @@ func TestOnCommitTellsOffsets(t *testing.T) {
 		}
 	}
 	for _, topic := range []string{testOutput, testChangelog, testCommands} {
-		for p, records := range c.committed(topic) {
+		for p, records := range c.all(topic) {
 			end := int64(0)
 			if n := len(records); n > 0 {
 				end = records[n-1].Offset + 1

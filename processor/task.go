@@ -18,6 +18,8 @@ type task struct {
 	progress  progress
 	// progressed is when the task last got on, in Unix nanoseconds.
 	progressed atomic.Int64
+	// commands is the next command to read, as of the last commit.
+	commands atomic.Int64
 
 	settle context.CancelFunc // ends the wait for the former owner
 
@@ -26,6 +28,7 @@ type task struct {
 	done       chan struct{}    // closed when the restore is over; nil before it starts
 	checkpoint state.Checkpoint // valid after done if err is nil
 	err        error
+	inputs     inputs
 
 	// While it runs:
 	handler Handler

@@ -56,6 +56,7 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 	}
 	owned := b.w.owned()
 	admitted := true
+	var behind error // what the state has already
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		n := len(p.Records)
 		if n == 0 {
@@ -67,19 +68,29 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 			admitted = false
 			return
 		}
+		in := t.inputs.of(p.Topic)
+		if first := p.Records[0].Offset; first < in.next {
+			behind = fmt.Errorf("task %d: the client has read offset %d of %s, which is below %d, where the state is", p.Partition, first, p.Topic, in.next)
+			return
+		}
 		if !t.inBatch {
 			t.inBatch = true
 			b.tasks = append(b.tasks, t)
 			b.touched = append(b.touched, t.partition)
 		}
-		tp, next := TopicPartition{p.Topic, p.Partition}, p.Records[n-1].Offset+1
+		last := p.Records[n-1]
+		in.next, in.epoch = last.Offset+1, last.LeaderEpoch
+		tp := TopicPartition{p.Topic, p.Partition}
 		before, ok := b.consumed[tp]
 		if !ok {
 			before = -1
 		}
 		b.turn.parts = append(b.turn.parts, fetched{t, p.Records, before})
-		b.consumed[tp], b.ends[tp] = next, p.LastStableOffset
+		b.consumed[tp], b.ends[tp] = in.next, p.LastStableOffset
 	})
+	if behind != nil {
+		return false, behind
+	}
 	b.count += b.turn.count
 	switch {
 	case b.turn.count == 0:
@@ -174,13 +185,30 @@ func (b *batch) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 			stop = fatal(fmt.Errorf("reading as group %s: %w", b.w.cfg.ApplicationID, err))
 			return
 		}
+		b.fetchFailed = true
 		b.w.p.counters.fetchErrors.Add(1)
-		b.w.log.Warn("reading failed, the client tries again", "topic", topic, "partition", partition, "error", err)
+		if isMoved(err) {
+			stop = fmt.Errorf("reading %s[%d]: %w", topic, partition, err)
+			return
+		}
+		if b.w.mayLog(topic, partition, err) {
+			b.w.log.Warn("reading failed, the client tries again", "topic", topic, "partition", partition, "error", err)
+		}
 	})
 	if ctx.Err() != nil {
 		return nil
 	}
 	return stop
+}
+
+// isMoved reports whether the log is not the one any more that the client has read:
+// it begins later, ends earlier, or is another topic. The next session looks where
+// to go on, see openInputs.
+func isMoved(err error) bool {
+	if loss := (*kgo.ErrDataLoss)(nil); errors.As(err, &loss) {
+		return true
+	}
+	return errors.Is(err, kerr.OffsetOutOfRange) || errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.InconsistentTopicID)
 }
 
 // take polls and, if the records may be processed, prepares them.
@@ -276,6 +304,11 @@ func (b *batch) process(ctx context.Context) (whole bool, err error) {
 				b.putBack(i, j)
 				break
 			}
+			if j == 0 {
+				if err := b.repair(f.task); err != nil {
+					return false, err
+				}
+			}
 			if err := b.processRecord(f.task, r); err != nil {
 				return false, &batchError{fmt.Errorf("task %d: processing %s[%d] at offset %d: %w", f.task.partition, r.Topic, r.Partition, r.Offset, err)}
 			}
@@ -312,6 +345,11 @@ func (b *batch) putBack(i, j int) {
 			delete(b.ends, tp)
 		}
 		b.back[tp] = again
+		if in := f.task.inputs.of(tp.Topic); b.consumed[tp] > 0 {
+			in.next, in.epoch = b.consumed[tp], again.Epoch
+		} else {
+			in.next, in.epoch = in.Next, in.Epoch
+		}
 		b.count -= int64(len(f.records) - j)
 		f.records = f.records[:j]
 		j = 0 // of the parts after it
@@ -374,6 +412,21 @@ func (b *batch) readAgain() {
 		offsets[tp.Topic][tp.Partition] = again
 	}
 	b.session.Client().SetOffsets(offsets)
+}
+
+// repair tells the handler of a task of the commands that were lost, before the
+// first record of the task.
+func (b *batch) repair(t *task) error {
+	lost := t.inputs.of(b.w.cfg.Commands).lost
+	if lost == nil || t.inputs.told {
+		return nil
+	}
+	t.inputs.told = true
+	repairer := t.handler.(Repairer) // or the task had not started
+	if err := guard(func() error { return repairer.CommandsLost(&t.context, lost.From, lost.To) }); err != nil {
+		return &batchError{fmt.Errorf("task %d: going on without commands %d to %d: %w", t.partition, lost.From, lost.To, err)}
+	}
+	return nil
 }
 
 // openContexts makes the contexts of all tasks of the batch ready for calls of

@@ -305,7 +305,3 @@ func (w *watch) isAt(r *recordAt) bool {
 	m := w.inputs[r.in]
 	return m != nil && m.next == r.offset
 }
-
-// position returns where the client begins to read by the group's committed
-// offset: 0 without one, as everything is read from the start.
-func position(o kgo.Offset) int64 { return max(o.EpochOffset().Offset, 0) }

@@ -48,9 +48,10 @@ type worker struct {
 	batch     batch
 
 	// What is known about a batch that fails again and again.
-	commits     int64  // of this worker
-	failed      string // the last batchError
-	failedAfter int64  // commits when it happened
+	said        map[string]time.Time // errors of fetches, by when they were logged
+	commits     int64                // of this worker
+	failed      string               // the last batchError
+	failedAfter int64                // commits when it happened
 }
 
 // errReplaced ends a session whose tasks somebody else may have had meanwhile.
@@ -112,6 +113,7 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 	if err := w.join(ctx); err != nil {
 		return err
 	}
+	failed := backoff{clock: w.cfg.Clock, max: 500 * time.Millisecond} // polls that bring nothing but errors
 	for {
 		if woken, starved := w.clearWake(); starved != nil {
 			return starved
@@ -128,7 +130,30 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 			return err
 		}
 		w.session.AllowRebalance()
+		if !w.batch.fetchFailed || w.batch.count > 0 {
+			failed.reset()
+		} else if failed.wait(ctx) != nil {
+			return nil
+		}
 	}
+}
+
+// logAgain is how long an error of a partition that repeats itself is not logged
+// again.
+const logAgain = 30 * time.Second
+
+// mayLog reports whether an error of a partition is news.
+func (w *worker) mayLog(topic string, partition int32, err error) bool {
+	const maxSaid = 1000
+	now, what := w.cfg.Clock.Now(), fmt.Sprintf("%s[%d] %v", topic, partition, err)
+	if last, ok := w.said[what]; ok && now.Sub(last) < logAgain {
+		return false
+	}
+	if w.said == nil || len(w.said) >= maxSaid {
+		w.said = make(map[string]time.Time)
+	}
+	w.said[what] = now
+	return true
 }
 
 // wake ends the running poll, or the next one if there is none, because there is
@@ -282,6 +307,7 @@ func (w *worker) startRestore(ctx context.Context, t *task) {
 	t.progress.start = w.cfg.Clock.Now()
 	w.setState(t, TaskRestoring, "")
 	r := &restorer{cfg: w.cfg, task: t.partition, store: t.store, progress: &t.progress, counters: &w.p.counters, log: w.log, unblock: w.p.endOrphans}
+	group := w.ownership.groupOffsets(t.partition)
 	go func() {
 		defer w.wake()
 		defer close(t.done)
@@ -291,6 +317,9 @@ func (w *worker) startRestore(ctx context.Context, t *task) {
 		if t.err = w.p.restores.Acquire(rctx, 1); t.err == nil {
 			t.checkpoint, t.err = r.run(rctx)
 			w.p.restores.Release(1)
+			if t.err == nil {
+				t.inputs, t.err = w.p.openInputs(rctx, t.partition, &r.history, t.checkpoint.Offset, group)
+			}
 		}
 		if t.err != nil {
 			w.p.leases.release(t.partition)
@@ -311,14 +340,49 @@ func (w *worker) start(ctx context.Context, t *task) error {
 	if err != nil {
 		return fatal(fmt.Errorf("starting task %d: %w", t.partition, err))
 	}
+	if lost := t.inputs.of(w.cfg.Commands).lost; lost != nil {
+		if _, ok := handler.(Repairer); !ok {
+			return fatal(fmt.Errorf("task %d: %d commands to it, offsets %d to %d of %s[%d], were deleted before they were read: what they were to do is lost; "+
+				"begin from nothing with: handprint reset", t.partition, lost.Offsets(), lost.From, lost.To, lost.Topic, lost.Partition))
+		}
+	}
 	t.handler = handler
 	t.context = Context{
 		task: name, txn: t.store.WriteBack(), commands: w.cfg.Commands, log: w.cfg.Logger.With("task", t.partition),
+	}
+	t.commands.Store(t.inputs.of(w.cfg.Commands).Next)
+	if err := w.seek(ctx, t); err != nil {
+		return nil // stopped
 	}
 	w.setState(t, TaskRunning, "")
 	w.log.Info("task runs", "task", t.partition, "checkpoint", t.checkpoint.Offset, "restored_records", t.progress.recordsIn.Load())
 	w.ownership.resume(w.session.Client(), t.partition, t.term)
 	return nil
+}
+
+// seek has the client read t's partitions from where the state says. It waits until
+// the client has the partitions, or t's term is over.
+func (w *worker) seek(ctx context.Context, t *task) error {
+	cl := w.session.Client()
+	offsets := make(map[string]map[int32]kgo.EpochOffset)
+	for i := range t.inputs.list {
+		in := &t.inputs.list[i]
+		offsets[in.Topic] = map[int32]kgo.EpochOffset{t.partition: {Epoch: -1, Offset: in.Next}}
+		w.p.watch.reached(TopicPartition{in.Topic, t.partition}, in.Next, -1)
+	}
+	return poll(ctx, w.cfg.Clock, time.Millisecond, 50*time.Millisecond, func() (done bool) {
+		if !w.ownership.isTerm(t.partition, t.term) {
+			return true
+		}
+		cl.SetOffsets(offsets)
+		has := cl.CommittedOffsets()
+		for topic, partitions := range offsets {
+			if o, ok := has[topic][t.partition]; !ok || o != partitions[t.partition] {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // setState notes and reports a task's new phase.

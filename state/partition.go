@@ -123,7 +123,7 @@ func (p *Partition) Snapshot() *Snapshot {
 }
 
 func (p *Partition) setCheckpoint(b *pebble.Batch, cp Checkpoint) error {
-	var buf [128]byte
+	var buf [512]byte
 	v, err := appendCheckpoint(buf[:0], cp)
 	if err != nil {
 		return err

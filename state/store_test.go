@@ -244,7 +244,7 @@ func TestCheckpointFormat(t *testing.T) {
 	// one must read it.
 	golden, err := os.ReadFile("testdata/checkpoint-v1")
 	check(t, err)
-	want := Checkpoint{Offset: 1204, Identity: "3pUhVXbNQhyIvHBkFCpTqA", At: time.Date(2026, 5, 17, 8, 30, 0, 123456789, time.UTC)}
+	want := Checkpoint{Offset: 1204, Identity: "3pUhVXbNQhyIvHBkFCpTqA", Note: "a note", At: time.Date(2026, 5, 17, 8, 30, 0, 123456789, time.UTC)}
 	got, err := decodeCheckpoint(golden)
 	if err != nil || got != want {
 		t.Fatalf("golden file is %+v, %v, want %+v", got, err, want)
@@ -253,7 +253,7 @@ func TestCheckpointFormat(t *testing.T) {
 	if err != nil || !bytes.Equal(b, golden) {
 		t.Fatalf("written as %x, %v, want %x", b, err, golden)
 	}
-	for _, bad := range [][]byte{nil, {2}, golden[:16], append([]byte{1, 0x80}, golden[2:]...)} {
+	for _, bad := range [][]byte{nil, {2}, golden[:18], golden[:40], append([]byte{1, 0x80}, golden[2:]...)} {
 		if cp, err := decodeCheckpoint(bad); !errors.Is(err, errCheckpointFormat) {
 			t.Errorf("%x read as %+v, %v", bad, cp, err)
 		}
@@ -263,7 +263,7 @@ func TestCheckpointFormat(t *testing.T) {
 			t.Errorf("%+v was written", bad)
 		}
 	}
-	if b, err := appendCheckpoint(nil, Checkpoint{}); err != nil || len(b) != 17 {
+	if b, err := appendCheckpoint(nil, Checkpoint{}); err != nil || len(b) != 19 {
 		t.Errorf("zero checkpoint is %x, %v", b, err)
 	}
 }
@@ -275,7 +275,7 @@ func FuzzDecodeCheckpoint(f *testing.F) {
 	}
 	f.Add(golden)
 	f.Add([]byte{})
-	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		cp, err := decodeCheckpoint(b)
 		if err != nil {

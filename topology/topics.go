@@ -51,7 +51,7 @@ type Layout struct {
 	Partitions        int32         // of every topic except the ones with one partition
 	Replication       int16         // -1: the cluster's default
 	Retention         time.Duration // of the input and output topics; 0: the cluster's default
-	CommandRetention  time.Duration // of the commands; 0: 7 days
+	CommandRetention  time.Duration // of commands that were read; the topic itself keeps everything
 	ProfileRetention  time.Duration // of the profiles; 0: 90 days
 	TombstoneLifetime time.Duration // delete.retention.ms of the compacted topics; 0: 24 h
 }
@@ -70,9 +70,6 @@ const DefaultProfileRetention = 90 * 24 * time.Hour
 
 // Specs returns the topics as they have to be.
 func (n Names) Specs(l Layout) []broker.TopicSpec {
-	if l.CommandRetention == 0 {
-		l.CommandRetention = 7 * 24 * time.Hour
-	}
 	if l.ProfileRetention == 0 {
 		l.ProfileRetention = DefaultProfileRetention
 	}
@@ -107,13 +104,17 @@ func (n Names) Specs(l Layout) []broker.TopicSpec {
 	for _, written := range []*broker.TopicSpec{&state, &stateChanged, &suspects, &identities, &identityChanged, &profiles, &dead} {
 		written.AnyPartitions = true
 	}
+	// A command that is lost may be half of an identity event. The tasks delete those
+	// that they have read.
+	commands := log(n.Commands, l.Partitions, 0)
+	commands.Configs["retention.ms"], commands.Configs["retention.bytes"] = "-1", "-1"
 	return []broker.TopicSpec{
 		log(n.Observations, l.Partitions, l.Retention),
 		log(n.IdentityEvents, 1, l.Retention),
 		stateChanged, suspects, identityChanged, state, identities, profiles, dead,
 		log(n.Health, 1, l.Retention),
 		log(n.Control, 1, l.Retention),
-		log(n.Commands, l.Partitions, l.CommandRetention),
+		commands,
 		table(n.Changelog),
 	}
 }

@@ -60,6 +60,8 @@ func (a *app) application(client []kgo.Opt) (topology.Config, error) {
 			AcceptableLag:      int64(r.RecoveryLag),
 			Rack:               r.Rack,
 			StallTimeout:       r.StallTimeout,
+			StopOnLostInput:    r.OnLostInput == "stop",
+			CommandRetention:   a.cfg.Layout.CommandRetention,
 			Client:             client,
 			Partitions:         a.cfg.Layout.Partitions,
 			Threads:            r.Threads,

@@ -169,6 +169,9 @@ func writeLag(w io.Writer, p palette, l *operations.Lag) error {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "%d behind in all; group %s is %s with %d members, %d of %d tasks have no owner\n", l.Total, l.Group, l.State, l.Members, l.Unowned, len(l.Tasks))
+	if err == nil && l.Lost > 0 {
+		_, err = fmt.Fprintf(w, "%d offsets were deleted before they were read; each task says and counts its part when it runs\n", l.Lost)
+	}
 	return err
 }
 

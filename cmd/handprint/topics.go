@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"handprint/internal/broker"
 	"handprint/internal/config"
@@ -36,7 +38,8 @@ func (a *app) topicsCommand() *cobra.Command {
 			Use:   "create",
 			Short: "Create the topics that are missing, with the right settings",
 			Long: `Create the topics that are missing, with the right settings. Topics that exist
-are left as they are, and then checked: see "handprint topics check".`,
+are left as they are, but for the commands, which are to keep everything; all are
+then checked: see "handprint topics check".`,
 			Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.createTopics(cmd, asJSON) },
 		},
@@ -99,6 +102,11 @@ func (a *app) createTopics(cmd *cobra.Command, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	// Where this principal may not, Check says what is to be done.
+	changed, err := broker.KeepAll(cmd.Context(), cl, a.specs())
+	if err != nil && !errors.Is(err, kerr.TopicAuthorizationFailed) && !errors.Is(err, kerr.ClusterAuthorizationFailed) {
+		return err
+	}
 	problems, err := broker.Check(cmd.Context(), cl, a.specs())
 	if err != nil {
 		return err
@@ -106,14 +114,18 @@ func (a *app) createTopics(cmd *cobra.Command, asJSON bool) error {
 	if asJSON {
 		err := json.NewEncoder(a.out).Encode(struct {
 			Created  []string         `json:"created"`
+			Changed  []string         `json:"changed"`
 			Problems []broker.Problem `json:"problems"`
-		}{append([]string{}, created...), append([]broker.Problem{}, problems...)})
+		}{append([]string{}, created...), append([]string{}, changed...), append([]broker.Problem{}, problems...)})
 		if err != nil {
 			return err
 		}
 	} else {
 		for _, name := range created {
 			fmt.Fprintf(a.out, "created %s\n", name)
+		}
+		for _, name := range changed {
+			fmt.Fprintf(a.out, "%s keeps everything from now on\n", name)
 		}
 		if len(created) == 0 {
 			fmt.Fprintln(a.out, "all topics exist")

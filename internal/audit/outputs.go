@@ -12,6 +12,7 @@ import (
 
 	"handprint/attribution"
 	"handprint/engine"
+	"handprint/processor"
 	"handprint/schemas"
 )
 
@@ -183,6 +184,10 @@ func (a *Auditor) stateRow(r *kgo.Record) error {
 // changelog takes a record of the changelog.
 func (a *Auditor) changelog(r *kgo.Record) error {
 	a.report.ChangelogRecords++
+	if processor.IsPositions(r.Key) {
+		a.lastOf[r.Partition] = r.Offset
+		return nil // how far the task has read: no part of the store
+	}
 	a.digest(r)
 	f, err := engine.Inspect(r.Key, r.Value)
 	if err != nil {

@@ -61,6 +61,38 @@ func Ensure(ctx context.Context, cl *kgo.Client, specs []TopicSpec) ([]string, e
 	return created, awaitLeaders(ctx, adm, created)
 }
 
+// KeepAll has existing topics that are to keep everything, by their specs, do so:
+// retention.ms and retention.bytes of -1 are set where they are something else. It
+// returns the names of the topics that it changed.
+func KeepAll(ctx context.Context, cl *kgo.Client, specs []TopicSpec) ([]string, error) {
+	problems, err := Check(ctx, cl, specs)
+	if err != nil {
+		return nil, err
+	}
+	adm := kadm.NewClient(cl)
+	var changed []string
+	for _, spec := range specs {
+		var alter []kadm.AlterConfig
+		for _, p := range problems {
+			if p.Topic == spec.Name && (p.What == retentionMs || p.What == retentionBytes) && spec.Configs[p.What] == "-1" {
+				alter = append(alter, kadm.AlterConfig{Op: kadm.SetConfig, Name: p.What, Value: kadm.StringPtr("-1")})
+			}
+		}
+		if len(alter) == 0 {
+			continue
+		}
+		resp, err := adm.AlterTopicConfigs(ctx, alter, spec.Name)
+		if err == nil {
+			_, err = resp.On(spec.Name, func(r *kadm.AlterConfigsResponse) error { return r.Err })
+		}
+		if err != nil {
+			return changed, fmt.Errorf("having topic %s keep everything: %w", spec.Name, err)
+		}
+		changed = append(changed, spec.Name)
+	}
+	return changed, nil
+}
+
 func create(ctx context.Context, adm *kadm.Client, spec TopicSpec, brokers []int32) error {
 	if int(spec.ReplicationFactor) > len(brokers) {
 		return fmt.Errorf("creating topic %s: replication factor %d is more than the cluster's %d broker(s)", spec.Name, spec.ReplicationFactor, len(brokers))

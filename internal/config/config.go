@@ -62,6 +62,7 @@ type Runtime struct {
 	RecoveryLag        int
 	Rack               string
 	StallTimeout       time.Duration
+	OnLostInput        string
 	Threads            int
 	BatchRecords       int
 	BatchBytes         int
@@ -156,7 +157,7 @@ func declareApplication(s *Set, c *Config) {
 	s.Int(&c.replication, "replication-factor", -1, Matching("-1 for the cluster's default, or between 1 and 15", func(n int) bool { return n == -1 || n >= 1 && n <= 15 }),
 		"Replicas of every topic that is created.")
 	s.Duration(&c.Layout.Retention, "retention", 0, AtLeast[time.Duration](0), "How long the input and output topics keep records; 0 leaves it to the cluster.")
-	s.Duration(&c.Layout.CommandRetention, "command-retention", 7*24*time.Hour, AtLeast(time.Hour), "How long the commands between tasks are kept; longer than any outage of the application.", Important(Low))
+	s.Duration(&c.Layout.CommandRetention, "command-retention", 7*24*time.Hour, AtLeast(time.Hour), "How long commands between tasks are kept after they were read and committed, so that a state that was put back from a backup finds them. Each task deletes its older ones, if it may; the topic itself keeps everything.", Important(Low))
 	s.Duration(&c.Layout.ProfileRetention, "profile-retention", topology.DefaultProfileRetention, AtLeast(time.Hour), "How long an attacker's address is kept after the last that is heard of it.")
 	s.Duration(&c.Layout.TombstoneLifetime, "tombstone-lifetime", topology.DefaultTombstoneLifetime, AtLeast(time.Minute), "How long compacted topics keep deletions (delete.retention.ms); a store that was away longer is rebuilt.", Important(Low))
 }
@@ -212,6 +213,7 @@ func declareRuntime(s *Set, r *Runtime) {
 	s.Int(&r.Standbys, "standby-replicas", 1, Between(0, 10), "Copies of each task's store that other processes keep up to date. The same in all processes.")
 	s.Int(&r.RecoveryLag, "acceptable-recovery-lag", 10_000, Between(0, 1_000_000_000), "Changelog records that a copy may lack and still be given its task. The same in all processes.", Important(Low))
 	s.Text(&r.Rack, "rack", "", Any[string](), "Where this process runs; copies of its tasks are kept in another rack if there is one.", Important(Low))
+	s.Text(&r.OnLostInput, "on-lost-input", "continue", OneOf("continue", "stop"), "What to do when input was deleted before it was read: log and count it and go on, or stop.", Important(Low))
 	s.Duration(&r.StallTimeout, "stall-timeout", time.Minute, Matching("0, or at least 1s", func(d time.Duration) bool { return d == 0 || d >= time.Second }), "How long a task may have input without getting on before it is reported as stuck. After half of it, and 10s at least, the session of a worker that does not get what others can read is replaced. 0 turns both off.", Important(Low))
 	s.Int(&r.Threads, "threads", 2, Between(1, 256), "Workers of this process. More than its share of the partitions stay idle.", Important(High))
 	s.Int(&r.BatchRecords, "batch-records", 80_000, Between(1, 1_000_000), "Most records of one transaction of a worker that is behind; one that keeps up commits what there is.")

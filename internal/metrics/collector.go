@@ -53,10 +53,13 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		n int64
 	}{
 		{rejoins, n.Rejoins}, {restores, n.Restores}, {restoredRecords, n.RestoredRecords}, {rebuilds, n.Rebuilds},
-		{records, n.Records}, {produced, n.Produced}, {commits, n.Commits}, {aborts, n.Aborts}, {panics, n.Panics}, {fetchErrors, n.FetchErrors},
+		{records, n.Records}, {produced, n.Produced}, {commits, n.Commits}, {aborts, n.Aborts}, {panics, n.Panics}, {fetchErrors, n.FetchErrors}, {movedOffsets, n.MovedOffsets},
 		{ticks, n.Ticks}, {tickFailures, n.TickFailures}, {heartbeats, n.Heartbeats}, {heartbeatErrors, n.HeartbeatErrors}, {controlIgnored, n.ControlIgnored},
 	} {
 		put(counted.m, float64(counted.n))
+	}
+	for topic, lost := range v.Status.LostOffsets {
+		put(lostOffsets, float64(lost), topic)
 	}
 	e := v.Engine
 	if e == nil {

@@ -31,8 +31,9 @@ func full() View {
 			{Partition: 4, State: processor.TaskRestoring, Restore: &processor.Progress{Done: 1, Total: 10, Left: 9 * time.Second}},
 			{Partition: 4, State: processor.TaskWaiting, Worker: 1},
 		},
-		Standbys: []processor.StandbyStatus{{Partition: 5, Lag: 12}, {Partition: 6, Lag: -1, Stuck: "no"}},
-		Counters: processor.Counters{Records: 11, Rebuilds: 2},
+		Standbys:    []processor.StandbyStatus{{Partition: 5, Lag: 12}, {Partition: 6, Lag: -1, Stuck: "no"}},
+		Counters:    processor.Counters{Records: 11, Rebuilds: 2},
+		LostOffsets: map[string]int64{"in": 3},
 	}}
 }
 

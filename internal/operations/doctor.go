@@ -63,6 +63,7 @@ func Diagnose(ctx context.Context, cl *kgo.Client, a *Application, h Host) []Che
 	d.topicPermissions()
 	d.timestamps()
 	d.group()
+	d.lostInput()
 	d.transactions(h.Now)
 	d.disk(h.StateDir)
 	d.memory(h.Caches)
@@ -182,6 +183,28 @@ func (d *doctor) group() {
 	default:
 		d.add("group", Warning, "look again in a minute; a member that comes and goes keeps it so", "%s is %s, with %d members", d.app.ID, g.State, len(g.Members))
 	}
+}
+
+// lostInput looks for input that was deleted before it was read.
+func (d *doctor) lostInput() {
+	lag, err := MeasureLag(d.ctx, d.cl, d.app)
+	if err != nil {
+		return // the topics or the group are not as they should be, which was said
+	}
+	var lost []string
+	for _, t := range lag.Tasks {
+		for _, in := range t.Inputs {
+			if in.Lost > 0 {
+				lost = append(lost, fmt.Sprintf("%s[%d]: offsets %d to %d", in.Topic, t.Task, in.Committed, in.Committed+in.Lost))
+			}
+		}
+	}
+	if len(lost) == 0 {
+		d.add("unread input", OK, "", "nothing was deleted before it was read")
+		return
+	}
+	d.add("unread input", Failed, "keep the input for longer than any outage; the application goes on behind what is lost, unless on-lost-input is stop",
+		"deleted before it was read: %s", strings.Join(lost, ", "))
 }
 
 func allowed(have []kadm.ACLOperation, op kmsg.ACLOperation) bool {

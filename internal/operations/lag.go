@@ -16,6 +16,7 @@ type Lag struct {
 	State   string    `json:"state"` // of the group, in Kafka's words
 	Members int       `json:"members"`
 	Total   int64     `json:"total"`   // input records or offsets not processed
+	Lost    int64     `json:"lost"`    // offsets that were deleted before they were read, and are not reported by a task yet
 	Unowned int       `json:"unowned"` // tasks that no member has
 	Tasks   []TaskLag `json:"tasks"`
 }
@@ -37,6 +38,7 @@ type InputLag struct {
 	Committed int64  `json:"committed"` // the next offset to read; -1 if nothing was committed yet
 	End       int64  `json:"end"`       // offset behind the last committed transaction
 	Lag       int64  `json:"lag"`
+	Lost      int64  `json:"lost"` // offsets that were deleted before they were read
 }
 
 // countedLag is up to which lag the records themselves are counted. Offsets are
@@ -95,6 +97,7 @@ func MeasureLag(ctx context.Context, cl *kgo.Client, a *Application) (*Lag, erro
 			if o, ok := committed.Lookup(topic, p); ok && o.At >= 0 {
 				in.Committed = o.At
 				from = max(from, o.At)
+				in.Lost = max(0, start.Offset-o.At)
 			}
 			in.Lag = max(0, end.Offset-from)
 			if in.Lag > 0 && in.Lag <= countedLag {
@@ -103,6 +106,7 @@ func MeasureLag(ctx context.Context, cl *kgo.Client, a *Application) (*Lag, erro
 				}
 			}
 			t.Total += in.Lag
+			lag.Lost += in.Lost
 			t.Inputs = append(t.Inputs, in)
 		}
 		if end, ok := ends.Lookup(a.Names.Changelog, p); ok {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/internal/broker"
+	"handprint/processor"
 	"handprint/state"
 )
 
@@ -33,6 +35,7 @@ type ResetOptions struct {
 // Reset is a plan to begin an application again from nothing.
 type Reset struct {
 	app    *Application
+	now    time.Time
 	delete []string         // topics
 	copies map[string]int16 // replication factor that they have, and are to have again
 	offset kadm.Offsets
@@ -58,7 +61,7 @@ func PlanReset(ctx context.Context, cl *kgo.Client, a *Application, o ResetOptio
 	if err := refuseMembers(&group); err != nil {
 		return nil, err
 	}
-	r := &Reset{app: a, copies: make(map[string]int16)}
+	r := &Reset{app: a, now: time.Now(), copies: make(map[string]int16)}
 	step := func(format string, args ...any) { r.Steps = append(r.Steps, fmt.Sprintf(format, args...)) }
 	if group.State != "Dead" {
 		step("delete the consumer group %s with its offsets", a.ID)
@@ -85,6 +88,7 @@ func PlanReset(ctx context.Context, cl *kgo.Client, a *Application, o ResetOptio
 	} else if err := r.planFrom(ctx, adm, o.From, step); err != nil {
 		return nil, err
 	}
+	step("note in each partition of topic %s that the application begins anew, and where it reads from", a.Names.Changelog)
 	for _, dir := range o.StateDirs {
 		store := filepath.Join(dir, "store")
 		if err := deletable(store); err != nil {
@@ -97,7 +101,7 @@ func PlanReset(ctx context.Context, cl *kgo.Client, a *Application, o ResetOptio
 		r.Notes = append(r.Notes, fmt.Sprintf("The outputs stay. What is sent again has the same event ids as before; rows in %s are overwritten. --outputs deletes them too.", a.Names.State))
 	}
 	if len(o.StateDirs) == 0 {
-		r.Notes = append(r.Notes, "State directories stay. A store whose changelog is gone is noticed at the start and emptied; --state-dir deletes one on this machine now.")
+		r.Notes = append(r.Notes, "State directories stay. A store of before the reset is noticed at the start and emptied; --state-dir deletes one on this machine now.")
 	}
 	return r, nil
 }
@@ -175,6 +179,9 @@ func (r *Reset) Execute(ctx context.Context, cl *kgo.Client) error {
 	if err := r.recreate(ctx, cl, adm); err != nil {
 		return unfinished(err)
 	}
+	if err := r.begin(ctx, cl, adm); err != nil {
+		return unfinished(err)
+	}
 	if len(r.offset) > 0 {
 		if err := adm.CommitAllOffsets(ctx, r.app.ID, r.offset); err != nil {
 			return unfinished(fmt.Errorf("setting the offsets of group %s: %w", r.app.ID, err))
@@ -235,6 +242,42 @@ func (r *Reset) recreate(ctx context.Context, cl *kgo.Client, adm *kadm.Client) 
 	}
 	_, err = broker.Ensure(ctx, cl, specs)
 	return err
+}
+
+// begin writes into each partition of the changelog that the application begins
+// anew: stores of before are void, and tasks begin to read at the positions given.
+// The changelog is the truth about both.
+func (r *Reset) begin(ctx context.Context, cl *kgo.Client, adm *kadm.Client) error {
+	for _, s := range r.app.specs() {
+		if s.Name != r.app.Names.Changelog {
+			continue
+		}
+		if _, err := broker.Ensure(ctx, cl, []broker.TopicSpec{s}); err != nil {
+			return err
+		}
+	}
+	observations := r.app.Names.Observations
+	topics, err := adm.Metadata(ctx, observations)
+	if err != nil {
+		return fmt.Errorf("asking for topic %s: %w", observations, err)
+	}
+	var records []*kgo.Record
+	for task := range r.app.Layout.Partitions {
+		p := processor.Positions{Nonce: rand.Uint64(), Reset: r.now.UnixMilli()}
+		if o, ok := r.offset.Lookup(observations, task); ok {
+			p.Inputs = []processor.Position{{Topic: observations, ID: topics.Topics[observations].ID, Next: o.At, Epoch: -1}}
+		}
+		records = append(records, processor.ResetRecord(r.app.Names.Changelog, task, &p))
+	}
+	writer, err := kgo.NewClient(append(cl.Opts(), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		return err
+	}
+	defer writer.Close()
+	if err := writer.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		return fmt.Errorf("writing to topic %s that the application begins anew: %w", r.app.Names.Changelog, err)
+	}
+	return nil
 }
 
 func unfinished(err error) error {
