@@ -34,9 +34,18 @@ func (m *Merger) DriftedFrom(c *Conclusion) Value {
 	return older[first].Value
 }
 
+// AlsoSeen adds a HASH value that was not with the series that were concluded
+// last, for DriftedFrom.
+func (m *Merger) AlsoSeen(g Gone) { m.seen = append(m.seen, g) }
+
+// Partial reports whether DriftedFrom does not know all values: it concluded
+// from the union of a HASH row, which remembers no texts but those of its newest
+// entries. If it finds none, the series have to be added up.
+func (m *Merger) Partial() bool { return m.union != nil }
+
 // hashBefore returns the newest value within the window of a hash that is not
 // the current one. Of two that were seen last at the same time, and are not
-// among the newest entries, it is the one whose bytes come last.
+// among the newest entries, it is the greater string.
 func (m *Merger) hashBefore(c *Conclusion) (before Value) {
 	from := c.LastTS - m.t.HashWindow
 	for i := len(m.tail) - 1; i >= 0; i-- {
@@ -51,7 +60,7 @@ func (m *Merger) hashBefore(c *Conclusion) (before Value) {
 		if g.TS < ts || bytes.Equal(g.Value, c.Value) {
 			continue
 		}
-		if g.TS > ts || before == nil || bytes.Compare(g.Value, before) > 0 {
+		if g.TS > ts || before == nil || compareText(g.Value, before) > 0 {
 			before, ts = g.Value, g.TS
 		}
 	}

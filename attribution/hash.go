@@ -8,7 +8,10 @@ func (m *Merger) hash(c *Conclusion) {
 	}
 	m.last(c)
 	from := c.LastTS - m.t.HashWindow
-	values := 0
+	values := m.elsewhere
+	if m.union != nil {
+		values = m.union.latest.from(from)
+	}
 	for i := range m.seen {
 		if m.seen[i].TS >= from {
 			values++

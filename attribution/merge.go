@@ -34,8 +34,12 @@ type Merger struct {
 	arena   []byte      // values of tail and of distinct, copied by Add
 	seen    []Gone      // HASH: distinct non-null values with their latest ts
 	index   map[string]int
-	text    []byte // the numeric value
-	was     []byte // and that before it, of DriftedFrom
+	// HASH values that are not in seen: how many lie within the window, of one
+	// series, or the values of a union.
+	elsewhere int
+	union     *unionValues
+	text      []byte // the numeric value
+	was       []byte // and that before it, of DriftedFrom
 }
 
 type tailEntry struct {
@@ -49,7 +53,7 @@ func NewMerger(t *Thresholds) *Merger { return &Merger{t: t} }
 // Conclude merges the series of a single attacker.
 func (m *Merger) Conclude(kind Kind, s *Series) (Conclusion, error) {
 	m.reset(kind)
-	m.count = s.Count
+	m.count, m.elsewhere = s.Count, s.Elsewhere
 	for _, e := range s.Entries[max(0, len(s.Entries)-2*m.t.Window):] {
 		m.tail = append(m.tail, tailEntry{Entry: e})
 	}
@@ -67,18 +71,15 @@ func (m *Merger) Union(u *Union) (Conclusion, error) {
 	for i := max(0, len(u.tail)-2*m.t.Window); i < len(u.tail); i++ {
 		m.tail = append(m.tail, tailEntry{Entry: u.tail[i].Entry, source: i})
 	}
-	if u.kind == Hash {
-		for v, ts := range u.seen {
-			m.seen = append(m.seen, Gone{Value: Value(v), TS: ts})
-		}
-	}
+	m.union = u.values
 	return m.End()
 }
 
 // Begin starts a union of series.
 func (m *Merger) Begin(kind Kind) { m.reset(kind) }
 
-// Add adds the series of one more attacker. What s refers to may change after
+// Add adds the series of one more attacker, which must be whole: none of its
+// values may be [Series.Elsewhere]. What s refers to may change after
 // the call. source is handed back with a value that came from it.
 func (m *Merger) Add(s *Series, source int) {
 	m.count += s.Count
@@ -200,6 +201,7 @@ func (m *Merger) EndCategorical() Conclusion {
 func (m *Merger) reset(kind Kind) {
 	m.kind, m.count, m.returns = kind, 0, false
 	m.tail, m.arena, m.seen = m.tail[:0], m.arena[:0], m.seen[:0]
+	m.elsewhere, m.union = 0, nil
 	clear(m.index)
 }
 

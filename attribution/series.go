@@ -58,6 +58,27 @@ type Series struct {
 	Count   int64   // all observations taken, less replacements
 	Entries []Entry // the newest, in series order: by TS, then by Place
 	Gone    []Gone  // HASH only, in no order
+	// Elsewhere is how many more HASH values were pushed out, which the caller
+	// keeps: none of them is among Entries or Gone, and all lie within the hash
+	// window before the newest entry. Take must not be told that such a series
+	// is HASH: the caller does what it does about them.
+	Elsewhere int
+}
+
+// Latest returns when a value was seen last, by the entries and the values that
+// were pushed out; kept is false if it is not among them.
+func (s *Series) Latest(v Value) (ts float64, kept bool) {
+	for i := range s.Entries {
+		if e := &s.Entries[i]; (!kept || e.TS > ts) && bytes.Equal(e.Value, v) {
+			ts, kept = e.TS, true
+		}
+	}
+	for i := range s.Gone {
+		if g := &s.Gone[i]; (!kept || g.TS > ts) && bytes.Equal(g.Value, v) {
+			ts, kept = g.TS, true
+		}
+	}
+	return ts, kept
 }
 
 // Taken says what a series did with an observation.
@@ -149,7 +170,7 @@ func (s *Series) forget(kind Kind, t *Thresholds) {
 	for len(s.Gone) > t.HashValues {
 		first := 0
 		for i := 1; i < len(s.Gone); i++ {
-			if s.Gone[i].less(&s.Gone[first]) {
+			if s.Gone[i].Less(&s.Gone[first]) {
 				first = i
 			}
 		}
@@ -157,7 +178,10 @@ func (s *Series) forget(kind Kind, t *Thresholds) {
 	}
 }
 
-func (g *Gone) less(h *Gone) bool {
+// Less reports whether g is forgotten before h, where there are too many: it
+// was seen before h, or is the smaller string of two that were seen last at the
+// same time.
+func (g *Gone) Less(h *Gone) bool {
 	if g.TS != h.TS {
 		return g.TS < h.TS
 	}

@@ -22,6 +22,9 @@ func plain(v Value) bool {
 }
 
 func unquote(v Value) []byte {
+	if len(v) == 0 || v[0] != '"' {
+		return v // what stands for a value
+	}
 	var s string
 	if json.Unmarshal(v, &s) != nil {
 		return v

@@ -15,7 +15,8 @@ type Union struct {
 	count int64
 	tail  []unionEntry // the newest entries, newest last
 	whole bool         // tail is all of them
-	seen  map[string]float64
+	// values is of HASH only, else nil.
+	values *unionValues
 	// returning holds the attackers whose series returns: see SetReturns.
 	returning map[string]struct{}
 }
@@ -33,7 +34,7 @@ const unionTail = 4
 func NewUnion(kind Kind, t *Thresholds) *Union {
 	u := &Union{kind: kind, t: t, whole: true}
 	if kind == Hash {
-		u.seen = make(map[string]float64)
+		u.values = newUnionValues()
 	}
 	return u
 }
@@ -57,22 +58,34 @@ func (u *Union) SetReturns(attacker string, returns bool) {
 // Returns reports whether the series of an attacker returns.
 func (u *Union) Returns() bool { return len(u.returning) > 0 }
 
-// Add adds the series of one more attacker.
+// Add adds the series of one more attacker, which must be whole: none of its
+// values may be [Series.Elsewhere].
 func (u *Union) Add(s *Series, attacker string) {
 	u.count += s.Count
 	for i := range s.Entries {
 		u.insert(s.Entries[i], attacker)
-		u.see(s.Entries[i].Value, s.Entries[i].TS)
+	}
+	if u.values == nil {
+		return
+	}
+	for i := range s.Entries {
+		v := s.Entries[i].Value
+		ts, kept := s.Latest(v)
+		u.Latest(attacker, v, ts, kept)
 	}
 	for i := range s.Gone {
-		u.see(s.Gone[i].Value, s.Gone[i].TS)
+		v := s.Gone[i].Value
+		if ts, ok := u.held(attacker, v); !ok || ts < s.Gone[i].TS {
+			u.Latest(attacker, v, s.Gone[i].TS, true)
+		}
 	}
 }
 
 // Taken brings the union up to date with what the series of an attacker, which
 // is part of it, did with an observation: entry was given to Series.Take, and
 // the rest is what that answered. It reports whether the union can still be
-// concluded from.
+// concluded from. Of HASH, Latest has to be told of every value that the series
+// got, has at another time, or forgot.
 func (u *Union) Taken(attacker string, entry Entry, taken Taken, left Entry, had bool) bool {
 	switch taken {
 	case Beyond:
@@ -86,7 +99,6 @@ func (u *Union) Taken(attacker string, entry Entry, taken Taken, left Entry, had
 		if !had || left.Evidence != entry.Evidence {
 			u.insert(entry, attacker)
 		}
-		u.see(entry.Value, entry.TS)
 		return u.enough()
 	}
 	// A replacement. The record that arrived last counts, at the place of the
@@ -102,10 +114,6 @@ func (u *Union) Taken(attacker string, entry Entry, taken Taken, left Entry, had
 	}
 	u.remove(left.Evidence, attacker)
 	u.insert(next, attacker)
-	if u.kind == Hash && (next.TS < left.TS || !bytes.Equal(next.Value, left.Value)) {
-		return false // when its old value was seen last, only the series know
-	}
-	u.see(next.Value, next.TS)
 	return u.enough()
 }
 
@@ -132,26 +140,6 @@ func (u *Union) remove(evidence uint64, attacker string) {
 		if u.tail[i].Evidence == evidence && u.tail[i].attacker == attacker {
 			u.tail = slices.Delete(u.tail, i, i+1)
 			return
-		}
-	}
-}
-
-// see notes when a HASH value was seen last. Values that have left the window
-// are forgotten now and then: the window never goes back without the union
-// being built again.
-func (u *Union) see(v Value, ts float64) {
-	if u.kind != Hash || bytes.Equal(v, Null) {
-		return
-	}
-	if last, known := u.seen[string(v)]; !known || ts > last {
-		u.seen[string(v)] = ts
-	}
-	if n := len(u.tail); len(u.seen) > 64 && len(u.seen)&(len(u.seen)-1) == 0 && n > 0 {
-		from := u.tail[n-1].TS - u.t.HashWindow
-		for v, ts := range u.seen {
-			if ts < from {
-				delete(u.seen, v)
-			}
 		}
 	}
 }

@@ -39,7 +39,18 @@ func TestUnionConcludesAsItsSeriesDo(t *testing.T) {
 				TS: float64(rapid.IntRange(0, 60).Draw(t, "ts")), Value: attribution.Value(value),
 				Evidence: uint64(rapid.IntRange(0, 12).Draw(t, "evidence")), Place: at, Latest: at,
 			}
+			values := []attribution.Value{e.Value}
+			for _, old := range series[who].Entries {
+				values = append(values, old.Value)
+			}
+			for _, old := range series[who].Gone {
+				values = append(values, old.Value)
+			}
 			taken, left, had := series[who].Take(e, kind, &thresholds)
+			for _, v := range values {
+				ts, kept := series[who].Latest(v)
+				u.Latest(fmt.Sprint(who), v, ts, kept)
+			}
 			if !u.Taken(fmt.Sprint(who), e, taken, left, had) {
 				u = build()
 			}

@@ -158,7 +158,17 @@ var codecs = []codec{
 	of("row-usual", version1(appendRow), readRow, usualRow(3), drawnElsewhere[row]),
 	of("contribution", version1(appendContribution), readContribution, sampleContribution, drawSeries),
 	of("contribution-forms", version1(appendContribution), readContribution, everyForm(), drawnElsewhere[series]),
-	of("contribution-spilled", version1(appendContribution), readContribution, series{Series: sampleSeries, spilled: true}, drawnElsewhere[series]),
+	of("contribution-spilled", version1(appendContribution), readContribution, sampleSpilled(), drawnElsewhere[series]),
+	of("gone-value", appendGoneNode, readGoneNode, goneNode{Gone: attribution.Gone{TS: 1_700_000_000.5}, priority: 1 << 30, left: attribution.Value(`"0123abcd"`)}, func(t *rapid.T) goneNode {
+		n := goneNode{Gone: attribution.Gone{TS: drawTS(t)}, priority: rapid.Uint32().Draw(t, "priority")}
+		if rapid.Bool().Draw(t, "left") {
+			n.left = drawValue(t)
+		}
+		if rapid.Bool().Draw(t, "right") {
+			n.right = drawValue(t)
+		}
+		return n
+	}),
 	of("waiting", appendWaiting, readWaiting, waiting{[]byte("motor.input_modality"), sampleEntry}, func(t *rapid.T) waiting {
 		return waiting{drawBytes(t), drawArriving(t)}
 	}),
@@ -270,6 +280,15 @@ func readContribution(b []byte) (s series, err error) {
 	err = decodeContribution(b, &s, &values)
 	return s, err
 }
+
+// sampleSpilled is a series most of whose values are records of their own.
+func sampleSpilled() series {
+	s := series{Series: sampleSeries, root: attribution.Value(`"0123abcd"`), oldest: 1_700_000_000}
+	s.Gone, s.Elsewhere = sampleGone, 300
+	return s
+}
+
+func readGoneNode(b []byte) (goneNode, error) { return decodeGoneNode(b, &values{}) }
 
 type waiting struct {
 	primitive []byte

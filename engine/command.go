@@ -220,7 +220,7 @@ type partType uint8
 const (
 	partContribution partType = iota + 1 // primitive, record
 	partLarge                            // primitive, digest, value
-	partGone                             // primitive, value, ts (8 bytes)
+	partGone                             // primitive, value as in its key, record
 )
 
 func appendPart(dst []byte, t partType, primitive, name, record []byte) []byte {

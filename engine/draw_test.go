@@ -136,7 +136,10 @@ func drawSeries(t *rapid.T) series {
 	if rapid.Bool().Draw(t, "nothing pushed out") {
 		s.Count = int64(len(s.Entries))
 	}
-	if s.spilled = rapid.IntRange(0, 3).Draw(t, "spilled") == 0; !s.spilled {
+	if rapid.IntRange(0, 3).Draw(t, "spilled") == 0 {
+		s.Elsewhere, s.root, s.oldest = rapid.IntRange(1, 5000).Draw(t, "elsewhere"), drawValue(t), drawTS(t)
+	}
+	if rapid.Bool().Draw(t, "gone values") {
 		s.Gone = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) attribution.Gone {
 			return attribution.Gone{Value: drawValue(t), TS: drawTS(t)}
 		}), 0, 4).Draw(t, "gone")

@@ -121,11 +121,14 @@ type Engine struct {
 	// event. It mirrors the store, so that the common case costs no read.
 	unsettled map[string]unsettled
 	// unions holds the merged series of rows with many attackers, by row key.
-	unions map[string]*attribution.Union
+	unions unions
 	// stubs holds what is known of the attackers that were observed lately.
 	stubs    stubCaches
 	catalog  catalog
 	evidence evidence
+
+	gone    goneBuffers
+	touched []touched // by the observation that is being taken
 
 	added int // contributions added up in this step
 
@@ -181,7 +184,7 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 // again: after a transaction that did not commit, or a record that was undone.
 func (e *Engine) Reload(store Store) error {
 	e.store = store
-	e.unions = make(map[string]*attribution.Union)
+	e.unions = newUnions()
 	e.stubs.reset()
 	if err := e.loadUnsettled(); err != nil {
 		return err

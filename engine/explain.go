@@ -230,10 +230,12 @@ func texts(from Reader, identity, primitive []byte) func(attribution.Value) (att
 func mergeAll(from Reader, m *attribution.Merger, kind attribution.Kind, r *row, identity, primitive []byte) (attackers []string, kept int64, err error) {
 	m.Begin(kind)
 	add := func(s *series, attacker []byte) error {
-		if s.spilled {
-			if s.Gone, err = goneValues(from, identity, primitive, attacker); err != nil {
+		if s.Elsewhere > 0 {
+			gone, err := goneValues(from, identity, primitive, attacker)
+			if err != nil {
 				return err
 			}
+			s.Gone, s.Elsewhere = append(s.Gone, gone...), 0
 		}
 		m.Add(&s.Series, len(attackers))
 		attackers, kept = append(attackers, string(attacker)), kept+int64(len(s.Entries))
@@ -254,7 +256,7 @@ func mergeAll(from Reader, m *attribution.Merger, kind attribution.Kind, r *row,
 		if err := decodeContribution(c.record, &s, &values); err != nil {
 			return err
 		}
-		if s.spilled && during {
+		if s.Elsewhere > 0 && during {
 			spilled = append(spilled, contribution{c.attacker, bytes.Clone(c.record)})
 			return nil
 		}
@@ -275,12 +277,12 @@ func mergeAll(from Reader, m *attribution.Merger, kind attribution.Kind, r *row,
 	return attackers, kept, err
 }
 
-// goneValues reads the values that were pushed out of a series.
+// goneValues reads the values of a series that are records of their own.
 func goneValues(from Reader, identity, primitive, attacker []byte) (all []attribution.Gone, err error) {
-	err = scan(from, seriesKey(nil, kindGone, identity, primitive, attacker), nil, func(value, ts []byte) error {
-		in := reader{b: ts}
-		all = append(all, attribution.Gone{Value: bytes.Clone(value), TS: in.float()})
-		return in.end("gone value")
+	err = scan(from, seriesKey(nil, kindGone, identity, primitive, attacker), nil, func(name, record []byte) error {
+		g, err := decodeGone(bytes.Clone(name), record, &values{})
+		all = append(all, g)
+		return err
 	})
 	return all, err
 }

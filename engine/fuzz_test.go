@@ -213,7 +213,7 @@ func TestRecordsOfOtherVersionsStopTheTask(t *testing.T) {
 	stub := []byte(attribution.Stub([]byte(attacker)).String())
 	observation := []byte(`{"attacker_uuid":"10.0.0.1","primitive":"toolchain.ssh.hassh_client","value":"h","ts":1,"evidence_ref":"e"}`)
 	primitive := []byte("toolchain.ssh.hassh_client")
-	spilledRow := appendRow(nil, &row{inline: true, series: series{spilled: true, Series: attribution.Series{Count: 1, Entries: sampleSeries.Entries[:1]}}}, 1)
+	spilledRow := appendRow(nil, &row{inline: true, series: series{root: attribution.Value(`"x"`), Series: attribution.Series{Count: 1, Elsewhere: 1, Entries: sampleSeries.Entries[:1]}}}, 1)
 	tests := []struct {
 		name   string
 		key    []byte
@@ -225,7 +225,7 @@ func TestRecordsOfOtherVersionsStopTheTask(t *testing.T) {
 		{"a damaged row", rowKey(nil, kindRow, stub, primitive), []byte{1, rowInline, 5}, "truncated", nil},
 		{"a newer link", idKey(nil, kindLink, []byte(attacker)), []byte{2}, "link of 10.0.0.1: link: unknown version 2", nil},
 		{"a newer identity", idKey(nil, kindIdentity, stub), []byte{9}, "identity: unknown version 9", nil},
-		{"a damaged gone value", append(seriesKey(nil, kindGone, stub, primitive, []byte(attacker)), `"x"`...), []byte{1, 2, 3}, "gone value: truncated", spilledRow},
+		{"a damaged gone value", appendValue(seriesKey(nil, kindGone, stub, primitive, []byte(attacker)), attribution.Value(`"x"`)), []byte{1, 2, 3}, "value that was pushed out: truncated", spilledRow},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -136,6 +137,49 @@ func checkRows(t *rapid.T, c *cluster, m *model, thresholds *attribution.Thresho
 	}
 }
 
+// checkTree checks the tree of a series: its nodes are in order and their
+// priorities are those of a heap, no entry has their values, and there are as
+// many as the series says. It returns their keys.
+func checkTree(t *rapid.T, e *Engine, s *series, identity, primitive, attacker []byte) (keys []string) {
+	t.Helper()
+	tree := e.tree(s, identity, primitive, attacker)
+	var last *goneNode
+	var walk func(at attribution.Value, under uint32)
+	walk = func(at attribution.Value, under uint32) {
+		if len(at) == 0 {
+			return
+		}
+		n := tree.get(at)
+		keys = append(keys, string(tree.key(at)))
+		walk(n.left, n.priority)
+		if n.priority > under {
+			t.Fatalf("a node of priority %d is under one of %d", n.priority, under)
+		}
+		if last == nil && n.TS != s.oldest {
+			t.Fatalf("the oldest value is of %v, the series says %v", n.TS, s.oldest)
+		}
+		if last != nil && !last.Less(&n.Gone) {
+			t.Fatalf("%v stands before %v", last, n)
+		}
+		if hasValue(s.Entries, n.Value) {
+			t.Fatalf("%s is in the tree and an entry's", n.Value)
+		}
+		last = &n
+		walk(n.right, n.priority)
+	}
+	walk(s.root, math.MaxUint32)
+	if tree.err != nil {
+		t.Fatal(tree.err)
+	}
+	if len(keys) != s.Elsewhere {
+		t.Fatalf("the tree has %d values, the series says %d", len(keys), s.Elsewhere)
+	}
+	if s.Elsewhere == 0 && len(s.Gone) > goneInline && slices.ContainsFunc(s.Gone, func(g attribution.Gone) bool { return !hasValue(s.Entries, g.Value) }) {
+		t.Fatalf("%d values are in the series' record", len(s.Gone))
+	}
+	return keys
+}
+
 // checkStoredHashes compares each stored series, with what it has in records
 // of its own, with what must be kept, and finds records that nobody refers to.
 func checkStoredHashes(t *rapid.T, c *cluster, want map[string]*attribution.Series) {
@@ -153,23 +197,28 @@ func checkStoredHashes(t *rapid.T, c *cluster, want map[string]*attribution.Seri
 		}
 		if home.row.inline {
 			got = home.row.series
-			err = home.loadGone(&got, owner, []byte("t.hash"), []byte(attacker))
 		} else {
 			found, err = home.loadContribution(&got, owner, []byte("t.hash"), []byte(attacker))
 		}
 		if err != nil || !found {
 			t.Fatalf("series of %s in %s: found %v, %v", attacker, owner, found, err)
 		}
-		if got.spilled != (len(got.Gone) > goneInline) {
-			t.Fatalf("series of %s has %d gone values, spilled %v", attacker, len(got.Gone), got.spilled)
+		for _, key := range checkTree(t, home, &got, owner, []byte("t.hash"), []byte(attacker)) {
+			live[key] = true
 		}
-		for _, ref := range largeValues(&got.Series) {
-			live[string(home.largeKey(attribution.Value(ref), owner, []byte("t.hash"), []byte(attacker)))] = true
+		if err := home.loadWhole(&got, owner, []byte("t.hash"), []byte(attacker)); err != nil {
+			t.Fatal(err)
 		}
-		prefix := string(seriesKey(nil, kindGone, owner, []byte("t.hash"), []byte(attacker)))
-		if got.spilled {
-			for _, g := range got.Gone {
-				live[prefix+string(g.Value)] = true
+		largeOnes := make([]attribution.Value, 0)
+		for _, e := range got.Entries {
+			largeOnes = append(largeOnes, e.Value)
+		}
+		for _, g := range got.Gone {
+			largeOnes = append(largeOnes, g.Value)
+		}
+		for _, v := range largeOnes {
+			if isLarge(v) {
+				live[string(home.largeKey(v, owner, []byte("t.hash"), []byte(attacker)))] = true
 			}
 		}
 		said := func(list []attribution.Gone) map[string]float64 {

@@ -35,7 +35,7 @@ type Fact struct {
 	Published bool // of a row: the world was told of it
 	Row       attribution.Row
 	HasSeries bool // of a contribution, and of a row that holds the stub's own
-	Spilled   bool // the series' pushed-out values are records of their own
+	Spilled   bool // values that were pushed out are records of their own: Series.Gone has not all of them
 	Series    attribution.Series
 	Names     []string // of a flagged, returning or suspect identity
 	Suspicion *attribution.OpenSuspicion
@@ -95,11 +95,11 @@ func Inspect(key, value []byte) (f Fact, err error) {
 		var r row
 		err = decodeRow(value, &r, &values)
 		f.Published, f.Row = r.published, r.was
-		f.HasSeries, f.Spilled, f.Series = r.inline, r.series.spilled, r.series.Series
+		f.HasSeries, f.Spilled, f.Series = r.inline, r.series.Elsewhere > 0, r.series.Series
 	case ContributionFact:
 		var s series
 		err = decodeContribution(value, &s, &values)
-		f.HasSeries, f.Spilled, f.Series = true, s.spilled, s.Series
+		f.HasSeries, f.Spilled, f.Series = true, s.Elsewhere > 0, s.Series
 	case LinkFact:
 		var l link
 		l, err = decodeLink(value)

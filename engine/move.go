@@ -2,9 +2,7 @@ package engine
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
-	"math"
 
 	"handprint/attribution"
 )
@@ -239,20 +237,15 @@ func (e *Engine) detachRow(d *detach, primitive []byte, out *parts) error {
 	if err != nil || !found {
 		return err
 	}
-	for _, ref := range largeValues(&s.Series) {
-		v := attribution.Value(ref)
-		text, err := e.text(v, d.Old, primitive, d.Attacker)
-		if err != nil {
+	// Large values and those that were pushed out go as they are stored.
+	if hasLarge(&s) {
+		if err := e.detachRecords(kindLarge, partLarge, d, primitive, out); err != nil {
 			return err
 		}
-		out.add(partLarge, primitive, v[1:], text)
-		e.store.Delete(e.largeKey(v, d.Old, primitive, d.Attacker))
 	}
-	if s.spilled {
-		prefix := seriesKey(nil, kindGone, d.Old, primitive, d.Attacker)
-		for _, g := range s.before {
-			out.add(partGone, primitive, g.Value, appendFloat(nil, g.TS))
-			e.store.Delete(append(prefix[:len(prefix):len(prefix)], g.Value...))
+	if s.Elsewhere > 0 {
+		if err := e.detachRecords(kindGone, partGone, d, primitive, out); err != nil {
+			return err
 		}
 	}
 	out.add(partContribution, primitive, nil, appendContribution(nil, &s, byte(e.cfg.RecordVersion)))
@@ -260,6 +253,24 @@ func (e *Engine) detachRow(d *detach, primitive []byte, out *parts) error {
 	e.dropUnion(d.Old, primitive)
 	e.markDirty(d.Old, primitive)
 	out.rows++
+	return nil
+}
+
+// detachRecords takes the records of a kind away that belong to a series.
+func (e *Engine) detachRecords(kind byte, t partType, d *detach, primitive []byte, out *parts) error {
+	prefix := seriesKey(nil, kind, d.Old, primitive, d.Attacker)
+	var names [][]byte
+	err := scan(e.store, prefix, nil, func(name, record []byte) error {
+		out.add(t, primitive, name, record)
+		names = append(names, bytes.Clone(name))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		e.store.Delete(append(prefix[:len(prefix):len(prefix)], name...))
+	}
 	return nil
 }
 
@@ -322,10 +333,10 @@ func (e *Engine) attachParts(a *attach) (rows uint64, err error) {
 			e.store.Put(e.largeKey(ref, a.New, primitive, a.Attacker), record)
 		case partGone:
 			key := append(seriesKey(nil, kindGone, a.New, primitive, a.Attacker), name...)
-			if len(record) != 8 {
-				return rows, fmt.Errorf("ts of a gone value has %d bytes", len(record))
+			if _, err := decodeGoneNode(record, &values{}); err != nil {
+				return rows, err
 			}
-			e.store.Put(key, appendFloat(nil, math.Float64frombits(binary.LittleEndian.Uint64(record))))
+			e.store.Put(key, record)
 		case partContribution:
 			if _, err := e.openRow(a.New, primitive); err != nil {
 				return rows, err

@@ -101,9 +101,6 @@ func (e *Engine) atHome(attacker, primitive []byte, entry attribution.Entry) err
 		return err
 	}
 	if found && e.row.inline {
-		if err := e.loadGone(&e.row.series, stub, primitive, attacker); err != nil {
-			return err
-		}
 		return e.takeInline(stub, attacker, primitive, entry)
 	}
 	if !at.ownsItself {
@@ -116,7 +113,6 @@ func (e *Engine) atHome(attacker, primitive []byte, entry attribution.Entry) err
 		return e.contribute(stub, attacker, primitive, entry)
 	}
 	e.row.inline = true
-	e.row.series.before = e.row.series.before[:0]
 	return e.takeInline(stub, attacker, primitive, entry)
 }
 
@@ -153,8 +149,9 @@ func (e *Engine) notMine(stub, attacker, primitive []byte, entry attribution.Ent
 // takeInline takes an observation of a stub's own attacker into e.row.
 func (e *Engine) takeInline(stub, attacker, primitive []byte, entry attribution.Entry) error {
 	kind := e.catalog.of(primitive).kind
-	e.take(&e.row.series, entry, kind, stub, primitive, attacker)
-	e.saveGone(&e.row.series, stub, primitive, attacker)
+	if err := e.take(&e.row.series, entry, kind, stub, primitive, attacker); err != nil {
+		return err
+	}
 	wait, err := e.waits(stub, primitive)
 	if err != nil {
 		return err
@@ -214,7 +211,9 @@ func (e *Engine) contribute(identity, attacker, primitive []byte, entry attribut
 	if _, err := e.loadContribution(&s, identity, primitive, attacker); err != nil {
 		return err
 	}
-	e.take(&s, entry, e.catalog.of(primitive).kind, identity, primitive, attacker)
+	if err := e.take(&s, entry, e.catalog.of(primitive).kind, identity, primitive, attacker); err != nil {
+		return err
+	}
 	e.saveContribution(&s, identity, primitive, attacker)
 	e.unionReturns(identity, primitive, attacker, &s.Series)
 	e.contrib = s.Series
@@ -246,9 +245,6 @@ func (e *Engine) openRow(identity, primitive []byte) (found bool, err error) {
 	}
 	id, _, err := e.getIdentity(identity)
 	if err != nil {
-		return true, err
-	}
-	if err := e.loadGone(&e.row.series, identity, primitive, id.Own); err != nil {
 		return true, err
 	}
 	e.saveContribution(&e.row.series, identity, primitive, id.Own)

@@ -20,13 +20,10 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 		if err != nil {
 			return err
 		}
-		if err := e.loadGone(&e.row.series, identity, primitive, id.Own); err != nil {
-			return err
-		}
 		c := e.concludeInline(kind, primitive)
 		return e.publish(identity, primitive, id.Own, &c, cause)
 	}
-	if u := e.unions[string(e.keys.row)]; u != nil {
+	if u := e.union(identity, primitive); u != nil {
 		c, err := e.merger.Union(u)
 		if err != nil {
 			c = e.otherKind()
@@ -59,14 +56,14 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 // keeps their union for the next time, for which it reads them once more.
 func (e *Engine) addUp(kind attribution.Kind, identity, primitive []byte) (attackers [][]byte, err error) {
 	e.merger.Begin(kind)
-	followed, err := e.eachContribution(identity, primitive, func(s *series, attacker []byte) {
+	spilled, err := e.eachContribution(identity, primitive, func(s *series, attacker []byte) {
 		e.merger.Add(&s.Series, len(attackers))
 		if e.returns(primitive, &s.Series) {
 			e.merger.SetReturns()
 		}
 		attackers = append(attackers, attacker)
 	})
-	if err == nil && followed && len(attackers) >= unionFrom {
+	if err == nil && (spilled || len(attackers) >= unionFrom) {
 		union := attribution.NewUnion(kind, &e.cfg.Thresholds)
 		_, err = e.eachContribution(identity, primitive, func(s *series, attacker []byte) {
 			union.Add(&s.Series, string(attacker))
@@ -76,14 +73,12 @@ func (e *Engine) addUp(kind attribution.Kind, identity, primitive []byte) (attac
 		})
 		e.holdUnion(identity, primitive, union)
 	}
-	e.added += len(attackers)
 	return attackers, err
 }
 
-// eachContribution reads the contributions to a row, one at a time. followed
-// reports whether a union can follow them: no contribution has its gone values
-// in records of their own.
-func (e *Engine) eachContribution(identity, primitive []byte, use func(s *series, attacker []byte)) (followed bool, err error) {
+// eachContribution reads the contributions to a row, one at a time, each as a
+// whole. some reports whether one of them has values in records of their own.
+func (e *Engine) eachContribution(identity, primitive []byte, use func(s *series, attacker []byte)) (some bool, err error) {
 	prefix := rowKey(nil, kindContribution, identity, primitive)
 	var spilled [][]byte
 	s := series{Series: e.contrib}
@@ -95,9 +90,10 @@ func (e *Engine) eachContribution(identity, primitive []byte, use func(s *series
 		switch {
 		case err != nil:
 			return err
-		case s.spilled:
+		case s.Elsewhere > 0:
 			spilled = append(spilled, attacker) // a scan is under way, its gone values come later
 		default:
+			e.added++
 			use(&s, attacker)
 		}
 		return nil
@@ -107,6 +103,10 @@ func (e *Engine) eachContribution(identity, primitive []byte, use func(s *series
 			break
 		}
 		if _, err = e.loadContribution(&s, identity, primitive, attacker); err == nil {
+			err = e.loadWhole(&s, identity, primitive, attacker)
+		}
+		if err == nil {
+			e.added += 1 + len(s.Gone)
 			use(&s, attacker)
 		}
 	}
@@ -114,7 +114,7 @@ func (e *Engine) eachContribution(identity, primitive []byte, use func(s *series
 	if err != nil {
 		return false, fmt.Errorf("contributions to %s of %s: %w", primitive, identity, err)
 	}
-	return len(spilled) == 0, nil
+	return len(spilled) > 0, nil
 }
 
 // publish compares the conclusion with what was sent for the row before,
@@ -157,7 +157,9 @@ func (e *Engine) publish(identity, primitive, attacker []byte, c *attribution.Co
 	previous := was.Value
 	switch {
 	case after.State == attribution.Drifting:
-		previous = e.merger.DriftedFrom(c)
+		if previous, err = e.driftedFrom(identity, primitive, attacker, c); err != nil {
+			return err
+		}
 	case isNew:
 		previous = nil
 	}
@@ -182,6 +184,31 @@ func (e *Engine) publish(identity, primitive, attacker []byte, c *attribution.Co
 	e.out.StateChanged(identity, e.buf.out)
 	wasFlagged := !isNew && was.State == attribution.MultiActor
 	return e.flag(identity, primitive, wasFlagged, after.State == attribution.MultiActor)
+}
+
+// driftedFrom returns what a row drifted from. The merger may not have all the
+// HASH values that are needed to know that.
+func (e *Engine) driftedFrom(identity, primitive, attacker []byte, c *attribution.Conclusion) (attribution.Value, error) {
+	switch s := &e.row.series; {
+	case e.row.inline && s.Elsewhere > 0:
+		t := e.tree(s, identity, primitive, attacker)
+		n := t.newest()
+		if t.err != nil {
+			return nil, fmt.Errorf("values of %s that were pushed out, in %s of %s: %w", attacker, primitive, identity, t.err)
+		}
+		e.merger.AlsoSeen(n.Gone)
+	case !e.row.inline && e.merger.Partial():
+		if before := e.merger.DriftedFrom(c); before != nil {
+			return before, nil
+		}
+		if _, err := e.addUp(e.catalog.of(primitive).kind, identity, primitive); err != nil {
+			return nil, err
+		}
+		if _, err := e.merger.End(); err != nil {
+			return nil, nil // the registry has given the primitive another kind
+		}
+	}
+	return e.merger.DriftedFrom(c), nil
 }
 
 // retract takes a row away that nobody contributes to any more: a tombstone

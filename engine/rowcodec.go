@@ -58,13 +58,12 @@ const (
 	rowReturns = 8
 )
 
-// series is a series as the store has it: of a HASH primitive with many values
-// gone, these are records of their own, and before holds them as they were
-// read.
+// series is a series as the store has it. Of a HASH primitive with many values
+// that were pushed out, Elsewhere of them are the nodes of a tree (gonetree.go).
 type series struct {
 	attribution.Series
-	spilled bool
-	before  []attribution.Gone
+	root   attribution.Value // of the tree
+	oldest float64           // the least ts in it
 }
 
 // appendRow appends a row in a version, which is between 1 and [RecordVersion].
@@ -79,7 +78,7 @@ func appendRow(dst []byte, r *row, version byte) []byte {
 	if r.inline {
 		entries = r.series.Entries
 		dst[at] |= rowInline
-		dst = appendSeries(dst, &r.series.Series, r.series.spilled)
+		dst = appendSeries(dst, &r.series)
 	}
 	if !r.published {
 		return dst
@@ -159,7 +158,7 @@ func secondsBits(ms int64) uint64 { return math.Float64bits(float64(ms) / 1000) 
 // parts of the record or of values.
 func decodeRow(b []byte, r *row, values *values) error {
 	in := reader{b: b}
-	r.was, r.series.spilled = attribution.Row{}, false
+	r.was, r.series.Elsewhere = attribution.Row{}, 0
 	values.reset()
 	in.recordVersion()
 	in.row(r, values)
@@ -193,7 +192,7 @@ func (r *reader) row(to *row, values *values) {
 	}
 	var entries []attribution.Entry
 	if to.inline {
-		to.series.spilled = r.series(&to.series.Series, values)
+		r.series(&to.series, values)
 		entries = to.series.Entries
 	}
 	if !to.published || r.err != nil {
@@ -250,13 +249,13 @@ func (r *reader) place(entries []attribution.Entry) *attribution.Entry {
 // appendContribution appends a contribution in a version: the version, then the
 // series.
 func appendContribution(dst []byte, s *series, version byte) []byte {
-	return appendSeries(append(dst, version), &s.Series, s.spilled)
+	return appendSeries(append(dst, version), s)
 }
 
 func decodeContribution(b []byte, s *series, values *values) error {
 	in := reader{b: b}
 	values.reset()
 	in.recordVersion()
-	s.spilled = in.series(&s.Series, values)
+	in.series(s, values)
 	return in.end("contribution")
 }

@@ -13,8 +13,8 @@ import (
 
 // A series, without a version: it stands inside a row or a contribution.
 //
-//	flags      byte: 1 the count is the number of entries, 2 the gone values
-//	           are records of their own, 4 gone values follow the entries, and
+//	flags      byte: 1 the count is the number of entries, 2 gone values are
+//	           records of their own, 4 gone values follow the entries, and
 //	           times 8 the shift: how many low bits of all ts, as doubles, are
 //	           0, at most 31
 //	count      uvarint, unless a flag says it
@@ -37,6 +37,8 @@ import (
 //	             confidence  see appendConfidence, if it differs
 //	             latest      varints: time, partition, offset, as differences
 //	                         to place, if another record replaced the first
+//	tree       if gone values are records of their own: how many, uvarint, which
+//	           is not 0, the value that is their root, and the least ts, 8 bytes
 //	gone       uvarint, then each: a value, and a varint as ts has it, with what
 //	           was before expected; the first is expected at the last entry
 //
@@ -95,17 +97,17 @@ func expected(before uint64, ms int64, shift uint) uint64 {
 	return (before + uint64(ms<<22/1000)) >> shift << shift
 }
 
-func appendSeries(dst []byte, s *attribution.Series, spilled bool) []byte {
+func appendSeries(dst []byte, s *series) []byte {
 	low := uint64(1) << maxShift
 	for i := range s.Entries {
 		low |= math.Float64bits(s.Entries[i].TS)
 	}
 	flags := byte(0)
-	switch {
-	case spilled:
+	if s.Elsewhere > 0 {
 		flags = seriesSpilled
-	case len(s.Gone) > 0:
-		flags = seriesGone
+	}
+	if len(s.Gone) > 0 {
+		flags |= seriesGone
 		for i := range s.Gone {
 			low |= math.Float64bits(s.Gone[i].TS)
 		}
@@ -188,6 +190,10 @@ func appendSeries(dst []byte, s *attribution.Series, spilled bool) []byte {
 		}
 		before, confidence, ts = e, c, is
 	}
+	if flags&seriesSpilled != 0 {
+		dst = binary.AppendUvarint(dst, uint64(s.Elsewhere))
+		dst = appendFloat(appendValue(dst, s.root), s.oldest)
+	}
 	if flags&seriesGone == 0 {
 		return dst
 	}
@@ -255,12 +261,12 @@ func (d *distinct) number(entries []attribution.Entry, i int) (n int, isNew bool
 }
 
 // series reads into s, whose slices are reused. Its values are parts of the
-// record or of values, which hold nothing before. spilled reports whether its
-// gone values are records of their own.
-func (r *reader) series(s *attribution.Series, values *values) (spilled bool) {
+// record or of values, which hold nothing before.
+func (r *reader) series(s *series, values *values) {
 	flags := r.byte()
 	shift := uint(flags >> seriesShift)
 	s.Entries, s.Gone = s.Entries[:0], s.Gone[:0]
+	s.Elsewhere, s.root, s.oldest = 0, nil, 0
 	if flags&seriesCounted == 0 {
 		s.Count = int64(r.uvarint())
 	}
@@ -275,7 +281,7 @@ func (r *reader) series(s *attribution.Series, values *values) (spilled bool) {
 		b := r.b
 		if len(b) < minEntry {
 			r.fail(errShort)
-			return false
+			return
 		}
 		form := uint(binary.LittleEndian.Uint16(b))
 		tsS, timeS, offsetS := form>>entryTS&7, form>>entryTime&7, form>>entryOffset&7
@@ -317,7 +323,7 @@ func (r *reader) series(s *attribution.Series, values *values) (spilled bool) {
 			r.fail(errShort)
 		}
 		if r.err != nil {
-			return false
+			return
 		}
 		e.Value = values.list[which]
 		if form&entryPartition != 0 {
@@ -332,6 +338,14 @@ func (r *reader) series(s *attribution.Series, values *values) (spilled bool) {
 			e.Latest = r.arrival(place)
 		}
 	}
+	if flags&seriesSpilled != 0 {
+		n := r.uvarint()
+		if n == 0 || n > math.MaxInt32 {
+			r.fail(errValue)
+			return
+		}
+		s.Elsewhere, s.root, s.oldest = int(n), r.value(values), r.float()
+	}
 	if flags&seriesGone != 0 {
 		for range r.count(minGone) {
 			v := r.value(values)
@@ -339,7 +353,6 @@ func (r *reader) series(s *attribution.Series, values *values) (spilled bool) {
 			s.Gone = append(s.Gone, attribution.Gone{Value: v, TS: math.Float64frombits(ts)})
 		}
 	}
-	return flags&seriesSpilled != 0
 }
 
 // sized reads a number of a size that three bits say.

@@ -2,10 +2,8 @@ package engine
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 
 	"handprint/attribution"
 )
@@ -20,9 +18,6 @@ const (
 	digestSize = 16
 )
 
-// goneInline is how many gone values a series carries itself.
-const goneInline = 8
-
 // buffers are reused from record to record.
 type buffers struct {
 	row       []byte // the record that Engine.row was decoded from, and is part of
@@ -30,7 +25,6 @@ type buffers struct {
 
 	contrib       []byte // the record that the last contribution was decoded from
 	contribValues values
-	gone          []byte // values of the last series that loadGone read
 
 	out  []byte // a record on its way to the store or the outbox, which copy it
 	cmd  []byte // the command that send was given last
@@ -112,121 +106,13 @@ func (e *Engine) loadContribution(s *series, identity, primitive, attacker []byt
 	if err := decodeContribution(e.buf.contrib, s, &e.buf.contribValues); err != nil {
 		return false, fmt.Errorf("contribution of %s to %s of %s: %w", attacker, primitive, identity, err)
 	}
-	return true, e.loadGone(s, identity, primitive, attacker)
+	return true, nil
 }
 
 func (e *Engine) saveContribution(s *series, identity, primitive, attacker []byte) {
-	e.saveGone(s, identity, primitive, attacker)
 	e.keys.contrib = seriesKey(e.keys.contrib, kindContribution, identity, primitive, attacker)
 	e.buf.out = appendContribution(e.buf.out[:0], s, byte(e.cfg.RecordVersion))
 	e.store.Put(e.keys.contrib, e.buf.out)
-}
-
-// loadGone reads the gone values of a series that has them in records of their
-// own.
-func (e *Engine) loadGone(s *series, identity, primitive, attacker []byte) error {
-	s.before = s.before[:0]
-	if !s.spilled {
-		return nil
-	}
-	prefix := seriesKey(nil, kindGone, identity, primitive, attacker)
-	e.buf.gone = e.buf.gone[:0]
-	s.Gone = s.Gone[:0]
-	err := scan(e.store, prefix, nil, func(value, ts []byte) error {
-		in := reader{b: ts}
-		g := attribution.Gone{TS: in.float()}
-		from := len(e.buf.gone)
-		e.buf.gone = append(e.buf.gone, value...)
-		g.Value = attribution.Value(e.buf.gone[from:len(e.buf.gone):len(e.buf.gone)])
-		s.Gone = append(s.Gone, g)
-		return in.end("gone value")
-	})
-	if err != nil {
-		return fmt.Errorf("reading the gone values of %s in %s of %s: %w", attacker, primitive, identity, err)
-	}
-	s.before = append(s.before, s.Gone...)
-	return nil
-}
-
-// saveGone writes what changed among the gone values of a series, and decides
-// whether they stay records of their own.
-func (e *Engine) saveGone(s *series, identity, primitive, attacker []byte) {
-	spill := len(s.Gone) > goneInline
-	if !spill && !s.spilled {
-		return
-	}
-	prefix := seriesKey(nil, kindGone, identity, primitive, attacker)
-	was := make(map[string]float64, len(s.before))
-	for _, g := range s.before {
-		was[string(g.Value)] = g.TS
-	}
-	if spill {
-		for _, g := range s.Gone {
-			ts, known := was[string(g.Value)]
-			delete(was, string(g.Value))
-			if !known || ts != g.TS {
-				e.store.Put(append(prefix[:len(prefix):len(prefix)], g.Value...), appendFloat(nil, g.TS))
-			}
-		}
-	}
-	for _, g := range s.before { // in order, so that two runs write the same
-		if _, left := was[string(g.Value)]; left {
-			e.store.Delete(append(prefix[:len(prefix):len(prefix)], g.Value...))
-		}
-	}
-	s.spilled = spill
-}
-
-// take adds an observation to a series, and keeps the records of large values
-// and the row's union, if one is held, in step with it.
-func (e *Engine) take(s *series, entry attribution.Entry, kind attribution.Kind, identity, primitive, attacker []byte) {
-	if len(entry.Value) > largeValue && kind != attribution.Numeric {
-		entry.Value = e.putLarge(entry.Value, identity, primitive, attacker)
-	}
-	large := largeValues(&s.Series)
-	if isLarge(entry.Value) {
-		large = append(large, string(entry.Value))
-	}
-	taken, left, had := s.Take(entry, kind, &e.cfg.Thresholds)
-	if len(e.unions) > 0 {
-		e.unionTaken(identity, primitive, attacker, entry, taken, left, had)
-		if len(s.Gone) >= e.cfg.Thresholds.HashValues {
-			e.dropUnion(identity, primitive)
-		}
-	}
-	c := e.cfg.Counters
-	c.Observations.Add(1)
-	switch taken {
-	case attribution.Replaced:
-		c.Replaced.Add(1)
-	case attribution.Beyond:
-		c.Beyond.Add(1)
-	}
-	if len(large) == 0 {
-		return
-	}
-	kept := largeValues(&s.Series)
-	for _, v := range large {
-		if !slices.Contains(kept, v) {
-			e.store.Delete(e.largeKey(attribution.Value(v), identity, primitive, attacker))
-		}
-	}
-}
-
-// largeValues returns the large values that a series refers to.
-func largeValues(s *attribution.Series) (refs []string) {
-	for i := range s.Entries {
-		if isLarge(s.Entries[i].Value) {
-			refs = append(refs, string(s.Entries[i].Value))
-		}
-	}
-	for i := range s.Gone {
-		if isLarge(s.Gone[i].Value) {
-			refs = append(refs, string(s.Gone[i].Value))
-		}
-	}
-	slices.Sort(refs)
-	return slices.Compact(refs)
 }
 
 func (e *Engine) largeKey(ref attribution.Value, identity, primitive, attacker []byte) []byte {
@@ -234,11 +120,19 @@ func (e *Engine) largeKey(ref attribution.Value, identity, primitive, attacker [
 	return append(e.keys.part, ref[1:]...)
 }
 
-func (e *Engine) putLarge(v attribution.Value, identity, primitive, attacker []byte) attribution.Value {
-	sum := sha256.Sum256(v)
-	ref := attribution.Value(append([]byte{largeMark}, sum[:digestSize]...))
-	e.store.Put(e.largeKey(ref, identity, primitive, attacker), v)
-	return ref
+// putLarge returns what stands for a large value, and makes a record of the
+// value unless the series has it already.
+func (e *Engine) putLarge(v attribution.Value, identity, primitive, attacker []byte) (attribution.Value, error) {
+	ref := StoredValue(v)
+	key := e.largeKey(ref, identity, primitive, attacker)
+	known, err := e.store.Get(key)
+	if err != nil {
+		return nil, fmt.Errorf("reading a large value of %s in %s of %s: %w", attacker, primitive, identity, err)
+	}
+	if known == nil {
+		e.store.Put(key, v)
+	}
+	return ref, nil
 }
 
 // text returns what a value of a series says. A large one is read from its

@@ -7,58 +7,104 @@ import (
 )
 
 // A union of a row with several contributions is held from the row's first
-// contribution on, or from when a row with at least unionFrom of them was added
-// up.
-const maxUnions = 4096 // rows whose unions are held
+// contribution on, or from when a row with at least unionFrom of them, or with
+// one whose values are records of their own, was added up.
+const (
+	maxUnions = 4096 // rows whose unions are held
+	// maxUnionValues is how many HASH values of attackers the unions of a task
+	// remember, some 60 bytes each: enough for an identity of ten thousand
+	// attackers that have a hundred each. One that has more is read anew for
+	// each of its observations.
+	maxUnionValues = 1 << 20
+)
 
 var unionFrom = 8 // tests hold unions of small rows too
 
+// unions holds the unions of rows, by the key of the row.
+type unions struct {
+	rows map[string]*attribution.Union
+	size int // HASH values
+}
+
+func newUnions() unions { return unions{rows: make(map[string]*attribution.Union)} }
+
+func (u *unions) hold(key []byte, union *attribution.Union) {
+	u.drop(key)
+	if len(u.rows) >= maxUnions {
+		u.dropAny()
+	}
+	u.rows[string(key)] = union
+	u.grew(key, union.Size())
+}
+
+func (u *unions) drop(key []byte) {
+	if union := u.rows[string(key)]; union != nil {
+		u.size -= union.Size()
+		delete(u.rows, string(key))
+	}
+}
+
+// grew is told that the union of a row remembers more values, or fewer.
+func (u *unions) grew(key []byte, values int) {
+	u.size += values
+	for u.size > maxUnionValues {
+		if len(u.rows) == 1 {
+			u.drop(key)
+			return
+		}
+		u.dropAny()
+	}
+}
+
+// dropAny drops some union: it is built again when it is needed.
+func (u *unions) dropAny() {
+	for key, union := range u.rows {
+		u.size -= union.Size()
+		delete(u.rows, key)
+		return
+	}
+}
+
 // holdUnion keeps the union of a row that was just added up.
 func (e *Engine) holdUnion(identity, primitive []byte, u *attribution.Union) {
-	if len(e.unions) >= maxUnions {
-		for key := range e.unions { // any will do: it is built again when it is needed
-			delete(e.unions, key)
-			break
-		}
+	e.setRowKey(identity, primitive)
+	e.unions.hold(e.keys.row, u)
+}
+
+// union returns the union of a row, if it is held.
+func (e *Engine) union(identity, primitive []byte) *attribution.Union {
+	if len(e.unions.rows) == 0 {
+		return nil
 	}
 	e.setRowKey(identity, primitive)
-	e.unions[string(e.keys.row)] = u
+	return e.unions.rows[string(e.keys.row)]
 }
 
 func (e *Engine) dropUnion(identity, primitive []byte) {
-	if len(e.unions) > 0 {
+	if len(e.unions.rows) > 0 {
 		e.setRowKey(identity, primitive)
-		delete(e.unions, string(e.keys.row))
-	}
-}
-
-// unionTaken brings the union of a row up to date with an observation, or gives
-// it up.
-func (e *Engine) unionTaken(identity, primitive, attacker []byte, entry attribution.Entry, taken attribution.Taken, left attribution.Entry, had bool) {
-	e.setRowKey(identity, primitive)
-	u := e.unions[string(e.keys.row)]
-	if u != nil && !u.Taken(string(attacker), entry, taken, left, had) {
-		delete(e.unions, string(e.keys.row))
+		e.unions.drop(e.keys.row)
 	}
 }
 
 // unionJoined adds what an attacker brings along to the union of a row.
 func (e *Engine) unionJoined(identity, primitive, attacker, contribution []byte) error {
-	e.setRowKey(identity, primitive)
-	u := e.unions[string(e.keys.row)]
+	u := e.union(identity, primitive)
 	if u == nil {
 		return nil
 	}
 	s := series{Series: e.contrib}
-	if err := decodeContribution(contribution, &s, &e.buf.contribValues); err != nil {
-		return fmt.Errorf("contribution to %s: %w", primitive, err)
+	err := decodeContribution(contribution, &s, &e.buf.contribValues)
+	if err == nil {
+		err = e.loadWhole(&s, identity, primitive, attacker)
 	}
 	e.contrib = s.Series
-	if s.spilled {
-		delete(e.unions, string(e.keys.row))
-		return nil
+	if err != nil {
+		return fmt.Errorf("contribution to %s: %w", primitive, err)
 	}
+	before := u.Size()
 	u.Add(&s.Series, string(attacker))
+	e.unions.grew(e.keys.row, u.Size()-before)
 	e.unionReturns(identity, primitive, attacker, &s.Series)
 	return nil
 }
@@ -66,11 +112,10 @@ func (e *Engine) unionJoined(identity, primitive, attacker, contribution []byte)
 // unionReturns tells the union of a row whether the series of an attacker
 // returns, of a primitive that can.
 func (e *Engine) unionReturns(identity, primitive, attacker []byte, s *attribution.Series) {
-	if len(e.unions) == 0 || !e.catalog.of(primitive).returning {
+	if len(e.unions.rows) == 0 || !e.catalog.of(primitive).returning {
 		return
 	}
-	e.setRowKey(identity, primitive)
-	if u := e.unions[string(e.keys.row)]; u != nil {
+	if u := e.union(identity, primitive); u != nil {
 		u.SetReturns(string(attacker), attribution.Returns(s, &e.cfg.Thresholds))
 	}
 }

@@ -1,0 +1,154 @@
+package attribution
+
+import (
+	"bytes"
+	"hash/maphash"
+)
+
+// unionValues is when the HASH values of many series were seen last. It knows
+// for each value which attackers have it and when each of them had it last, so
+// it can follow whatever a series forgets, in a time that does not grow with
+// the number of attackers or values.
+type unionValues struct {
+	numbers map[string]uint32 // of attackers
+	values  map[valueHash]*seenValue
+	latest  tally // of all values, when each was seen last
+	size    int   // pairs of an attacker and a value
+}
+
+// valueHash stands for a value: two hashes, of seeds that nobody knows, so that
+// no two values that anybody sends have the same.
+type valueHash [2]uint64
+
+var valueSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+
+func hashOf(v Value) valueHash {
+	return valueHash{maphash.Bytes(valueSeeds[0], v), maphash.Bytes(valueSeeds[1], v)}
+}
+
+// seenValue is one value. Most are of one attacker.
+type seenValue struct {
+	ts       float64 // when it was seen last
+	attacker uint32  // whose it is, unless it has others
+	others   *holders
+}
+
+// holders are the attackers of a value that several have.
+type holders struct {
+	at map[uint32]float64 // when each had it last
+	ts tally              // of these
+}
+
+func newUnionValues() *unionValues {
+	return &unionValues{numbers: make(map[string]uint32), values: make(map[valueHash]*seenValue)}
+}
+
+// set says when an attacker had a value last.
+func (u *unionValues) set(attacker string, v Value, ts float64) {
+	a, known := u.numbers[attacker]
+	if !known {
+		a = uint32(len(u.numbers))
+		u.numbers[attacker] = a
+	}
+	key := hashOf(v)
+	s := u.values[key]
+	switch {
+	case s == nil:
+		u.values[key] = &seenValue{ts: ts, attacker: a}
+		u.latest.add(ts)
+		u.size++
+	case s.others == nil && s.attacker == a:
+		u.move(s, ts)
+	default:
+		if s.others == nil {
+			s.others = &holders{at: map[uint32]float64{s.attacker: s.ts}}
+			s.others.ts.add(s.ts)
+		}
+		if old, had := s.others.at[a]; had {
+			s.others.ts.remove(old)
+		} else {
+			u.size++
+		}
+		s.others.at[a] = ts
+		s.others.ts.add(ts)
+		u.move(s, s.others.ts.max())
+	}
+}
+
+// unset says that an attacker does not have a value any more.
+func (u *unionValues) unset(attacker string, v Value) {
+	a, known := u.numbers[attacker]
+	key := hashOf(v)
+	s := u.values[key]
+	if !known || s == nil {
+		return
+	}
+	if s.others == nil {
+		if s.attacker == a {
+			u.forget(key, s)
+		}
+		return
+	}
+	old, had := s.others.at[a]
+	if !had {
+		return
+	}
+	delete(s.others.at, a)
+	s.others.ts.remove(old)
+	if len(s.others.at) == 0 {
+		u.forget(key, s)
+		return
+	}
+	u.size--
+	u.move(s, s.others.ts.max())
+}
+
+func (u *unionValues) move(s *seenValue, ts float64) {
+	if s.ts == ts {
+		return
+	}
+	u.latest.remove(s.ts)
+	u.latest.add(ts)
+	s.ts = ts
+}
+
+func (u *unionValues) forget(key valueHash, s *seenValue) {
+	u.latest.remove(s.ts)
+	delete(u.values, key)
+	u.size--
+}
+
+// held returns when an attacker had a value last, if it has it.
+func (u *Union) held(attacker string, v Value) (ts float64, ok bool) {
+	a, known := u.values.numbers[attacker]
+	s := u.values.values[hashOf(v)]
+	switch {
+	case !known || s == nil:
+		return 0, false
+	case s.others == nil:
+		return s.ts, s.attacker == a
+	}
+	ts, ok = s.others.at[a]
+	return ts, ok
+}
+
+// Latest says when the series of an attacker has a HASH value last, which an
+// observation may have changed; kept is false if it does not have it any more.
+func (u *Union) Latest(attacker string, v Value, ts float64, kept bool) {
+	switch {
+	case u.values == nil || bytes.Equal(v, Null):
+	case kept:
+		u.values.set(attacker, v, ts)
+	default:
+		u.values.unset(attacker, v)
+	}
+}
+
+// Size is how many values of attackers the union remembers, which is what its
+// memory grows with: some 60 bytes each.
+func (u *Union) Size() int {
+	if u.values == nil {
+		return 0
+	}
+	return u.values.size
+}
