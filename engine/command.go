@@ -372,6 +372,9 @@ func (e *Engine) command() error {
 	switch kind := commandType(in.byte()); kind {
 	case cmdTick:
 		if c := in.tick(); in.whole() {
+			if e.cfg.ReplayInterval > 0 {
+				return e.replayTo(c.Time)
+			}
 			return e.sweep(c, e.now.arrival())
 		}
 	case cmdObserve:

@@ -20,9 +20,10 @@ type Counters struct {
 	DeadLetters  atomic.Int64
 	Transitions  atomic.Int64
 	Suspicions   atomic.Int64
-	Events       atomic.Int64 // identity events taken
-	Moves        atomic.Int64 // attackers that came to an identity
-	Rounds       atomic.Int64 // identity changes that began anew because commands were lost
+	Events       atomic.Int64  // identity events taken
+	Newest       atomic.Uint64 // in a replay: the newest ts of an observation, its bits as a double
+	Moves        atomic.Int64  // attackers that came to an identity
+	Rounds       atomic.Int64  // identity changes that began anew because commands were lost
 
 	// Changes is what the coordinator is doing now. It is set in the process
 	// that runs task 0, and stays as it was when the task moves away.

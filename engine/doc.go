@@ -14,6 +14,8 @@
 //	observe.go      an observation, from its attacker's home to its identity's
 //	publish.go      a row is concluded anew: state row, transition, flags
 //	sweep.go        the multi-actor sweep, when a tick is read
+//	suspicion.go    the sweep under the rule evidence
+//	replay.go       the ticks of a replay, in the time of the observations
 //	coordinator.go  task 0: identity events
 //	schedule.go     task 0: which identity events may run at the same time
 //	link.go         the home of an attacker: whose it is

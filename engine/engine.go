@@ -84,6 +84,10 @@ type Config struct {
 	Partitions  int32
 	Counters    *Counters // may be shared by all tasks; nil: not counted
 
+	// ReplayInterval sweeps in the time of the observations, at the multiples of
+	// this many seconds, and takes a tick for one of that time. 0: live.
+	ReplayInterval float64
+
 	// RecordVersion is the version of rows and contributions that is written,
 	// in the store and to other tasks; 0: the newest. It alone may differ
 	// between instances, which all read what any of them writes.
@@ -131,6 +135,8 @@ type Engine struct {
 	touched []touched // by the observation that is being taken
 
 	added int // contributions added up in this step
+
+	replay replayClock
 
 	coordinator *coordinator // of task 0; nil in any other task
 
@@ -188,6 +194,11 @@ func (e *Engine) Reload(store Store) error {
 	e.stubs.reset()
 	if err := e.loadUnsettled(); err != nil {
 		return err
+	}
+	if e.cfg.ReplayInterval > 0 {
+		if err := e.replay.load(store); err != nil {
+			return fmt.Errorf("task %d: %w", e.task, err)
+		}
 	}
 	if e.coordinator != nil {
 		return e.coordinator.reload(store)

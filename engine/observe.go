@@ -32,6 +32,12 @@ func (e *Engine) observation() error {
 		}
 		e.cfg.Counters.Odd.Add(1)
 	}
+	if e.cfg.ReplayInterval > 0 {
+		if err := e.replayTo(e.obs.TS); err != nil {
+			return err
+		}
+		e.cfg.Counters.newest(e.obs.TS)
+	}
 	arrival := e.now.arrival()
 	entry := attribution.Entry{
 		TS:         e.obs.TS,

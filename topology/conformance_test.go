@@ -3,7 +3,6 @@ package topology_test
 import (
 	"bytes"
 	"fmt"
-	"math"
 	"strings"
 	"testing"
 	"time"
@@ -52,11 +51,10 @@ func runScenario(t *testing.T, a *app, s *vectors.Scenario) {
 		clock = clock.Add(time.Second)
 		switch {
 		case step.Op == "sweep":
-			at := clock
+			ticks := a.names.Ticks(a.partitions, clock)
 			if step.TS != 0 {
-				at = time.UnixMicro(int64(math.Round(step.TS * 1e6)))
+				ticks = a.names.TicksAt(a.partitions, step.TS)
 			}
-			ticks := a.names.Ticks(a.partitions, at)
 			for _, r := range ticks {
 				r.Timestamp = clock
 			}

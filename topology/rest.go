@@ -116,9 +116,14 @@ func (r *Rest) Wait(ctx context.Context) error {
 // Ticks are the records that make every task sweep once, at the time now. A
 // running application writes its own; this is for finite jobs and tests.
 func (n Names) Ticks(partitions int32, now time.Time) []*kgo.Record {
+	return n.TicksAt(partitions, seconds(now))
+}
+
+// TicksAt is Ticks at a time in Unix seconds.
+func (n Names) TicksAt(partitions int32, ts float64) []*kgo.Record {
 	ticks := make([]*kgo.Record, partitions)
 	for p := range ticks {
-		ticks[p] = &kgo.Record{Topic: n.Commands, Partition: int32(p), Value: engine.TickCommand(seconds(now))}
+		ticks[p] = &kgo.Record{Topic: n.Commands, Partition: int32(p), Value: engine.TickCommand(ts)}
 	}
 	return ticks
 }

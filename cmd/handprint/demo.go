@@ -41,7 +41,7 @@ It goes on until it is interrupted, so that other commands can look at it:
 }
 
 func (a *app) demo(ctx context.Context, once bool) (err error) {
-	e, err := a.startEmbedded(ctx)
+	e, err := a.startEmbedded(ctx, false)
 	if err != nil {
 		return err
 	}

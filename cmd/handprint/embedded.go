@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -31,8 +32,9 @@ type embedded struct {
 	done chan error // the processor's end
 }
 
-// startEmbedded starts it. Broker and store live in a temporary folder.
-func (a *app) startEmbedded(ctx context.Context) (_ *embedded, err error) {
+// startEmbedded starts it. Broker and store live in a temporary folder. In a
+// replay it sweeps in the time of the observations.
+func (a *app) startEmbedded(ctx context.Context, replay bool) (_ *embedded, err error) {
 	if a.cfg.Logging.Level == "info" {
 		// What a server tells of its work would stand between the results.
 		a.cfg.Logging.Level = "warn"
@@ -64,6 +66,9 @@ func (a *app) startEmbedded(ctx context.Context) (_ *embedded, err error) {
 	}
 	if err := a.openStore(&e.config, e.dir); err != nil {
 		return nil, err
+	}
+	if replay {
+		e.config.Engine.ReplayInterval, e.config.SweepInterval = e.config.SweepInterval.Seconds(), 0
 	}
 	e.config.Runtime.OnCommit = e.rest.OnCommit
 	e.config.Runtime.FetchMaxWait = 20 * time.Millisecond
@@ -98,9 +103,14 @@ func (e *embedded) settle(ctx context.Context) error {
 	}
 }
 
-// sweep makes every task look for identities that several actors may share.
+// sweep makes every task look for identities that several actors may share: now,
+// or in a replay at the multiple of the interval behind the newest observation.
 func (e *embedded) sweep(ctx context.Context) error {
-	ticks := e.app.cfg.Topics.Ticks(e.app.cfg.Layout.Partitions, time.Now())
+	n := e.app.cfg.Layout.Partitions
+	ticks := e.app.cfg.Topics.Ticks(n, time.Now())
+	if c := &e.config.Engine; c.ReplayInterval > 0 {
+		ticks = e.app.cfg.Topics.TicksAt(n, c.ReplayEnd(math.Float64frombits(c.Counters.Newest.Load())))
+	}
 	if err := e.client.ProduceSync(ctx, ticks...).FirstErr(); err != nil {
 		return fmt.Errorf("starting a sweep: %w", err)
 	}

@@ -32,7 +32,8 @@ func (a *app) replayCommand() *cobra.Command {
 		Short: "Run the whole pipeline over files, and end",
 		Long: `Run the whole pipeline over files, with a broker inside this process, and end.
 The files are read in the order of their first lines, unpacked and unwrapped as
-handprint ingest does; "-" is standard input. When everything is processed the sweep runs once.
+handprint ingest does; "-" is standard input. Several actors are looked for as a live run would have done it,
+every --sweep-interval of the time of the observations.
 
 DIR gets state_changed.ndjson, multi_actor_suspected.ndjson, rows.ndjson and
 dead_letters.ndjson, and a summary is printed: observations taken, dead letters,
@@ -90,7 +91,7 @@ func (a *app) replay(ctx context.Context, from, out string, names []string, asJS
 			return usageErrorf("--out: %w", err)
 		}
 	}
-	e, err := a.startEmbedded(ctx)
+	e, err := a.startEmbedded(ctx, true)
 	if err != nil {
 		return err
 	}

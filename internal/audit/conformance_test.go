@@ -2,10 +2,8 @@ package audit_test
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -33,11 +31,11 @@ func TestConformanceScenarios(t *testing.T) {
 					var records []*kgo.Record
 					for _, step := range s.Steps {
 						if step.Op == "sweep" {
-							at := a.clock
+							ticks := a.names.Ticks(a.partitions, a.clock)
 							if step.TS != 0 {
-								at = time.UnixMicro(int64(math.Round(step.TS * 1e6)))
+								ticks = a.names.TicksAt(a.partitions, step.TS)
 							}
-							records = append(records, a.names.Ticks(a.partitions, at)...)
+							records = append(records, ticks...)
 							continue
 						}
 						if step.Op == "restart" {
