@@ -36,7 +36,7 @@ import (
 //	'x' under way     version            (task 0)
 //	'z' its footprint version            (task 0)
 //	'v' coordinator                      (task 0)
-//	'l' time          nothing: that of the observations, in a replay
+//	'j' time          nothing: that of the observations, in a replay
 //
 // An id is 1 and its 16 bytes if it is a UUID in lower case with hyphens, else
 // 2, its bytes with 0 written as 0 255, and 0 1. A primitive is its bytes and 0.
@@ -68,8 +68,38 @@ const (
 	kindRunning      = 'x'
 	kindFootprint    = 'z'
 	kindCoordinator  = 'v'
-	kindTime         = 'l'
+	kindTime         = 'j'
 )
+
+// Two kinds of one letter do not compile.
+var _ = map[byte]struct{}{
+	kindLink:         {},
+	kindIdentity:     {},
+	kindMember:       {},
+	kindLeft:         {},
+	kindRow:          {},
+	kindContribution: {},
+	kindGone:         {},
+	kindLarge:        {},
+	kindWaiting:      {},
+	kindWaitingCount: {},
+	kindUnsettled:    {},
+	kindDirty:        {},
+	kindFlagged:      {},
+	kindReturning:    {},
+	kindSuspect:      {},
+	kindSuspicion:    {},
+	kindHistory:      {},
+	kindPointer:      {},
+	kindOwner:        {},
+	kindGeneration:   {},
+	kindHeir:         {},
+	kindQueue:        {},
+	kindRunning:      {},
+	kindFootprint:    {},
+	kindCoordinator:  {},
+	kindTime:         {},
+}
 
 const (
 	packedID = 1
