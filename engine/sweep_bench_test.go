@@ -43,6 +43,10 @@ func BenchmarkSweep(b *testing.B) {
 				e.store, e.out, e.now = tx, nobody{}, &Record{}
 				names := []string{"net.client_banner", "proc.tool", "time.hour"}
 				row := make([]byte, 120)
+				var open attribution.OpenSuspicion
+				for _, name := range names {
+					open.Named = append(open.Named, attribution.Reason{Primitive: name, Kind: attribution.ReasonAlternates})
+				}
 				for i := range identities {
 					id := fmt.Appendf(nil, "%08x-0000-4000-8000-000000000001", uint32(i)*2654435761)
 					e.putIdentity(id, identity{Own: id})
@@ -53,6 +57,7 @@ func BenchmarkSweep(b *testing.B) {
 					if i%(identities/of.suspects) == 0 {
 						e.putNames(kindFlagged, id, names)
 						e.putNames(kindSuspect, id, names)
+						tx.Put(idKey(nil, kindSuspicion, id), appendSuspicion(nil, &open))
 					}
 					if i%5000 == 4999 {
 						if err := tx.Commit(state.Checkpoint{Offset: int64(i + 1)}); err != nil {
