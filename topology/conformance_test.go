@@ -134,11 +134,14 @@ func stepRecord(a *app, step *vectors.Step, at time.Time) *kgo.Record {
 	return r
 }
 
-func eventID(event []byte) string {
-	_, rest, ok := bytes.Cut(event, []byte(`"event_id":"`))
+func eventID(event []byte) string { return textField(event, "event_id") }
+
+// textField returns the text of a field of an event, empty if it has none.
+func textField(event []byte, name string) string {
+	_, rest, ok := bytes.Cut(event, []byte(`"`+name+`":"`))
 	if !ok {
 		return ""
 	}
-	id, _, _ := bytes.Cut(rest, []byte(`"`))
-	return string(id)
+	text, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(text)
 }

@@ -257,6 +257,7 @@ func (a *app) summary() map[string][]string {
 	a.t.Helper()
 	sent := make(map[string][]string)
 	ids := make(map[string]bool)
+	suspicions := make(map[string][]string) // ids, in the order in which they come
 	for _, r := range a.read(a.outputs()...) {
 		value := string(r.Value)
 		if id := eventID(r.Value); id != "" {
@@ -275,8 +276,16 @@ func (a *app) summary() map[string][]string {
 			sent[at] = append(sent[at], value)
 		case a.names.MultiActorSuspects:
 			// Its id is of the tick that it was found at, whose offset
-			// depends on what stands before it.
+			// depends on what stands before it; so is the id of the
+			// suspicion, which stays a name: the n-th of its identity.
 			at := "suspicions of " + string(r.Key)
+			if id := textField(r.Value, "suspicion_id"); id != "" {
+				ids, known := suspicions[at], slices.Index(suspicions[at], id)
+				if known < 0 {
+					known, suspicions[at] = len(ids), append(ids, id)
+				}
+				value = strings.ReplaceAll(value, id, fmt.Sprintf("SUSPICION %d", known))
+			}
 			sent[at] = append(sent[at], strings.ReplaceAll(value, eventID(r.Value), "ID"))
 		case a.names.State:
 			at := "row " + string(r.Key)

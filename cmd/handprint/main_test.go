@@ -148,7 +148,7 @@ func TestExitCodesAndOneLineErrors(t *testing.T) {
 		{"rows --tls-ca-file=/nowhere", exitUsage, "tls-ca-file: /nowhere cannot be read"},
 		{"rows " + here, exitTopics, "topic attribution.state: does not exist: create it (handprint topics create)"},
 		{"ingest cowrie --topic=none " + here, exitTopics, "topic none: does not exist"},
-		{"topics check " + here, exitTopics, "10 problem(s) with the topics"},
+		{"topics check " + here, exitTopics, "13 problem(s) with the topics"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			r := handprint(deadline(t), "", nil, strings.Fields(c.args)...)
