@@ -35,5 +35,14 @@ func (v Value) MarshalJSON() ([]byte, error) {
 	return v, nil
 }
 
+// UnmarshalJSON takes the value as it stands, which is canonical only if it was
+// written so; nil for null.
+func (v *Value) UnmarshalJSON(text []byte) error {
+	if *v = nil; string(text) != "null" {
+		*v = append(Value(nil), text...)
+	}
+	return nil
+}
+
 // Null is the canonical text of JSON null: "nothing could be told".
 var Null = Value("null")

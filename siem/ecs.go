@@ -172,3 +172,6 @@ func (f *Formatter) ecsSuspicion(dst []byte, e *Event) []byte {
 	}
 	return append(dst, `}}`...)
 }
+
+// Dataset is the part of ECS's data_stream.dataset behind `handprint.`.
+func Dataset(e *Event) string { return e.dataset() }

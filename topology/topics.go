@@ -19,6 +19,7 @@ type Names struct {
 	Profiles           string // under which address an attacker is known; adapters write it
 	State              string
 	DeadLetter         string
+	SIEM               string // beginning of the names of formatted topics, before .ocsf and the like
 	Health             string
 	Control            string
 
@@ -39,6 +40,7 @@ func DefaultNames(prefix, applicationID string) Names {
 		Profiles:           prefix + "attacker.profile",
 		State:              prefix + "attribution.state",
 		DeadLetter:         prefix + "attribution.dead-letter",
+		SIEM:               prefix + "attribution.siem",
 		Health:             prefix + "system.attribution.health",
 		Control:            prefix + "system.attribution.control",
 		Commands:           prefix + applicationID + "-commands",
@@ -117,6 +119,19 @@ func (n Names) Specs(l Layout) []broker.TopicSpec {
 		commands,
 		table(n.Changelog),
 	}
+}
+
+// Formatted returns the topic of events in a format, as it has to be.
+func (n Names) Formatted(format string, l Layout) broker.TopicSpec {
+	s := broker.TopicSpec{Name: n.SIEM + "." + format, Partitions: l.Partitions, AnyPartitions: true, ReplicationFactor: l.Replication, Configs: map[string]string{
+		"cleanup.policy":      "delete",
+		"min.insync.replicas": "2",
+		"max.message.bytes":   strconv.Itoa(maxRecord),
+	}}
+	if l.Retention > 0 {
+		s.Configs["retention.ms"] = millis(l.Retention)
+	}
+	return s
 }
 
 func millis(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }

@@ -53,11 +53,12 @@ var formatNames = []struct{ name, file string }{
 
 func (a *app) formatCommand() *cobra.Command {
 	cmd := parent(&cobra.Command{
-		Use:     "format",
-		Short:   "Turn what handprint says into the formats of security systems",
-		Example: `  handprint format files --out siem yesterday`,
+		Use:   "format",
+		Short: "Turn what handprint says into the formats of security systems",
+		Example: `  handprint format files --out siem yesterday
+  handprint format run --to ecs --brokers a:9092`,
 	})
-	cmd.AddCommand(a.formatFilesCommand())
+	cmd.AddCommand(a.formatFilesCommand(), a.formatRunCommand())
 	return cmd
 }
 
@@ -109,11 +110,7 @@ func (q *formatQuery) options(a *app) (siem.ExportOptions, error) {
 
 // decoder returns what makes events of records.
 func (q *formatQuery) decoder(a *app) (*siem.Decoder, error) {
-	n := &a.cfg.Topics
-	d := &siem.Decoder{
-		Topics: siem.Topics{StateChanged: n.StateChanged, Suspected: n.MultiActorSuspects, IdentityChanged: n.IdentityChanged, State: n.State},
-		Attack: siem.DefaultAttackMap(),
-	}
+	d := &siem.Decoder{Topics: a.siemTopics(), Attack: siem.DefaultAttackMap()}
 	if q.addresses {
 		d.Addresses = siem.NewAddresses()
 	}
@@ -155,7 +152,7 @@ not an event.`,
 	if err := cmd.MarkFlagRequired("out"); err != nil {
 		panic(err) // the flag is declared above
 	}
-	return a.configure(cmd, config.GroupTopics, config.GroupThresholds, "registry-file")
+	return a.configure(cmd, config.GroupTopics, "multi-actor-confidence-cap", "registry-file")
 }
 
 func (a *app) formatFiles(q *formatQuery, in string) error {

@@ -70,6 +70,8 @@ configuration file, in that order; docs/configuration.md lists them all.
 		a.identityCommand(),
 		a.suggestCommand(),
 		a.formatCommand(),
+		a.exportCommand(),
+		a.sinkCommand(),
 		a.auditCommand(),
 		a.topicsCommand(),
 		a.schemasCommand(),

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"handprint/processor"
+	"handprint/siem/deliver"
 )
 
 // Health is whether a process is as it should be, and what keeps it from that.
@@ -41,6 +42,17 @@ func Judge(s *processor.Status) Health {
 		}
 	}
 	return h
+}
+
+// judgeSinks adds what keeps sinks from delivering. A process whose receiver does
+// not answer is live: a restart would mend nothing.
+func judgeSinks(h *Health, sinks []deliver.Status) {
+	for _, s := range sinks {
+		if s.Open {
+			h.Ready = false
+			h.Waiting = append(h.Waiting, "sink "+s.Name+": its receiver has failed too often and is only probed: "+s.LastError)
+		}
+	}
 }
 
 // waitingFor says how far a task is that does not run yet.

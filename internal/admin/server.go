@@ -19,6 +19,7 @@ import (
 	"handprint/engine"
 	"handprint/internal/metrics"
 	"handprint/processor"
+	"handprint/siem/deliver"
 	"handprint/state"
 )
 
@@ -26,13 +27,16 @@ import (
 // goroutines at the same time.
 type Source struct {
 	Version  string
-	Status   func() processor.Status
-	Store    func() state.Metrics // nil: none
-	DiskFree func() int64         // bytes, negative if not known; nil: not known
-	Engine   *engine.Counters     // nil: none
+	Status   func() processor.Status // nil: no processor runs here
+	Store    func() state.Metrics    // nil: none
+	DiskFree func() int64            // bytes, negative if not known; nil: not known
+	Engine   *engine.Counters        // nil: none
 	// Waiting says what outside the cluster the process waits for, empty for
 	// nothing; nil: it never does. While it waits it is not ready.
 	Waiting func() string
+	// Sinks and Formats are what a process delivers and formats; nil: nothing.
+	Sinks   func() []deliver.Status
+	Formats func() []metrics.FormatCounts
 }
 
 // Server shows one process. Before Attach it says that the process starts.
@@ -115,8 +119,14 @@ func (s *Server) look() (processor.Status, Health, *Source) {
 		}
 		return processor.Status{}, Health{Live: true, Waiting: waiting}, &Source{}
 	}
-	status := from.Status()
+	var status processor.Status
+	if from.Status != nil {
+		status = from.Status()
+	}
 	health := Judge(&status)
+	if from.Sinks != nil {
+		judgeSinks(&health, from.Sinks())
+	}
 	if from.Waiting != nil {
 		if what := from.Waiting(); what != "" {
 			health.Ready, health.Waiting = false, append(health.Waiting, what)
@@ -129,6 +139,12 @@ func (s *Server) look() (processor.Status, Health, *Source) {
 func (s *Server) view() metrics.View {
 	status, health, from := s.look()
 	v := metrics.View{Version: from.Version, Ready: health.Ready, Live: health.Live, Status: status, Store: s.store(from), DiskFree: -1, Engine: from.Engine}
+	if from.Sinks != nil {
+		v.Sinks = from.Sinks()
+	}
+	if from.Formats != nil {
+		v.Formats = from.Formats()
+	}
 	if from.DiskFree != nil {
 		v.DiskFree = from.DiskFree()
 	}
@@ -181,14 +197,19 @@ type Statusz struct {
 	Health  Health           `json:"health"`
 	Status  processor.Status `json:"status"`
 	Store   state.Metrics    `json:"store"`
+	Sinks   []deliver.Status `json:"sinks,omitempty"`
 }
 
 func (s *Server) statusz(w http.ResponseWriter, _ *http.Request) {
 	status, health, from := s.look()
 	plain(w.Header(), "application/json")
+	var sinks []deliver.Status
+	if from.Sinks != nil {
+		sinks = from.Sinks()
+	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	if err := e.Encode(Statusz{from.Version, time.Since(s.started).Seconds(), health, status, s.store(from)}); err != nil {
+	if err := e.Encode(Statusz{from.Version, time.Since(s.started).Seconds(), health, status, s.store(from), sinks}); err != nil {
 		s.log.Debug("answering /statusz failed", "error", err)
 	}
 }

@@ -188,6 +188,7 @@ var topicSettings = []topicSetting{
 	{"topic-attacker-profile", func(n *topology.Names) *string { return &n.Profiles }, "Compacted topic of the attackers' addresses, from the sensors' adapters."},
 	{"topic-state", func(n *topology.Names) *string { return &n.State }, "Compacted topic of the state rows."},
 	{"topic-dead-letter", func(n *topology.Names) *string { return &n.DeadLetter }, "Topic of the records that cannot be used."},
+	{"topic-siem", func(n *topology.Names) *string { return &n.SIEM }, "Beginning of the names of the topics of formatted events, before .ocsf, .ecs, .cef and .leef."},
 	{"topic-health", func(n *topology.Names) *string { return &n.Health }, "Topic of the heartbeats."},
 	{"topic-control", func(n *topology.Names) *string { return &n.Control }, "Topic that a stop is sent to."},
 	{"topic-commands", func(n *topology.Names) *string { return &n.Commands }, "Internal topic of what tasks tell each other."},

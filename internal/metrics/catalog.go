@@ -151,6 +151,18 @@ var (
 	diskFree        = declare(Gauge, "state_dir_free_bytes", "Bytes free for this user on the state directory's filesystem.")
 )
 
+// The sinks of `handprint sink run`.
+var (
+	sinkEvents   = declare(Counter, "sink_events_total", "Events by what became of them: delivered, had (the receiver had them already), again (to be sent once more), never and bad (dead letters), filtered.", "sink", "outcome")
+	sinkRequests = declare(Counter, "sink_requests_total", "Requests to the receiver.", "sink")
+	sinkFailures = declare(Counter, "sink_failures_total", "Requests that failed as a whole.", "sink")
+	sinkOpen     = declare(Gauge, "sink_circuit_open", "1 while the receiver has failed so often that it is only probed.", "sink")
+	sinkOldest   = declare(Gauge, "sink_oldest_undelivered_timestamp_seconds", "Time of the oldest record that is being delivered; not there if there is none.", "sink")
+)
+
+// The formatted topics of `handprint format run`.
+var formatEvents = declare(Counter, "format_events_total", "Events by what became of them: formatted, dead (dead letters), filtered.", "format", "outcome")
+
 // WriteMarkdown writes the page docs/metrics.md.
 func WriteMarkdown(w io.Writer) error {
 	var b strings.Builder

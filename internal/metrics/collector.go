@@ -8,6 +8,7 @@ import (
 
 	"handprint/engine"
 	"handprint/processor"
+	"handprint/siem/deliver"
 	"handprint/state"
 )
 
@@ -22,6 +23,14 @@ type View struct {
 	// known.
 	DiskFree int64
 	Engine   *engine.Counters // nil: all 0
+	Sinks    []deliver.Status // of a process that delivers
+	Formats  []FormatCounts   // of a process that formats
+}
+
+// FormatCounts are what became of the events of a format.
+type FormatCounts struct {
+	Format                    string
+	Formatted, Dead, Filtered int64
 }
 
 // collector asks for a view at each scrape.
@@ -77,6 +86,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		put(counted.m, float64(counted.n))
 	}
 	collectChanges(&v.Status, &e.Changes, put)
+	collectDelivery(&v, put)
 	s := &v.Store
 	put(storeDisk, float64(s.DiskBytes))
 	put(storeMemtable, float64(s.MemtableBytes))
@@ -93,6 +103,28 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	put(storeStalls, float64(s.Stalls))
 	if v.DiskFree >= 0 {
 		put(diskFree, float64(v.DiskFree))
+	}
+}
+
+func collectDelivery(v *View, put func(*Metric, float64, ...string)) {
+	for _, s := range v.Sinks {
+		for _, counted := range []struct {
+			outcome string
+			n       int64
+		}{{"delivered", s.Delivered}, {"had", s.Had}, {"again", s.Again}, {"never", s.Never}, {"bad", s.Bad}, {"filtered", s.Filtered}} {
+			put(sinkEvents, float64(counted.n), s.Name, counted.outcome)
+		}
+		put(sinkRequests, float64(s.Requests), s.Name)
+		put(sinkFailures, float64(s.Failures), s.Name)
+		put(sinkOpen, truth(s.Open), s.Name)
+		if !s.Oldest.IsZero() {
+			put(sinkOldest, float64(s.Oldest.UnixMilli())/1e3, s.Name)
+		}
+	}
+	for _, f := range v.Formats {
+		put(formatEvents, float64(f.Formatted), f.Format, "formatted")
+		put(formatEvents, float64(f.Dead), f.Format, "dead")
+		put(formatEvents, float64(f.Filtered), f.Format, "filtered")
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"handprint/engine"
 	"handprint/processor"
+	"handprint/siem/deliver"
 )
 
 var update = flag.Bool("update", false, "write docs/metrics.md anew")
@@ -22,7 +23,9 @@ func full() View {
 	lag := int64(7)
 	counters := new(engine.Counters)
 	counters.Changes.Oldest.Store(1)
-	return View{Version: "v1", Ready: true, DiskFree: 1, Engine: counters, Status: processor.Status{
+	sinks := []deliver.Status{{Name: "elastic", Delivered: 5, Had: 1, Requests: 3, Failures: 2, Open: true, Oldest: time.Unix(7, 0)}}
+	formats := []FormatCounts{{Format: "cef", Formatted: 9}}
+	return View{Version: "v1", Ready: true, DiskFree: 1, Engine: counters, Sinks: sinks, Formats: formats, Status: processor.Status{
 		Instance: "i",
 		Members:  []processor.MemberStatus{{Worker: 0, MemberID: "m"}, {Worker: 1}},
 		Tasks: []processor.TaskStatus{
