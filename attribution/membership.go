@@ -4,11 +4,15 @@ package attribution
 // stands beside the list.
 const MaxListedAttackers = 100
 
+// MaxListedID is the longest id of an attacker, in bytes, that a record lists.
+// Longer ones are only counted, so that no record grows with them.
+const MaxListedID = 512
+
 // Membership is the record of attribution.identity: what an identity is now. An
 // identity that no event has touched has none: it is its own attacker's stub.
 type Membership struct {
 	Identity   string
-	Attackers  []string  // the first MaxListedAttackers, in the order of their bytes
+	Attackers  []string  // the first MaxListedAttackers: UUIDs first, then others, by their bytes
 	Total      int64     // how many attackers there are
 	MergedInto string    // the identity that it stands for; empty: itself
 	Version    uint64    // of the identity event that was the last to change it

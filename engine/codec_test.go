@@ -100,20 +100,26 @@ var (
 	sampleContribution = series{Series: attribution.Series{Count: 40, Entries: sampleSeries.Entries, Gone: sampleGone}}
 )
 
+var sampleMoved = moved{Attackers: [][]byte{sampleID, sampleText}, Total: 300, Rows: 1 << 33}
+
+func drawMoved(t *rapid.T) moved {
+	return moved{drawList(t), rapid.Uint64().Draw(t, "total"), rapid.Uint64().Draw(t, "rows")}
+}
+
 var codecs = []codec{
 	of("link", plain(appendLink), decodeLink, link{Identity: sampleID, By: sampleOrigin, Old: sampleText, Release: 300}, func(t *rapid.T) link {
 		return link{Identity: drawBytes(t), By: drawOrigin(t), Old: drawBytes(t), Release: rapid.Uint64().Draw(t, "release")}
 	}),
-	of("identity", plain(appendIdentity), decodeIdentity, identity{Own: []byte("10.0.0.1"), MergedInto: sampleText, By: sampleOrigin}, func(t *rapid.T) identity {
-		return identity{Own: drawBytes(t), MergedInto: drawBytes(t), By: drawOrigin(t)}
+	of("identity", plain(appendIdentity), decodeIdentity, identity{Own: []byte("10.0.0.1"), MergedInto: sampleText, By: sampleOrigin, Members: 300, Told: 299}, func(t *rapid.T) identity {
+		return identity{Own: drawBytes(t), MergedInto: drawBytes(t), By: drawOrigin(t), Members: rapid.Uint64().Draw(t, "members"), Told: rapid.Uint64().Draw(t, "told")}
 	}),
 	of("member", plain(appendMember), decodeMember, member{Version: 1 << 40, Release: 300}, func(t *rapid.T) member {
 		return member{rapid.Uint64().Draw(t, "version"), rapid.Uint64().Draw(t, "release")}
 	}),
 	of("waiting-count", plain(appendCount), decodeCount, 1<<40, func(t *rapid.T) uint64 { return rapid.Uint64().Draw(t, "count") }),
-	of("unsettled", plain(appendUnsettled), decodeUnsettled, unsettled{Version: 300, Round: 2, Settling: true, In: 1, Out: 2, RowsIn: 3, RowsOut: 400}, func(t *rapid.T) unsettled {
+	of("unsettled", plain(appendUnsettled), decodeUnsettled, unsettled{Version: 300, Round: 2, Settling: true, In: 1, Out: 2, RowsIn: 3, RowsOut: 400, Came: [][]byte{sampleID, sampleText}}, func(t *rapid.T) unsettled {
 		n := rapid.Uint64()
-		return unsettled{n.Draw(t, "version"), n.Draw(t, "round"), rapid.Bool().Draw(t, "settling"), n.Draw(t, "in"), n.Draw(t, "out"), n.Draw(t, "rows in"), n.Draw(t, "rows out")}
+		return unsettled{n.Draw(t, "version"), n.Draw(t, "round"), rapid.Bool().Draw(t, "settling"), n.Draw(t, "in"), n.Draw(t, "out"), n.Draw(t, "rows in"), n.Draw(t, "rows out"), drawList(t)}
 	}),
 	of("names", plain(appendNames), decodeNames, []string{"motor.input_modality", "toolchain.ssh.hassh_client"}, func(t *rapid.T) []string {
 		return rapid.SliceOfN(rapid.String(), 0, 5).Draw(t, "names")
@@ -134,19 +140,19 @@ var codecs = []codec{
 		o, n := drawOrigin(t), rapid.Uint64()
 		return HistoryEntry{o.Version, o.Type, o.Offset, o.Time, string(drawBytes(t)), string(drawBytes(t)), n.Draw(t, "in"), n.Draw(t, "out"), n.Draw(t, "rows in"), n.Draw(t, "rows out")}
 	}),
-	of("queued-event", appendIdentityChange, decodeIdentityChange, identityChange{By: sampleOrigin, Winner: sampleID, Loser: sampleText, Merge: true, Attackers: [][]byte{[]byte("a"), []byte("b")}, Owners: [][]byte{sampleID}, Alone: true}, func(t *rapid.T) identityChange {
+	of("queued-event", appendIdentityChange, decodeIdentityChange, identityChange{By: sampleOrigin, Winner: sampleID, Loser: sampleText, Merge: true, Attackers: [][]byte{[]byte("a"), []byte("b")}, Owners: [][]byte{sampleID}, Alone: true, Was: sampleID}, func(t *rapid.T) identityChange {
 		b := rapid.Bool()
-		return identityChange{drawOrigin(t), drawBytes(t), drawBytes(t), b.Draw(t, "merge"), b.Draw(t, "unmerge"), b.Draw(t, "claim"), drawList(t), drawList(t), b.Draw(t, "alone")}
+		return identityChange{drawOrigin(t), drawBytes(t), drawBytes(t), drawBytes(t), b.Draw(t, "merge"), b.Draw(t, "unmerge"), b.Draw(t, "claim"), drawList(t), drawList(t), b.Draw(t, "alone")}
 	}),
 	of("running-event", appendInProgress, decodeInProgress, inProgress{
 		By: sampleOrigin, Winner: sampleID, Loser: sampleText, Left: -3, Telling: true, From: []byte("from"), Sent: 128, Listed: 300,
-		Touched: []int32{0, 5, 200}, Settling: true, WaveSent: 64, WaveHome: true, WaveFrom: []byte("wave"),
+		Touched: []int32{0, 5, 200}, Settling: true, WaveSent: 64, WaveHome: true, WaveFrom: []byte("wave"), Moved: sampleMoved,
 	}, func(t *rapid.T) inProgress {
 		b, n := rapid.Bool(), rapid.Uint64()
 		return inProgress{
 			By: drawOrigin(t), Winner: drawBytes(t), Loser: drawBytes(t), Left: rapid.Int64().Draw(t, "left"), Telling: b.Draw(t, "telling"),
 			From: drawBytes(t), Sent: n.Draw(t, "sent"), Listed: n.Draw(t, "listed"), Touched: drawTasks(t), Settling: b.Draw(t, "settling"),
-			WaveSent: n.Draw(t, "wave sent"), WaveHome: b.Draw(t, "wave home"), WaveFrom: drawBytes(t),
+			WaveSent: n.Draw(t, "wave sent"), WaveHome: b.Draw(t, "wave home"), WaveFrom: drawBytes(t), Moved: drawMoved(t),
 		}
 	}),
 	of("group", plain(appendGroup), decodeGroup, group{sampleID, 300}, func(t *rapid.T) group {
@@ -198,11 +204,11 @@ var codecs = []codec{
 	of("command-done", appendDone, command(cmdDone, (*reader).done), done{300, 2, []int32{0, 200}, true, 7, []byte("from")}, func(t *rapid.T) done {
 		return done{rapid.Uint64().Draw(t, "version"), rapid.Uint64().Draw(t, "round"), drawTasks(t), rapid.Bool().Draw(t, "told"), rapid.Uint64().Draw(t, "members"), drawBytes(t)}
 	}),
-	of("command-settle", appendSettle, command(cmdSettle, (*reader).settle), settle{sampleOrigin, sampleID, sampleText}, func(t *rapid.T) settle {
-		return settle{drawOrigin(t), drawBytes(t), drawBytes(t)}
+	of("command-settle", appendSettle, command(cmdSettle, (*reader).settle), settle{sampleOrigin, sampleID, sampleText, sampleMoved}, func(t *rapid.T) settle {
+		return settle{drawOrigin(t), drawBytes(t), drawBytes(t), drawMoved(t)}
 	}),
-	of("command-settled", appendSettled, command(cmdSettled, (*reader).settled), settled{300, 2}, func(t *rapid.T) settled {
-		return settled{rapid.Uint64().Draw(t, "version"), rapid.Uint64().Draw(t, "round")}
+	of("command-settled", appendSettled, command(cmdSettled, (*reader).settled), settled{300, 2, sampleMoved}, func(t *rapid.T) settled {
+		return settled{rapid.Uint64().Draw(t, "version"), rapid.Uint64().Draw(t, "round"), drawMoved(t)}
 	}),
 	of("command-claim", appendClaim, command(cmdClaim, (*reader).claim), claim{[]byte("10.0.0.1")}, func(t *rapid.T) claim { return claim{drawBytes(t)} }),
 	of("command-release", appendRelease, command(cmdRelease, (*reader).release), release{sampleOrigin, []byte("10.0.0.1"), sampleID, sampleText}, func(t *rapid.T) release {

@@ -319,27 +319,35 @@ func (r *reader) done() (d done) {
 type settle struct {
 	By            origin
 	Winner, Loser []byte // of the event, for the history; Winner is the identity of a link
+	Moved         moved  // by the steps before, in this task
 }
 
 func appendSettle(dst []byte, s *settle) []byte {
 	dst = appendOrigin(appendCommand(dst, cmdSettle), s.By)
 	dst = appendBytes(dst, s.Winner)
-	return appendBytes(dst, s.Loser)
+	dst = appendBytes(dst, s.Loser)
+	return appendMoved(dst, s.Moved)
 }
 
 func (r *reader) settle() settle {
-	return settle{By: r.origin(), Winner: r.bytes(), Loser: r.bytes()}
+	return settle{By: r.origin(), Winner: r.bytes(), Loser: r.bytes(), Moved: r.moved()}
 }
 
 // settled answers settle when all rows of the task are compared.
-type settled struct{ Version, Round uint64 }
+type settled struct {
+	Version, Round uint64
+	Moved          moved // in this task
+}
 
 func appendSettled(dst []byte, s *settled) []byte {
 	dst = binary.AppendUvarint(appendCommand(dst, cmdSettled), s.Version)
-	return binary.AppendUvarint(dst, s.Round)
+	dst = binary.AppendUvarint(dst, s.Round)
+	return appendMoved(dst, s.Moved)
 }
 
-func (r *reader) settled() settled { return settled{Version: r.uvarint(), Round: r.uvarint()} }
+func (r *reader) settled() settled {
+	return settled{Version: r.uvarint(), Round: r.uvarint(), Moved: r.moved()}
+}
 
 // claim asks the coordinator whose an attacker is that was never seen before
 // and whose stub is merged into something.

@@ -29,6 +29,7 @@ type coordinator struct {
 	decoder    schemas.IdentityEventDecoder
 	partitions int32
 	counters   *Counters
+	format     *schemas.Format // of what it sends
 
 	// The record that is processed, and what takes the results.
 	now *Record
@@ -42,6 +43,7 @@ func newCoordinator(cfg *Config) *coordinator {
 		decoder:    schemas.IdentityEventDecoder{MaxBytes: cfg.RecordLimit, Writers: cfg.Writers},
 		partitions: cfg.Partitions,
 		counters:   cfg.Counters,
+		format:     cfg.Format,
 	}
 }
 
@@ -73,6 +75,7 @@ type identityChange struct {
 	By        origin
 	Winner    []byte // the identity that the listed attackers go to
 	Loser     []byte // of a merge or an unmerge; else empty
+	Was       []byte // of an unmerge: whom Loser stood for until then; empty: itself
 	Merge     bool   // Loser points to Winner from now on
 	Unmerge   bool   // Loser is itself again
 	Claim     bool   // a claim: an event that has named the attacker takes precedence
@@ -101,6 +104,7 @@ type inProgress struct {
 	WaveSent uint64
 	WaveHome bool
 	WaveFrom []byte
+	Moved    moved // as far as the tasks have said
 }
 
 // waveOver reports whether everything that was told to move has arrived.
@@ -130,6 +134,9 @@ func (c *coordinator) identityEvent() error {
 		// The loser means itself, whatever it points to, and whatever the
 		// event takes for the winner.
 		a.Winner, a.Unmerge = a.Loser, true
+		if a.Was, err = c.resolve(a.Loser); bytes.Equal(a.Was, a.Loser) {
+			a.Was = nil
+		}
 		c.key = idKey(c.key, kindPointer, a.Loser)
 		c.store.Delete(c.key)
 	default:
@@ -312,6 +319,7 @@ func (c *coordinator) settled(s *settled) error {
 		return fmt.Errorf("identity event %d is reported settled when it is not being settled", s.Version)
 	}
 	r.Left--
+	r.Moved.add(s.Moved)
 	return c.advance(&r)
 }
 
@@ -331,7 +339,7 @@ func (c *coordinator) advance(r *inProgress) error {
 			r.Settling = true
 			c.startSettling(r)
 		default:
-			return c.finish(r.By.Version)
+			return c.finish(r)
 		}
 	}
 	c.key = numberKey(c.key, kindRunning, r.By.Version)
@@ -377,14 +385,15 @@ func appendIdentityChange(dst []byte, a *identityChange) []byte {
 	dst = appendBool(dst, a.Claim)
 	dst = appendList(dst, a.Attackers)
 	dst = appendList(dst, a.Owners)
-	return appendBool(dst, a.Alone)
+	dst = appendBool(dst, a.Alone)
+	return appendBytes(dst, a.Was)
 }
 
 func decodeIdentityChange(b []byte) (a identityChange, err error) {
 	in := reader{b: b}
 	in.version(1)
 	a = identityChange{By: in.origin(), Winner: in.bytes(), Loser: in.bytes(), Merge: in.byte() == 1, Unmerge: in.byte() == 1, Claim: in.byte() == 1}
-	a.Attackers, a.Owners, a.Alone = in.list(), in.list(), in.byte() == 1
+	a.Attackers, a.Owners, a.Alone, a.Was = in.list(), in.list(), in.byte() == 1, in.bytes()
 	return a, in.end("queued identity event")
 }
 
@@ -404,7 +413,8 @@ func appendInProgress(dst []byte, r *inProgress) []byte {
 	dst = appendBool(dst, r.Settling)
 	dst = binary.AppendUvarint(dst, r.WaveSent)
 	dst = appendBool(dst, r.WaveHome)
-	return appendBytes(dst, r.WaveFrom)
+	dst = appendBytes(dst, r.WaveFrom)
+	return appendMoved(dst, r.Moved)
 }
 
 func decodeInProgress(b []byte) (r inProgress, err error) {
@@ -416,5 +426,6 @@ func decodeInProgress(b []byte) (r inProgress, err error) {
 	}
 	r.Settling = in.byte() == 1
 	r.WaveSent, r.WaveHome, r.WaveFrom = in.uvarint(), in.byte() == 1, in.bytes()
+	r.Moved = in.moved()
 	return r, in.end("identity event under way")
 }

@@ -64,6 +64,11 @@ type Outbox interface {
 	// StateRow writes to the compacted topic, before what RowChanged leads to:
 	// a row whose value is a large one, or a tombstone, which is nil.
 	StateRow(key, row []byte)
+	// Identity writes what an identity is now to the compacted topic.
+	Identity(identity, record []byte)
+	// IdentityChanged sends what an identity event has changed, keyed by its
+	// identity.
+	IdentityChanged(identity, event []byte)
 	// DeadLetter sends the current record to the dead letters.
 	DeadLetter(stage, reason string)
 	// Send gives a command to a task, this one included.
@@ -134,7 +139,8 @@ type Engine struct {
 	gone    goneBuffers
 	touched []touched // by the observation that is being taken
 
-	added int // contributions added up in this step
+	added   int    // contributions added up in this step
+	written uint64 // rows written or deleted in this step, see moved
 
 	replay replayClock
 

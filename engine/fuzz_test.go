@@ -152,6 +152,8 @@ type heard struct {
 
 func (h *heard) StateChanged(_, _ []byte)         {}
 func (h *heard) Suspected(_, _ []byte)            {}
+func (h *heard) Identity(_, _ []byte)             {}
+func (h *heard) IdentityChanged(_, _ []byte)      {}
 func (h *heard) RowChanged(_ []byte)              {}
 func (h *heard) StateRow(_, _ []byte)             {}
 func (h *heard) DeadLetter(stage, reason string)  { h.dead = append(h.dead, stage+": "+reason) }

@@ -341,6 +341,7 @@ func checkAtRest(t *rapid.T, c *cluster, m *model, thresholds *attribution.Thres
 		t.Fatal(err)
 	}
 	checkExplanations(t, c, registry, thresholds)
+	checkIdentities(t, c, m)
 }
 
 // checkChain follows each row's transitions: every one begins in the state in

@@ -162,8 +162,9 @@ func (e *Engine) leave(d *detach, more bool) (left bool, err error) {
 		left = true
 	}
 	_, there, err := e.getMember(d.Old, d.Attacker)
-	if there {
+	if err == nil && there {
 		e.store.Delete(idsKey(nil, kindMember, d.Old, d.Attacker))
+		err = e.countMember(d.Old, -1)
 	}
 	if left = left || there; left && d.By.Type == attribution.Merged {
 		e.store.Put(idsKey(nil, kindLeft, d.Old, d.Attacker), []byte{1})
@@ -291,6 +292,7 @@ func (e *Engine) attach(a *attach) error {
 	err = e.unsettle(a.New, a.By, func(u *unsettled) {
 		if came {
 			u.In++
+			u.Came = withListed(u.Came, a.Attacker)
 		}
 		u.RowsIn += rows
 	})
@@ -317,7 +319,10 @@ func (e *Engine) join(a *attach) (came bool, err error) {
 	}
 	e.putMember(a.New, a.Attacker, at)
 	e.cfg.Counters.Moves.Add(1)
-	return true, nil
+	if found {
+		return true, nil
+	}
+	return true, e.countMember(a.New, 1)
 }
 
 func (e *Engine) attachParts(a *attach) (rows uint64, err error) {

@@ -18,13 +18,15 @@ import (
 // noOutbox takes what a record causes and forgets it.
 type noOutbox struct{}
 
-func (noOutbox) StateChanged(_, _ []byte)  {}
-func (noOutbox) Suspected(_, _ []byte)     {}
-func (noOutbox) RowChanged(_ []byte)       {}
-func (noOutbox) StateRow(_, _ []byte)      {}
-func (noOutbox) DeadLetter(_, _ string)    {}
-func (noOutbox) Send(_ int32, _, _ []byte) {}
-func (noOutbox) Now() float64              { return load.Start }
+func (noOutbox) StateChanged(_, _ []byte)    {}
+func (noOutbox) Suspected(_, _ []byte)       {}
+func (noOutbox) Identity(_, _ []byte)        {}
+func (noOutbox) IdentityChanged(_, _ []byte) {}
+func (noOutbox) RowChanged(_ []byte)         {}
+func (noOutbox) StateRow(_, _ []byte)        {}
+func (noOutbox) DeadLetter(_, _ string)      {}
+func (noOutbox) Send(_ int32, _, _ []byte)   {}
+func (noOutbox) Now() float64                { return load.Start }
 
 // BenchmarkTask is an observation from its record to its row, with its share of
 // a commit to the store for every 5000, Pebble's work in the background

@@ -149,7 +149,7 @@ func (e *Engine) notMine(stub, attacker, primitive []byte, entry attribution.Ent
 	}
 	id.Own = attacker
 	e.putIdentity(stub, id)
-	return false, nil
+	return false, e.tellOwn(stub, &id)
 }
 
 // takeInline takes an observation of a stub's own attacker into e.row.

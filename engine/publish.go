@@ -133,6 +133,7 @@ func (e *Engine) publish(identity, primitive, attacker []byte, c *attribution.Co
 		}
 		return nil
 	}
+	e.written++
 	was, isNew := e.row.was, !e.row.published
 	returned := !isNew && e.row.was.Returns
 	e.row.was, e.row.published = after, true
@@ -225,6 +226,7 @@ func (e *Engine) retract(identity, primitive []byte) error {
 	if !published {
 		return nil
 	}
+	e.written++
 	e.out.StateRow(appendStateKey(nil, identity, primitive), nil)
 	if returned {
 		if _, err := e.setFlag(kindReturning, identity, primitive, false); err != nil {

@@ -60,19 +60,22 @@ type identity struct {
 	Own        []byte // a stub's own attacker, once it was seen and until it is linked; else empty
 	MergedInto []byte // empty: not merged
 	By         origin // the merge, or the unmerge, that set this
+	Members    uint64 // how many attackers were linked to it and are here
+	Told       uint64 // version of the last event for which it was told what the identity is; 0: it never was
 }
 
 func appendIdentity(dst []byte, i identity) []byte {
 	dst = append(dst, 1)
 	dst = appendBytes(dst, i.Own)
 	dst = appendBytes(dst, i.MergedInto)
-	return appendOrigin(dst, i.By)
+	dst = binary.AppendUvarint(appendOrigin(dst, i.By), i.Members)
+	return binary.AppendUvarint(dst, i.Told)
 }
 
 func decodeIdentity(b []byte) (i identity, err error) {
 	in := reader{b: b}
 	in.version(1)
-	i = identity{Own: in.bytes(), MergedInto: in.bytes(), By: in.origin()}
+	i = identity{Own: in.bytes(), MergedInto: in.bytes(), By: in.origin(), Members: in.uvarint(), Told: in.uvarint()}
 	return i, in.end("identity")
 }
 
@@ -124,6 +127,7 @@ type unsettled struct {
 	In, Out  uint64
 	RowsIn   uint64
 	RowsOut  uint64
+	Came     [][]byte // the first of those that came, see moved
 }
 
 func appendUnsettled(dst []byte, u unsettled) []byte {
@@ -135,7 +139,7 @@ func appendUnsettled(dst []byte, u unsettled) []byte {
 	for _, n := range [...]uint64{u.Version, u.Round, u.In, u.Out, u.RowsIn, u.RowsOut} {
 		dst = binary.AppendUvarint(dst, n)
 	}
-	return dst
+	return appendList(dst, u.Came)
 }
 
 func decodeUnsettled(b []byte) (u unsettled, err error) {
@@ -145,6 +149,7 @@ func decodeUnsettled(b []byte) (u unsettled, err error) {
 	for _, n := range [...]*uint64{&u.Version, &u.Round, &u.In, &u.Out, &u.RowsIn, &u.RowsOut} {
 		*n = in.uvarint()
 	}
+	u.Came = in.list()
 	return u, in.end("unsettled identity")
 }
 

@@ -192,11 +192,13 @@ func (c *coordinator) changeOf(version uint64) (identityChange, error) {
 }
 
 // finish ends a change that is over, and begins the ones that waited for it.
-func (c *coordinator) finish(version uint64) error {
+func (c *coordinator) finish(r *inProgress) error {
+	version := r.By.Version
 	a, err := c.changeOf(version)
 	if err != nil {
 		return err
 	}
+	c.tellChange(&a, &r.Moved)
 	c.key = numberKey(c.key, kindFootprint, version)
 	c.store.Delete(c.key)
 	c.key = numberKey(c.key, kindRunning, version)

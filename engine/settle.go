@@ -80,17 +80,18 @@ func (e *Engine) markDirty(id, primitive []byte) {
 // task, once, with what was published before the event.
 func (e *Engine) settle(s *settle) error {
 	rows := 0
-	e.added = 0
+	e.added, e.written = 0, 0
 	for {
 		id := e.toSettle(s.By.Version)
 		if id == nil {
-			e.send(CoordinatorTask, nil, appendSettled(e.buf.cmd, &settled{Version: s.By.Version, Round: s.By.Round}))
+			e.send(CoordinatorTask, nil, appendSettled(e.buf.cmd, &settled{Version: s.By.Version, Round: s.By.Round, Moved: s.Moved}))
 			return nil
 		}
 		n, over, err := e.settleIdentity(id, s, settleRows-rows)
 		if err != nil {
 			return fmt.Errorf("settling %s after event %d: %w", id, s.By.Version, err)
 		}
+		s.Moved.Rows, e.written = s.Moved.Rows+e.written, 0
 		if rows += n; !over || rows >= settleRows || e.added >= settleStep {
 			e.send(e.task, nil, appendSettle(e.buf.cmd, s))
 			return nil
@@ -170,6 +171,10 @@ func (e *Engine) settleIdentity(id []byte, s *settle, limit int) (rows int, over
 	}
 	delete(e.unsettled, string(id))
 	e.drop(kindUnsettled, id)
+	s.Moved.add(moved{Attackers: u.Came, Total: u.In})
+	if err := e.settledMembership(id, s, u); err != nil {
+		return rows, true, err
+	}
 	return rows, true, e.remember(id, s, u)
 }
 

@@ -101,10 +101,14 @@ type cluster struct {
 	ids     map[string]bool
 	rows    map[string]vectors.Row
 	dead    []string
-	crash   float64 // how likely a record's transaction does not commit
-	loss    loss
-	lost    int // commands
-	busy    int // commands delivered
+
+	identities map[string]attribution.Membership // the last record of each
+	changes    []attribution.IdentityChange
+
+	crash float64 // how likely a record's transaction does not commit
+	loss  loss
+	lost  int // commands
+	busy  int // commands delivered
 }
 
 // fataler is a test, of testing or of rapid.
@@ -124,7 +128,8 @@ func newClusterOf(t fataler, cfg Config, r *rand.Rand) *cluster {
 	n := cfg.Partitions
 	c := &cluster{
 		cfg: cfg, t: t, rand: r, inputs: make([][]Record, n), network: map[[2]int][][]byte{}, read: make([]int64, n),
-		rows: map[string]vectors.Row{}, ids: map[string]bool{}, clock: 1_700_000_000_000,
+		identities: map[string]attribution.Membership{},
+		rows:       map[string]vectors.Row{}, ids: map[string]bool{}, clock: 1_700_000_000_000,
 	}
 	for p := range n {
 		s := newMemStore()
@@ -358,6 +363,33 @@ func (b *box) event(kind string, raw []byte) {
 
 func (b *box) StateChanged(_, event []byte) { b.event("state_changed", event) }
 func (b *box) Suspected(_, event []byte)    { b.event("multi_actor_suspected", event) }
+
+func (b *box) Identity(identity, record []byte) {
+	m, err := schemas.DecodeMembershipJSON(record)
+	if err != nil || m.Identity != string(identity) {
+		b.cluster.t.Fatalf("record of identity %s: %s: %v", identity, record, err)
+	}
+	b.later(func() {
+		if before, said := b.cluster.identities[m.Identity]; said && before.Version > m.Version || before.Version == m.Version && m.LastEvent != 0 {
+			b.cluster.t.Fatalf("identity %+v is followed by %+v", before, m)
+		}
+		b.cluster.identities[m.Identity] = m
+	})
+}
+
+func (b *box) IdentityChanged(identity, event []byte) {
+	c, err := schemas.DecodeIdentityChangeJSON(event)
+	if err != nil || c.Identity != string(identity) {
+		b.cluster.t.Fatalf("change of identity %s: %s: %v", identity, event, err)
+	}
+	b.later(func() {
+		if b.cluster.ids[c.EventID] {
+			b.cluster.t.Fatalf("event id %s is sent twice", c.EventID)
+		}
+		b.cluster.ids[c.EventID] = true
+		b.cluster.changes = append(b.cluster.changes, c)
+	})
+}
 
 func (b *box) StateRow(key, row []byte) {
 	k, raw := string(key), bytes.Clone(row)

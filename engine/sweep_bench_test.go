@@ -15,8 +15,10 @@ import (
 // nobody takes what a sweep sends.
 type nobody struct{ Outbox }
 
-func (nobody) Suspected(_, _ []byte) {}
-func (nobody) Now() float64          { return 1_700_000_000 }
+func (nobody) Suspected(_, _ []byte)       {}
+func (nobody) Identity(_, _ []byte)        {}
+func (nobody) IdentityChanged(_, _ []byte) {}
+func (nobody) Now() float64                { return 1_700_000_000 }
 
 // BenchmarkSweep is one sweep of a task whose store has so many identities, of
 // three rows each. One in a hundred is a suspect that was reported before, or a

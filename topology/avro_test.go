@@ -92,6 +92,14 @@ func (v *avroTopics) translate(a *app, r *kgo.Record) {
 		var e attribution.Suspicion
 		e, err = w.Suspicion(r.Value)
 		r.Value = schemas.AppendSuspicionJSON(nil, &e)
+	case a.names.IdentityChanged:
+		var e attribution.IdentityChange
+		e, err = w.IdentityChange(r.Value)
+		r.Value = schemas.AppendIdentityChangeJSON(nil, &e)
+	case a.names.Identities:
+		var m attribution.Membership
+		m, err = w.Membership(r.Value)
+		r.Value = schemas.AppendMembershipJSON(nil, &m)
 	case a.names.State:
 		var row schemas.StateRow
 		row, err = w.StateRow(r.Value)

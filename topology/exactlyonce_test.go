@@ -297,6 +297,21 @@ func (a *app) summary() map[string][]string {
 				row.Row.UpdatedAt = 0
 				sent[at] = []string{string(schemas.AppendStateRowJSON(nil, &row))}
 			}
+		case a.names.IdentityChanged:
+			c, err := schemas.DecodeIdentityChangeJSON(r.Value)
+			if err != nil {
+				a.t.Fatalf("change of an identity %s: %v", r.Value, err)
+			}
+			c.Version = 0 // claims are numbered too, and their order is free
+			at := "changes of " + c.Identity
+			sent[at] = append(sent[at], string(schemas.AppendIdentityChangeJSON(nil, &c)))
+		case a.names.Identities:
+			m, err := schemas.DecodeMembershipJSON(r.Value)
+			if err != nil {
+				a.t.Fatalf("identity %s: %v", r.Value, err)
+			}
+			m.UpdatedAt, m.Version = 0, 0
+			sent["identity "+m.Identity] = []string{string(schemas.AppendMembershipJSON(nil, &m))}
 		case a.names.DeadLetter:
 			var headers []string
 			for _, h := range r.Headers {

@@ -289,7 +289,7 @@ func (a *app) ends() map[processor.TopicPartition]int64 {
 
 // outputs are the topics that the world reads.
 func (a *app) outputs() []string {
-	return []string{a.names.StateChanged, a.names.MultiActorSuspects, a.names.State, a.names.DeadLetter}
+	return []string{a.names.StateChanged, a.names.MultiActorSuspects, a.names.IdentityChanged, a.names.State, a.names.Identities, a.names.DeadLetter}
 }
 
 // read returns the committed records of the topics, each partition in order.

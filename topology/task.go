@@ -240,6 +240,16 @@ func (t *task) Suspected(identity, event []byte) {
 	t.ctx.EmitTo(t.names.MultiActorSuspects, t.ctx.Copy(identity), t.ctx.Copy(event))
 }
 
+// Identity implements engine.Outbox.
+func (t *task) Identity(identity, record []byte) {
+	t.ctx.EmitTo(t.names.Identities, t.ctx.Copy(identity), t.ctx.Copy(record))
+}
+
+// IdentityChanged implements engine.Outbox.
+func (t *task) IdentityChanged(identity, event []byte) {
+	t.ctx.EmitTo(t.names.IdentityChanged, t.ctx.Copy(identity), t.ctx.Copy(event))
+}
+
 // RowChanged implements engine.Outbox.
 func (t *task) RowChanged(key []byte) { t.ctx.Store().Mark(key) }
 

@@ -271,7 +271,7 @@ func (a *App) Busy(ctx context.Context) (map[int]bool, error) {
 // Topics returns the names of all topics of the application.
 func (a *App) Topics() []string {
 	n := a.Names
-	return []string{n.Observations, n.IdentityEvents, n.Commands, n.Changelog, n.StateChanged, n.MultiActorSuspects, n.State, n.DeadLetter, n.Health, n.Control}
+	return []string{n.Observations, n.IdentityEvents, n.Commands, n.Changelog, n.StateChanged, n.MultiActorSuspects, n.IdentityChanged, n.Identities, n.Profiles, n.State, n.DeadLetter, n.Health, n.Control}
 }
 
 // Remove deletes the topics of an application that has ended, and its folder.

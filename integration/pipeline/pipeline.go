@@ -74,7 +74,7 @@ func (p *Pipeline) Close(ctx context.Context) error {
 	defer p.client.Close()
 	n := p.Names
 	_, err := p.admin.DeleteTopics(ctx, n.Observations, n.IdentityEvents, n.StateChanged, n.MultiActorSuspects,
-		n.State, n.DeadLetter, n.Health, n.Control, n.Commands, n.Changelog)
+		n.IdentityChanged, n.Identities, n.Profiles, n.State, n.DeadLetter, n.Health, n.Control, n.Commands, n.Changelog)
 	groups, listed := p.admin.ListGroups(ctx)
 	var ours []string
 	for _, g := range groups.Groups() {

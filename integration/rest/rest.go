@@ -43,7 +43,7 @@ func New(opts []kgo.Opt, group string, names topology.Names) (*Watch, error) {
 		read:   make(map[at]int64), want: make(map[at]int64),
 	}
 	w.all = append(w.all, w.inputs...)
-	w.all = append(w.all, names.Changelog, names.State, names.StateChanged, names.MultiActorSuspects, names.DeadLetter)
+	w.all = append(w.all, names.Changelog, names.State, names.StateChanged, names.MultiActorSuspects, names.IdentityChanged, names.Identities, names.DeadLetter)
 	var err error
 	if w.admin, err = kgo.NewClient(opts...); err != nil {
 		return nil, err
