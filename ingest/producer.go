@@ -32,6 +32,7 @@ type ProducerConfig struct {
 
 	Observations string // topic of the observations
 	DeadLetters  string // topic of the lines that could not be used
+	Profiles     string // topic of the attackers' addresses; empty: none is written
 
 	// Format is how observations and dead letters are written; nil: JSON.
 	Format *schemas.Format
@@ -53,6 +54,8 @@ type Producer struct {
 	client       *kgo.Client
 	observations string
 	deadLetters  string
+	profileTopic string
+	profiles     profiles
 	done         context.Context
 	buffer       []byte
 	format       *schemas.Format
@@ -84,13 +87,32 @@ func NewProducer(ctx context.Context, config ProducerConfig, opts ...kgo.Opt) (*
 	if err != nil {
 		return nil, fmt.Errorf("making a producer for %s: %w", strings.Join(config.Brokers, ","), err)
 	}
-	return &Producer{client: client, observations: config.Observations, deadLetters: config.DeadLetters, format: config.Format, done: ctx}, nil
+	return &Producer{client: client, observations: config.Observations, deadLetters: config.DeadLetters, profileTopic: config.Profiles, format: config.Format, done: ctx}, nil
 }
 
-// Observation sends an observation, keyed by its attacker.
+// Observation sends an observation, keyed by its attacker, and before it the
+// attacker's address if that is due.
 func (p *Producer) Observation(o Observation) error {
+	if err := p.profile(&o); err != nil {
+		return err
+	}
 	p.buffer = o.AppendJSON(p.buffer[:0])
 	return p.send(&kgo.Record{Topic: p.observations, Key: []byte(o.Attacker), Value: p.formatted(p.buffer)})
+}
+
+// profile sends an attacker's address, at most once for an attacker, a sensor
+// and an hour.
+func (p *Producer) profile(o *Observation) error {
+	if p.profileTopic == "" {
+		return nil
+	}
+	profile, due := p.profiles.of(o)
+	if !due {
+		return nil
+	}
+	return p.send(&kgo.Record{
+		Topic: p.profileTopic, Key: schemas.AppendProfileKey(nil, profile.Attacker, profile.Sensor), Value: p.format.AppendProfile(nil, &profile),
+	})
 }
 
 // formatted returns a copy of an observation that is JSON in the format of the

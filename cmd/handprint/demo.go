@@ -37,7 +37,7 @@ It goes on until it is interrupted, so that other commands can look at it:
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), once) },
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "End when everything is shown.")
-	return a.configure(cmd, config.GroupApplication, config.GroupTopics, config.GroupThresholds, "max-ahead", config.GroupCowrie)
+	return a.configure(cmd, config.GroupApplication, config.GroupTopics, config.GroupThresholds, "max-ahead", "addresses", config.GroupCowrie)
 }
 
 func (a *app) demo(ctx context.Context, once bool) (err error) {

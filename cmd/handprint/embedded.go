@@ -121,6 +121,7 @@ func (e *embedded) sweep(ctx context.Context) error {
 func (e *embedded) ingest(ctx context.Context, sensor string, files *ingest.Files) (ingest.Result, error) {
 	p, err := ingest.NewProducer(ctx, ingest.ProducerConfig{
 		Brokers: e.broker.Addrs(), Observations: e.app.cfg.Topics.Observations, DeadLetters: e.app.cfg.Topics.DeadLetter,
+		Profiles: e.app.profileTopic(true),
 	}, append(e.broker.ClientOpts(), kgo.WithHooks(e.rest))...)
 	if err != nil {
 		return ingest.Result{}, err

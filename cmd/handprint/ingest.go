@@ -35,6 +35,7 @@ type ingestQuery struct {
 	format     string // empty: the output format that is configured
 	letters    letterText
 	sortWithin time.Duration
+	addresses  bool // the sensor's adapter knows attackers' addresses
 }
 
 // letterText is the flag --dead-letter-text.
@@ -107,7 +108,7 @@ until interrupted. The next run goes on where the oldest open session began.`,
 	cmd.Flags().DurationVar(&q.sortWithin, "sort", 0, "Put lines in order of time that run backwards by up to this; --sort alone is 24h. Takes up to 64 MB.")
 	cmd.Flags().Lookup("sort").NoOptDefVal = "24h"
 	cmd.Flags().BoolVar(&q.closeAtEnd, "close-at-end", false, "With --until-end: take sessions that are open then for ended.")
-	return a.configure(cmd, config.GroupConnection, "application-id", config.GroupTopics, config.GroupSchemas, "max-ahead", config.GroupCowrie)
+	return a.configure(cmd, config.GroupConnection, "application-id", config.GroupTopics, config.GroupSchemas, "max-ahead", "addresses", config.GroupCowrie)
 }
 
 func (a *app) ingestBehaveCommand() *cobra.Command {
@@ -166,6 +167,7 @@ func (a *app) ingestCowrie(ctx context.Context, q *ingestQuery, files []string) 
 	if err := q.check(files); err != nil {
 		return err
 	}
+	q.addresses = true
 	settings := a.cowrie
 	settings.OpaqueSource, settings.MaxAhead = a.warnOpaque, a.cfg.Values.MaxAhead
 	adapt := func(s ingest.Sink) (*cowrie.Adapter, error) { return cowrie.New(settings, s.Observation, s.Dead) }
@@ -289,6 +291,15 @@ func (a *app) ingestTopic(ctx context.Context, q *ingestQuery, sensor string, ad
 	return unusable(err)
 }
 
+// profileTopic returns the topic that attackers' addresses are written to, empty
+// if none are: the sensor knows none, or they are not wanted.
+func (a *app) profileTopic(known bool) string {
+	if !known || !a.cfg.Values.Addresses {
+		return ""
+	}
+	return a.cfg.Topics.Profiles
+}
+
 // progress returns a display on standard error, nil where that is no file.
 func (a *app) progress(total int64) *ingest.Progress {
 	if f, ok := a.err.(*os.File); ok {
@@ -312,19 +323,25 @@ func (a *app) sink(ctx context.Context, q *ingestQuery) (ingest.FlushingSink, fu
 	if err != nil {
 		return nil, nil, err
 	}
-	err = a.requireTopics(ctx, cl, false, a.cfg.Topics.Observations, a.cfg.Topics.DeadLetter)
+	topics := []string{a.cfg.Topics.Observations, a.cfg.Topics.DeadLetter}
+	contracts := []schemas.Contract{schemas.ObservationContract, schemas.DeadLetterContract}
+	profiles := a.profileTopic(q.addresses)
+	if profiles != "" {
+		topics, contracts = append(topics, profiles), append(contracts, schemas.AttackerProfileContract)
+	}
+	err = a.requireTopics(ctx, cl, false, topics...)
 	cl.Close()
 	if err != nil {
 		return nil, nil, err
 	}
-	format, err := a.inputFormat(ctx, cmp.Or(q.format, a.cfg.Schemas.OutputFormat), schemas.ObservationContract, schemas.DeadLetterContract)
+	format, err := a.inputFormat(ctx, cmp.Or(q.format, a.cfg.Schemas.OutputFormat), contracts...)
 	if err != nil {
 		return nil, nil, err
 	}
 	// An interrupt ends the reading; what has been read is still sent.
 	p, err := ingest.NewProducer(context.WithoutCancel(ctx), ingest.ProducerConfig{
 		Brokers: a.cfg.Connection.Brokers, Observations: a.cfg.Topics.Observations, DeadLetters: a.cfg.Topics.DeadLetter,
-		Format: format,
+		Profiles: profiles, Format: format,
 	}, append(opts, kgo.RecordDeliveryTimeout(2*time.Minute))...)
 	if err != nil {
 		return nil, nil, err

@@ -58,7 +58,7 @@ settings make the fields that observations are made of.`, what, title),
 		cmd.Flags().StringVar(&n.path, "path", "", "What the rows are (ssh, ssl, conn, http), where neither they nor the file's name say it.")
 		complete(cmd, "path", "ssh", "ssl", "conn", "http")
 	}
-	return a.configure(cmd, config.GroupConnection, "application-id", config.GroupTopics, config.GroupSchemas, "max-ahead")
+	return a.configure(cmd, config.GroupConnection, "application-id", config.GroupTopics, config.GroupSchemas, "max-ahead", "addresses")
 }
 
 func (n *networkQuery) flags(cmd *cobra.Command) {
@@ -87,6 +87,7 @@ func (n *networkQuery) settings() (network.Settings, error) {
 }
 
 func (a *app) ingestNetwork(ctx context.Context, sensor string, q *ingestQuery, n *networkQuery, files []string) error {
+	q.addresses = true
 	settings, err := n.settings()
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,8 +36,8 @@ The files are read in the order of their first lines, unpacked and unwrapped as
 handprint ingest does; "-" is standard input. Several actors are looked for as a live run would have done it,
 every --sweep-interval of the time of the observations.
 
-DIR gets state_changed.ndjson, multi_actor_suspected.ndjson, rows.ndjson and
-dead_letters.ndjson, and a summary is printed: observations taken, dead letters,
+DIR gets state_changed.ndjson, multi_actor_suspected.ndjson, rows.ndjson,
+profiles.ndjson and dead_letters.ndjson, and a summary is printed: observations taken, dead letters,
 transitions, suspicions, identities. Files of an earlier replay in DIR are
 replaced.`,
 		Example: `  handprint replay --from cowrie --out yesterday /var/log/cowrie/cowrie.json.2026-03-01.gz
@@ -135,7 +136,7 @@ const (
 	fileDeadLetters  = "dead_letters.ndjson"
 )
 
-var resultFiles = []string{fileStateChanged, fileSuspected, fileRows, fileDeadLetters}
+var resultFiles = []string{fileStateChanged, fileSuspected, fileRows, fileDeadLetters, fileProfiles}
 
 // writeResults copies the output topics, as they are committed, into files.
 func (e *embedded) writeResults(ctx context.Context, out string) (s summary, err error) {
@@ -144,6 +145,7 @@ func (e *embedded) writeResults(ctx context.Context, out string) (s summary, err
 	writers := map[string]*bufio.Writer{}
 	for topic, name := range map[string]string{
 		n.StateChanged: fileStateChanged, n.MultiActorSuspects: fileSuspected, n.State: fileRows, n.DeadLetter: fileDeadLetters,
+		n.Profiles: fileProfiles,
 	} {
 		f, err := os.Create(filepath.Join(out, name))
 		if err != nil {
@@ -155,7 +157,7 @@ func (e *embedded) writeResults(ctx context.Context, out string) (s summary, err
 	if s.Observations, err = e.produced(ctx, n.Observations); err != nil {
 		return s, err
 	}
-	rows := map[string][]byte{}
+	rows, profiles := map[string][]byte{}, map[string][]byte{}
 	err = broker.Scan(ctx, e.client, func(r *kgo.Record) error {
 		line := r.Value
 		switch r.Topic {
@@ -176,24 +178,26 @@ func (e *embedded) writeResults(ctx context.Context, out string) (s summary, err
 				rows[string(r.Key)] = r.Value
 			}
 			return nil
+		case n.Profiles:
+			profiles[string(r.Key)] = r.Value
+			return nil
 		}
 		writeLine(writers[r.Topic], line)
 		return nil
-	}, n.StateChanged, n.MultiActorSuspects, n.State, n.DeadLetter)
+	}, n.StateChanged, n.MultiActorSuspects, n.State, n.DeadLetter, n.Profiles)
 	if err != nil {
 		return s, err
 	}
-	keys := make([]string, 0, len(rows))
 	identities := map[string]bool{}
 	for k := range rows {
-		keys = append(keys, k)
 		identity, _, _ := schemas.SplitStateRowKey([]byte(k))
 		identities[identity] = true
 	}
 	s.Identities = len(identities)
-	slices.Sort(keys)
-	for _, k := range keys {
-		writeLine(writers[n.State], rows[k])
+	for topic, table := range map[string]map[string][]byte{n.State: rows, n.Profiles: profiles} {
+		for _, k := range slices.Sorted(maps.Keys(table)) {
+			writeLine(writers[topic], table[k])
+		}
 	}
 	for topic, w := range writers {
 		if err := errors.Join(w.Flush(), files[topic].Close()); err != nil {

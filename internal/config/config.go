@@ -80,6 +80,7 @@ type Values struct {
 	RegistryFile    string        // empty: the built-in registry
 	Strict          bool          // a value outside a primitive's list or below its minimum is a bad record
 	RecordSizeLimit int           // bytes of a record's value; that many are inside
+	Addresses       bool          // adapters write addresses
 	MaxAhead        time.Duration // how far ts may lie ahead; 0: any
 }
 
@@ -234,6 +235,7 @@ func declareValues(s *Set, v *Values) {
 	s.Bool(&v.Strict, "strict-values", false, "Make a value outside its primitive's list, or below its minimum, a bad record; otherwise it is counted.")
 	s.Duration(&v.MaxAhead, "max-ahead", 24*time.Hour, Matching("0, or at least 1s", func(d time.Duration) bool { return d == 0 || d >= time.Second }),
 		"How far the ts of an observation may lie ahead of its record's timestamp; one further ahead is a bad record, for it would freeze its row. Adapters hold ts against their own clock. 0 takes any.")
+	s.Bool(&v.Addresses, "addresses", true, "Let adapters write attackers' addresses to the topic of the profiles, for events, pages and commands to show them.")
 	s.Bytes(&v.RecordSizeLimit, "record-size-limit", 256<<10, Sizes(1<<10, 1<<20), "Largest value of an input record; a larger one is a bad record.")
 }
 
