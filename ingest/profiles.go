@@ -21,7 +21,7 @@ type profileKey struct{ attacker, sensor string }
 // profileTimes is what this adapter knows of an address, and the hours of the
 // oldest and the newest time that it has written.
 type profileTimes struct {
-	first, last             float64 // Unix seconds
+	first, last         float64 // Unix seconds
 	firstHour, lastHour float64 // hours since 1970
 }
 
