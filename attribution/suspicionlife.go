@@ -40,6 +40,9 @@ func (e *Evidence) kind(primitive string) ReasonKind {
 	return ""
 }
 
+// Words says what a suspicion rests on, for people.
+func (o *OpenSuspicion) Words(r *Registry) string { return evidenceWords(o.Named, r) }
+
 // Among returns the part of the evidence that a suspicion has named.
 func (e *Evidence) Among(o *OpenSuspicion) *Evidence {
 	unnamed := func(primitive string) bool { _, named := o.find(primitive); return !named }

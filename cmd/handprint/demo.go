@@ -124,7 +124,7 @@ func (a *app) demoTable(ctx context.Context, e *embedded) error {
 			table[r.Identity] = map[string]cell{}
 			order = append(order, r.Identity)
 		}
-		table[r.Identity][r.Primitive] = stateCell(r.Row.State)
+		table[r.Identity][r.Primitive] = rowStateCell(&r.Row)
 	}
 	sortByAddress(order, hands)
 	lines := make([][]cell, 0, len(order))

@@ -239,10 +239,18 @@ func (p *eventPrinter) transition(e *attribution.Transition) string {
 }
 
 func (p *eventPrinter) suspicion(e *attribution.Suspicion) string {
+	what, why := "several actors suspected", strings.Join(e.Primitives, " ")
+	switch e.Status {
+	case attribution.SuspicionRaised:
+		why = e.Summary
+	case attribution.SuspicionGrown:
+		what, why = "more speaks for several actors", e.Summary
+	case attribution.SuspicionCleared:
+		what, why = "several actors no longer suspected", e.Summary
+	}
 	return fmt.Sprintf("%s  %s  %s  %s  %s",
 		p.palette.paint(faint, showTime(e.TS)), shortID(e.Identity),
-		p.palette.paint(stateColours[attribution.MultiActor], "several actors suspected"),
-		showConfidence(e.Confidence), printable(strings.Join(e.Primitives, " ")))
+		p.palette.paint(stateColours[attribution.MultiActor], what), showConfidence(e.Confidence), printable(why))
 }
 
 // shortID is as much of an id as tells it from others in a list. --identity

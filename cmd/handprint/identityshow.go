@@ -140,7 +140,9 @@ func (a *app) writeIdentity(out io.Writer, v *engine.IdentityView) error {
 	if v.Unsettled {
 		fmt.Fprintln(out, p.paint("33", "an identity event that touches it is not over: rows are as they were before it"))
 	}
-	if len(v.Suspected) > 0 {
+	if o := v.Suspicion; o != nil {
+		fmt.Fprintf(out, "%s %s\n", p.paint(stateColours[attribution.MultiActor], "several actors suspected:"), printable(o.Words(attribution.DefaultRegistry())))
+	} else if len(v.Suspected) > 0 {
 		fmt.Fprintf(out, "%s %v\n", p.paint(stateColours[attribution.MultiActor], "several actors suspected:"), v.Suspected)
 	}
 	fmt.Fprintf(out, "\n%s\n", p.paint(bold, fmt.Sprintf("%d attackers", len(v.Members))))
@@ -162,7 +164,7 @@ func (a *app) writeIdentity(out io.Writer, v *engine.IdentityView) error {
 	table := make([][]cell, len(v.Rows))
 	for i, r := range v.Rows {
 		table[i] = []cell{
-			{text: printable(r.Primitive)}, stateCell(r.Row.State), {text: shorten(printable(string(r.Row.Value)), valueWidth)},
+			{text: printable(r.Primitive)}, rowStateCell(&r.Row), {text: shorten(printable(string(r.Row.Value)), valueWidth)},
 			{text: showConfidence(r.Row.Confidence), right: true}, {text: strconv.FormatInt(r.Row.Count, 10), right: true},
 			{text: showTime(r.Row.LastChangeTS), sgr: faint}, {text: showTime(r.Row.LastObservationTS), sgr: faint},
 		}

@@ -151,6 +151,57 @@ func TestAnObservationOfTheFutureIsADeadLetter(t *testing.T) {
 	}
 }
 
+// Two hands that alternate for twenty hours, and then one that stays: a replay says
+// what a live run would have said meanwhile, whatever the partitions.
+func TestAReplaySweepsInTheTimeOfTheObservations(t *testing.T) {
+	var input strings.Builder
+	start := 1_700_000_000
+	for i := range 80 {
+		hand := i % 2
+		if i >= 20 {
+			hand = 0
+		}
+		for p, v := range map[string]string{
+			"toolchain.ssh.hassh_client": fmt.Sprintf("%032x", hand+1), "environmental.locale": []string{"de-DE", "en-GB"}[hand],
+			"cognitive.tool_vocabulary": []string{"narrow", "broad"}[hand],
+		} {
+			fmt.Fprintf(&input, `{"attacker_uuid":"a","primitive":%q,"value":%q,"ts":%d,"evidence_ref":"s%d"}`+"\n", p, v, start+3600*i, i)
+		}
+	}
+	log := file(t, input.String())
+	for _, partitions := range []string{"1", "8"} {
+		out := t.TempDir()
+		r := handprint(deadline(t), "", nil, "replay", "--from", "behave", "--out", out, "--partitions", partitions, log)
+		if r.code != exitOK {
+			t.Fatalf("%+v", r)
+		}
+		var said []string
+		for _, e := range ndjson[map[string]any](t, filepath.Join(out, "multi_actor_suspected.ndjson")) {
+			said = append(said, fmt.Sprint(e["status"], " ", e["confidence"], " ", int(e["ts"].(float64))%60))
+		}
+		if want := []string{"raised 0.6 0", "cleared 0 0"}; !slices.Equal(said, want) {
+			t.Errorf("%s partitions: %q, want %q", partitions, said, want)
+		}
+	}
+}
+
+// The lab's address with three hands is suspected, and nobody else.
+func TestAReplayOfTheLabSuspectsTheSharedAddress(t *testing.T) {
+	out := t.TempDir()
+	if r := handprint(deadline(t), "", nil, "replay", "--from", "cowrie", "--out", out, labFile(t)); r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	suspicions := ndjson[map[string]any](t, filepath.Join(out, "multi_actor_suspected.ndjson"))
+	if len(suspicions) == 0 {
+		t.Fatal("nobody is suspected")
+	}
+	for _, s := range suspicions {
+		if s["identity_uuid"] != "6af1e32f-384d-8f7e-8f1b-ba38aeb755a8" || s["confidence"] != 0.6 || !strings.Contains(s["evidence_summary"].(string), "SSH fingerprint returned") {
+			t.Errorf("%v", s)
+		}
+	}
+}
+
 func file(t *testing.T, text string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "input")

@@ -128,7 +128,7 @@ func (a *app) writeRows(rows []schemas.StateRow) error {
 		table = append(table, []cell{
 			identity,
 			{text: printable(r.Primitive)},
-			stateCell(r.Row.State),
+			rowStateCell(&r.Row),
 			{text: shorten(printable(string(r.Row.Value)), valueWidth)},
 			{text: showConfidence(r.Row.Confidence), right: true},
 			{text: strconv.FormatInt(r.Row.Count, 10), right: true},

@@ -50,6 +50,15 @@ func stateCell(s attribution.State) cell {
 	return c
 }
 
+// rowStateCell shows the state of a row, and that a value of it returns.
+func rowStateCell(r *attribution.Row) cell {
+	c := stateCell(r.State)
+	if r.Returns {
+		c.text += ", returns"
+	}
+	return c
+}
+
 // writeTable writes rows under a header with columns aligned. Widths are those
 // of the text without its colours.
 func writeTable(w io.Writer, p palette, header []string, rows [][]cell) error {
