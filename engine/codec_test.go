@@ -214,6 +214,13 @@ var codecs = []codec{
 	of("command-release", appendRelease, command(cmdRelease, (*reader).release), release{sampleOrigin, []byte("10.0.0.1"), sampleID, sampleText}, func(t *rapid.T) release {
 		return release{drawOrigin(t), drawBytes(t), drawBytes(t), drawBytes(t)}
 	}),
+	of("command-sweep-on", appendSweepOn, command(cmdSweepOn, (*reader).sweepOn), sweepOn{1_700_000_000.5, attribution.Arrival{Time: 1_700_000_000_123, Partition: 3, Offset: 1 << 33}, []byte("from")}, func(t *rapid.T) sweepOn {
+		return sweepOn{rapid.Float64().Draw(t, "time"), drawArrival(t), drawBytes(t)}
+	}),
+	of("command-index-on", appendIndexOn, command(cmdIndexOn, (*reader).indexOn), indexOn{2, []byte("from")}, func(t *rapid.T) indexOn {
+		return indexOn{rapid.Uint64().Draw(t, "primitives"), drawBytes(t)}
+	}),
+	of("index", plain(appendIndex), decodeIndex, index{300}, func(t *rapid.T) index { return index{rapid.Uint64().Draw(t, "primitives")} }),
 	of("command-lost", appendLost, command(cmdLost, (*reader).lost), lost{300}, func(t *rapid.T) lost { return lost{rapid.Uint64().Draw(t, "from")} }),
 	of("command-repair", appendRepair, command(cmdRepair, (*reader).repair), repair{[]byte("from")}, func(t *rapid.T) repair { return repair{drawBytes(t)} }),
 	of("parts", appendParts, readParts, []part{{partLarge, []byte("a.b"), []byte("digest"), []byte(`"large"`)}, {partGone, []byte("a.b"), []byte(`"x"`), make([]byte, 8)}, {partContribution, []byte("a.b"), nil, []byte("record")}}, func(t *rapid.T) []part {

@@ -26,6 +26,8 @@ const (
 	cmdRelease
 	cmdLost
 	cmdRepair
+	cmdSweepOn
+	cmdIndexOn
 )
 
 const commandVersion = 1
@@ -62,6 +64,34 @@ func TickTime(command []byte) (ts float64, is bool) {
 }
 
 func (r *reader) tick() tick { return tick{Time: r.float()} }
+
+// sweepOn tells a task to go on with a sweep.
+type sweepOn struct {
+	Time float64             // of the tick, Unix seconds
+	By   attribution.Arrival // of the tick
+	From []byte              // where to go on: a key without its kind
+}
+
+func appendSweepOn(dst []byte, s *sweepOn) []byte {
+	dst = appendFloat(appendCommand(dst, cmdSweepOn), s.Time)
+	return appendBytes(appendArrival(dst, s.By, attribution.Arrival{}), s.From)
+}
+
+func (r *reader) sweepOn() sweepOn {
+	return sweepOn{Time: r.float(), By: r.arrival(attribution.Arrival{}), From: r.bytes()}
+}
+
+// indexOn tells a task to go on with the index of suspects.
+type indexOn struct {
+	Primitives uint64 // the setting that it is made for
+	From       []byte // where to go on: a key without its kind
+}
+
+func appendIndexOn(dst []byte, i *indexOn) []byte {
+	return appendBytes(binary.AppendUvarint(appendCommand(dst, cmdIndexOn), i.Primitives), i.From)
+}
+
+func (r *reader) indexOn() indexOn { return indexOn{Primitives: r.uvarint(), From: r.bytes()} }
 
 // observe carries an observation on: to the home of its attacker (no
 // identity), or from there to the home of the identity that it is linked to.
@@ -383,7 +413,7 @@ func (e *Engine) command() error {
 			if e.cfg.ReplayInterval > 0 {
 				return e.replayTo(c.Time)
 			}
-			return e.sweep(c, e.now.arrival())
+			return e.tick(c)
 		}
 	case cmdObserve:
 		if c := in.observe(); in.whole() {
@@ -428,6 +458,14 @@ func (e *Engine) command() error {
 	case cmdRelease:
 		if c := in.release(); in.whole() {
 			return e.release(&c)
+		}
+	case cmdSweepOn:
+		if c := in.sweepOn(); in.whole() {
+			return e.sweepOn(&c)
+		}
+	case cmdIndexOn:
+		if c := in.indexOn(); in.whole() {
+			return e.indexOn(&c)
 		}
 	case cmdLost:
 		if c := in.lost(); in.whole() {

@@ -139,6 +139,8 @@ type Engine struct {
 	gone    goneBuffers
 	touched []touched // by the observation that is being taken
 
+	indexed index // what the index of suspects was made for; zero: not known yet
+
 	added   int    // contributions added up in this step
 	written uint64 // rows written or deleted in this step, see moved
 
@@ -189,7 +191,7 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 	if err := e.Reload(store); err != nil {
 		return nil, err
 	}
-	return e, e.indexSuspects()
+	return e, nil
 }
 
 // Reload forgets what the task keeps in memory and reads it from the store
@@ -197,6 +199,7 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 func (e *Engine) Reload(store Store) error {
 	e.store = store
 	e.unions = newUnions()
+	e.indexed = index{}
 	e.stubs.reset()
 	if err := e.loadUnsettled(); err != nil {
 		return err

@@ -85,7 +85,7 @@ func FuzzCommand(f *testing.F) {
 		if newer && (err == nil || len(out.dead) > 0) {
 			t.Fatalf("a command of a newer version: error %v, dead letters %v", err, out.dead)
 		}
-		if bad := len(record) < 2 || record[0] < commandVersion || record[1] == 0 || record[1] > byte(cmdRepair); bad && !newer && (err != nil || len(out.dead) != 1) {
+		if bad := len(record) < 2 || record[0] < commandVersion || record[1] == 0 || record[1] > byte(cmdIndexOn); bad && !newer && (err != nil || len(out.dead) != 1) {
 			t.Fatalf("%x: error %v, dead letters %v", record, err, out.dead)
 		}
 	})

@@ -36,6 +36,7 @@ import (
 //	'x' under way     version            (task 0)
 //	'z' its footprint version            (task 0)
 //	'v' coordinator                      (task 0)
+//	'I' index         nothing: what the index of suspects was made for
 //	'j' time          nothing: that of the observations, in a replay
 //
 // An id is 1 and its 16 bytes if it is a UUID in lower case with hyphens, else
@@ -69,6 +70,7 @@ const (
 	kindFootprint    = 'z'
 	kindCoordinator  = 'v'
 	kindTime         = 'j'
+	kindIndex        = 'I'
 )
 
 // Two kinds of one letter do not compile.
@@ -99,6 +101,7 @@ var _ = map[byte]struct{}{
 	kindFootprint:    {},
 	kindCoordinator:  {},
 	kindTime:         {},
+	kindIndex:        {},
 }
 
 const (

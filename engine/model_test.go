@@ -242,9 +242,9 @@ func TestRandomHistories(t *testing.T) {
 // smallSteps makes the bounds of steps small, so that short histories reach
 // them.
 func smallSteps(t *testing.T) {
-	n, m, r, w, s := unionFrom, maxStubs, repairStep, wave, releaseStep
-	t.Cleanup(func() { unionFrom, maxStubs, repairStep, wave, releaseStep = n, m, r, w, s })
-	unionFrom, maxStubs, repairStep, wave, releaseStep = 2, 2, 1, 2, 1
+	n, m, r, w, s, p := unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep
+	t.Cleanup(func() { unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep = n, m, r, w, s, p })
+	unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep = 2, 2, 1, 2, 1, 1
 }
 
 // playHistory draws a history and plays it to its end. Now and then the commands

@@ -12,6 +12,7 @@ import (
 // identity.
 const (
 	detachStep = 512 << 10 // bytes taken from an identity in one step
+	detachRows = 1024      // rows looked at in one step
 	partsLimit = 256 << 10 // bytes of one attach, unless one record alone is larger
 )
 
@@ -203,16 +204,15 @@ func (p *parts) flush(last bool) {
 
 func (e *Engine) detachRows(d *detach, out *parts) error {
 	var primitives [][]byte
-	prefix := idKey(nil, kindRow, d.Old)
-	var fault error
-	err := e.store.Scan(prefix, d.From, func(key, _ []byte) bool {
-		primitive, _, err := cutPrimitive(key[len(prefix):])
-		primitives, fault = append(primitives, bytes.Clone(primitive)), err
-		return err == nil
+	err := scan(e.store, idKey(nil, kindRow, d.Old), d.From, func(rest, _ []byte) error {
+		primitive, _, err := cutPrimitive(rest)
+		if err == nil && len(primitives) == detachRows {
+			out.next, err = rowKey(nil, kindRow, d.Old, primitive), errStop
+		} else {
+			primitives = append(primitives, bytes.Clone(primitive))
+		}
+		return err
 	})
-	if err == nil {
-		err = fault
-	}
 	if err != nil {
 		return err
 	}

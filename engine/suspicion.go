@@ -2,49 +2,16 @@ package engine
 
 import (
 	"bytes"
-	"fmt"
-	"slices"
 
 	"handprint/attribution"
 )
 
-// sweepEvidence is the sweep under [attribution.RuleEvidence]. It looks at the
-// identities that are suspected and at those that have a suspicion open.
-func (e *Engine) sweepEvidence(t tick, by attribution.Arrival) error {
-	candidates, err := e.candidates()
-	if err != nil {
-		return fmt.Errorf("reading the suspects: %w", err)
-	}
-	for _, identity := range candidates {
-		if _, moving := e.unsettled[string(identity)]; moving {
-			continue // its rows are not those of its series: the next sweep sees them
-		}
-		if err := e.judge(identity, t.Time, by); err != nil {
-			return fmt.Errorf("the suspicion of %s: %w", identity, err)
-		}
-	}
-	return nil
-}
-
-// candidates lists the identities with a record in one of the sweep's indexes,
-// each once.
-func (e *Engine) candidates() (list [][]byte, err error) {
-	for _, kind := range []byte{kindSuspect, kindReturning, kindSuspicion} {
-		err := scan(e.store, []byte{kind}, nil, func(rest, _ []byte) error {
-			id, _, err := cutID(rest)
-			list = append(list, id)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	slices.SortFunc(list, bytes.Compare)
-	return slices.CompactFunc(list, bytes.Equal), nil
-}
-
-// judge does to one identity what a tick at the time now does.
+// judge does to one identity what a tick at the time now does under
+// [attribution.RuleEvidence].
 func (e *Engine) judge(identity []byte, now float64, by attribution.Arrival) error {
+	if _, moving := e.unsettled[string(identity)]; moving {
+		return nil // its rows are not those of its series: the next sweep sees them
+	}
 	evidence, err := e.evidenceOf(identity)
 	if err != nil {
 		return err

@@ -1,72 +1,188 @@
 package engine
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"handprint/attribution"
 )
+
+// sweepStep is how many identities one record looks at. The rest goes on by a
+// command of the task to itself.
+var sweepStep = 256 // tests make it small
+
+// tick handles a tick: it begins a sweep.
+func (e *Engine) tick(t tick) error {
+	if err := e.indexSuspects(); err != nil {
+		return err
+	}
+	return e.sweepOn(&sweepOn{Time: t.Time, By: e.now.arrival()})
+}
+
+// sweepOn handles sweepOn: it goes on with a sweep.
+func (e *Engine) sweepOn(s *sweepOn) error {
+	next, err := e.sweepFrom(tick{Time: s.Time}, s.By, s.From)
+	if err == nil && next != nil {
+		e.send(e.task, nil, appendSweepOn(e.buf.cmd, &sweepOn{Time: s.Time, By: s.By, From: next}))
+	}
+	return err
+}
 
 // sweep looks at the task's suspects at a tick and sends what is new about them.
 // by is the tick's place in the input, of which the ids of events are made. The
 // work grows with the number of suspects.
 func (e *Engine) sweep(t tick, by attribution.Arrival) error {
-	if e.cfg.Thresholds.SuspicionRule == attribution.RulePrimitives {
-		return e.sweepPrimitives(t, by)
+	for from := []byte(nil); ; {
+		next, err := e.sweepFrom(t, by, from)
+		if err != nil || next == nil {
+			return err
+		}
+		from = next
 	}
-	return e.sweepEvidence(t, by)
 }
 
-// sweepPrimitives is the sweep under [attribution.RulePrimitives].
-func (e *Engine) sweepPrimitives(t tick, by attribution.Arrival) error {
-	var suspects [][]byte
-	var sent [][]string
-	err := scan(e.store, []byte{kindSuspect}, nil, func(rest, value []byte) error {
-		id, _, err := cutID(rest)
-		if err != nil {
-			return err
-		}
-		names, err := decodeNames(value)
-		suspects, sent = append(suspects, id), append(sent, names)
-		return err
-	})
+// sweepFrom looks at the next suspects, from a key without its kind on. It
+// returns where to go on; nil: it was the last step.
+func (e *Engine) sweepFrom(t tick, by attribution.Arrival, from []byte) (next []byte, err error) {
+	kinds := []byte{kindSuspect, kindReturning, kindSuspicion}
+	evidence := e.cfg.Thresholds.SuspicionRule != attribution.RulePrimitives
+	if !evidence {
+		kinds = kinds[:1]
+	}
+	suspects, next, err := e.suspects(kinds, from)
 	if err != nil {
-		return fmt.Errorf("reading the suspects: %w", err)
+		return nil, fmt.Errorf("reading the suspects: %w", err)
 	}
-	for i, identity := range suspects {
-		if e.unsettled[string(identity)].Settling {
-			continue // its rows are compared one after the other: the next sweep sees them all
+	for _, identity := range suspects {
+		if evidence {
+			err = e.judge(identity, t.Time, by)
+		} else {
+			err = e.judgePrimitives(identity, t.Time, by)
 		}
-		flagged, _, err := e.getNames(kindFlagged, identity)
 		if err != nil {
-			return err
+			return nil, fmt.Errorf("the suspicion of %s: %w", identity, err)
 		}
-		send, remember := attribution.Sweep(flagged, sent[i], &e.cfg.Thresholds)
-		if remember == nil {
-			e.drop(kindSuspect, identity)
-			continue
-		}
-		if !send {
-			continue
-		}
-		e.putNames(kindSuspect, identity, remember)
-		e.cfg.Counters.Suspicions.Add(1)
-		e.buf.out = e.cfg.Format.AppendSuspicion(e.buf.out[:0], &attribution.Suspicion{
-			EventID:    attribution.EventID(attribution.Cause{Topic: attribution.CauseTick, Arrival: by}, identity, nil).String(),
-			Identity:   string(identity),
-			Primitives: flagged,
-			Confidence: e.cfg.Thresholds.MultiActorCap,
-			TS:         t.Time,
-		})
-		e.out.Suspected(identity, e.buf.out)
 	}
+	return next, nil
+}
+
+// suspects lists the next identities with a record in one of the sweep's indexes,
+// each once, at most sweepStep of them.
+func (e *Engine) suspects(kinds, from []byte) (list [][]byte, next []byte, err error) {
+	var keys [][]byte
+	for _, kind := range kinds {
+		n := 0
+		err := scan(e.store, []byte{kind}, append([]byte{kind}, from...), func(rest, _ []byte) error {
+			if n++; n > sweepStep+1 {
+				return errStop // more would not be among the first of all
+			}
+			keys = append(keys, bytes.Clone(rest))
+			return nil
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	slices.SortFunc(keys, bytes.Compare)
+	keys = slices.CompactFunc(keys, bytes.Equal)
+	if len(keys) > sweepStep {
+		keys, next = keys[:sweepStep], keys[sweepStep]
+	}
+	for _, key := range keys {
+		id, _, err := cutID(key)
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(list, id)
+	}
+	return list, next, nil
+}
+
+// judgePrimitives does to one identity what a tick does under
+// [attribution.RulePrimitives].
+func (e *Engine) judgePrimitives(identity []byte, now float64, by attribution.Arrival) error {
+	if e.unsettled[string(identity)].Settling {
+		return nil // its rows are compared one after the other: the next sweep sees them all
+	}
+	sent, suspect, err := e.getNames(kindSuspect, identity)
+	if err != nil || !suspect {
+		return err
+	}
+	flagged, _, err := e.getNames(kindFlagged, identity)
+	if err != nil {
+		return err
+	}
+	send, remember := attribution.Sweep(flagged, sent, &e.cfg.Thresholds)
+	if remember == nil {
+		e.drop(kindSuspect, identity)
+		return nil
+	}
+	if !send {
+		return nil
+	}
+	e.putNames(kindSuspect, identity, remember)
+	e.cfg.Counters.Suspicions.Add(1)
+	e.buf.out = e.cfg.Format.AppendSuspicion(e.buf.out[:0], &attribution.Suspicion{
+		EventID:    attribution.EventID(attribution.Cause{Topic: attribution.CauseTick, Arrival: by}, identity, nil).String(),
+		Identity:   string(identity),
+		Primitives: flagged,
+		Confidence: e.cfg.Thresholds.MultiActorCap,
+		TS:         now,
+	})
+	e.out.Suspected(identity, e.buf.out)
 	return nil
 }
 
-// indexSuspects adds the identities to the index that have become suspects
-// because the setting was lowered since the task ran last.
+// index says for which setting the index of suspects is complete.
+type index struct {
+	Primitives uint64 // multi-actor-min-primitives
+}
+
+func appendIndex(dst []byte, i index) []byte {
+	return binary.AppendUvarint(append(dst, 1), i.Primitives)
+}
+
+func decodeIndex(b []byte) (i index, err error) {
+	in := reader{b: b}
+	in.version(1)
+	i.Primitives = in.uvarint()
+	return i, in.end("index of suspects")
+}
+
+// indexSuspects begins to add the identities to the index that have become
+// suspects because the setting was lowered. The first ticks after the change may
+// come before the index is complete.
 func (e *Engine) indexSuspects() error {
+	now := index{Primitives: uint64(e.cfg.Thresholds.MultiActorPrimitives)}
+	if e.indexed == now {
+		return nil
+	}
+	was, found, err := get(e.store, []byte{kindIndex}, decodeIndex)
+	if err != nil {
+		return fmt.Errorf("reading what the index of suspects was made for: %w", err)
+	}
+	e.indexed = now // or on the way to it
+	if found && was == now {
+		return nil
+	}
+	return e.indexOn(&indexOn{Primitives: now.Primitives})
+}
+
+// indexOn handles indexOn: it goes on with the index of suspects.
+func (e *Engine) indexOn(i *indexOn) error {
+	if i.Primitives != uint64(e.cfg.Thresholds.MultiActorPrimitives) {
+		return nil // it was changed again
+	}
 	var missing [][]byte
-	err := scan(e.store, []byte{kindFlagged}, nil, func(rest, value []byte) error {
+	var next []byte
+	n := 0
+	err := scan(e.store, []byte{kindFlagged}, append([]byte{kindFlagged}, i.From...), func(rest, value []byte) error {
+		if n++; n > sweepStep {
+			next = bytes.Clone(rest)
+			return errStop
+		}
 		names, err := decodeNames(value)
 		if err != nil || len(names) < e.cfg.Thresholds.MultiActorPrimitives {
 			return err
@@ -87,5 +203,10 @@ func (e *Engine) indexSuspects() error {
 			e.putNames(kindSuspect, id, nil)
 		}
 	}
+	if next != nil {
+		e.send(e.task, nil, appendIndexOn(e.buf.cmd, &indexOn{Primitives: i.Primitives, From: next}))
+		return nil
+	}
+	e.store.Put([]byte{kindIndex}, appendIndex(nil, index{Primitives: i.Primitives}))
 	return nil
 }
