@@ -141,7 +141,7 @@ func (a *app) coloured() bool {
 	return isTerminal(a.out) && a.env("NO_COLOR") == "" && a.env("TERM") != "dumb"
 }
 
-func isTerminal(w io.Writer) bool {
+func isTerminal(w any) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -30,8 +30,12 @@ type eventsQuery struct {
 	filter
 	from     string
 	types    []string
+	since    time.Duration
+	until    time.Duration
 	untilEnd bool
 	output   output
+	from0    time.Time // worked out of since
+	to       time.Time // worked out of until
 }
 
 func (a *app) eventsCommand() *cobra.Command {
@@ -46,6 +50,7 @@ sent; events that were sent as Avro look the same.`,
 		Example: `  handprint events --brokers a:9092
   handprint events --from beginning --until-end -o json > events.ndjson
   handprint events --type multi_actor_suspected
+  handprint events --since 1h --identity 192.0.2.1
   handprint events --primitive 'toolchain.*' --state drifting --state conflicted`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.events(cmd.Context(), &q) },
@@ -53,11 +58,13 @@ sent; events that were sent as Avro look the same.`,
 	q.flags(cmd)
 	cmd.Flags().StringVar(&q.from, "from", "now", "Where to begin: beginning or now.")
 	cmd.Flags().StringSliceVar(&q.types, "type", []string{typeStateChanged, typeSuspected}, "Only events of these types.")
+	cmd.Flags().DurationVar(&q.since, "since", 0, "Begin with what was sent this long ago, such as 1h, and end with the last one there is now; 0: see --from.")
+	cmd.Flags().DurationVar(&q.until, "until", 0, "With --since: leave out what was sent later than this long ago.")
 	cmd.Flags().BoolVar(&q.untilEnd, "until-end", false, "End with the last event that there is now, instead of waiting for more.")
 	outputFlag(cmd, &q.output)
 	complete(cmd, "from", "beginning", "now")
 	complete(cmd, "type", typeStateChanged, typeSuspected)
-	return a.configure(cmd, config.GroupConnection, config.GroupTopics, config.GroupSchemas)
+	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupSchemas)
 }
 
 func (a *app) events(ctx context.Context, q *eventsQuery) error {
@@ -87,6 +94,16 @@ func (a *app) events(ctx context.Context, q *eventsQuery) error {
 	default:
 		return usageErrorf("flag --from: must be beginning or now, is %s", q.from)
 	}
+	switch {
+	case q.since < 0 || q.until < 0 || q.until > 0 && q.until >= q.since:
+		return usageErrorf("flags --since and --until: must be spans before now, --since the longer one")
+	case q.since > 0:
+		now := time.Now()
+		q.from0, q.untilEnd, q.from = now.Add(-q.since), true, "beginning"
+		if q.until > 0 {
+			q.to = now.Add(-q.until)
+		}
+	}
 	if q.untilEnd && q.from == "now" {
 		return usageErrorf("flag --until-end: needs --from beginning; from now there is nothing until the end")
 	}
@@ -100,6 +117,9 @@ func (a *app) events(ctx context.Context, q *eventsQuery) error {
 	}
 	defer cl.Close()
 	if err := a.requireTopics(ctx, cl, false, topics...); err != nil {
+		return err
+	}
+	if err := a.filterIdentities(ctx, cl, &q.filter); err != nil {
 		return err
 	}
 	reader, err := a.recordReader(ctx)
@@ -158,6 +178,9 @@ type eventPrinter struct {
 // print writes the event that r holds, if it is asked for. One that cannot be
 // read is logged and left out.
 func (p *eventPrinter) print(r *kgo.Record) error {
+	if r.Timestamp.Before(p.query.from0) || !p.query.to.IsZero() && r.Timestamp.After(p.query.to) {
+		return nil
+	}
 	if err := p.reader.await(r.Value); err != nil {
 		return err
 	}
@@ -192,7 +215,7 @@ func (p *eventPrinter) print(r *kgo.Record) error {
 	if !schemas.IsAvro(r.Value) && bytes.IndexByte(r.Value, '\n') < 0 {
 		p.buf = append(p.buf[:0], r.Value...)
 	}
-	_, err := p.out.Write(append(p.buf, '\n'))
+	_, err := p.out.Write(append(p.safeJSON(p.buf), '\n'))
 	return err
 }
 

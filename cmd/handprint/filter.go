@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
 )
@@ -21,7 +23,7 @@ type filter struct {
 
 // flags adds the filter's flags to cmd.
 func (f *filter) flags(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&f.identities, "identity", nil, "Only identities whose id begins so (can be repeated).")
+	cmd.Flags().StringSliceVar(&f.identities, "identity", nil, "Only identities whose id begins so, or that an address belongs to (can be repeated).")
 	cmd.Flags().StringSliceVar(&f.primitives, "primitive", nil, "Only these primitives; * stands for any letters (can be repeated).")
 	cmd.Flags().StringSliceVar(&f.stateNames, "state", nil, "Only these states: unknown, stable, drifting, conflicted, multi_actor (can be repeated).")
 	complete(cmd, "state", "unknown", "stable", "drifting", "conflicted", "multi_actor")
@@ -40,6 +42,26 @@ func (f *filter) parse() error {
 		if _, err := path.Match(p, ""); err != nil {
 			return usageErrorf("flag --primitive: must be a name or a pattern with *, is %s", p)
 		}
+	}
+	return nil
+}
+
+// filterIdentities replaces the addresses in a filter by the identities that they
+// belong to.
+func (a *app) filterIdentities(ctx context.Context, cl *kgo.Client, f *filter) error {
+	for i, text := range f.identities {
+		attacker, isAddress := attackerOf(text)
+		if !isAddress {
+			continue
+		}
+		identity, known, err := a.ownerOf(ctx, cl, attacker)
+		switch {
+		case err != nil:
+			return err
+		case !known:
+			return usageErrorf("flag --identity: address %s has not been seen", printable(text))
+		}
+		f.identities[i] = identity
 	}
 	return nil
 }

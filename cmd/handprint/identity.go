@@ -1,15 +1,10 @@
 package main
 
 import (
-	"context"
-	"fmt"
-
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
 	"handprint/internal/config"
-	"handprint/schemas"
 )
 
 func (a *app) identityCommand() *cobra.Command {
@@ -17,19 +12,22 @@ func (a *app) identityCommand() *cobra.Command {
 		Use:   "identity",
 		Short: "Say which attackers are the same hands, and look at an identity",
 		Long: `Write identity events, as a clusterer does, and look at what became of them.
-Ids are taken as they are; nothing is linked that is not named.`,
+An attacker or an identity is named by an address, an id, or the beginning of an
+id. A name that is not known, or that may mean several, is refused. What will
+move is printed before anything is sent.`,
 		Example: `  handprint identity form 8f0c… attacker-1 attacker-2
-  handprint identity merge --winner 8f0c… --loser 11aa…
+  handprint identity merge --winner 192.0.2.1 --loser 11aa… --wait
   handprint identity show 8f0c…
-  handprint identity owner attacker-1`,
+  handprint identity owner 192.0.2.1`,
 	})
-	var e attribution.IdentityEvent
+	var q identityQuery
+	e := &q.event
 	send := func(use, short string, args cobra.PositionalArgs, make func(args []string)) *cobra.Command {
 		return a.configure(&cobra.Command{
 			Use: use, Short: short, Args: args,
 			RunE: func(cmd *cobra.Command, args []string) error {
 				make(args)
-				return a.sendIdentityEvent(cmd.Context(), &e)
+				return a.sendIdentityEvent(cmd.Context(), &q)
 			},
 		}, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupSchemas)
 	}
@@ -45,6 +43,11 @@ Ids are taken as they are; nothing is linked that is not named.`,
 	unmerge := send("unmerge --winner IDENTITY --loser IDENTITY [ATTACKER...]", "The loser is itself again, with these attackers", cobra.ArbitraryArgs, func(args []string) {
 		e.Type, e.Attackers = attribution.Unmerged, args
 	})
+	for _, c := range []*cobra.Command{form, link, merge, unmerge} {
+		c.Flags().BoolVar(&q.unseen, "unseen", false, "Take names as they are, also those of what has not been seen.")
+		c.Flags().BoolVar(&q.yes, "yes", false, "Do not ask, on a terminal either.")
+		c.Flags().BoolVar(&q.wait, "wait", false, "Wait until the event is over, and say what has moved.")
+	}
 	for _, c := range []*cobra.Command{merge, unmerge} {
 		c.Flags().StringVar(&e.Identity, "winner", "", "The identity merged into.")
 		c.Flags().StringVar(&e.Loser, "loser", "", "The identity that is merged, or is itself again.")
@@ -56,34 +59,4 @@ Ids are taken as they are; nothing is linked that is not named.`,
 	}
 	cmd.AddCommand(form, link, merge, unmerge, a.identityShowCommand(), a.identityOwnerCommand())
 	return cmd
-}
-
-// sendIdentityEvent writes an event, keyed as the clusterer's are, and says
-// where it stands.
-func (a *app) sendIdentityEvent(ctx context.Context, e *attribution.IdentityEvent) error {
-	record := schemas.AppendIdentityEvent(nil, e)
-	if _, err := schemas.DecodeIdentityEvent("", record); err != nil {
-		return usageErrorf("the event would be a bad record: %w", err)
-	}
-	if e.Type == attribution.Merged && e.Identity == e.Loser {
-		return usageErrorf("the event would be a bad record: it merges an identity with itself")
-	}
-	cl, err := a.connect(ctx, kgo.RequiredAcks(kgo.AllISRAcks()))
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	if err := a.requireTopics(ctx, cl, true, a.cfg.Topics.IdentityEvents); err != nil {
-		return err
-	}
-	format, err := a.inputFormat(ctx, a.cfg.Schemas.OutputFormat, schemas.IdentityEventContract)
-	if err != nil {
-		return err
-	}
-	sent, err := cl.ProduceSync(ctx, &kgo.Record{Topic: a.cfg.Topics.IdentityEvents, Key: []byte(e.Identity), Value: format.AppendIdentityEvent(nil, e)}).First()
-	if err != nil {
-		return fmt.Errorf("sending the event to %s: %w", a.cfg.Topics.IdentityEvents, err)
-	}
-	_, err = fmt.Fprintf(a.out, "%s[%d] offset %d: %s\n", sent.Topic, sent.Partition, sent.Offset, record)
-	return err
 }

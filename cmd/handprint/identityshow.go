@@ -10,6 +10,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,8 @@ func (a *app) identityShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show IDENTITY",
 		Short: "Show an identity's members, pointer, history and rows",
-		Long: `Show what is known of an identity: which attackers belong to it, what it is
+		Long: `Show what is known of an identity, which is named by an address, an id, or the
+beginning of one: which attackers belong to it, what it is
 merged into, the identity events that touched it, and its rows. It is read from
 the changelog of the identity's partition, as committed, to its end, which takes
 a while where that is long.`,
@@ -48,6 +50,13 @@ func (a *app) showIdentity(ctx context.Context, id string, o output) error {
 		return err
 	}
 	defer cl.Close()
+	names, err := a.readDirectory(ctx, cl)
+	if err != nil {
+		return err
+	}
+	if id, err = a.findIdentity(ctx, cl, names, id); err != nil {
+		return err
+	}
 	records, err := a.readChangelog(ctx, cl, func(n int32) int32 { return attribution.IdentityPartition(id, n) },
 		func(key []byte) bool { return engine.Concerns(key, id) })
 	if err != nil {
@@ -64,7 +73,7 @@ func (a *app) showIdentity(ctx context.Context, id string, o output) error {
 		return json.NewEncoder(a.out).Encode(identityJSON(&v))
 	}
 	out := bufio.NewWriter(a.out)
-	return errors.Join(a.writeIdentity(out, &v), out.Flush())
+	return errors.Join(a.writeIdentity(out, &v, names), out.Flush())
 }
 
 // readChangelog reads the records that are wanted from the partition of the
@@ -131,7 +140,7 @@ func (c *changelog) Scan(prefix, from []byte, yield func(key, value []byte) bool
 	return nil
 }
 
-func (a *app) writeIdentity(out io.Writer, v *engine.IdentityView) error {
+func (a *app) writeIdentity(out io.Writer, v *engine.IdentityView, names *directory) error {
 	p := palette(a.coloured())
 	fmt.Fprintf(out, "%s %s\n", p.paint(bold, "identity "), printable(v.Identity))
 	if v.MergedInto != "" {
@@ -145,13 +154,13 @@ func (a *app) writeIdentity(out io.Writer, v *engine.IdentityView) error {
 	} else if len(v.Suspected) > 0 {
 		fmt.Fprintf(out, "%s %v\n", p.paint(stateColours[attribution.MultiActor], "several actors suspected:"), v.Suspected)
 	}
-	fmt.Fprintf(out, "\n%s\n", p.paint(bold, fmt.Sprintf("%d attackers", len(v.Members))))
+	fmt.Fprintf(out, "\n%s\n", p.paint(bold, plural(len(v.Members), "attacker")))
 	for _, m := range v.Members {
 		by := "its own"
 		if m.Version > 0 {
 			by = fmt.Sprintf("by event %d", m.Version)
 		}
-		fmt.Fprintf(out, "    %s  %s\n", printable(m.Attacker), p.paint(faint, by))
+		fmt.Fprintf(out, "    %s  %s  %s\n", printable(m.Attacker), printable(strings.Join(names.addresses[m.Attacker], " ")), p.paint(faint, by))
 	}
 	if len(v.History) > 0 {
 		fmt.Fprintf(out, "\n%s\n", p.paint(bold, "history"))

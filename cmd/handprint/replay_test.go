@@ -273,7 +273,9 @@ func TestIdentitiesOfARunningApplication(t *testing.T) {
 	if !strings.Contains(suggested, winner) || !strings.Contains(suggested, loser) {
 		t.Errorf("two addresses of one hand are not suggested:\n%s", suggested)
 	}
-	command("identity", "merge", "--winner", winner, "--loser", loser)
+	if said := command("identity", "merge", "--winner", "127.0.4.1", "--loser", loser[:13], "--wait"); !strings.Contains(said, "over: 1 attacker moved to 127.0.4.1 (") {
+		t.Errorf("the merge says %s", said)
+	}
 	until := func(id, want string) {
 		t.Helper()
 		for ctx.Err() == nil {
@@ -290,9 +292,31 @@ func TestIdentitiesOfARunningApplication(t *testing.T) {
 	if owner := strings.TrimSpace(command("identity", "owner", moved)); owner != winner {
 		t.Errorf("the attacker that moved is %s's, want %s's", owner, winner)
 	}
+	if owner := strings.TrimSpace(command("identity", "owner", "127.0.4.2")); owner != winner {
+		t.Errorf("address 127.0.4.2 is %s's, want %s's", owner, winner)
+	}
+	if said := command("explain", "127.0.9.9"); !strings.Contains(said, "attacker 08b0658e-b75d-5e62-ad12-bb9e7d5c2927  127.0.9.9") ||
+		!strings.Contains(said, "<- decides") || !strings.Contains(said, "cowrie:") || !strings.Contains(said, "if next comes:") {
+		t.Errorf("127.0.9.9 is explained by\n%s", said)
+	}
+	var one map[string]any
+	if err := json.Unmarshal([]byte(command("explain", "127.0.9.9", "toolchain.ssh.hassh_client", "--json")), &one); err != nil || one["agrees"] != true {
+		t.Errorf("explained as %v, %v", one, err)
+	}
+	if said := command("events", "--since", "1h", "--identity", "127.0.9.9", "-o", "json"); !strings.Contains(said, "previous_value") || strings.Contains(said, winner) {
+		t.Errorf("its events are\n%s", said)
+	}
+	if said := command("dead-letters"); !strings.Contains(said, "0 dead letters, 0 reasons") {
+		t.Errorf("dead letters: %s", said)
+	}
+	for _, args := range [][]string{{"link", winner, "192.0.2.77"}, {"link", "0", "127.0.4.1"}, {"merge", "--winner", "nobody", "--loser", loser}} {
+		if r := handprint(ctx, "", environ, append([]string{"identity"}, args...)...); r.code != exitUsage || !strings.Contains(r.err, "--unseen") {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
 	command("identity", "unmerge", "--winner", winner, "--loser", loser)
 	until(loser, `"type":"identity.unmerged"`)
-	if r := handprint(ctx, "", environ, "identity", "show", "nobody"); r.code != exitFailure || !strings.Contains(r.err, "identity nobody is not known") {
+	if r := handprint(ctx, "", environ, "identity", "show", "nobody"); r.code != exitUsage || !strings.Contains(r.err, "\"nobody\" is no address, attacker or identity that is known") {
 		t.Errorf("an identity that is not known: %+v", r)
 	}
 	cancel()

@@ -65,7 +65,7 @@ configuration file, in that order; docs/configuration.md lists them all.
 		a.replayCommand(),
 		a.runCommand(),
 		a.ingestCommand(),
-		a.eventsCommand(),
+		a.explainCommand(), a.deadLettersCommand(), a.eventsCommand(),
 		a.rowsCommand(),
 		a.identityCommand(),
 		a.suggestCommand(),

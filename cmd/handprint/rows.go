@@ -36,7 +36,7 @@ JSON object a line.`,
 	}
 	f.flags(cmd)
 	outputFlag(cmd, &o)
-	return a.configure(cmd, config.GroupConnection, config.GroupTopics, config.GroupSchemas)
+	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupSchemas)
 }
 
 func (a *app) rows(ctx context.Context, f *filter, o output) error {
@@ -53,6 +53,9 @@ func (a *app) rows(ctx context.Context, f *filter, o output) error {
 	}
 	defer cl.Close()
 	if err := a.requireTopics(ctx, cl, false, a.cfg.Topics.State); err != nil {
+		return err
+	}
+	if err := a.filterIdentities(ctx, cl, f); err != nil {
 		return err
 	}
 	rows, err := a.readRows(ctx, cl, f)

@@ -74,15 +74,19 @@ func (a *app) suggest(ctx context.Context, q attribution.SuggestOptions, o outpu
 	for i, r := range rows {
 		list[i] = attribution.StableRow{Identity: r.Identity, Primitive: r.Primitive, Value: r.Row.Value, Confidence: r.Row.Confidence}
 	}
-	return a.writeSuggestions(attribution.Suggest(list, q), pretty)
+	names, err := a.readDirectory(ctx, cl)
+	if err != nil {
+		return err
+	}
+	return a.writeSuggestions(attribution.Suggest(list, q), names, pretty)
 }
 
-func (a *app) writeSuggestions(list []attribution.Suggestion, pretty bool) error {
+func (a *app) writeSuggestions(list []attribution.Suggestion, names *directory, pretty bool) error {
 	out := bufio.NewWriter(a.out)
 	if !pretty {
 		e := json.NewEncoder(out)
 		for _, s := range list {
-			if err := e.Encode(suggestionJSON(s)); err != nil {
+			if err := e.Encode(suggestionJSON(s, names)); err != nil {
 				return err
 			}
 		}
@@ -91,7 +95,7 @@ func (a *app) writeSuggestions(list []attribution.Suggestion, pretty bool) error
 	p := palette(a.coloured())
 	var err error
 	for _, s := range list {
-		_, lineErr := fmt.Fprintf(out, "%s  %s  %s\n", p.paint(bold, fmt.Sprintf("%6.1f bits", s.Score)), printable(s.A), printable(s.B))
+		_, lineErr := fmt.Fprintf(out, "%s  %s  %s\n", p.paint(bold, fmt.Sprintf("%6.1f bits", s.Score)), names.shown(s.A), names.shown(s.B))
 		var table [][]cell
 		for _, g := range s.Agree {
 			table = append(table, []cell{
@@ -124,13 +128,14 @@ type disagreementJSON struct {
 }
 
 // suggestionJSON is a suggestion as programs read it.
-func suggestionJSON(s attribution.Suggestion) any {
+func suggestionJSON(s attribution.Suggestion, names *directory) any {
 	v := struct {
 		Identities [2]string          `json:"identities"`
+		Addresses  [2][]string        `json:"addresses"` // of the first attackers, as far as they are known
 		Score      float64            `json:"score"`
 		Agree      []agreementJSON    `json:"agree"`
 		Disagree   []disagreementJSON `json:"disagree"`
-	}{Identities: [2]string{s.A, s.B}, Score: s.Score, Agree: []agreementJSON{}, Disagree: []disagreementJSON{}}
+	}{Identities: [2]string{s.A, s.B}, Addresses: [2][]string{append([]string{}, names.addressesOf(s.A, 10)...), append([]string{}, names.addressesOf(s.B, 10)...)}, Score: s.Score, Agree: []agreementJSON{}, Disagree: []disagreementJSON{}}
 	for _, g := range s.Agree {
 		v.Agree = append(v.Agree, agreementJSON{g.Primitive, json.RawMessage(g.Value), g.Holders, g.Of, g.Bits})
 	}

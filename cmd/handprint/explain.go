@@ -1,0 +1,303 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/attribution"
+	"handprint/engine"
+	"handprint/internal/broker"
+	"handprint/internal/config"
+	"handprint/schemas"
+)
+
+func (a *app) explainCommand() *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "explain IDENTITY [PRIMITIVE]",
+		Short: "Say why: on what evidence, by which rule, and what would change it",
+		Long: `Say why an identity's rows are what they are: its attackers, the suspicion that
+is open, and for each primitive that is not stable (or the one that is named) the
+observations that decide, the questions of the rule in their order, and what one
+more observation would do. IDENTITY is an address, an id, or the beginning of
+one.
+
+Use the thresholds and the registry that the instances run with. Evidence
+references are read from the input topic, as far as it still has them.`,
+		Example: `  handprint explain 127.0.9.9
+  handprint explain 6af1e32f toolchain.ssh.hassh_client --json`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.explain(cmd.Context(), args, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "Print JSON: of one primitive the object of the HTTP API.")
+	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupThresholds, config.GroupSchemas, "registry-file")
+}
+
+// explained is what is said of a whole identity.
+type explained struct {
+	Identity   string               `json:"identity_uuid"`
+	MergedInto string               `json:"merged_into,omitempty"`
+	Attackers  []explainedAttacker  `json:"attackers"`
+	Suspicion  *explainedSuspicion  `json:"suspicion"`
+	Primitives []engine.Explanation `json:"explanations"`
+	Stable     int                  `json:"stable"` // primitives that are left out
+}
+
+type explainedAttacker struct {
+	Attacker  string   `json:"attacker_uuid"`
+	Addresses []string `json:"addresses"`
+}
+
+type explainedSuspicion struct {
+	Since   float64              `json:"since"` // 0: not known
+	Reasons []attribution.Reason `json:"reasons"`
+}
+
+func (a *app) explain(ctx context.Context, args []string, asJSON bool) error {
+	e, err := a.engineConfig()
+	if err != nil {
+		return err
+	}
+	cl, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	known, err := a.readDirectory(ctx, cl)
+	if err != nil {
+		return err
+	}
+	id, err := a.findIdentity(ctx, cl, known, args[0])
+	if err != nil {
+		return err
+	}
+	primitive := ""
+	if len(args) > 1 {
+		primitive = args[1]
+	}
+	records, err := a.readChangelog(ctx, cl, func(n int32) int32 { return attribution.IdentityPartition(id, n) },
+		func(key []byte) bool { return engine.Concerns(key, id) || engine.ConcernsRow(key, id, primitive) })
+	if err != nil {
+		return err
+	}
+	view, err := engine.View(records, id)
+	if err != nil {
+		return err
+	}
+	said := explained{Identity: id, MergedInto: view.MergedInto, Attackers: []explainedAttacker{}, Primitives: []engine.Explanation{}}
+	for _, m := range view.Members {
+		said.Attackers = append(said.Attackers, explainedAttacker{m.Attacker, append([]string{}, known.addresses[m.Attacker]...)})
+	}
+	if s := view.Suspicion; s != nil {
+		said.Suspicion = &explainedSuspicion{Since: s.Raised, Reasons: s.Named}
+	}
+	for _, r := range view.Rows {
+		if primitive != "" && r.Primitive != primitive {
+			continue
+		}
+		if primitive == "" && r.Row.State == attribution.Stable && !r.Row.Returns {
+			said.Stable++
+			continue
+		}
+		x, found, err := engine.Explain(records, &e, id, r.Primitive)
+		if err != nil {
+			return err
+		}
+		if found {
+			said.Primitives = append(said.Primitives, x)
+		}
+	}
+	if primitive != "" && len(said.Primitives) == 0 {
+		return fmt.Errorf("identity %s has no row of %s", printable(id), printable(primitive))
+	}
+	a.readEvidence(ctx, cl, said.Primitives)
+	switch {
+	case asJSON && primitive != "":
+		return a.writeJSON(&said.Primitives[0])
+	case asJSON:
+		return a.writeJSON(&said)
+	}
+	out := bufio.NewWriter(a.out)
+	a.writeExplained(out, &said)
+	return out.Flush()
+}
+
+// writeJSON writes an object. What a terminal might obey is escaped there.
+func (a *app) writeJSON(v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.out, "%s\n", a.safeJSON(text))
+	return err
+}
+
+// safeJSON returns JSON as it is shown: to a terminal with escapes in the place
+// of what it would obey or not show.
+func (a *app) safeJSON(text []byte) []byte {
+	if !isTerminal(a.out) {
+		return text
+	}
+	return escapeJSON(text)
+}
+
+// escapeJSON writes invisible characters as the escapes of JSON. They stand only
+// within strings.
+func escapeJSON(text []byte) []byte {
+	if strings.IndexFunc(string(text), invisible) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range string(text) {
+		switch {
+		case !invisible(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			r -= 0x10000
+			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+(r>>10), 0xdc00+(r&0x3ff))
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return []byte(b.String())
+}
+
+// Bounds on what is read of the input for evidence references.
+const (
+	maxEvidence  = 32
+	evidenceTime = 10 * time.Second
+)
+
+// readEvidence fills in the evidence references of the newest observations, as
+// far as the input topic still has their records.
+func (a *app) readEvidence(ctx context.Context, cl *kgo.Client, list []engine.Explanation) {
+	ctx, cancel := context.WithTimeout(ctx, evidenceTime)
+	defer cancel()
+	reader, err := a.recordReader(ctx)
+	decoder := schemas.ObservationDecoder{MaxBytes: a.cfg.Values.RecordSizeLimit, Writers: reader.Writers}
+	read := 0
+	for i := range list {
+		w := &list[i].Window
+		for _, entries := range [][]engine.ExplainedEntry{w.Recent, w.Older} {
+			for j := len(entries) - 1; j >= 0; j-- {
+				x := &entries[j]
+				if read++; err != nil || read > maxEvidence || ctx.Err() != nil {
+					x.Gone = "not read"
+					continue
+				}
+				x.Gone = "no longer in the topic"
+				_ = broker.ScanRange(ctx, cl, func(r *kgo.Record) error {
+					var o attribution.Observation
+					if reader.await(r.Value) == nil && decoder.Decode(r.Value, &o) == nil && string(o.Attacker) == x.Attacker {
+						ref := string(o.Evidence)
+						x.Evidence, x.Source, x.Gone = &ref, string(o.Source), ""
+					}
+					return nil
+				}, a.cfg.Topics.Observations, x.At.Partition, x.At.Offset, x.At.Offset+1)
+			}
+		}
+	}
+}
+
+func (a *app) writeExplained(out io.Writer, e *explained) {
+	p := palette(a.coloured())
+	fmt.Fprintf(out, "%s %s\n", p.paint(bold, "identity"), printable(e.Identity))
+	if e.MergedInto != "" {
+		fmt.Fprintf(out, "merged into %s\n", printable(e.MergedInto))
+	}
+	for i, at := range e.Attackers {
+		if i == 10 {
+			fmt.Fprintf(out, "and %s\n", plural(len(e.Attackers)-i, "more attacker"))
+			break
+		}
+		fmt.Fprintf(out, "attacker %s  %s\n", printable(at.Attacker), printable(strings.Join(at.Addresses, " ")))
+	}
+	if s := e.Suspicion; s != nil {
+		fmt.Fprintf(out, "%s since %s UTC:\n", p.paint(stateColours[attribution.MultiActor], "several actors suspected"), showTime(s.Since))
+		for _, r := range s.Reasons {
+			fmt.Fprintf(out, "  %s %s  %s\n", printable(r.Primitive), r.Kind, showValues(r.Values, 78-len(r.Primitive)-len(r.Kind)-5))
+		}
+	} else {
+		fmt.Fprintln(out, "no suspicion is open")
+	}
+	for i := range e.Primitives {
+		writeExplanation(out, p, &e.Primitives[i])
+	}
+	if e.Stable > 0 {
+		fmt.Fprintf(out, "\n%s stable\n", plural(e.Stable, "primitive"))
+	}
+}
+
+func showValues(values []attribution.Value, width int) string {
+	var list []string
+	for _, v := range values {
+		list = append(list, string(v))
+	}
+	return shorten(printable(strings.Join(list, " ")), max(width, 10))
+}
+
+func writeExplanation(out io.Writer, p palette, x *engine.Explanation) {
+	state, err := attribution.ParseState(x.Row.State)
+	shown := cell{text: x.Row.State}
+	if err == nil {
+		shown = stateCell(state)
+	}
+	fmt.Fprintf(out, "\n%s  %s %s  %s\n", p.paint(bold, printable(x.Primitive)), p.paint(shown.sgr, shown.text), showConfidence(x.Row.Confidence),
+		shorten(printable(string(x.Row.Value)), max(10, 80-len(x.Primitive)-len(shown.text)-10)))
+	if x.Row.Returns {
+		fmt.Fprintln(out, "  a value came back after another: two clients take turns")
+	}
+	if !x.Agrees {
+		fmt.Fprintln(out, "  the merger does not give what the row says: an identity event is not over,")
+		fmt.Fprintln(out, "  or these are not the thresholds that the instances run with")
+	}
+	for _, s := range x.Steps {
+		mark := "no "
+		if s.Holds {
+			mark = "yes"
+		}
+		text := s.Text
+		if s.Decides {
+			text += "  <- decides"
+		}
+		fmt.Fprintf(out, "  %s  %s\n", mark, text)
+	}
+	for _, w := range []struct {
+		name string
+		list []engine.ExplainedEntry
+	}{{"before", x.Window.Older}, {"recent", x.Window.Recent}} {
+		for i := range w.list {
+			e := &w.list[i]
+			evidence := e.Gone
+			if e.Evidence != nil {
+				evidence = *e.Evidence
+			}
+			fmt.Fprintf(out, "  %s  %s UTC  %-20s  %s\n", w.name, showTime(e.TS), shorten(printable(string(e.Value)), 20), shorten(printable(evidence), 22))
+		}
+	}
+	var next []string
+	for _, o := range x.WouldChange {
+		next = append(next, fmt.Sprintf("%s -> %s %s", shorten(printable(string(o.NextValue)), 24), o.State, showConfidence(o.Confidence)))
+	}
+	if len(next) > 0 {
+		fmt.Fprintf(out, "  if next comes:\n    %s\n", strings.Join(next, "\n    "))
+	}
+}
+
+// plural writes a number of things.
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
