@@ -173,6 +173,37 @@ image: ## Build the container image handprint:local from a binary built here; BA
 compose-check: image ## Check docker-compose.yml and start what it can of it, the broker from HANDPRINT_KAFKA_IMAGE.
 	deploy/compose-check
 
+# The browser's tests: Debian's Chromium (CHROMIUM names another), Node.js, npm.
+integration/browser/node_modules: integration/browser/package.json integration/browser/package-lock.json
+	@cd integration/browser && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+.PHONY: browser
+browser: build integration/browser/node_modules ## Look at every page with a real browser: axe, both themes, forced colours, 320 px, keys, scripts off, live. Needs Node.js, npm and Chromium.
+	@node integration/browser/check.mjs
+
+.PHONY: pictures
+pictures: build integration/browser/node_modules ## Make a picture of every page in both themes, in out/pictures.
+	@node integration/browser/check.mjs --pictures out/pictures
+
+.PHONY: ten-minutes
+ten-minutes: build ## Follow docs/ten-minutes.md word for word on the broker at BROKER.
+	@deploy/ten-minutes
+
+# What a release is made for, as OS/ARCH.
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/arm64
+# Where releases go.
+DIST ?= dist
+
+.PHONY: release
+release: ## Make archives, a bill of materials and checksums of this commit in DIST; the same bytes each time.
+	@deploy/release/make $(DIST) $(PLATFORMS)
+
+.PHONY: release-check
+release-check: ## Make a release for this machine twice, and compare.
+	@rm -rf out/release && for n in 1 2; do deploy/release/make out/release/$$n $$($(GO) env GOOS)/$$($(GO) env GOARCH); done
+	@diff -r out/release/1 out/release/2 && echo "two builds of one commit are equal to the byte"
+
 .PHONY: ui
 ui: ## Make the Go code of the pages from their templates, anew.
 	$(TOOL) templ generate -path serve/ui

@@ -1,0 +1,138 @@
+// Looks at every page with Debian's Chromium: axe in both themes, forced colours,
+// 320 px and 400 %; keys alone; scripts off; what comes live; nothing requested
+// from elsewhere; the size of a first visit. Takes the address of a running demo
+// (HANDPRINT_URL, with its token in the fragment) or starts one. With --pictures
+// DIR it makes a picture of every page in both themes instead.
+import { spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { chromium } from "playwright-core";
+import AxeBuilder from "@axe-core/playwright";
+
+const at = process.argv.indexOf("--pictures");
+const pictures = at > 0 ? process.argv[at + 1] : "";
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+let demo = null, faults = 0;
+const fail = (what) => { faults++; console.log("FAULT " + what); };
+const ok = (what) => console.log("ok    " + what);
+
+async function start() {
+  if (process.env.HANDPRINT_URL) return process.env.HANDPRINT_URL;
+  demo = spawn("bin/handprint", ["demo"], { stdio: ["ignore", "pipe", "pipe"] });
+  return new Promise((found, gone) => {
+    let text = "";
+    const look = (chunk) => { text += chunk; const m = text.match(/https?:\/\/127\.0\.0\.1:\d+\S*#t=\S+/); if (m && /transitions|rows/.test(text)) found(m[0]); };
+    demo.stdout.on("data", look); demo.stderr.on("data", look);
+    demo.on("exit", (code) => gone(new Error(`the demo ended with ${code}: ${text}`)));
+    setTimeout(() => gone(new Error("the demo printed no link: " + text.slice(0, 2000))), 180000).unref();
+  });
+}
+
+const link = await start();
+const origin = new URL(link).origin, base = new URL(link).pathname.replace(/\/$/, "");
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+try {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  const elsewhere = [];
+  context.on("request", (r) => { if (!r.url().startsWith(origin) && !r.url().startsWith("data:")) elsewhere.push(r.url()); });
+  const page = await context.newPage();
+  page.on("pageerror", (e) => fail("script error: " + e.message));
+  page.on("console", (m) => { if (m.type() === "error" && /Content Security|Refused/.test(m.text())) fail("policy: " + m.text()); });
+  await page.goto(link);
+  await page.waitForSelector("h1:text('Overview')", { timeout: 60000 });
+  ok("the link logs in");
+  // The lab's rows are there when the demo is through.
+  await page.waitForFunction(() => document.querySelector(".five .n") !== null);
+  for (let i = 0; i < 60 && !(await page.textContent("main")).includes("several actors suspected"); i++) { await page.waitForTimeout(1000); await page.reload(); }
+
+  const three = await page.getAttribute(".case a.addr", "href");
+  if (!three) throw new Error("nobody is suspected on the overview");
+  const id = three.split("/identities/")[1];
+  const paths = {
+    overview: "/", identities: "/identities", filtered: "/identities?state=multi_actor&suspected=true", none: "/identities?state=drifting&q=zz", identity: "/identities/" + id,
+    why: `/identities/${id}/why/toolchain.ssh.hassh_client`, whyalternates: `/identities/${id}/why/cognitive.planning_depth`, history: `/identities/${id}/history`,
+    compare: "/compare?a=127.0.4.1&b=127.0.4.2", suspicions: "/suspicions", suggestions: "/suggestions", value: "/values?primitive=environmental.locale&value=%22de-DE%22",
+    search: "/search?q=127.0", operations: "/operations", unknown: "/identities/nobody-has-this-id",
+  };
+
+  if (pictures) {
+    mkdirSync(pictures, { recursive: true });
+    for (const scheme of ["light", "dark"]) for (const [name, path] of Object.entries(paths)) for (const width of scheme === "light" ? [1280, 390] : [1280]) {
+      await page.setViewportSize({ width, height: 900 });
+      await page.emulateMedia({ colorScheme: scheme });
+      await page.goto(origin + base + path);
+      await page.screenshot({ path: `${pictures}/${name}-${scheme}${width === 1280 ? "" : "-" + width}.png`, fullPage: true });
+    }
+    console.log("pictures in " + pictures);
+  } else {
+    const modes = [
+      ["light", { colorScheme: "light" }, 1280], ["dark", { colorScheme: "dark" }, 1280], ["forced colours", { colorScheme: "light", forcedColors: "active" }, 1280],
+      ["320 px", { colorScheme: "light", forcedColors: "none" }, 320], ["400 %", { colorScheme: "dark", forcedColors: "none" }, 320],
+    ];
+    for (const [mode, media, width] of modes) for (const [name, path] of Object.entries(paths)) {
+      await page.emulateMedia(media);
+      await page.setViewportSize({ width, height: 900 });
+      await page.goto(origin + base + path);
+      const found = (await new AxeBuilder({ page }).disableRules(media.forcedColors === "active" ? ["color-contrast"] : []).analyze()).violations.filter((v) => v.impact === "serious" || v.impact === "critical");
+      for (const v of found) fail(`${name}, ${mode}: ${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map((n) => n.target.join(" ")).join("; ")}`);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      if (wide > 1) fail(`${name}, ${mode}: ${wide} px wider than the window`);
+      if (!found.length && wide <= 1) ok(`${name}, ${mode}`);
+    }
+    await page.emulateMedia({ colorScheme: "light", forcedColors: "none" });
+    await page.setViewportSize({ width: 1280, height: 900 });
+
+    // Keys alone: to the list, down two rows, into the identity, to its why.
+    await page.goto(origin + base + "/");
+    await page.keyboard.press("g"); await page.keyboard.press("i");
+    await page.waitForURL("**/identities");
+    await page.keyboard.press("j"); await page.keyboard.press("Enter");
+    await page.waitForURL(/identities\/./);
+    await page.keyboard.press("j"); await page.keyboard.press("w");
+    await page.waitForURL(/\/why\//);
+    await page.keyboard.press("/");
+    if (await page.evaluate(() => document.activeElement.id) !== "q") fail("/ does not lead to the search"); else ok("keys alone");
+    await page.keyboard.type("127.0.9"); await page.waitForSelector("#suggest a", { timeout: 20000 }).catch(() => fail("no results as one types"));
+    await page.keyboard.press("ArrowDown"); await page.keyboard.press("Enter");
+    await page.waitForURL(new RegExp("identities/" + id)); ok("search by keys");
+
+    // Numbers on the page are those of the API.
+    const counts = await page.evaluate(async (u) => (await (await fetch(u)).json()).states, origin + base + "/api/v1/overview");
+    await page.goto(origin + base + "/");
+    const shown = await page.$$eval(".five .n", (l) => l.map((e) => Number(e.textContent.replaceAll(",", ""))));
+    if (JSON.stringify(shown) !== JSON.stringify([counts.unknown, counts.stable, counts.drifting, counts.conflicted, counts.multi_actor])) fail(`the overview shows ${shown}, the API has ${JSON.stringify(counts)}`); else ok("numbers are the API's");
+
+    // Live: the page says so.
+    await page.waitForSelector("#fresh.live", { timeout: 30000 }).then(() => ok("live"), () => fail("the page is not live"));
+
+    // A first visit.
+    const fresh = await browser.newContext(); let bytes = 0;
+    const first = await fresh.newPage(), session = await fresh.newCDPSession(first);
+    await session.send("Network.enable"); session.on("Network.loadingFinished", (e) => { bytes += e.encodedDataLength; });
+    await first.goto(link); await first.waitForSelector("h1:text('Overview')"); await first.waitForTimeout(500);
+    if (bytes > 120 * 1024) fail(`a first visit takes ${bytes} bytes`); else ok(`a first visit takes ${bytes} bytes`);
+    await fresh.close();
+
+    // Scripts off: log in by the form, then lists, filters, identity and why.
+    const plain = await browser.newContext({ javaScriptEnabled: false }), off = await plain.newPage();
+    await off.goto(origin + base + "/login");
+    await off.fill("input[name=token]", new URL(link).hash.replace("#t=", "")); await off.click("form button");
+    for (const [path, says] of [["/identities?state=drifting", "127.0.6.1"], ["/identities/" + id, "Several actors suspected"], [paths.why, "Step by step"], ["/search?q=127.0.9.9", "127.0.9.9"]]) {
+      await off.goto(origin + base + path);
+      if (!(await off.textContent("main")).includes(says)) fail(`scripts off: ${path} does not say ${says}`); else ok("scripts off: " + path);
+    }
+    await plain.close();
+
+    // A server that stops is said within 10 s.
+    if (demo) {
+      await page.goto(origin + base + "/"); await page.waitForSelector("#fresh.live", { timeout: 30000 }).catch(() => {});
+      demo.removeAllListeners("exit"); demo.kill("SIGKILL");
+      await page.waitForSelector("#fresh.dead", { timeout: 10000 }).then(() => ok("a server that stopped is said within 10 s"), () => fail("a server that stopped is not said within 10 s"));
+    }
+    if (elsewhere.length) fail("requests to elsewhere: " + elsewhere.slice(0, 3)); else ok("nothing is requested from elsewhere");
+    console.log(`${faults} faults`);
+  }
+} finally {
+  await browser.close();
+  if (demo) { demo.removeAllListeners("exit"); demo.kill("SIGKILL"); }
+}
+process.exit(faults ? 1 : 0);
