@@ -8,7 +8,7 @@ import (
 // Node is a thing of the topology.
 type Node struct {
 	Name   string
-	Kind   string // topic, task, store
+	Kind   string // topic, task, store, sensor
 	Detail string // for topics: how they are cut and cleaned up
 }
 
@@ -19,21 +19,24 @@ type Edge struct {
 }
 
 // Graph is the topology as it is drawn. It is made from the same names that
-// the tasks run on.
+// the tasks run on; a test compares its edges with what a run reads and writes.
 type Graph struct {
 	Nodes []Node
 	Edges []Edge
 }
 
 const (
-	taskNode  = "task p"
-	storeNode = "store p"
+	taskNode   = "task p"
+	storeNode  = "store p"
+	sensorNode = "sensor adapter"
 )
 
 // Graph returns the topology of an application with these topics.
 func (n Names) Graph() Graph {
 	g := Graph{Nodes: []Node{
+		{sensorNode, "sensor", "handprint ingest, or a sensor of other make"},
 		{n.Observations, "topic", "N partitions by attacker_uuid, delete"},
+		{n.Profiles, "topic", "by attacker_uuid/sensor, compact and delete"},
 		{n.IdentityEvents, "topic", "1 partition, read by task 0, delete"},
 		{n.Commands, "topic", "N partitions, written to the partition of the task meant, delete, internal"},
 		{taskNode, "task", "one for each of N partitions, spread over all instances"},
@@ -49,6 +52,9 @@ func (n Names) Graph() Graph {
 		{n.Control, "topic", "stop, delete"},
 	}}
 	edge := func(from, to, what string) { g.Edges = append(g.Edges, Edge{from, to, what}) }
+	edge(sensorNode, n.Observations, "what behaved how, and when")
+	edge(sensorNode, n.Profiles, "under which address an attacker is known")
+	edge(sensorNode, n.DeadLetter, "lines that cannot be used")
 	edge(n.Observations, taskNode, "observations of the attackers that hash to p")
 	edge(n.IdentityEvents, taskNode, "who is who (task 0)")
 	edge(n.Commands, taskNode, "what other tasks say, and ticks")
@@ -63,7 +69,7 @@ func (n Names) Graph() Graph {
 	edge(taskNode, n.State, "rows and tombstones")
 	edge(taskNode, n.DeadLetter, "records that cannot be used")
 	edge(taskNode, n.Commands, "misrouted and linked observations, moves between identities")
-	edge(taskNode, n.Health, "every 30 s")
+	edge(taskNode, n.Health, "a heartbeat, every health-interval")
 	return g
 }
 
@@ -89,7 +95,7 @@ func (g Graph) Mermaid() string {
 	for _, n := range g.Nodes {
 		open, shut := "[/", "/]"
 		switch n.Kind {
-		case "task":
+		case "task", "sensor":
 			open, shut = "([", "])"
 		case "store":
 			open, shut = "[(", ")]"
@@ -109,7 +115,7 @@ func (g Graph) DOT() string {
 	for _, n := range g.Nodes {
 		shape := "parallelogram"
 		switch n.Kind {
-		case "task":
+		case "task", "sensor":
 			shape = "ellipse"
 		case "store":
 			shape = "cylinder"
