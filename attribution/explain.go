@@ -143,7 +143,7 @@ func (m *Merger) explainCategorical(e *Explained, older, recent []tailEntry) {
 		two := len(recent) >= 4 && *f.Distinct == 2
 		e.step("two_values", two, "%d values in a window of %d; exactly 2 in at least 4 needed", *f.Distinct, len(recent))
 		if two {
-			e.step("alternates", *f.Flips >= 2*max(*f.Repeats, 1), "%d flips and %d repeats, at least %d flips needed", *f.Flips, *f.Repeats, 2*max(*f.Repeats, 1))
+			e.step("alternates", *f.Flips >= 2*max(*f.Repeats, 1), "flips: %d, repeats: %d; at least %d flips needed", *f.Flips, *f.Repeats, 2*max(*f.Repeats, 1))
 		}
 		return
 	}

@@ -13,7 +13,7 @@ type Profile struct {
 	Stub      string      // id of the attacker's own identity
 	Address   string      // what the sensor recorded
 	Kind      AddressKind // what Address is
-	Sensor    string      // the observations' source
+	Sensor    string      // its name; the adapter's where the log has none
 	FirstSeen float64     // Unix seconds, as far as this adapter knows
 	LastSeen  float64     // Unix seconds, at most an hour behind
 }

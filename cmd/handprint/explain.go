@@ -174,7 +174,7 @@ func escapeJSON(text []byte) []byte {
 
 // Bounds on what is read of the input for evidence references.
 const (
-	maxEvidence  = 32
+	maxEvidence  = 200
 	evidenceTime = 10 * time.Second
 )
 

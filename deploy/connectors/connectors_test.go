@@ -52,14 +52,14 @@ func load(t *testing.T) map[string]connector {
 
 func TestConnectorsReadOurTopicsCommitted(t *testing.T) {
 	n := topology.DefaultNames("", "handprint")
-	events := []string{n.StateChanged, n.MultiActorSuspects}
+	events := []string{n.StateChanged, n.MultiActorSuspects, n.IdentityChanged}
 	for file, c := range load(t) {
 		if want := "handprint-" + strings.TrimSuffix(file, ".json"); c.Name != want {
 			t.Errorf("%s: its name is %s", file, c.Name)
 		}
 		topics := strings.Split(c.Config["topics"], ",")
 		switch {
-		case slices.Equal(topics, []string{n.State}):
+		case slices.Equal(topics, []string{n.State, n.Identities}):
 			deletes := slices.Contains([]string{"delete", "write"}, c.Config["behavior.on.null.values"])
 			drops := strings.HasSuffix(c.Config["predicates.deleted.type"], ".RecordIsTombstone")
 			if deletes == drops {
@@ -101,7 +101,7 @@ func TestTransformsAreWhole(t *testing.T) {
 			if !strings.HasSuffix(name, ".fields") && !strings.HasSuffix(name, ".field") {
 				continue
 			}
-			for _, contract := range []schemas.Contract{schemas.TransitionContract, schemas.SuspicionContract} {
+			for _, contract := range []schemas.Contract{schemas.TransitionContract, schemas.SuspicionContract, schemas.IdentityChangeContract} {
 				if !strings.Contains(contract.Schema(), `"name": "`+value+`"`) {
 					t.Errorf("%s: %s: a %s has no field %s", file, name, contract, value)
 				}
