@@ -52,8 +52,8 @@ const (
 	WholeText
 )
 
-// guard takes out of a private letter what may not be told.
-func (t LetterText) guard(d DeadLetter) DeadLetter {
+// Guard takes out of a private letter what may not be told.
+func (t LetterText) Guard(d DeadLetter) DeadLetter {
 	if !d.Private {
 		return d
 	}

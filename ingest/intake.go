@@ -54,7 +54,7 @@ func (r *intake) Dead(d DeadLetter) error {
 		o := d.Record
 		d.Record = &kgo.Record{Topic: o.Topic, Partition: o.Partition, Offset: o.Offset, Timestamp: o.Timestamp}
 	}
-	d = r.text.guard(d)
+	d = r.text.Guard(d)
 	if r.probation.dead(d) {
 		return nil
 	}

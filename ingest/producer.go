@@ -47,24 +47,30 @@ const DefaultMaxInFlight = 20_000
 
 // Producer sends observations and dead letters to Kafka: keyed, by the default
 // partitioner, idempotently, acknowledged by all replicas. It is for one
-// goroutine at a time; the methods that send return as soon as a record is
-// queued. The first record that fails makes every later call fail: nothing is
-// skipped over silently.
+// goroutine at a time, its batches for one each; the methods that send return as
+// soon as a record is queued. The first record that fails makes every later
+// call fail: nothing is skipped over silently.
 type Producer struct {
-	client       *kgo.Client
-	observations string
-	deadLetters  string
-	profileTopic string
-	profiles     profiles
-	done         context.Context
-	buffer       []byte
-	format       *schemas.Format
-	decoder      schemas.ObservationDecoder
-	decoded      attribution.Observation
+	client *kgo.Client
+	done   context.Context
+	writer
 
 	mu     sync.Mutex
 	failed int
 	err    error
+}
+
+// writer makes the records of observations and dead letters.
+type writer struct {
+	observations string
+	deadLetters  string
+	profileTopic string // empty: no addresses are written
+	profiles     profiles
+	format       *schemas.Format
+
+	buffer  []byte
+	decoder schemas.ObservationDecoder
+	decoded attribution.Observation
 }
 
 // NewProducer returns a producer of a client of its own, with opts (security,
@@ -87,55 +93,65 @@ func NewProducer(ctx context.Context, config ProducerConfig, opts ...kgo.Opt) (*
 	if err != nil {
 		return nil, fmt.Errorf("making a producer for %s: %w", strings.Join(config.Brokers, ","), err)
 	}
-	return &Producer{client: client, observations: config.Observations, deadLetters: config.DeadLetters, profileTopic: config.Profiles, format: config.Format, done: ctx}, nil
+	return &Producer{client: client, writer: writer{observations: config.Observations, deadLetters: config.DeadLetters, profileTopic: config.Profiles, format: config.Format}, done: ctx}, nil
 }
 
 // Observation sends an observation, keyed by its attacker, and before it the
 // attacker's address if that is due.
 func (p *Producer) Observation(o Observation) error {
-	if err := p.profile(&o); err != nil {
-		return err
+	if profile := p.profile(&o); profile != nil {
+		if err := p.send(profile); err != nil {
+			return err
+		}
 	}
-	p.buffer = o.AppendJSON(p.buffer[:0])
-	return p.send(&kgo.Record{Topic: p.observations, Key: []byte(o.Attacker), Value: p.formatted(p.buffer)})
+	return p.send(p.observation(o))
 }
 
-// profile sends an attacker's address, at most once for an attacker, a sensor
-// and an hour.
-func (p *Producer) profile(o *Observation) error {
-	if p.profileTopic == "" {
+func (w *writer) observation(o Observation) *kgo.Record {
+	w.buffer = o.AppendJSON(w.buffer[:0])
+	return &kgo.Record{Topic: w.observations, Key: []byte(o.Attacker), Value: w.formatted(w.buffer)}
+}
+
+// profile returns the record of an attacker's address, nil unless it is due: at
+// most once for an attacker, a sensor and an hour.
+func (w *writer) profile(o *Observation) *kgo.Record {
+	if w.profileTopic == "" {
 		return nil
 	}
-	profile, due := p.profiles.of(o)
+	profile, due := w.profiles.of(o)
 	if !due {
 		return nil
 	}
-	return p.send(&kgo.Record{
-		Topic: p.profileTopic, Key: schemas.AppendProfileKey(nil, profile.Attacker, profile.Sensor), Value: p.format.AppendProfile(nil, &profile),
-	})
+	return &kgo.Record{
+		Topic: w.profileTopic, Key: schemas.AppendProfileKey(nil, profile.Attacker, profile.Sensor), Value: w.format.AppendProfile(nil, &profile),
+	}
 }
 
 // formatted returns a copy of an observation that is JSON in the format of the
 // producer. One that is no good observation stays as it is: the pipeline says
 // why.
-func (p *Producer) formatted(observation []byte) []byte {
-	if p.format == nil || p.decoder.Decode(observation, &p.decoded) != nil {
+func (w *writer) formatted(observation []byte) []byte {
+	if w.format == nil || w.decoder.Decode(observation, &w.decoded) != nil {
 		return append([]byte{}, observation...)
 	}
-	return p.format.AppendObservation(nil, &p.decoded)
+	return w.format.AppendObservation(nil, &w.decoded)
 }
 
 // Record sends an observation that is made already, as JSON. A nil key goes to
 // any partition.
-func (p *Producer) Record(key, value []byte) error {
-	return p.send(&kgo.Record{Topic: p.observations, Key: append([]byte(nil), key...), Value: p.formatted(value)})
+func (p *Producer) Record(key, value []byte) error { return p.send(p.record(key, value)) }
+
+func (w *writer) record(key, value []byte) *kgo.Record {
+	return &kgo.Record{Topic: w.observations, Key: append([]byte(nil), key...), Value: w.formatted(value)}
 }
 
 // Dead sends a dead letter: in the headers why the line could not be used,
 // where it stood and how long it is, of a private one its digest; and the line
 // as it was read, of a private one what may be told of it.
-func (p *Producer) Dead(d DeadLetter) error {
-	letter := &kgo.Record{Topic: p.deadLetters, Value: append([]byte{}, d.Line...)}
+func (p *Producer) Dead(d DeadLetter) error { return p.send(p.dead(d)) }
+
+func (w *writer) dead(d DeadLetter) *kgo.Record {
+	letter := &kgo.Record{Topic: w.deadLetters, Value: append([]byte{}, d.Line...)}
 	more := func() {
 		if d.Length > int64(len(d.Line)) {
 			letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: HeaderLength, Value: strconv.AppendInt(nil, d.Length, 10)})
@@ -148,8 +164,8 @@ func (p *Producer) Dead(d DeadLetter) error {
 		letter.Key = append([]byte(nil), original.Key...)
 		letter.Headers = schemas.DeadLetterHeaders(original, Stage, d.Reason)
 		more()
-		letter.Value = p.format.DeadLetterValue(letter.Value, letter.Headers)
-		return p.send(letter)
+		letter.Value = w.format.DeadLetterValue(letter.Value, letter.Headers)
+		return letter
 	}
 	letter.Headers = []kgo.RecordHeader{
 		{Key: schemas.HeaderReason, Value: []byte(d.Reason)},
@@ -158,8 +174,8 @@ func (p *Producer) Dead(d DeadLetter) error {
 		{Key: HeaderLine, Value: strconv.AppendInt(nil, d.Number, 10)},
 	}
 	more()
-	letter.Value = p.format.DeadLetterValue(letter.Value, letter.Headers)
-	return p.send(letter)
+	letter.Value = w.format.DeadLetterValue(letter.Value, letter.Headers)
+	return letter
 }
 
 func (p *Producer) send(r *kgo.Record) error {
@@ -207,3 +223,50 @@ func (p *Producer) Flush(ctx context.Context) error {
 
 // Close lets go of the connections. What has not been flushed is lost.
 func (p *Producer) Close() { p.client.Close() }
+
+// Batch is a sink whose records are sent together. It is for one goroutine.
+type Batch struct {
+	producer *Producer
+	writer
+	records []*kgo.Record
+}
+
+// NewBatch returns an empty batch. Several may be filled and sent at once.
+func (p *Producer) NewBatch() *Batch {
+	return &Batch{producer: p, writer: writer{
+		observations: p.observations, deadLetters: p.deadLetters, profileTopic: p.profileTopic, format: p.format,
+	}}
+}
+
+// Observation adds an observation.
+func (b *Batch) Observation(o Observation) error {
+	if profile := b.profile(&o); profile != nil {
+		b.records = append(b.records, profile)
+	}
+	b.records = append(b.records, b.observation(o))
+	return nil
+}
+
+// Record adds an observation that is made already.
+func (b *Batch) Record(key, value []byte) error {
+	b.records = append(b.records, b.record(key, value))
+	return nil
+}
+
+// Dead adds a dead letter.
+func (b *Batch) Dead(d DeadLetter) error {
+	b.records = append(b.records, b.dead(d))
+	return nil
+}
+
+// Send sends the records and waits until the brokers have all of them. After an
+// error some may have arrived; their ids make sending them again harmless.
+func (b *Batch) Send(ctx context.Context) error {
+	if len(b.records) == 0 {
+		return nil
+	}
+	if err := b.producer.client.ProduceSync(ctx, b.records...).FirstErr(); err != nil {
+		return fmt.Errorf("sending %d records: %w", len(b.records), err)
+	}
+	return nil
+}

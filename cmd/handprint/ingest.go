@@ -71,7 +71,7 @@ func (a *app) ingestCommand() *cobra.Command {
   zcat old.gz | handprint ingest cowrie --stdout -
   handprint ingest behave --brokers a:9092 observations.ndjson`,
 	})
-	cmd.AddCommand(a.ingestCowrieCommand(), a.ingestNetworkCommand("zeek"), a.ingestNetworkCommand("suricata"), a.ingestBehaveCommand())
+	cmd.AddCommand(a.ingestCowrieCommand(), a.ingestNetworkCommand("zeek"), a.ingestNetworkCommand("suricata"), a.ingestBehaveCommand(), a.ingestServeCommand())
 	return cmd
 }
 
