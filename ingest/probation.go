@@ -63,6 +63,11 @@ func (p *probation) look(t Tally, end bool, send func(DeadLetter) error) error {
 		held = held[:min(len(held), maxUnusableLetters)]
 	}
 	for _, d := range held {
+		if unusable && !d.Private {
+			// Nobody knows what this is: it may be another sensor's log.
+			d.Private = true
+			d = NoText.Guard(d)
+		}
 		if err := send(d); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,6 +37,8 @@ type ingestQuery struct {
 	letters    letterText
 	sortWithin time.Duration
 	addresses  bool // the sensor's adapter knows attackers' addresses
+	follow     bool
+	positions  string
 }
 
 // letterText is the flag --dead-letter-text.
@@ -96,10 +99,12 @@ Every number of docs/cowrie.md is a setting that begins with cowrie-, as a flag
 too; docs/configuration.md lists them.
 
 With --topic the log is read from Kafka, where Cowrie can write it, and followed
-until interrupted. The next run goes on where the oldest open session began.`,
+until interrupted. The next run goes on where the oldest open session began. With
+--follow files and folders are followed in the same way, through rotations.`,
 		Example: `  handprint ingest cowrie --brokers a:9092 cowrie.json.2026-08-0*.gz cowrie.json
   handprint ingest cowrie --stdout cowrie.json | jq .primitive
   handprint ingest cowrie --brokers a:9092 --topic cowrie
+  handprint ingest cowrie --brokers a:9092 --follow --positions /var/lib/handprint/cowrie.json /home/cowrie/var/log/cowrie/cowrie.json
   handprint ingest cowrie --cowrie-session-timeout 10m cowrie.json`,
 		RunE: func(cmd *cobra.Command, files []string) error { return a.ingestCowrie(cmd.Context(), &q, files) },
 	}
@@ -132,7 +137,9 @@ to say.`,
 func (q *ingestQuery) topicFlags(cmd *cobra.Command, sensor string) {
 	cmd.Flags().StringVar(&q.topic, "topic", "", "Read this Kafka topic instead of files.")
 	cmd.Flags().StringVar(&q.group, "group", "", "Consumer group that remembers how far the topic is read. (default <application id>-ingest-"+sensor+")")
-	cmd.Flags().BoolVar(&q.untilEnd, "until-end", false, "End with the last line that the topic has now.")
+	cmd.Flags().BoolVar(&q.untilEnd, "until-end", false, "With --topic or --follow: end with the last line that is there now.")
+	cmd.Flags().BoolVar(&q.follow, "follow", false, "Follow files and folders as they grow, through rotations, until interrupted; go on where the last run ended.")
+	cmd.Flags().StringVar(&q.positions, "positions", "", "File in which --follow keeps how far it has read. (default handprint-ingest-"+sensor+".json here)")
 }
 
 func (q *ingestQuery) flags(cmd *cobra.Command) {
@@ -155,7 +162,15 @@ func (q *ingestQuery) check(files []string) error {
 		return usageErrorf("no files given; - is standard input")
 	case q.topic != "" && len(files) > 0:
 		return usageErrorf("flag --topic: cannot be used together with files")
-	case q.topic == "" && (q.untilEnd || q.group != ""):
+	case q.topic != "" && q.follow:
+		return usageErrorf("flag --follow: a topic is followed anyway")
+	case q.positions != "" && !q.follow:
+		return usageErrorf("flag --positions: needs --follow")
+	case q.follow && q.sortWithin > 0:
+		return usageErrorf("flag --sort: cannot be used together with --follow")
+	case q.follow && slices.Contains(files, ingest.Stdin):
+		return usageErrorf("flag --follow: standard input cannot be followed")
+	case q.topic == "" && (q.untilEnd && !q.follow || q.group != ""):
 		return usageErrorf("flags --until-end and --group: need --topic")
 	case q.closeAtEnd && !q.untilEnd:
 		return usageErrorf("flag --close-at-end: needs --until-end")
@@ -177,6 +192,9 @@ func (a *app) ingestCowrie(ctx context.Context, q *ingestQuery, files []string) 
 				"topic", q.topic, "sensor", sensor, "session", session)
 		}
 		return a.ingestTopic(ctx, q, "cowrie", func(s ingest.Sink) (ingest.Positioned, error) { return adapt(s) })
+	}
+	if q.follow {
+		return a.ingestFollow(ctx, q, "cowrie", files, func(s ingest.Sink) (ingest.Positioned, error) { return adapt(s) })
 	}
 	return a.ingestFiles(ctx, q, files, func(s ingest.Sink) (ingest.Adapter, error) { return adapt(s) })
 }
@@ -298,6 +316,32 @@ func (a *app) profileTopic(known bool) string {
 		return ""
 	}
 	return a.cfg.Topics.Profiles
+}
+
+// ingestFollow follows files through adapters into the sink that q asks for.
+func (a *app) ingestFollow(ctx context.Context, q *ingestQuery, sensor string, paths []string, adapt func(ingest.Sink) (ingest.Positioned, error)) error {
+	for _, path := range paths {
+		if _, err := os.Stat(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return usageErrorf("%w", err)
+		} else if err != nil {
+			a.log.Warn("there is no such file yet: it is waited for", "path", path)
+		}
+	}
+	sink, done, err := a.sink(ctx, q)
+	if err != nil {
+		return err
+	}
+	if p, ok := sink.(*printingSink); ok {
+		p.atOnce = true
+	}
+	run := ingest.Follow{
+		Paths: paths, State: cmp.Or(q.positions, "handprint-ingest-"+sensor+".json"), UntilEnd: q.untilEnd,
+		LetterText: q.letters.LetterText, Report: a.tell, Log: a.log,
+	}
+	result, err := run.Run(ctx, sink, adapt)
+	err = errors.Join(err, done(ctx))
+	a.conclude(result.Tally)
+	return unusable(err)
 }
 
 // progress returns a display on standard error, nil where that is no file.

@@ -106,7 +106,7 @@ func (a *app) ingestServe(ctx context.Context, q *endpointQuery, n *networkQuery
 		return err
 	}
 	defer listener.Close()
-	sink, done, err := a.sink(ctx, &ingestQuery{format: format})
+	sink, done, err := a.sink(ctx, &ingestQuery{format: format, addresses: true})
 	if err != nil {
 		return err
 	}

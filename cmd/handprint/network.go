@@ -96,6 +96,11 @@ func (a *app) ingestNetwork(ctx context.Context, sensor string, q *ingestQuery, 
 		return err
 	}
 	settings.MaxAhead, settings.Missing = a.cfg.Values.MaxAhead, a.warn
+	if q.follow {
+		return a.ingestFollow(ctx, q, sensor, files, func(s ingest.Sink) (ingest.Positioned, error) {
+			return newNetworkAdapter(sensor, settings, s)
+		})
+	}
 	if q.topic != "" {
 		return a.ingestTopic(ctx, q, sensor, func(s ingest.Sink) (ingest.Positioned, error) {
 			return newNetworkAdapter(sensor, settings, s)

@@ -130,6 +130,9 @@ func (a *Adapter) torn(line []byte, ago int, part bool) {
 	}
 }
 
+// Waiting reports whether a part of an event is held.
+func (a *Adapter) Waiting() bool { return a.wrapped.Waiting() }
+
 // Break takes the end of a file or of a record: no event goes on in the next.
 func (a *Adapter) Break() error {
 	a.failed = nil

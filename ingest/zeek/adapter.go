@@ -290,6 +290,9 @@ func (a *Adapter) bury(line []byte, reason string, ago int) error {
 	return a.dead(ingest.DeadLetter{Reason: reason, Line: line, Length: int64(len(line)), Back: int64(ago), Number: a.lines - int64(ago), Private: true})
 }
 
+// Waiting reports whether a part of an event is held.
+func (a *Adapter) Waiting() bool { return a.wrapped.Waiting() }
+
 // Break takes the end of a file or of a record.
 func (a *Adapter) Break() error {
 	a.failed = nil

@@ -29,7 +29,11 @@ type Reader struct {
 	io.Reader
 	closers []func()
 	warn    func(text string)
+	changed bool
 }
+
+// Changed reports whether what is read differs from what the file holds.
+func (u *Reader) Changed() bool { return u.changed }
 
 // NewReader returns a reader of the text that r holds. warn is called, during
 // a read, where something is left out that is no text; it may be nil. An error
@@ -66,10 +70,13 @@ func (u *Reader) open(r *bufio.Reader, layers int) (io.Reader, error) {
 	case err != nil:
 		return nil, err
 	case inside == nil:
-		return text(r, start), nil
+		t := text(r, start)
+		u.changed = u.changed || t != io.Reader(r)
+		return t, nil
 	case layers == 1:
 		return nil, fmt.Errorf("packed more than %d times", maxLayers)
 	}
+	u.changed = true
 	if t, ok := inside.(*archive); ok {
 		t.layers = layers - 1
 		return t, nil
