@@ -55,7 +55,7 @@ at /metrics: what came from each sensor, and when the last of it.`,
 	cmd.Flags().StringVar(&format, "format", "", "Send json or avro; avro needs --schema-registry-url. (default as --output-format)")
 	complete(cmd, "format", "json", "avro")
 	n.flags(cmd)
-	return a.configure(cmd, config.GroupConnection, config.GroupTopics, config.GroupSchemas, "max-ahead", "admin-listen")
+	return a.configure(cmd, config.GroupConnection, config.GroupTopics, config.GroupSchemas, "max-ahead", "addresses", "admin-listen")
 }
 
 // listener returns what the flags ask to listen on.
