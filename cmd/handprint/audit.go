@@ -114,7 +114,7 @@ func (a *app) audit(ctx context.Context, o audit.Options) (audit.Report, error) 
 }
 
 func auditedTopics(n *topology.Names) []string {
-	return []string{n.Observations, n.IdentityEvents, n.Commands, n.StateChanged, n.MultiActorSuspects, n.State, n.DeadLetter, n.Changelog}
+	return []string{n.Observations, n.IdentityEvents, n.Commands, n.StateChanged, n.MultiActorSuspects, n.IdentityChanged, n.State, n.Identities, n.DeadLetter, n.Changelog}
 }
 
 func writeReport(to io.Writer, r *audit.Report) error {

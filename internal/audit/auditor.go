@@ -30,6 +30,7 @@ type Auditor struct {
 	report        Report
 	letters       map[origin]*letter
 	suspicions    map[string]place
+	changes       map[string]*change // by event id
 	newSuspicions map[*identity][]suspected
 	batchTicks    map[tickAt][]attribution.Arrival
 
@@ -99,6 +100,7 @@ func (a *Auditor) Advance(ctx context.Context) (Report, error) {
 		a.model.begin()
 	}
 	a.letters, a.newSuspicions = make(map[origin]*letter), make(map[*identity][]suspected)
+	a.changes = make(map[string]*change)
 	a.batchTicks = make(map[tickAt][]attribution.Arrival)
 	for _, part := range []struct {
 		topic string
@@ -108,6 +110,8 @@ func (a *Auditor) Advance(ctx context.Context) (Report, error) {
 		{names.Observations, a.observation()},
 		{names.StateChanged, a.transition},
 		{names.MultiActorSuspects, a.suspicion},
+		{names.IdentityChanged, a.identityChanged},
+		{names.Identities, a.membership},
 		{names.DeadLetter, a.deadLetter},
 		{names.State, a.stateRow},
 		{names.Changelog, a.changelog},
@@ -134,9 +138,16 @@ func (a *Auditor) identityEvent(r *kgo.Record) error {
 	header, _ := schemas.Header(r.Headers, schemas.TypeHeader)
 	decoder := schemas.IdentityEventDecoder{MaxBytes: a.o.Rules.RecordLimit, Writers: a.o.Writers}
 	e, err := decoder.Decode(string(header), r.Value)
-	if err != nil || a.model.identityEvent(&e, arrival(r)) {
+	if err != nil {
 		a.wantDeadLetter(r)
+		return nil
 	}
+	c := a.wantChange(&e, r)
+	if a.model.identityEvent(&e, arrival(r)) {
+		a.wantDeadLetter(r)
+		return nil
+	}
+	a.changes[c.want.EventID] = c
 	return nil
 }
 

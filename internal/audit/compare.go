@@ -14,6 +14,7 @@ func (a *Auditor) compare() {
 	for _, i := range a.model.batchDirty {
 		a.identity(i)
 	}
+	a.lostChanges()
 	for from, l := range a.letters {
 		if l.times == 0 {
 			a.differs(Lost, from.topic, from.place, "", "is a bad record and has no dead letter")
@@ -51,6 +52,7 @@ func (a *Auditor) identity(i *identity) {
 	slices.Sort(flagged)
 	slices.Sort(returning)
 	a.suspect(i, flagged)
+	a.members(i)
 	if !slices.Equal(returning, i.returning) {
 		a.differs(Different, a.o.Topics.Changelog, i.returningAt, i.id, "the changelog says that %q return, the rows that %q do", i.returning, returning)
 	}

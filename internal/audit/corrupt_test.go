@@ -97,6 +97,8 @@ func TestEachCorruptionIsFound(t *testing.T) {
 	a := eventful(t, b, t.TempDir())
 	topics := map[string]func(*topology.Names) *string{
 		"transitions":  func(n *topology.Names) *string { return &n.StateChanged },
+		"changes":      func(n *topology.Names) *string { return &n.IdentityChanged },
+		"identities":   func(n *topology.Names) *string { return &n.Identities },
 		"suspicions":   func(n *topology.Names) *string { return &n.MultiActorSuspects },
 		"rows":         func(n *topology.Names) *string { return &n.State },
 		"dead letters": func(n *topology.Names) *string { return &n.DeadLetter },
@@ -210,6 +212,14 @@ func TestEachCorruptionIsFound(t *testing.T) {
 			}
 			return append(rs, &c)
 		}, []string{"unexpected copy bad"}},
+
+		{"a lost change", "changes", only(joined, lose(0)), []string{"lost " + n.IdentityEvents + " " + joined}},
+		{"a doubled change", "changes", only(joined, double(0)), []string{"doubled copy " + joined}},
+		{"an altered change", "changes", only(joined, alter(0, `"origin_offset":`, `"origin_offset":9`)), []string{"different copy " + joined}},
+		{"a lost record of an identity", "identities", only(`"identity_uuid":"`+joined, func(records) records { return nil }), []string{"lost copy " + joined}},
+		{"an altered record of an identity", "identities", only(`"identity_uuid":"`+joined, func(rs records) records {
+			return alter(len(rs)-1, `"attackers_total":`, `"attackers_total":1`)(rs)
+		}), []string{"different copy " + joined}},
 
 		{"a lost suspicion", "suspicions", lose(0), []string{"lost copy " + flapper}},
 		{"a doubled suspicion", "suspicions", double(0), []string{"doubled copy " + flapper}},

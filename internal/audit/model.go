@@ -88,6 +88,7 @@ type identity struct {
 	flagged, suspect []string // as the changelog has them
 	flaggedAt        place
 	suspectAt        place
+	told             *told    // what the topic of the identities says
 	suspected        []string // the last suspicion of the topic, under the rule primitives
 	suspectedAt      place
 

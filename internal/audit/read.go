@@ -23,7 +23,7 @@ type ends map[string]map[int32]int64
 
 func (a *Auditor) topics() []string {
 	n := &a.o.Topics
-	return []string{n.Observations, n.IdentityEvents, n.Commands, n.StateChanged, n.MultiActorSuspects, n.State, n.DeadLetter, n.Changelog}
+	return []string{n.Observations, n.IdentityEvents, n.Commands, n.StateChanged, n.MultiActorSuspects, n.IdentityChanged, n.State, n.Identities, n.DeadLetter, n.Changelog}
 }
 
 // awaitRest waits until the group has taken all input and all commands and no
@@ -148,7 +148,7 @@ func (a *Auditor) list(ctx context.Context, ask lister, topics ...string) (ends,
 // that must be read from the beginning.
 func (a *Auditor) whole(ctx context.Context) error {
 	n := &a.o.Topics
-	starts, err := a.list(ctx, a.adm.ListStartOffsets, n.Observations, n.IdentityEvents, n.StateChanged, n.MultiActorSuspects, n.DeadLetter)
+	starts, err := a.list(ctx, a.adm.ListStartOffsets, n.Observations, n.IdentityEvents, n.StateChanged, n.MultiActorSuspects, n.IdentityChanged, n.DeadLetter)
 	if err != nil {
 		return err
 	}
