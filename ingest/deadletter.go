@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/internal/unpack"
 )
 
 // DeadLetter is a line that could not be used: where it stood, what it was,
@@ -36,6 +38,9 @@ type DeadLetter struct {
 
 	// Record is the record that the line is of, nil for a line of a file.
 	Record *kgo.Record
+	// Batch is a batch that nobody has unpacked, in the place of a line; nil
+	// otherwise.
+	Batch *unpack.Batch
 }
 
 // LetterText says how much of a private line a dead letter tells.

@@ -160,6 +160,11 @@ func (w *writer) dead(d DeadLetter) *kgo.Record {
 			letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: HeaderDigest, Value: []byte(d.Digest)})
 		}
 	}
+	if d.Batch != nil {
+		letter.Headers = schemas.BatchDeadLetterHeaders(*d.Batch, Stage, d.Reason)
+		letter.Value = p.format.DeadLetterValue(nil, letter.Headers)
+		return p.send(letter)
+	}
 	if original := d.Record; original != nil {
 		letter.Key = append([]byte(nil), original.Key...)
 		letter.Headers = schemas.DeadLetterHeaders(original, Stage, d.Reason)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/internal/unpack"
 )
 
 // Topic reads a sensor's topic through an adapter, in order, and remembers how
@@ -218,15 +220,23 @@ func (r *topicRun) read(ctx context.Context) error {
 		poll, cancel := context.WithTimeout(ctx, r.CommitEvery)
 		fetches := r.client.PollFetches(poll)
 		cancel()
+		var refused []*kgo.ErrDecompressTooLarge
 		for _, e := range fetches.Errors() {
 			if !errors.Is(e.Err, context.DeadlineExceeded) && !errors.Is(e.Err, context.Canceled) {
-				return fmt.Errorf("partition %d: %w", e.Partition, e.Err)
+				var large *kgo.ErrDecompressTooLarge
+				if !errors.As(e.Err, &large) {
+					return fmt.Errorf("partition %d: %w", e.Partition, e.Err)
+				}
+				refused = append(refused, large)
 			}
 		}
 		for it := fetches.RecordIter(); !it.Done(); {
 			if err := r.take(it.Next()); err != nil {
 				return err
 			}
+		}
+		if err := r.drop(ctx, refused); err != nil {
+			return err
 		}
 		r.reportDue()
 		if r.Progress != nil {
@@ -238,6 +248,40 @@ func (r *topicRun) read(ctx context.Context) error {
 			}
 		}
 	}
+	return nil
+}
+
+// drop makes dead letters of batches that unpack to too much, and goes on behind
+// them.
+func (r *topicRun) drop(ctx context.Context, refused []*kgo.ErrDecompressTooLarge) error {
+	if len(refused) == 0 {
+		return nil
+	}
+	for _, large := range refused {
+		limit, cancel := context.WithTimeout(ctx, closingTime)
+		b, err := unpack.Describe(limit, r.client, large)
+		cancel()
+		if err != nil {
+			return err
+		}
+		r.next[b.Partition] = b.Last + 1
+		if b.Aborted {
+			continue
+		}
+		r.Log.Error("a batch of the topic unpacks to more than max-batch-unpacked and is dropped", "topic", b.Topic, "partition", b.Partition,
+			"from", b.First, "to", b.Last, "records", b.Records, "bytes", b.Bytes)
+		r.amounts.DeadLetters++
+		if err := r.sink.Dead(DeadLetter{Reason: "the batch unpacks to more than max-batch-unpacked, so none of its records was read", Batch: &b}); err != nil {
+			return err
+		}
+	}
+	// The client reads none of these partitions until it is told to, and forgets
+	// what it has fetched of the others.
+	offsets := make(map[int32]kgo.EpochOffset, len(r.next))
+	for p, next := range r.next {
+		offsets[int32(p)] = kgo.EpochOffset{Epoch: -1, Offset: next}
+	}
+	r.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{r.Name: offsets})
 	return nil
 }
 

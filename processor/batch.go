@@ -29,6 +29,7 @@ type batch struct {
 	consumed  map[TopicPartition]int64           // the next offset to read
 	back      map[TopicPartition]kgo.EpochOffset // from where partitions are read again, as a turn was ended early
 	ends      map[TopicPartition]int64           // of what can be read
+	dropped   map[TopicPartition]*dropped        // batches that are too large to unpack
 	count     int64                              // records polled, without those that are read again
 	topics    map[string]bool                    // that the session has produced to
 	newTopics bool                               // the batch produces to a topic that was not among them
@@ -67,6 +68,7 @@ func (b *batch) begin(session *kgo.GroupTransactSession) {
 	b.cannotDescribeTxn, b.inTransaction = false, false
 	b.consumed = make(map[TopicPartition]int64)
 	b.back = make(map[TopicPartition]kgo.EpochOffset)
+	b.dropped = make(map[TopicPartition]*dropped)
 	b.ends = make(map[TopicPartition]int64)
 	b.topics = make(map[string]bool)
 	b.crash.Store(nil)
@@ -83,6 +85,7 @@ func (b *batch) clear() {
 	clear(b.tasks)
 	clear(b.consumed)
 	clear(b.back)
+	clear(b.dropped)
 	clear(b.ends)
 	b.tasks, b.touched = b.tasks[:0], b.touched[:0]
 	b.count, b.produced, b.changes, b.newTopics = 0, 0, 0, false
@@ -106,7 +109,7 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 	limit, cancel := b.w.bounded(ctx)
 	defer cancel()
 	err := b.turns(ctx, limit)
-	if err == nil && b.count == 0 {
+	if err == nil && len(b.consumed) == 0 {
 		return nil // all of it went back
 	}
 	if err == nil {
@@ -117,7 +120,6 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 	}
 	if err == nil {
 		b.w.pace.committed(b.w.cfg.Clock.Now().Sub(b.startedAt), b.w.cfg.TransactionTimeout, len(b.back) == 0)
-		b.readAgain()
 	} else {
 		b.w.pace.failed(b.count)
 		b.w.p.counters.aborts.Add(1)
@@ -126,6 +128,9 @@ func (b *batch) run(ctx context.Context, fetches kgo.Fetches) error {
 		}
 	}
 	b.tell(b.outcome)
+	if err == nil {
+		err = b.readAgain()
+	}
 	return err
 }
 
@@ -329,6 +334,7 @@ func (b *batch) commit(ctx context.Context) error {
 	b.w.ownership.balancer.AwaitJoined(ctx, b.w.cfg.TransactionTimeout/2)
 	check := func(req *kmsg.TxnOffsetCommitRequest) error {
 		b.limitOffsets(req)
+		b.stepOver(req)
 		return b.checkOffsets(req)
 	}
 	committed, err := b.session.End(kgo.PreTxnCommitFnContext(ctx, check), kgo.TryCommit)
@@ -406,6 +412,7 @@ func (b *batch) apply() error {
 	for tp, next := range b.consumed {
 		b.w.p.watch.reached(tp, next, b.ends[tp])
 	}
+	b.countDropped()
 	b.w.commits++
 	c := &b.w.p.counters
 	c.commits.Add(1)

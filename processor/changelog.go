@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"handprint/internal/unpack"
 )
 
 // errOutOfRange is returned for an offset that is not in the changelog.
@@ -46,7 +48,7 @@ type changelogReader struct {
 func newChangelogReader(client *kgo.Client, topic string, partition int32, maxWait time.Duration, maxBytes int32) *changelogReader {
 	return &changelogReader{
 		client: client, topic: topic, partition: partition, maxWait: maxWait, maxBytes: maxBytes,
-		decompressor: kgo.DefaultDecompressor(),
+		decompressor: unpack.Of(client),
 	}
 }
 
@@ -154,6 +156,15 @@ func (r *changelogReader) process(resp *kmsg.FetchResponseTopicPartition) ([]*kg
 		return fp.Records, nil
 	case errors.Is(fp.Err, kerr.OffsetOutOfRange):
 		return nil, errOutOfRange
+	}
+	var large *kgo.ErrDecompressTooLarge
+	if errors.As(fp.Err, &large) {
+		if b, ok := unpack.Find(large, resp); ok && b.Aborted {
+			r.position = large.NextOffset
+			return nil, nil
+		} else if ok {
+			return nil, fmt.Errorf("%w: %w", kgo.ErrMaxDecompress, b.TooLarge())
+		}
 	}
 	return nil, fp.Err
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"handprint/internal/unpack"
 	"handprint/state"
 )
 
@@ -104,6 +105,11 @@ type Config struct {
 	// MaxBatchBytes bounds what one fetch from one broker brings, compressed.
 	// Default 512 KiB.
 	MaxBatchBytes int
+	// MaxBatchUnpacked bounds what a batch may unpack to, in bytes, the memory for
+	// its records included. A larger one of an input topic is dropped, see
+	// [Dropper]; in the commands or the changelog it ends the processor. Default
+	// 128 MiB.
+	MaxBatchUnpacked int
 
 	// TransactionTimeout is how long a transaction that nobody ends stays
 	// open and keeps readers waiting. Default 10 s.
@@ -161,6 +167,8 @@ type Config struct {
 	// it concurrently.
 	Fault func(step Step, tasks []int32) error
 
+	unpack []kgo.Opt // of clients, for MaxBatchUnpacked
+
 	maxMarkersWait time.Duration // see markers.go; other than its default in tests
 }
 
@@ -210,7 +218,7 @@ func Steps() []Step {
 // clientOptions returns the options of a client of this process. By its id brokers
 // and their operators tell it from others.
 func (c *Config) clientOptions(suffix string) []kgo.Opt {
-	return append(slices.Clone(c.Client), kgo.ClientID(c.ApplicationID+"-"+c.InstanceID+suffix))
+	return append(slices.Concat(c.Client, c.unpack), kgo.ClientID(c.ApplicationID+"-"+c.InstanceID+suffix))
 }
 
 // withDefaults fills in the defaults.
@@ -221,6 +229,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.TurnRecords, 4000)
 	setDefault(&c.maxMarkersWait, defaultMaxMarkersWait)
 	setDefault(&c.MaxBatchBytes, 1<<19)
+	setDefault(&c.MaxBatchUnpacked, unpack.Default)
 	setDefault(&c.TransactionTimeout, 10*time.Second)
 	setDefault(&c.SessionTimeout, 10*time.Second)
 	setDefault(&c.AcceptableLag, 10_000)

@@ -59,6 +59,13 @@ func (l *losses) stepped(loss *Loss) {
 	}
 }
 
+// dropped counts records of a batch that a committed transaction has stepped over.
+func (l *losses) dropped(topic string, records int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.offsets[topic] += records
+}
+
 // status returns the offsets lost by topic, and the newest losses.
 func (l *losses) status() (map[string]int64, []Loss) {
 	l.mu.Lock()

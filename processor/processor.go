@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 
+	"handprint/internal/unpack"
 	"handprint/processor/assignor"
 )
 
@@ -22,12 +23,12 @@ type Processor struct {
 	cfg      Config
 	log      *slog.Logger
 	counters counters
-	losses   losses
 	workers  []*worker
 	leases   leases
 	standbys *standbys
 	watch    *watch
 	unowned  unowned
+	losses   losses
 	departed singleflight.Group  // of endDeparted
 	side     *kgo.Client         // for what is outside of transactions, while Run runs
 	restores *semaphore.Weighted // bounds the restores that run at the same time
@@ -43,6 +44,10 @@ func New(cfg Config) (*Processor, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
+	}
+	var err error
+	if cfg.unpack, err = unpack.Options(cfg.MaxBatchUnpacked, nil); err != nil {
+		return nil, fmt.Errorf("processor: %w", err)
 	}
 	p := &Processor{
 		cfg: cfg, log: cfg.Logger, leases: newLeases(cfg.Partitions),

@@ -89,7 +89,7 @@ func (r *restorer) run(ctx context.Context) (state.Checkpoint, error) {
 			if failed != nil && ctx.Err() == nil {
 				r.log.Warn("restore interrupted, trying again", "task", r.task, "error", failed)
 			}
-		case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed), errors.Is(err, errYounger):
+		case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed), errors.Is(err, errYounger), errors.Is(err, kgo.ErrMaxDecompress):
 			return state.Checkpoint{}, fatal(err)
 		default:
 			r.log.Warn("restore interrupted, trying again", "task", r.task, "error", err)

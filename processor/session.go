@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"handprint/internal/unpack"
 	"handprint/processor/assignor"
 )
 
@@ -31,6 +32,10 @@ func (w *worker) open() error {
 	w.ownership, w.seen = newOwnership(cfg, balancer, w.p.watch, w.wake, func() { w.p.unowned.joins.Add(1) }), 0
 	w.lifetime, w.kill = context.WithCancel(context.Background())
 
+	unpacking, err := unpack.Options(cfg.MaxBatchUnpacked, func() { w.refused.Store(true) }, newFetchPools(min(cfg.MaxBatchBytes, 1<<30)))
+	if err != nil {
+		return err
+	}
 	name := w.transactionalID()
 	opts := []kgo.Opt{
 		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
@@ -63,8 +68,8 @@ func (w *worker) open() error {
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxWait(cfg.FetchMaxWait),
 		kgo.FetchMaxBytes(int32(min(cfg.MaxBatchBytes, 1<<30))),
-		kgo.WithPools(newFetchPools(min(cfg.MaxBatchBytes, 1<<30))),
 	)
+	opts = append(opts, unpacking...)
 	if cfg.StaticMembership {
 		opts = append(opts, kgo.InstanceID(w.name()))
 	}
@@ -77,6 +82,7 @@ func (w *worker) open() error {
 		return err
 	}
 	w.session, w.joined = session, false
+	w.refused.Store(false)
 	w.clearSessionRequest()
 	w.setClient(session.Client())
 	w.batch.begin(session)

@@ -99,7 +99,7 @@ func (c *standby) write(f func() error) error {
 func (c *standby) take(answer *kmsg.FetchResponseTopicPartition, began time.Time) error {
 	records, err := c.reader.process(answer)
 	switch {
-	case errors.Is(err, kerr.TopicAuthorizationFailed):
+	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kgo.ErrMaxDecompress):
 		return fatal(c.restorer.wrap(err, c.reader.position))
 	case err != nil:
 		return err

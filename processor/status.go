@@ -14,8 +14,9 @@ type Status struct {
 	Tasks    []TaskStatus    `json:"tasks"`   // those owned here, by partition
 	Standbys []StandbyStatus `json:"standbys"`
 	Counters Counters        `json:"counters"`
-	// LostOffsets is how many offsets of each topic were deleted before they were
-	// read, since the processor was made; Losses are the newest of them.
+	// LostOffsets is how many offsets of each topic could not be read, since the
+	// processor was made: they were deleted before, or their batch is too large to
+	// unpack. Losses are the newest of those that were deleted.
 	LostOffsets map[string]int64 `json:"lost_offsets,omitempty"`
 	Losses      []Loss           `json:"losses,omitempty"`
 }

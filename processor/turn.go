@@ -21,7 +21,8 @@ type turn struct {
 type fetched struct {
 	task    *task
 	records []*kgo.Record
-	before  int64 // the next offset to read after the turns before; -1 if they had nothing of the partition
+	dropped *dropped // a batch instead of records; nil otherwise
+	before  int64    // the next offset to read after the turns before; -1 if they had nothing of the partition
 }
 
 const (
@@ -58,8 +59,9 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 	admitted := true
 	var behind error // what the state has already
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		n := len(p.Records)
-		if n == 0 {
+		tp, n := TopicPartition{p.Topic, p.Partition}, len(p.Records)
+		var large *kgo.ErrDecompressTooLarge
+		if n == 0 && !errors.As(p.Err, &large) {
 			return
 		}
 		b.turn.count += int64(n)
@@ -69,7 +71,7 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 			return
 		}
 		in := t.inputs.of(p.Topic)
-		if first := p.Records[0].Offset; first < in.next {
+		if first := firstOffset(p.Records, large); first < in.next {
 			behind = fmt.Errorf("task %d: the client has read offset %d of %s, which is below %d, where the state is", p.Partition, first, p.Topic, in.next)
 			return
 		}
@@ -78,27 +80,49 @@ func (b *batch) poll(ctx context.Context, fetches kgo.Fetches) (ready bool, err 
 			b.tasks = append(b.tasks, t)
 			b.touched = append(b.touched, t.partition)
 		}
-		last := p.Records[n-1]
-		in.next, in.epoch = last.Offset+1, last.LeaderEpoch
-		tp := TopicPartition{p.Topic, p.Partition}
 		before, ok := b.consumed[tp]
 		if !ok {
 			before = -1
 		}
-		b.turn.parts = append(b.turn.parts, fetched{t, p.Records, before})
-		b.consumed[tp], b.ends[tp] = in.next, p.LastStableOffset
+		b.turn.parts = append(b.turn.parts, fetched{task: t, records: p.Records, before: before})
+		b.ends[tp] = max(b.ends[tp], p.LastStableOffset)
+		if n > 0 {
+			last := p.Records[n-1]
+			in.next, in.epoch = last.Offset+1, last.LeaderEpoch
+			b.consumed[tp] = in.next
+			return
+		}
+		var d *dropped
+		if d, err = b.describe(ctx, large); err == nil {
+			in.next, in.epoch = large.NextOffset, large.Epoch
+			b.turn.parts[len(b.turn.parts)-1].dropped = d
+			b.dropped[tp], b.consumed[tp] = d, in.next
+		}
 	})
-	if behind != nil {
+	switch {
+	case err != nil:
+		return false, err
+	case behind != nil:
 		return false, behind
 	}
 	b.count += b.turn.count
 	switch {
-	case b.turn.count == 0:
+	case b.turn.count == 0 && len(b.dropped) == 0 && admitted:
 		return false, nil
 	case admitted && !b.w.ownership.consumeRevoked() && b.w.ownership.balancer.AwaitJoined(ctx, joinPatience) && b.w.isOwner():
 		return true, nil
 	}
 	return false, b.giveBack(ctx)
+}
+
+// firstOffset returns the first offset of what a fetch has brought of a partition:
+// records, or a batch that is too large, which may begin below the offset that was
+// asked for.
+func firstOffset(records []*kgo.Record, large *kgo.ErrDecompressTooLarge) int64 {
+	if len(records) > 0 {
+		return records[0].Offset
+	}
+	return large.NextOffset - 1
 }
 
 // giveBack returns all that the batch has polled, so that it is polled again,
@@ -174,6 +198,8 @@ func (b *batch) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 		switch {
 		case (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) && b.w.alive():
 			return // a wake, the end, or nothing came for another turn
+		case errors.Is(err, kgo.ErrMaxDecompress):
+			return // poll sees to it
 		case errors.Is(err, kgo.ErrClientClosed):
 			stop = errors.New("the client was closed")
 			return
@@ -238,7 +264,7 @@ func (b *batch) turns(ctx, limit context.Context) error {
 		b.recycle()
 		b.times.end(&b.times.process)
 		room := min(b.limit, b.w.cfg.MaxBatchRecords) - int(b.count)
-		if !whole || b.w.pace.careful > 0 || b.w.unready != nil || b.w.isWoken() ||
+		if !whole || len(b.dropped) > 0 || b.w.pace.careful > 0 || b.w.unready != nil || b.w.isWoken() ||
 			b.bytes() >= maxTurnBytes || b.w.cfg.Clock.Now().Sub(b.startedAt) >= min(maxTurnTime, b.w.cfg.TransactionTimeout/turnShare) {
 			break
 		}
@@ -297,7 +323,19 @@ func (b *batch) process(ctx context.Context) (whole bool, err error) {
 	n := 0
 	whole = true
 	for i, f := range b.turn.parts {
+		if f.dropped != nil {
+			if err := b.repair(f.task); err != nil {
+				return false, err
+			}
+			if err := b.drop(f.task, f.dropped); err != nil {
+				return false, &batchError{fmt.Errorf("task %d: dropping %v: %w", f.task.partition, f.dropped, err)}
+			}
+			continue
+		}
 		for j, r := range f.records {
+			if !whole {
+				break
+			}
 			if n > 0 && b.w.cfg.Clock.Now().Sub(began) >= left {
 				whole = false
 				b.w.pace.ended(n)
@@ -314,9 +352,6 @@ func (b *batch) process(ctx context.Context) (whole bool, err error) {
 			}
 			n++
 		}
-		if !whole {
-			break
-		}
 	}
 	b.sizes.read(b)
 	return whole, nil
@@ -328,6 +363,13 @@ func (b *batch) process(ctx context.Context) (whole bool, err error) {
 func (b *batch) putBack(i, j int) {
 	for k := i; k < len(b.turn.parts); k++ {
 		f := &b.turn.parts[k]
+		if d := f.dropped; d != nil { // it costs nothing, so it is dropped now, but not before the records before it
+			if tp := (TopicPartition{d.Topic, d.Partition}); b.hasBack(tp) {
+				delete(b.dropped, tp)
+				f.dropped = nil
+			}
+			continue
+		}
 		first := f.records[j]
 		tp := TopicPartition{first.Topic, first.Partition}
 		again := kgo.EpochOffset{Epoch: -1, Offset: first.Offset} // the epoch of the record before is not known
@@ -355,6 +397,12 @@ func (b *batch) putBack(i, j int) {
 		j = 0 // of the parts after it
 	}
 	b.dropIdleTasks()
+}
+
+// hasBack reports whether records of a partition are read again.
+func (b *batch) hasBack(tp TopicPartition) bool {
+	_, ok := b.back[tp]
+	return ok
 }
 
 // dropIdleTasks takes tasks of which no record is left out of the batch: what a
@@ -399,10 +447,14 @@ func (b *batch) limitOffsets(req *kmsg.TxnOffsetCommitRequest) {
 
 // readAgain has the client read what a turn that was ended early has left. The
 // client takes for committed what it has polled, until then; nothing can be taken
-// away in between, as the batch blocks rebalances.
-func (b *batch) readAgain() {
+// away in between, as the batch blocks rebalances. What is behind a dropped batch it
+// reads in another session only.
+func (b *batch) readAgain() error {
+	if len(b.dropped) > 0 {
+		return errRefused
+	}
 	if len(b.back) == 0 {
-		return
+		return nil
 	}
 	offsets := make(map[string]map[int32]kgo.EpochOffset)
 	for tp, again := range b.back {
@@ -412,6 +464,7 @@ func (b *batch) readAgain() {
 		offsets[tp.Topic][tp.Partition] = again
 	}
 	b.session.Client().SetOffsets(offsets)
+	return b.w.rereads()
 }
 
 // repair tells the handler of a task of the commands that were lost, before the

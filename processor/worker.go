@@ -37,6 +37,10 @@ type worker struct {
 	pace    pace
 	held    atomic.Int64 // when a record could not be prepared, in Unix nanoseconds; 0 when it has been
 	unready *recordAt    // that record; nil likewise
+	// refused is set when the session's client has met a batch that unpacks to too
+	// much. It reads such a partition no further, and forgets the error with which
+	// it says so when it is told to read something again.
+	refused atomic.Bool
 
 	// The current session.
 	session   *kgo.GroupTransactSession
@@ -56,6 +60,10 @@ type worker struct {
 
 // errReplaced ends a session whose tasks somebody else may have had meanwhile.
 var errReplaced = errors.New("the group went on without this member before it came back, so its tasks begin anew")
+
+// errRefused ends a session in which the client has met a batch that unpacks to too
+// much.
+var errRefused = errors.New("a batch unpacks to more than max-batch-unpacked; another session reads on behind it")
 
 const rejoinMaxDelay = 5 * time.Second
 
@@ -423,6 +431,15 @@ func (w *worker) rewind(ctx context.Context) error {
 	defer cancel()
 	if _, err := w.session.End(limit, kgo.TryAbort); err != nil {
 		return fmt.Errorf("worker %d: going back to the committed offsets: %w", w.n, err)
+	}
+	return w.rereads()
+}
+
+// rereads returns an error if the client may not read everything again that it has
+// been told to: another session does.
+func (w *worker) rereads() error {
+	if w.refused.Load() {
+		return errRefused
 	}
 	return nil
 }

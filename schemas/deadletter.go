@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/internal/unpack"
 )
 
 // The headers that a dead letter carries besides those of its original. All
@@ -21,6 +23,13 @@ const (
 	// topic to take again: the bytes of its value. The dead letter has
 	// the beginning.
 	HeaderOriginalSize = "handprint.original.size"
+	// HeaderSourceLastOffset and HeaderSourceRecords are there only where the
+	// original is a whole batch, which nobody has unpacked: its last offset, and
+	// how many records its header says it has. HeaderSourceOffset is its first
+	// offset, HeaderOriginalSize its size as it was sent. The dead letter has
+	// neither key nor value.
+	HeaderSourceLastOffset = "handprint.source.last_offset"
+	HeaderSourceRecords    = "handprint.source.records"
 )
 
 // maxReason bounds the reason in a header: an error from elsewhere may carry
@@ -46,6 +55,17 @@ func DeadLetterHeaders(original *kgo.Record, stage, reason string) []kgo.RecordH
 		kgo.RecordHeader{Key: HeaderSourcePartition, Value: decimal(int64(original.Partition))},
 		kgo.RecordHeader{Key: HeaderSourceOffset, Value: decimal(original.Offset)},
 		kgo.RecordHeader{Key: HeaderSourceTimestamp, Value: decimal(original.Timestamp.UnixMilli())},
+	)
+}
+
+// BatchDeadLetterHeaders returns the headers of the dead letter for a batch of a
+// topic that was not unpacked.
+func BatchDeadLetterHeaders(b unpack.Batch, stage, reason string) []kgo.RecordHeader {
+	first := kgo.Record{Topic: b.Topic, Partition: b.Partition, Offset: b.First, Timestamp: b.Timestamp}
+	return append(DeadLetterHeaders(&first, stage, reason),
+		kgo.RecordHeader{Key: HeaderSourceLastOffset, Value: decimal(b.Last)},
+		kgo.RecordHeader{Key: HeaderSourceRecords, Value: decimal(b.Records)},
+		kgo.RecordHeader{Key: HeaderOriginalSize, Value: decimal(int64(b.Bytes))},
 	)
 }
 

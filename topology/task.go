@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/engine"
+	"handprint/internal/unpack"
 	"handprint/processor"
 	"handprint/schemas"
 )
@@ -229,6 +230,21 @@ func (t *task) Poisoned(c *processor.Context, r *kgo.Record, cause error) error 
 	t.DeadLetter("internal", fmt.Sprintf("a fault of the program: %v", cause))
 	return nil
 }
+
+// Dropped implements processor.Dropper: a batch that nobody can unpack becomes a
+// dead letter that says where it stands.
+func (t *task) Dropped(c *processor.Context, b unpack.Batch) error {
+	t.ctx = c
+	t.cfg.Counters.DeadLetters.Add(1)
+	letter := &kgo.Record{Topic: t.names.DeadLetter, Headers: schemas.BatchDeadLetterHeaders(b, StageBatch,
+		"the batch unpacks to more than max-batch-unpacked, so none of its records was read")}
+	letter.Value = t.cfg.Format.DeadLetterValue(nil, letter.Headers)
+	c.Emit(letter)
+	return nil
+}
+
+// StageBatch is where a batch is found bad that unpacks to too much.
+const StageBatch = "batch"
 
 // StateChanged implements engine.Outbox.
 func (t *task) StateChanged(identity, event []byte) {

@@ -68,6 +68,7 @@ func (a *app) application(client []kgo.Opt) (topology.Config, error) {
 			HeartbeatInterval:  r.HeartbeatInterval,
 			MaxBatchRecords:    r.BatchRecords,
 			MaxBatchBytes:      r.BatchBytes,
+			MaxBatchUnpacked:   a.cfg.Connection.MaxBatchUnpacked,
 			TransactionTimeout: r.TransactionTimeout,
 			SessionTimeout:     r.SessionTimeout,
 			RebalanceTimeout:   r.RebalanceTimeout,

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
+	"handprint/internal/unpack"
 	"handprint/schemas"
 )
 
@@ -29,6 +30,7 @@ type Auditor struct {
 	// Of the Advance under way.
 	report        Report
 	letters       map[origin]*letter
+	dropped       []unpack.Batch // of the input, found by the scan
 	suspicions    map[string]place
 	changes       map[string]*change // by event id
 	newSuspicions map[*identity][]suspected

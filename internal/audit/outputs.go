@@ -40,6 +40,16 @@ func (a *Auditor) wantDeadLetter(r *kgo.Record) {
 	a.letters[origin{r.Topic, place{r.Partition, r.Offset}}] = &letter{digest: digestRecord(r.Key, r.Value)}
 }
 
+// wantDropped wants a dead letter of each batch of the input that unpacks to too
+// much, and says how much the application cannot have read.
+func (a *Auditor) wantDropped() {
+	for _, b := range a.dropped {
+		a.letters[origin{b.Topic, place{b.Partition, b.First}}] = &letter{}
+		a.report.Notes = append(a.report.Notes, fmt.Sprintf("%v, unpacks to more than max-batch-unpacked: nobody has read it", b))
+	}
+	a.dropped = nil
+}
+
 func at(r *kgo.Record) place { return place{r.Partition, r.Offset} }
 
 func (a *Auditor) differs(kind, topic string, p place, key, format string, args ...any) {

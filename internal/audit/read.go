@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/internal/broker"
+	"handprint/internal/unpack"
 )
 
 // restPause is how long to wait before looking again.
@@ -95,6 +96,10 @@ func (a *Auditor) look(ctx context.Context) (found ends, moving string, err erro
 				if err := a.scan(ctx, func(*kgo.Record) error { left++; return nil }, topic, p, from, end); err != nil {
 					return nil, "", err
 				}
+				for _, b := range a.dropped {
+					left += b.Records
+				}
+				a.dropped = nil
 			}
 			if left > 0 {
 				return nil, fmt.Sprintf("%d records of %s[%d] from offset %d on are not taken yet by group %s", left, topic, p, from, a.o.Group), nil
@@ -116,7 +121,11 @@ func (a *Auditor) look(ctx context.Context) (found ends, moving string, err erro
 
 // scan reads a range, which retention may have taken the beginning of.
 func (a *Auditor) scan(ctx context.Context, each func(*kgo.Record) error, topic string, p int32, from, to int64) error {
-	return broker.ScanRange(ctx, a.client, each, topic, p, from, to)
+	var skipped func(unpack.Batch)
+	if n := &a.o.Topics; topic == n.Observations || topic == n.IdentityEvents {
+		skipped = func(b unpack.Batch) { a.dropped = append(a.dropped, b) }
+	}
+	return broker.ScanInput(ctx, a.client, each, skipped, topic, p, from, to)
 }
 
 type lister func(context.Context, ...string) (kadm.ListedOffsets, error)
@@ -210,6 +219,7 @@ func (a *Auditor) read(ctx context.Context, topic string, ends map[int32]int64, 
 	}
 	err := <-done
 	cancel()
+	a.wantDropped()
 	if fault != nil {
 		return fault
 	}

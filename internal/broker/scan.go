@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"handprint/internal/unpack"
 )
 
 const (
@@ -42,7 +44,14 @@ func ScanPartition(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) e
 
 // ScanRange is [Scan] of the offsets of one partition that lie in [from, to).
 func ScanRange(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, topic string, partition int32, from, to int64) error {
-	return (&scan{cl: cl, topic: topic, partition: partition, position: from, end: to}).run(ctx, each)
+	return ScanInput(ctx, cl, each, nil, topic, partition, from, to)
+}
+
+// ScanInput is [ScanRange] of a topic that others write to: batches that unpack to
+// more than the client's limit, which are an error to the other scans, are given to
+// skipped and stepped over.
+func ScanInput(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, skipped func(unpack.Batch), topic string, partition int32, from, to int64) error {
+	return (&scan{cl: cl, topic: topic, partition: partition, position: from, end: to, skipped: skipped}).run(ctx, each)
 }
 
 func scanSome(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, wanted func(int32) bool, topics ...string) error {
@@ -86,10 +95,35 @@ type scan struct {
 	id        [16]byte
 	leader    int32
 	located   bool
+	skipped   func(unpack.Batch) // told of batches that are too large; nil: they are an error
+	skipTo    int64              // where to go on behind one
+}
+
+// errTooLarge wraps the error of a batch that the scan does not step over.
+var errTooLarge = errors.New("a batch is too large")
+
+// refused returns the error for one that reading an answer gave, nil if it is of a
+// batch that is stepped over, to s.skipTo.
+func (s *scan) refused(err error, resp *kmsg.FetchResponseTopicPartition) error {
+	var large *kgo.ErrDecompressTooLarge
+	if !errors.As(err, &large) {
+		return err
+	}
+	b, ok := unpack.Find(large, resp)
+	switch {
+	case !ok:
+		return err
+	case s.skipped == nil && !b.Aborted:
+		return fmt.Errorf("%w: %w", errTooLarge, b.TooLarge())
+	case !b.Aborted:
+		s.skipped(b)
+	}
+	s.skipTo = large.NextOffset
+	return nil
 }
 
 func (s *scan) run(ctx context.Context, each func(*kgo.Record) error) error {
-	decompressor := kgo.DefaultDecompressor()
+	decompressor := unpack.Of(s.cl)
 	failures := 0
 	for s.position < s.end {
 		resp, err := s.fetch(ctx)
@@ -111,7 +145,10 @@ func (s *scan) run(ctx context.Context, each func(*kgo.Record) error) error {
 			case errors.Is(fp.Err, kerr.OffsetOutOfRange) && resp.LogStartOffset > before:
 				s.position = resp.LogStartOffset // retention was quicker
 			case fp.Err != nil:
-				err = fp.Err
+				if err = s.refused(fp.Err, resp); err == nil {
+					s.position, failures = s.skipTo, 0
+					continue
+				}
 			case s.position > before:
 				failures = 0
 				continue
@@ -139,7 +176,7 @@ func (s *scan) run(ctx context.Context, each func(*kgo.Record) error) error {
 func (s *scan) again(err error) bool {
 	s.located = false
 	var k *kerr.Error
-	return !errors.As(err, &k) || k.Retriable
+	return !errors.Is(err, errTooLarge) && (!errors.As(err, &k) || k.Retriable)
 }
 
 func (s *scan) fetch(ctx context.Context) (*kmsg.FetchResponseTopicPartition, error) {

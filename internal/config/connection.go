@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -14,12 +15,17 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"handprint/internal/unpack"
 )
 
 // Connection is how to reach the cluster.
 type Connection struct {
 	Brokers []string // host:port each
 	Timeout time.Duration
+	// MaxBatchUnpacked bounds what a batch that is read may unpack to, in bytes; 0
+	// stands for the default.
+	MaxBatchUnpacked int
 
 	TLS           bool
 	TLSCAFile     string // PEM; empty: the system's
@@ -43,6 +49,7 @@ func declareConnection(s *Set, c *Connection) {
 		Matching("a list of host:port", func(l []string) bool { return len(l) > 0 && !slices.ContainsFunc(l, notHostPort) }),
 		"Brokers to ask first; the others are learned from them.", Important(High))
 	s.Duration(&c.Timeout, "connect-timeout", 10*time.Second, Between(100*time.Millisecond, 10*time.Minute), "How long to try to reach a broker before giving up. `run` tries again meanwhile if all refuse; other commands say so at once.")
+	s.Bytes(&c.MaxBatchUnpacked, "max-batch-unpacked", unpack.Default, Sizes(1<<20, 1<<30), "Largest batch of a topic that is unpacked, with the memory for its records. A larger one in the input is a dead letter and counts as lost; in the changelog or the commands it stops the process. About three times as much memory is used while it is unpacked.")
 	s.Bool(&c.TLS, "tls", false, "Use TLS.")
 	s.Path(&c.TLSCAFile, "tls-ca-file", "", Any[string](), "Certificates of the authorities to trust, as PEM, instead of the system's.")
 	s.Path(&c.TLSCertFile, "tls-cert-file", "", Any[string](), "Client certificate, as PEM.")
@@ -95,7 +102,11 @@ func (c *Connection) finish(s *Set) error {
 // ClientOpts returns what every client of the cluster needs: brokers, TLS and
 // credentials. It reads the files of certificates and keys.
 func (c *Connection) ClientOpts() ([]kgo.Opt, error) {
-	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...), kgo.ClientID("handprint")}
+	opts, err := unpack.Options(cmp.Or(c.MaxBatchUnpacked, unpack.Default), nil)
+	if err != nil {
+		return nil, err
+	}
+	opts = append(opts, kgo.SeedBrokers(c.Brokers...), kgo.ClientID("handprint"))
 	if c.TLS || c.TLSCAFile != "" || c.TLSCertFile != "" {
 		t, err := c.tlsConfig("")
 		if err != nil {
@@ -114,7 +125,6 @@ func (c *Connection) ClientOpts() ([]kgo.Opt, error) {
 	case "scram-sha-512":
 		m = scram.Auth{User: c.SASLUser, Pass: c.SASLPassword}.AsSha512Mechanism()
 	case oauthBearer:
-		var err error
 		if m, err = c.OAuth.mechanism(c); err != nil {
 			return nil, err
 		}

@@ -40,6 +40,7 @@ func Layers() []Layer {
 		{[]string{"schemas/avro"}, "Avro's encoding and schema resolution, as far as our records need it"},
 		{[]string{"internal/vectors"}, "the conformance vectors, for tests"},
 		{[]string{"attribution"}, "the domain: series, mergers, rows, sweep, registry. Pure"},
+		{[]string{"internal/unpack"}, "bounds what a compressed batch of a topic may become in memory"},
 		{[]string{"internal/canonical"}, "canonical JSON"},
 		{[]string{"internal/javakafka"}, "the Java software that tests run against, from Maven"},
 		{[]string{"internal/conventions"}, "this list, the words to avoid, and the tests that keep both"},
