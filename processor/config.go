@@ -65,6 +65,9 @@ type Config struct {
 
 	// Partitions is the number of tasks, at least 1.
 	Partitions int32
+	// Rules are the settings by which records are processed, by name. Processes of
+	// one application should have the same; Status says if they have not.
+	Rules map[string]string
 	// Threads is the number of workers. Default 1.
 	Threads int
 	// Store is the local store. The processor does not close it.

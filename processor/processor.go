@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -28,6 +29,9 @@ type Processor struct {
 	standbys *standbys
 	watch    *watch
 	unowned  unowned
+	job      atomic.Pointer[assignor.Job] // set before the workers start
+	refused  atomic.Pointer[string]       // how the job differs from the group's, if its leader says so
+	differ   atomic.Pointer[[]string]     // by which rules other members work
 	losses   losses
 	departed singleflight.Group  // of endDeparted
 	side     *kgo.Client         // for what is outside of transactions, while Run runs
@@ -62,7 +66,8 @@ func New(cfg Config) (*Processor, error) {
 	for n := range cfg.Threads {
 		p.workers = append(p.workers, newWorker(p, n))
 	}
-	p.watch.workers = p.workers
+	p.watch.workers, p.watch.compare = p.workers, p.compareRules
+	p.job.Store(&assignor.Job{Should: cfg.Rules})
 	return p, nil
 }
 
@@ -141,6 +146,9 @@ func (p *Processor) Status() Status {
 		s.Tasks = append(s.Tasks, w.status()...)
 	}
 	s.LostOffsets, s.Losses = p.losses.status()
+	if differ := p.differ.Load(); differ != nil {
+		s.Differ = *differ
+	}
 	for i := range s.Tasks {
 		t := &s.Tasks[i]
 		t.Stuck = p.watch.why(t.Partition)
@@ -167,7 +175,7 @@ func (p *Processor) lookAgain() bool {
 // its store and how far they have come. A store that cannot be read has no
 // copies to offer; the restore will say what is wrong with it.
 func (p *Processor) memberData() assignor.MemberData {
-	d := assignor.MemberData{Process: p.cfg.InstanceID, Rack: p.cfg.Rack, Copies: make(map[int32]assignor.CopyData)}
+	d := assignor.MemberData{Process: p.cfg.InstanceID, Rack: p.cfg.Rack, Job: *p.job.Load(), Copies: make(map[int32]assignor.CopyData)}
 	tasks, err := p.cfg.Store.Partitions()
 	if err != nil {
 		return d

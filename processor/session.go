@@ -27,7 +27,10 @@ func (w *worker) open() error {
 
 		Partitions: cfg.partitionsOf,
 
-		Decided: func(standbys map[int32]bool) { w.p.standbys.decide(w.n, standbys) },
+		Decided: func(standbys map[int32]bool, refused string) {
+			w.p.standbys.decide(w.n, standbys)
+			w.refuse(refused)
+		},
 	}
 	w.ownership, w.seen = newOwnership(cfg, balancer, w.p.watch, w.wake, func() { w.p.unowned.joins.Add(1) }), 0
 	w.lifetime, w.kill = context.WithCancel(context.Background())

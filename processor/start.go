@@ -36,7 +36,10 @@ func (p *Processor) checkCluster(ctx context.Context, client *kgo.Client) error 
 	if err := whileStarting(limit, p.cfg.Clock, func() error { return p.checkTopics(limit, admin) }); err != nil {
 		return err
 	}
-	return p.confirmInstance(limit)
+	if err := p.confirmInstance(limit); err != nil {
+		return err
+	}
+	return whileStarting(limit, p.cfg.Clock, func() error { return p.confirmJob(limit) })
 }
 
 // whileStarting calls f again as long as brokers do not answer it, until ctx
@@ -95,6 +98,7 @@ func (p *Processor) checkTopics(ctx context.Context, admin *kadm.Client) error {
 			return p.cfg.wrongPartitions(name, int32(len(t.Partitions)))
 		}
 	}
+	p.setJob(topics)
 	return nil
 }
 

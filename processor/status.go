@@ -19,6 +19,9 @@ type Status struct {
 	// unpack. Losses are the newest of those that were deleted.
 	LostOffsets map[string]int64 `json:"lost_offsets,omitempty"`
 	Losses      []Loss           `json:"losses,omitempty"`
+	// Differ says which other members of the group work by other rules, a line for
+	// each difference.
+	Differ []string `json:"differ,omitempty"`
 }
 
 // MemberStatus is one worker's membership of the group.

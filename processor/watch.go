@@ -17,8 +17,9 @@ import (
 type watch struct {
 	cfg     *Config
 	log     *slog.Logger
-	workers []*worker   // of the process
-	side    *kgo.Client // for questions outside of transactions, while run runs
+	workers []*worker                   // of the process
+	side    *kgo.Client                 // for questions outside of transactions, while run runs
+	compare func(context.Context) error // of this process's rules with those of the group's other members
 
 	mu     sync.Mutex
 	inputs map[TopicPartition]*inputMark
@@ -103,9 +104,13 @@ func (w *watch) run(ctx context.Context, side *kgo.Client) error {
 		case now := <-ticks:
 			limit, cancel := context.WithTimeout(ctx, sideTimeout)
 			err := w.lookAtInputs(limit, w.runningTasks())
+			differ := w.compare(limit)
 			cancel()
 			if f := (*fatalError)(nil); errors.As(err, &f) {
 				return err
+			}
+			if differ != nil && ctx.Err() == nil {
+				w.log.Debug("comparing the rules of the group's members failed", "error", differ)
 			}
 			if err != nil && ctx.Err() == nil {
 				w.log.Debug("asking how far the input goes failed", "error", err)

@@ -123,6 +123,9 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 	}
 	failed := backoff{clock: w.cfg.Clock, max: 500 * time.Millisecond} // polls that bring nothing but errors
 	for {
+		if err := w.p.refusal(ctx); err != nil {
+			return err
+		}
 		if woken, starved := w.clearWake(); starved != nil {
 			return starved
 		} else if woken {

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -9,6 +12,7 @@ import (
 
 	"handprint/attribution"
 	"handprint/engine"
+	"handprint/internal/config"
 	"handprint/processor"
 	"handprint/state"
 	"handprint/topology"
@@ -40,6 +44,33 @@ func (a *app) engineConfig() (engine.Config, error) {
 	return c, nil
 }
 
+// rules returns the settings by which records are processed, and the registry as a
+// digest, by name: processes of one application compare them.
+func (a *app) rules(registry *attribution.Registry) map[string]string {
+	rules := make(map[string]string)
+	for _, s := range a.settings.Settings() {
+		if (s.Group == config.GroupThresholds || s.Group == config.GroupValues) && s.Name != "registry-file" {
+			rules[s.Name] = s.Value()
+		}
+	}
+	rules["registry"] = registryDigest(registry)
+	return rules
+}
+
+// registryDigest returns a digest of what the registry decides.
+func registryDigest(r *attribution.Registry) string {
+	h := sha256.New()
+	for _, name := range r.Names() {
+		p := r.Lookup([]byte(name))
+		fmt.Fprintf(h, "%q %v %q %v %q", p.Name, p.Kind, p.Group, p.Returning, p.Values)
+		if p.Min != nil {
+			fmt.Fprintf(h, " %v", *p.Min)
+		}
+		fmt.Fprintln(h)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
 // application returns the application as it is configured, on the cluster that
 // client options name. It has no store yet.
 func (a *app) application(client []kgo.Opt) (topology.Config, error) {
@@ -63,6 +94,7 @@ func (a *app) application(client []kgo.Opt) (topology.Config, error) {
 			StopOnLostInput:    r.OnLostInput == "stop",
 			CommandRetention:   a.cfg.Layout.CommandRetention,
 			Client:             client,
+			Rules:              a.rules(e.Registry),
 			Partitions:         a.cfg.Layout.Partitions,
 			Threads:            r.Threads,
 			HeartbeatInterval:  r.HeartbeatInterval,

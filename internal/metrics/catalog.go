@@ -63,6 +63,7 @@ var (
 	ready     = declare(Gauge, "ready", "1 if every task that is owned here runs, as /readyz has it.")
 	live      = declare(Gauge, "live", "1 unless a task is stuck, as /livez has it.")
 	joined    = declare(Gauge, "worker_joined", "1 if the worker is a member of the group.", "worker")
+	differ    = declare(Gauge, "settings_differ", "In how many settings other members of the group differ from this process, foreign members included; 0 if they work by the same rules.")
 	rejoins   = declare(Counter, "rejoins_total", "Times that a worker closed its session and joined again.")
 )
 

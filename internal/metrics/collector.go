@@ -52,6 +52,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	put(buildInfo, 1, v.Version, v.Status.Instance)
 	put(ready, truth(v.Ready))
 	put(live, truth(v.Live))
+	put(differ, float64(len(v.Status.Differ)))
 	for _, m := range v.Status.Members {
 		put(joined, truth(m.MemberID != ""), strconv.Itoa(m.Worker))
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +32,7 @@ type Assignor struct {
 	Describe func() MemberData
 	// Decided is called with the standby copies that a rebalance has given
 	// to this member; nil if the leader's answer cannot be read.
-	Decided func(standbys map[int32]bool)
+	Decided func(standbys map[int32]bool, refused string)
 
 	mu   sync.Mutex
 	last map[string][]int32
@@ -95,8 +96,8 @@ func (b *Assignor) ParseSyncAssignment(assignment []byte) (map[string][]int32, e
 		if err := full.ReadFrom(assignment); err != nil {
 			return nil, err
 		}
-		standbys, _ := decodeDecision(full.UserData)
-		b.Decided(standbys)
+		standbys, refused, _ := decodeDecision(full.UserData)
+		b.Decided(standbys, refused)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -183,25 +184,44 @@ func (b *Assignor) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.G
 	return cb, cb.MemberTopics(), nil
 }
 
-// Balance plans who gets what. The client calls it on the leader.
+// Balance plans who gets what. The client calls it on the leader. A member that does
+// another job than the group gets nothing, and is told so.
 func (t *Assignor) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo.IntoSyncAssignment {
+	all := make([]balanceMember, 0, len(b.Members()))
+	var subscribed [][]string
+	b.EachMember(func(m *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) {
+		all = append(all, newBalanceMember(m.MemberID, meta.Generation, ownedTasks(meta), meta.UserData))
+		subscribed = append(subscribed, meta.Topics)
+	})
+	right := rightJob(all)
+	refused := make(map[int]string)
+	var members []balanceMember
+	var at []int // by member with the right job: its index in all
+	read := make(map[string]bool)
+	for i, m := range all {
+		if right >= 0 && m.must != nil && m.job() != all[right].job() {
+			refused[i] = strings.Join(differs(m.must, all[right].must, false), "; ")
+			continue
+		}
+		members, at = append(members, m), append(at, i)
+		for _, topic := range subscribed[i] {
+			read[topic] = true
+		}
+	}
 	var tasks int32
 	topics = maps.Clone(topics)
+	maps.DeleteFunc(topics, func(topic string, _ int32) bool { return !read[topic] })
 	for topic, n := range topics {
 		topics[topic] = min(n, t.Partitions(topic))
 		tasks = max(tasks, topics[topic])
 	}
-	members := make([]balanceMember, 0, len(b.Members()))
-	b.EachMember(func(m *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) {
-		members = append(members, newBalanceMember(m.MemberID, meta.Generation, ownedTasks(meta), meta.UserData))
-	})
 	placed := place(members, tasks, t.Rules)
 	plan := b.NewPlan()
 	for p, m := range placed.active {
 		if m < 0 {
 			continue
 		}
-		member, _ := b.MemberAt(m)
+		member, _ := b.MemberAt(at[m])
 		for topic, n := range topics {
 			if int32(p) < n {
 				plan.AddPartition(member, topic, int32(p))
@@ -209,11 +229,15 @@ func (t *Assignor) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo
 		}
 	}
 	plan.AdjustCooperative(b)
-	whole := &wholePlan{BalancePlan: plan, decisions: make(map[string][]byte, len(members))}
+	whole := &wholePlan{BalancePlan: plan, decisions: make(map[string][]byte, len(all))}
 	for i, standbys := range placed.standbys {
-		if member, _ := b.MemberAt(i); members[i].warms {
-			whole.decisions[member.MemberID] = appendDecision(nil, standbys)
+		if member, _ := b.MemberAt(at[i]); members[i].warms {
+			whole.decisions[member.MemberID] = appendDecision(nil, standbys, "")
 		}
+	}
+	for i, why := range refused {
+		member, _ := b.MemberAt(i)
+		whole.decisions[member.MemberID] = appendDecision(nil, nil, why)
 	}
 	return whole
 }

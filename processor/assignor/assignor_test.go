@@ -31,6 +31,8 @@ type groupMember struct {
 	process, rack string
 	copies        map[int32]CopyData
 	standbys      map[int32]bool
+	refused       string
+	job           Job
 	raw           func() []byte // instead of what this release says; nil for that
 }
 
@@ -49,8 +51,8 @@ func (g *group) add(id string, copies map[int32]int64) *groupMember {
 		m.copies[p] = CopyData{Position: position, Lag: -1}
 	}
 	m.balancer.Rules = g.rules
-	m.balancer.Describe = func() MemberData { return MemberData{Process: m.process, Rack: m.rack, Copies: m.copies} }
-	m.balancer.Decided = func(standbys map[int32]bool) { m.standbys = standbys }
+	m.balancer.Describe = func() MemberData { return MemberData{Process: m.process, Rack: m.rack, Job: m.job, Copies: m.copies} }
+	m.balancer.Decided = func(standbys map[int32]bool, refused string) { m.standbys, m.refused = standbys, refused }
 	g.members[id] = m
 	return m
 }

@@ -3,6 +3,7 @@ package assignor
 import (
 	"encoding/binary"
 	"errors"
+	"maps"
 	"slices"
 )
 
@@ -12,6 +13,12 @@ import (
 //	byte     version, 1
 //	text     process: workers with the same one share a store
 //	text     rack; may be empty
+//	number   how much all members must have alike; for each, by ascending name:
+//	text     name
+//	text     value
+//	number   how much they should have alike; for each, by ascending name:
+//	text     name
+//	text     value
 //	number   how many copies
 //	for each, by ascending task:
 //	number   task
@@ -26,6 +33,7 @@ import (
 //	for each, by ascending task:
 //	number   task
 //	byte     flags; bit 0: a warm-up, the task is to move to this process
+//	text     why the member gets no task, as it does another job; empty: it does not
 const (
 	memberVersion   = 1
 	decisionVersion = 1
@@ -45,6 +53,7 @@ const (
 type MemberData struct {
 	Process string
 	Rack    string
+	Job     Job
 	Copies  map[int32]CopyData
 }
 
@@ -69,6 +78,8 @@ func (d MemberData) Append(b []byte) []byte {
 	b = append(b, memberVersion)
 	b = appendText(b, d.Process)
 	b = appendText(b, d.Rack)
+	b = appendPairs(b, d.Job.Must)
+	b = appendPairs(b, d.Job.Should)
 	b = binary.AppendUvarint(b, uint64(len(tasks)))
 	for _, p := range tasks {
 		c := d.Copies[p]
@@ -76,6 +87,17 @@ func (d MemberData) Append(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(c.Position))
 		b = binary.AppendUvarint(b, uint64(max(c.Lag, -1)+1))
 		b = append(b, flag(c.Standby, flagStandby))
+	}
+	return b
+}
+
+func appendPairs(b []byte, pairs map[string]string) []byte {
+	names := slices.Sorted(maps.Keys(pairs))
+	names = names[:min(len(names), maxPairs)]
+	b = binary.AppendUvarint(b, uint64(len(names)))
+	for _, name := range names {
+		v := pairs[name]
+		b = appendText(appendText(b, name), v[:min(len(v), maxValue)])
 	}
 	return b
 }
@@ -99,7 +121,7 @@ func DecodeMemberData(b []byte) (MemberData, error) {
 		return MemberData{}, errMemberData
 	}
 	r := wireReader{rest: b[1:]}
-	d := MemberData{Process: r.text(), Rack: r.text()}
+	d := MemberData{Process: r.text(), Rack: r.text(), Job: Job{Must: r.pairs(), Should: r.pairs()}}
 	n := r.count(4)
 	d.Copies = make(map[int32]CopyData, n)
 	for range n {
@@ -112,9 +134,9 @@ func DecodeMemberData(b []byte) (MemberData, error) {
 	return d, nil
 }
 
-// appendDecision appends the standby copies that a member is to keep; true
-// stands for a warm-up.
-func appendDecision(b []byte, standbys map[int32]bool) []byte {
+// appendDecision appends the standby copies that a member is to keep, true for a
+// warm-up, and why it is refused, empty if it is not.
+func appendDecision(b []byte, standbys map[int32]bool, refused string) []byte {
 	tasks := make([]int32, 0, len(standbys))
 	for p := range standbys {
 		tasks = append(tasks, p)
@@ -126,26 +148,27 @@ func appendDecision(b []byte, standbys map[int32]bool) []byte {
 		b = binary.AppendUvarint(b, uint64(p))
 		b = append(b, flag(standbys[p], flagWarmUp))
 	}
-	return b
+	return appendText(b, refused)
 }
 
 // decodeDecision returns what appendDecision wrote, and an error otherwise: a
 // leader of a newer release may write another version.
-func decodeDecision(b []byte) (map[int32]bool, error) {
+func decodeDecision(b []byte) (standbys map[int32]bool, refused string, err error) {
 	if len(b) == 0 || b[0] != decisionVersion {
-		return nil, errMemberData
+		return nil, "", errMemberData
 	}
 	r := wireReader{rest: b[1:]}
 	n := r.count(2)
-	standbys := make(map[int32]bool, n)
+	standbys = make(map[int32]bool, n)
 	for range n {
 		p := r.task()
 		standbys[p] = r.byte()&flagWarmUp != 0
 	}
+	refused = r.text()
 	if !r.done() {
-		return nil, errMemberData
+		return nil, "", errMemberData
 	}
-	return standbys, nil
+	return standbys, refused, nil
 }
 
 // wireReader reads numbers and texts until something is wrong, and gives zeros
@@ -197,6 +220,21 @@ func (r *wireReader) text() string {
 	s := string(r.rest[:n])
 	r.rest = r.rest[n:]
 	return s
+}
+
+// pairs reads texts by name; nil if there are none.
+func (r *wireReader) pairs() map[string]string {
+	n := r.number(maxPairs)
+	if n == 0 || 2*n > uint64(len(r.rest)) {
+		r.broken = r.broken || n > 0
+		return nil
+	}
+	pairs := make(map[string]string, n)
+	for range n {
+		name := r.text()
+		pairs[name] = r.text()
+	}
+	return pairs
 }
 
 func (r *wireReader) done() bool { return !r.broken && len(r.rest) == 0 }

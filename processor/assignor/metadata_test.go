@@ -8,11 +8,20 @@ import (
 	"pgregory.net/rapid"
 )
 
+func drawPairs(t *rapid.T, label string) map[string]string {
+	pairs := rapid.MapOfN(rapid.StringN(0, -1, 20), rapid.StringN(0, -1, maxValue), 0, 5).Draw(t, label)
+	if len(pairs) == 0 {
+		return nil
+	}
+	return pairs
+}
+
 func TestMemberDataRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := MemberData{
 			Process: rapid.StringN(0, -1, 100).Draw(t, "process"),
 			Rack:    rapid.StringN(0, -1, 100).Draw(t, "rack"),
+			Job:     Job{Must: drawPairs(t, "must"), Should: drawPairs(t, "should")},
 			Copies: rapid.MapOf(rapid.Int32Min(0), rapid.Custom(func(t *rapid.T) CopyData {
 				return CopyData{rapid.Int64Min(0).Draw(t, "position"), rapid.Int64Range(-1, 1<<62).Draw(t, "lag"), rapid.Bool().Draw(t, "standby")}
 			})).Draw(t, "copies"),
@@ -27,8 +36,9 @@ func TestMemberDataRoundTrip(t *testing.T) {
 func TestDecisionRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := rapid.MapOf(rapid.Int32Min(0), rapid.Bool()).Draw(t, "standbys")
-		got, err := decodeDecision(appendDecision(nil, want))
-		if err != nil || !maps.Equal(got, want) {
+		why := rapid.StringN(0, -1, 200).Draw(t, "refused")
+		got, refused, err := decodeDecision(appendDecision(nil, want, why))
+		if err != nil || !maps.Equal(got, want) || refused != why {
 			t.Fatalf("got %v, %v, want %v", got, err, want)
 		}
 	})
@@ -47,7 +57,7 @@ func TestMemberDataOfNewerVersion(t *testing.T) {
 
 func FuzzDecodeMemberData(f *testing.F) {
 	f.Add(MemberData{}.Append(nil))
-	f.Add(MemberData{"p", "r", map[int32]CopyData{0: {0, -1, false}, 7: {1 << 40, 12, true}}}.Append(nil))
+	f.Add(MemberData{"p", "r", Job{Must: map[string]string{"a": "b"}}, map[int32]CopyData{0: {0, -1, false}, 7: {1 << 40, 12, true}}}.Append(nil))
 	f.Add([]byte{memberVersion, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Add([]byte{3})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -66,16 +76,16 @@ func FuzzDecodeMemberData(f *testing.F) {
 }
 
 func FuzzDecodeDecision(f *testing.F) {
-	f.Add(appendDecision(nil, nil))
-	f.Add(appendDecision(nil, map[int32]bool{1: true, 1 << 30: false}))
+	f.Add(appendDecision(nil, nil, ""))
+	f.Add(appendDecision(nil, map[int32]bool{1: true, 1 << 30: false}, "why"))
 	f.Add([]byte{decisionVersion, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		d, err := decodeDecision(b)
+		d, why, err := decodeDecision(b)
 		if err != nil {
 			return
 		}
-		again, err := decodeDecision(appendDecision(nil, d))
-		if err != nil || !maps.Equal(again, d) {
+		again, whyAgain, err := decodeDecision(appendDecision(nil, d, why))
+		if err != nil || !maps.Equal(again, d) || whyAgain != why {
 			t.Fatalf("%v became %v, %v", d, again, err)
 		}
 	})

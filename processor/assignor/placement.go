@@ -23,6 +23,7 @@ type balanceMember struct {
 	owned      map[int32]int // tasks it owns, with the number of partitions it claims of each
 	process    string        // members with the same one share their copies
 	rack       string
+	must       map[string]string  // see Job
 	copies     map[int32]CopyData // in its process's store
 	// warms is true for a member that keeps standbys. A member whose data this
 	// release cannot read keeps none, and is given tasks without a copy.
@@ -39,6 +40,7 @@ func newBalanceMember(id string, generation int32, owned map[int32]int, userData
 	}
 	m.copies = d.Copies
 	m.process, m.rack, m.warms = "process "+d.Process, d.Rack, true
+	m.must = d.Job.Must
 	return m
 }
 
