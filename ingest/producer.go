@@ -162,8 +162,8 @@ func (w *writer) dead(d DeadLetter) *kgo.Record {
 	}
 	if d.Batch != nil {
 		letter.Headers = schemas.BatchDeadLetterHeaders(*d.Batch, Stage, d.Reason)
-		letter.Value = p.format.DeadLetterValue(nil, letter.Headers)
-		return p.send(letter)
+		letter.Value = w.format.DeadLetterValue(nil, letter.Headers)
+		return letter
 	}
 	if original := d.Record; original != nil {
 		letter.Key = append([]byte(nil), original.Key...)
