@@ -188,3 +188,22 @@ func (r *Reader) rows(views []engine.RowView) []Row {
 	}
 	return rows
 }
+
+// Freshness is how far the read side is, for people who run it.
+type Freshness struct {
+	AsOf     float64 `json:"as_of"`
+	ReadLag  int64   `json:"read_lag"`
+	Ready    bool    `json:"catalog_ready"`
+	Progress float64 `json:"catalog_progress"`
+	TooSmall bool    `json:"catalog_too_small"`
+	Needed   int64   `json:"catalog_needed_bytes"`
+	Memory   int64   `json:"catalog_bytes"`
+	Begins   float64 `json:"history_begins"`
+}
+
+// ReadFreshness returns how far the read side is.
+func (r *Reader) ReadFreshness() Freshness {
+	f := r.Source.Freshness(-1)
+	c, phase := r.Source.Catalog()
+	return Freshness{f.AsOf, f.ReadLag, phase.Ready, phase.Progress, phase.TooSmall, phase.Needed, c.Bytes(), finite(r.History.Begins())}
+}

@@ -1,0 +1,335 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"handprint/serve/guard"
+	"handprint/serve/live"
+	"handprint/serve/problem"
+	"handprint/serve/query"
+)
+
+// Waiter waits for what has been written to be applied.
+type Waiter interface {
+	AwaitEvent(ctx context.Context, offset int64) error
+}
+
+// Mux is where routes are registered.
+type Mux interface {
+	Handle(pattern string, handler http.Handler)
+	HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request))
+	ServeHTTP(w http.ResponseWriter, r *http.Request)
+}
+
+// Config is what the API is made of.
+type Config struct {
+	Reader         *query.Reader
+	Waiter         Waiter
+	Operations     Operations // nil: what needs a broker answers no-broker
+	Stream         *live.Stream
+	Exporter       Exporter // nil: json and csv alone
+	Audit          *guard.Audit
+	IdentityEvents string // the topic
+	Version        string
+	StaleRead      time.Duration // from which read lag on an answer is called stale
+	StaleInput     time.Duration
+	Logger         *slog.Logger
+	Now            func() time.Time
+}
+
+type server struct {
+	Config
+	remembered idempotency
+}
+
+// Register registers all routes and returns the document.
+func Register(mux Mux, c Config) *huma.OpenAPI {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.StaleRead == 0 {
+		c.StaleRead = 2 * time.Second
+	}
+	if c.StaleInput == 0 {
+		c.StaleInput = 30 * time.Second
+	}
+	s := &server{Config: c, remembered: idempotency{now: c.Now}}
+	setErrors()
+	config := huma.DefaultConfig("handprint", c.Version)
+	config.Info.Description = "What handprint has concluded of attackers' hands: identities, rows, suspicions, and why. Values, ids and addresses come from attackers: escape them. Fields and types of events may be added; ignore what you do not know. The five states are frozen."
+	config.Info.License = nil
+	config.CreateHooks, config.Transformers = nil, nil
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
+	config.RejectUnknownQueryParameters = true
+	config.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token":  {Type: "http", Scheme: "bearer", Description: "A token of handprint (hp_...), or a token of the OIDC issuer."},
+		"cookie": {Type: "apiKey", In: "cookie", Name: "handprint", Description: "Set by logging in."},
+	}
+	config.Security = []map[string][]string{{"token": {}}, {"cookie": {}}}
+	api := humago.New(mux, config)
+	api.UseMiddleware(s.freshness)
+	s.identities(api)
+	s.lists(api)
+	s.operations(api)
+	s.streams(mux, api)
+	document := api.OpenAPI()
+	tidy(document)
+	mux.HandleFunc("GET /api/v1/openapi.json", func(w http.ResponseWriter, r *http.Request) {
+		b, err := Document(document)
+		if err != nil {
+			problem.New("fault", "").Write(w, guard.RequestID(r.Context()))
+			return
+		}
+		w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
+		_, _ = w.Write(b) // the client has gone
+	})
+	return document
+}
+
+// Document returns the document as JSON, indented.
+func Document(d *huma.OpenAPI) ([]byte, error) {
+	b, err := json.Marshal(d)
+	if err != nil {
+		return nil, err
+	}
+	var sorted any
+	if err := json.Unmarshal(b, &sorted); err != nil {
+		return nil, err
+	}
+	b, err = json.MarshalIndent(sorted, "", "  ")
+	return append(b, '\n'), err
+}
+
+// tidy says what is so of all schemas: arrays are never null.
+func tidy(d *huma.OpenAPI) {
+	var walk func(s *huma.Schema)
+	seen := map[*huma.Schema]bool{}
+	walk = func(s *huma.Schema) {
+		if s == nil || seen[s] {
+			return
+		}
+		seen[s] = true
+		if s.Type == huma.TypeArray {
+			s.Nullable = false
+		}
+		walk(s.Items)
+		for _, p := range s.Properties {
+			walk(p)
+		}
+	}
+	for _, s := range d.Components.Schemas.Map() {
+		walk(s)
+	}
+	for _, p := range d.Paths {
+		for _, op := range []*huma.Operation{p.Get, p.Post} {
+			if op == nil {
+				continue
+			}
+			for _, q := range op.Parameters {
+				walk(q.Schema)
+			}
+		}
+	}
+}
+
+var errorsOnce sync.Once
+
+// setErrors makes huma answer with problems of ours.
+func setErrors() {
+	errorsOnce.Do(func() {
+		huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+			kind := problem.Kind("fault")
+			switch status {
+			case http.StatusBadRequest:
+				kind = "bad-request"
+			case http.StatusNotFound:
+				kind = "not-found"
+			case http.StatusMethodNotAllowed:
+				kind = "method-not-known"
+			case http.StatusRequestEntityTooLarge:
+				kind = "too-large"
+			case http.StatusUnsupportedMediaType:
+				kind = "not-json"
+			case http.StatusUnprocessableEntity:
+				kind = "unprocessable"
+			case http.StatusRequestTimeout:
+				kind = "busy"
+			}
+			p := problem.New(kind, msg)
+			for _, err := range errs {
+				d := problem.Detail{}
+				if detailed, ok := err.(huma.ErrorDetailer); ok {
+					e := detailed.ErrorDetail()
+					d = problem.Detail{Message: e.Message, Location: e.Location, Value: e.Value}
+				} else if err != nil {
+					d.Message = err.Error()
+				}
+				p.Errors = append(p.Errors, d)
+			}
+			if kind == "fault" {
+				p.Detail, p.Errors = "", nil
+			}
+			return p
+		}
+	})
+}
+
+// failed returns an error of a Reader as the API answers it.
+func (s *server) failed(ctx context.Context, err error) error {
+	var q *query.Problem
+	if !errors.As(err, &q) {
+		q = &query.Problem{Kind: query.Fault, Cause: err}
+	}
+	p := problem.New(problem.Kind(q.Kind), q.Detail)
+	p.RequestID, p.After = guard.RequestID(ctx), q.After
+	switch q.Kind {
+	case query.CatalogBuilding:
+		p.Progress = &q.Progress
+		p.After = max(q.After, time.Second)
+	case query.CatalogTooSmall:
+		p.Needed = &q.Needed
+	case query.Fault:
+		s.Logger.Error("a question could not be answered", "request_id", p.RequestID, "error", q.Cause)
+	}
+	return p
+}
+
+// answer is the body of an answer.
+type answer[T any] struct {
+	ETag string `header:"ETag"`
+	Body T
+}
+
+func (s *server) reply(ctx context.Context, err error) error { return s.failed(ctx, err) }
+
+// respond makes an answer of what a Reader returns.
+func respond[T any](s *server, ctx context.Context, body *T, err error) (*answer[T], error) {
+	if err != nil {
+		return nil, s.reply(ctx, err)
+	}
+	return &answer[T]{Body: *body}, nil
+}
+
+// fresh is what every question may ask of the answer's age.
+type fresh struct {
+	MaxStaleness optional[float64] `query:"max_staleness" minimum:"0" doc:"Seconds: an answer that is older is refused with too-stale."`
+	After        string            `query:"after" maxLength:"300" doc:"topic:partition:offset of an identity event: the answer waits until it is over."`
+	Wait         float64           `query:"wait" minimum:"0" maximum:"10" default:"2" doc:"Seconds to wait for after."`
+}
+
+// optional is a parameter that may be absent.
+type optional[T any] struct {
+	Value T
+	IsSet bool
+}
+
+// Schema implements huma.SchemaProvider.
+func (o optional[T]) Schema(r huma.Registry) *huma.Schema {
+	return huma.SchemaFromType(r, reflect.TypeOf(o.Value))
+}
+
+// Receiver implements huma.ParamWrapper.
+func (o *optional[T]) Receiver() reflect.Value { return reflect.ValueOf(o).Elem().Field(0) }
+
+// OnParamSet implements huma.ParamReactor.
+func (o *optional[T]) OnParamSet(isSet bool, _ any) { o.IsSet = isSet }
+
+func (o *optional[T]) pointer() *T {
+	if !o.IsSet {
+		return nil
+	}
+	return &o.Value
+}
+
+// meet waits for what a question wants to have been applied, and refuses to answer
+// with what is too old.
+func (s *server) meet(ctx context.Context, f *fresh) error {
+	if f.After != "" {
+		topic, rest, _ := strings.Cut(f.After, ":")
+		partition, offset, ok := strings.Cut(rest, ":")
+		n, err := strconv.ParseInt(offset, 10, 64)
+		if !ok || err != nil || n < 0 || partition != "0" || topic != s.IdentityEvents && topic != "identity.events" {
+			return s.failed(ctx, &query.Problem{Kind: query.BadParameter, Detail: "after: topic:partition:offset, as an identity event was answered with."})
+		}
+		waited, cancel := context.WithTimeout(ctx, time.Duration(f.Wait*float64(time.Second)))
+		defer cancel()
+		if err := s.Waiter.AwaitEvent(waited, n); err != nil {
+			return s.failed(ctx, &query.Problem{Kind: query.NotThereYet, Detail: "The event is not over yet, or was refused: look at the dead letters.", After: time.Second})
+		}
+	}
+	if f.MaxStaleness.IsSet {
+		if age := float64(s.Now().UnixMilli())/1000 - s.Reader.AsOf(); age > f.MaxStaleness.Value {
+			return s.failed(ctx, &query.Problem{Kind: query.TooStale, Detail: "The newest answer is older than max_staleness allows.", After: time.Second})
+		}
+	}
+	return nil
+}
+
+// freshness says in the headers of every answer how far behind it is.
+func (s *server) freshness(ctx huma.Context, next func(huma.Context)) {
+	for name, value := range s.FreshnessHeaders() {
+		ctx.SetHeader(name, value)
+	}
+	next(ctx)
+}
+
+// FreshnessHeaders returns the headers that say how far behind the read side is.
+func (s *server) FreshnessHeaders() map[string]string {
+	f := s.Reader.Freshness(-1)
+	h := map[string]string{
+		"Handprint-As-Of":    strconv.FormatFloat(f.AsOf, 'f', 3, 64),
+		"Handprint-Read-Lag": strconv.FormatInt(f.ReadLag, 10),
+	}
+	if age := float64(s.Now().UnixMilli())/1000 - f.AsOf; age > s.StaleRead.Seconds() {
+		h["Handprint-Stale"] = "read"
+	}
+	if s.Operations == nil {
+		return h
+	}
+	if health := s.Operations.Health(); health != nil {
+		behind := 0
+		for _, t := range health.Tasks {
+			if t.InputLag > 0 {
+				behind++
+			}
+		}
+		h["Handprint-Input-Lag"] = strconv.FormatInt(health.InputLag, 10)
+		if behind > 0 {
+			h["Handprint-Input-Lag"] += "; tasks=" + strconv.Itoa(behind)
+		}
+		if health.BehindFor > s.StaleInput.Seconds() && h["Handprint-Stale"] == "" {
+			h["Handprint-Stale"] = "input"
+		}
+	}
+	return h
+}
+
+// read describes a route that reads.
+func read(path, id, summary string, tags ...string) huma.Operation {
+	return huma.Operation{
+		Method: http.MethodGet, Path: "/api/v1" + path, OperationID: id, Summary: summary, Tags: tags,
+		Errors: []int{400, 401, 403, 404, 422, 429, 500, 503},
+	}
+}
+
+// unixNow is the time in seconds.
+func (s *server) unixNow() float64 { return math.Round(float64(s.Now().UnixMicro())/1e3) / 1e3 }
+
+var reflectProblem = reflect.TypeFor[problem.Problem]()
+
+// defaultRetry is when a client that found no room may come back.
+const defaultRetry = 5 * time.Second

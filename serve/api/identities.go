@@ -1,0 +1,173 @@
+package api
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"handprint/serve/query"
+)
+
+// filters are the conditions of lists of identities.
+type filters struct {
+	State         []string          `query:"state,explode" enum:"unknown,stable,drifting,conflicted,multi_actor" doc:"Has a row in any of these; with primitive, that row."`
+	Primitive     string            `query:"primitive" maxLength:"200" doc:"Has a row of it. Conditions on rows have to hold for one and the same row."`
+	Value         string            `query:"value" maxLength:"4096" doc:"JSON; needs primitive."`
+	ValuePrefix   string            `query:"value_prefix" maxLength:"256" doc:"Beginning of a text; needs primitive."`
+	Domain        string            `query:"domain" maxLength:"100" doc:"First token of the primitive."`
+	MinConfidence optional[float64] `query:"min_confidence" minimum:"0" maximum:"1"`
+	MaxConfidence optional[float64] `query:"max_confidence" minimum:"0" maximum:"1"`
+	Returns       bool              `query:"returns" doc:"Only rows of which a value came back."`
+	Suspected     optional[bool]    `query:"suspected"`
+	Unsettled     optional[bool]    `query:"unsettled"`
+	MembersMin    int               `query:"members_min" minimum:"0"`
+	ChangedSince  optional[float64] `query:"changed_since" doc:"Unix seconds; the latest change of a row of the identity."`
+	ChangedBefore optional[float64] `query:"changed_before"`
+	SeenSince     optional[float64] `query:"seen_since"`
+	Merged        string            `query:"merged" enum:"exclude,include,only" default:"exclude"`
+	Q             string            `query:"q" maxLength:"200" doc:"Beginning of an id of an identity or an attacker or of an address, or a network in CIDR notation; at least 2 characters."`
+	Sort          string            `query:"sort" enum:"-last_change,last_change,-last_seen,-unstable,-members,identity_uuid,-suspected" default:"-last_change" doc:"The id breaks ties."`
+}
+
+func (f *filters) query() query.IdentityQuery {
+	return query.IdentityQuery{
+		State: f.State, Primitive: f.Primitive, Value: f.Value, ValuePrefix: f.ValuePrefix, Domain: f.Domain,
+		MinConfidence: f.MinConfidence.pointer(), MaxConfidence: f.MaxConfidence.pointer(), Returns: f.Returns,
+		Suspected: f.Suspected.pointer(), Unsettled: f.Unsettled.pointer(), MembersMin: f.MembersMin,
+		ChangedSince: f.ChangedSince.pointer(), ChangedBefore: f.ChangedBefore.pointer(), SeenSince: f.SeenSince.pointer(),
+		Merged: f.Merged, Q: f.Q, Sort: f.Sort,
+	}
+}
+
+// page is where a list goes on.
+type page struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
+	Cursor string `query:"cursor" maxLength:"2048" doc:"next_cursor of the page before. Any replica takes it."`
+}
+
+// named is an identity in the path.
+type named struct {
+	ID string `path:"id" minLength:"1" maxLength:"512" doc:"Id of an identity."`
+	fresh
+}
+
+func (s *server) identities(api huma.API) {
+	huma.Register(api, read("/identities", "listIdentities", "Identities that match", "identities"), func(ctx context.Context, in *struct {
+		filters
+		page
+		fresh
+		Counts []string `query:"counts" enum:"states" doc:"Counts to give beside the list."`
+	}) (*answer[query.IdentityList], error) {
+		if err := s.meet(ctx, &in.fresh); err != nil {
+			return nil, err
+		}
+		q := in.filters.query()
+		q.Limit, q.Cursor, q.Counts = in.Limit, in.Cursor, len(in.Counts) > 0
+		list, err := s.Reader.Identities(q)
+		return respond(s, ctx, list, err)
+	})
+	huma.Register(api, read("/identities/{id}", "getIdentity", "Everything of one identity, from one snapshot", "identities"), func(ctx context.Context, in *struct {
+		named
+		Follow      bool   `query:"follow" doc:"Of a merged identity the one that it stands for."`
+		IfNoneMatch string `header:"If-None-Match" maxLength:"200"`
+	}) (*answer[query.Identity], error) {
+		if err := s.meet(ctx, &in.fresh); err != nil {
+			return nil, err
+		}
+		i, err := s.Reader.Identity(in.ID, in.Follow)
+		if err != nil {
+			return nil, s.failed(ctx, err)
+		}
+		tag := fmt.Sprintf(`"%d-%d"`, i.Position.Partition, i.Position.Offset)
+		if in.IfNoneMatch == tag {
+			return nil, huma.Status304NotModified()
+		}
+		return &answer[query.Identity]{ETag: tag, Body: *i}, nil
+	})
+	huma.Register(api, read("/identities/{id}/attribution", "getAttribution", "The rows of an identity", "identities"), func(ctx context.Context, in *named) (*answer[query.Attribution], error) {
+		if err := s.meet(ctx, &in.fresh); err != nil {
+			return nil, err
+		}
+		a, err := s.Reader.Attribution(in.ID)
+		return respond(s, ctx, a, err)
+	})
+	huma.Register(api, read("/identities/{id}/attackers", "listMembers", "The attackers of an identity", "identities"), func(ctx context.Context, in *struct {
+		named
+		page
+	}) (*answer[query.MemberList], error) {
+		if err := s.meet(ctx, &in.fresh); err != nil {
+			return nil, err
+		}
+		list, err := s.Reader.Members(in.ID, in.Cursor, in.Limit)
+		return respond(s, ctx, list, err)
+	})
+	huma.Register(api, read("/identities/{id}/timeline", "getTimeline", "What happened to an identity, the latest first", "identities"), func(ctx context.Context, in *struct {
+		named
+		Primitive string   `query:"primitive" maxLength:"200"`
+		From      float64  `query:"from" doc:"Unix seconds."`
+		To        float64  `query:"to" doc:"Unix seconds; 0: no end."`
+		Kind      []string `query:"kind,explode" enum:"state,value,suspicion,identity"`
+		Limit     int      `query:"limit" minimum:"1" maximum:"500" default:"100"`
+		Cursor    string   `query:"cursor" maxLength:"2048"`
+	}) (*answer[query.Timeline], error) {
+		if err := s.meet(ctx, &in.fresh); err != nil {
+			return nil, err
+		}
+		t, err := s.Reader.Timeline(query.TimelineQuery{Identity: in.ID, Primitive: in.Primitive, From: in.From, To: in.To, Kinds: in.Kind, Limit: in.Limit, Cursor: in.Cursor})
+		return respond(s, ctx, t, err)
+	})
+	huma.Register(api, read("/identities/{id}/history", "getHistory", "Links, merges and unmerges of an identity", "identities"), func(ctx context.Context, in *named) (*answer[query.IdentityHistory], error) {
+		if err := s.meet(ctx, &in.fresh); err != nil {
+			return nil, err
+		}
+		h, err := s.Reader.IdentityHistory(in.ID)
+		return respond(s, ctx, h, err)
+	})
+	huma.Register(api, read("/identities/{id}/similar", "listSimilar", "Who behaves alike; it suggests, it links nothing", "identities"), func(ctx context.Context, in *struct {
+		named
+		Limit int `query:"limit" minimum:"1" maximum:"50" default:"10"`
+	}) (*answer[query.PairList], error) {
+		if err := s.meet(ctx, &in.fresh); err != nil {
+			return nil, err
+		}
+		list, err := s.Reader.Similar(in.ID, in.Limit)
+		return respond(s, ctx, list, err)
+	})
+	huma.Register(api, read("/compare", "compare", "Two identities side by side", "identities"), func(ctx context.Context, in *struct {
+		A string `query:"a" required:"true" minLength:"1" maxLength:"512"`
+		B string `query:"b" required:"true" minLength:"1" maxLength:"512"`
+		fresh
+	}) (*answer[query.Comparison], error) {
+		if err := s.meet(ctx, &in.fresh); err != nil {
+			return nil, err
+		}
+		c, err := s.Reader.Compare(in.A, in.B)
+		return respond(s, ctx, c, err)
+	})
+	huma.Register(api, read("/attackers", "listAttackers", "Attackers by beginning of id or address, or by network", "attackers"), func(ctx context.Context, in *struct {
+		Q string `query:"q" maxLength:"200"`
+		page
+		fresh
+	}) (*answer[query.AttackerList], error) {
+		if err := s.meet(ctx, &in.fresh); err != nil {
+			return nil, err
+		}
+		list, err := s.Reader.Attackers(in.Q, in.Cursor, in.Limit)
+		return respond(s, ctx, list, err)
+	})
+	huma.Register(api, read("/attackers/{id}", "getAttacker", "An attacker, by id or by an address that it alone has", "attackers"), func(ctx context.Context, in *named) (*answer[query.Attacker], error) {
+		if err := s.meet(ctx, &in.fresh); err != nil {
+			return nil, err
+		}
+		a, err := s.Reader.Attacker(in.ID)
+		return respond(s, ctx, a, err)
+	})
+	huma.Register(api, read("/attackers/{id}/attribution", "getAttackerAttribution", "The rows of the identity that an attacker belongs to", "attackers"), func(ctx context.Context, in *named) (*answer[query.Attribution], error) {
+		if err := s.meet(ctx, &in.fresh); err != nil {
+			return nil, err
+		}
+		a, err := s.Reader.AttackerAttribution(in.ID)
+		return respond(s, ctx, a, err)
+	})
+}

@@ -1,0 +1,348 @@
+package api
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"handprint/serve/guard"
+	"handprint/serve/live"
+	"handprint/serve/problem"
+	"handprint/serve/query"
+)
+
+// Exporter writes identities in formats of others, such as those of a SIEM.
+type Exporter interface {
+	// Formats returns the names of the formats and the media type of each.
+	Formats() map[string]string
+	// Export writes what next returns, until that is nil.
+	Export(ctx context.Context, to io.Writer, format string, next func() (*query.Identity, error)) error
+}
+
+// maxExported bounds the identities of an export.
+const maxExported = 10_000
+
+var eventTypes = []string{"state_changed", "multi_actor_suspected", "identity_formed", "identity_linked", "identity_merged", "identity_unmerged"}
+
+const (
+	defaultRate = 20
+	maxRate     = 200
+)
+
+// streams registers what is no single JSON answer, and describes it by hand.
+func (s *server) streams(mux Mux, api huma.API) {
+	mux.HandleFunc("GET /api/v1/events", s.events)
+	events := read("/events", "streamEvents", "What happens, as server-sent events", "live")
+	events.Description = "A text/event-stream. First `snapshot`, then `state_changed`, `multi_actor_suspected`, `identity_formed`, `identity_linked`, `identity_merged`, `identity_unmerged`, " +
+		"each with the topic's record and `recorded`; `summary` instead of what is over `rate` a second; `gap` where the client fell behind; `reset` where the id to go on from is older than the history; " +
+		"`freshness`; `bye`. Go on with Last-Event-ID: at least once, drop by `event_id`.\n\n```\nevent: state_changed\nid: 1795959338411.3.1823\ndata: {\"event_id\":\"e34c...\",\"identity_uuid\":\"...\",\"primitive\":\"...\",\"old_state\":\"stable\",\"new_state\":\"drifting\"}\n```"
+	text := func(name, doc string) *huma.Param {
+		return &huma.Param{Name: name, In: "query", Description: doc, Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(512)}}
+	}
+	explode := true
+	events.Parameters = []*huma.Param{
+		{Name: "types", In: "query", Description: "Separated by commas; all if absent.", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(200)}},
+		text("identity", "Events of this identity."), text("primitive", "Transitions of this primitive."), text("domain", "Transitions of primitives of this domain."),
+		{Name: "new_state", In: "query", Explode: &explode, Schema: &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString, Enum: []any{"unknown", "stable", "drifting", "conflicted", "multi_actor"}}}},
+		{Name: "rate", In: "query", Description: "Events a second; more are summed up.", Schema: &huma.Schema{Type: huma.TypeInteger, Minimum: float(1), Maximum: float(maxRate), Default: defaultRate}},
+		text("last_event_id", "Go on behind this event."),
+		{Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: huma.TypeString}},
+	}
+	events.Responses = map[string]*huma.Response{"200": {Description: "Events", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}}}}
+	s.describe(api, &events)
+
+	mux.HandleFunc("GET /api/v1/export/{format}", s.export)
+	export := read("/export/{format}", "exportIdentities", "Identities that match, at most 10,000, in another format", "export")
+	export.Description = "json is one identity a line, csv one row a line. What else there is, is said by an unknown format's error."
+	filtered, _ := api.OpenAPI().Paths["/api/v1/identities"]
+	export.Parameters = []*huma.Param{{Name: "format", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(40)}}}
+	for _, p := range filtered.Get.Parameters {
+		if !slices.Contains([]string{"cursor", "limit", "counts", "max_staleness", "after", "wait"}, p.Name) {
+			export.Parameters = append(export.Parameters, p)
+		}
+	}
+	export.Responses = map[string]*huma.Response{"200": {Description: "The export", Content: map[string]*huma.MediaType{
+		"application/x-ndjson": {Schema: &huma.Schema{Type: huma.TypeString}}, "text/csv": {Schema: &huma.Schema{Type: huma.TypeString}},
+	}}}
+	s.describe(api, &export)
+}
+
+func number(n int) *int        { return &n }
+func float(n float64) *float64 { return &n }
+
+// describe adds a route to the document that is registered elsewhere, with the errors
+// of every route.
+func (s *server) describe(api huma.API, op *huma.Operation) {
+	schema := api.OpenAPI().Components.Schemas.Schema(reflectProblem, true, "Problem")
+	for _, status := range op.Errors {
+		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{"application/problem+json": {Schema: schema}}}
+	}
+	api.OpenAPI().AddOperation(op)
+}
+
+// refuse answers a raw route with a problem.
+func refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
+	p.Write(w, guard.RequestID(r.Context()))
+}
+
+// unknownParameter returns the name of a parameter that a route does not have.
+func unknownParameter(q url.Values, known ...string) string {
+	for name := range q {
+		if !slices.Contains(known, name) {
+			return name
+		}
+	}
+	return ""
+}
+
+func (s *server) events(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	unfit := func(detail string) { refuse(w, r, problem.New("unprocessable", detail)) }
+	if name := unknownParameter(q, "types", "identity", "primitive", "domain", "new_state", "rate", "last_event_id"); name != "" {
+		unfit("There is no such parameter: " + strconv.Quote(name))
+		return
+	}
+	f := live.Filter{Identity: q.Get("identity"), Primitive: q.Get("primitive"), Domain: q.Get("domain"), NewState: q["new_state"], Rate: defaultRate}
+	if types := q.Get("types"); types != "" {
+		f.Types = strings.Split(types, ",")
+	}
+	for _, t := range f.Types {
+		if !slices.Contains(eventTypes, t) {
+			unfit("types: some of " + strings.Join(eventTypes, ", "))
+			return
+		}
+	}
+	for _, state := range f.NewState {
+		if !slices.Contains([]string{"unknown", "stable", "drifting", "conflicted", "multi_actor"}, state) {
+			unfit("new_state: there is no state " + strconv.Quote(state))
+			return
+		}
+	}
+	if text := q.Get("rate"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxRate {
+			unfit("rate: 1 to 200")
+			return
+		}
+		f.Rate = n
+	}
+	var last *live.ID
+	if text := r.Header.Get("Last-Event-ID"); text != "" || q.Get("last_event_id") != "" {
+		if text == "" {
+			text = q.Get("last_event_id")
+		}
+		id, err := live.ParseID(text)
+		if err != nil {
+			unfit("Last-Event-ID: " + err.Error())
+			return
+		}
+		last = &id
+	}
+	leave, ok := s.Stream.Admit(guard.SubjectOf(r.Context()).Name)
+	if !ok {
+		p := problem.New("too-many", "There are as many live clients as there may be.")
+		p.After = defaultRetry
+		refuse(w, r, p)
+		return
+	}
+	defer leave()
+	for name, value := range s.FreshnessHeaders() {
+		w.Header().Set(name, value)
+	}
+	if err := s.Stream.Serve(r.Context(), w, f, last); err != nil && r.Context().Err() == nil {
+		s.Logger.Info("a live client was cut off", "request_id", guard.RequestID(r.Context()), "error", err)
+	}
+}
+
+// exportQuery reads the filters of an export by the document's own rules.
+func exportQuery(q url.Values) (query.IdentityQuery, string) {
+	known := []string{"state", "primitive", "value", "value_prefix", "domain", "min_confidence", "max_confidence", "returns", "suspected", "unsettled", "members_min", "changed_since", "changed_before", "seen_since", "merged", "q", "sort"}
+	if name := unknownParameter(q, known...); name != "" {
+		return query.IdentityQuery{}, "There is no such parameter: " + strconv.Quote(name)
+	}
+	wrong := ""
+	real := func(name string) *float64 {
+		if !q.Has(name) {
+			return nil
+		}
+		n, err := strconv.ParseFloat(q.Get(name), 64)
+		if err != nil {
+			wrong = name + ": a number"
+		}
+		return &n
+	}
+	truth := func(name string) *bool {
+		if !q.Has(name) {
+			return nil
+		}
+		b, err := strconv.ParseBool(q.Get(name))
+		if err != nil {
+			wrong = name + ": true or false"
+		}
+		return &b
+	}
+	to := query.IdentityQuery{
+		State: q["state"], Primitive: q.Get("primitive"), Value: q.Get("value"), ValuePrefix: q.Get("value_prefix"), Domain: q.Get("domain"),
+		MinConfidence: real("min_confidence"), MaxConfidence: real("max_confidence"), Suspected: truth("suspected"), Unsettled: truth("unsettled"),
+		ChangedSince: real("changed_since"), ChangedBefore: real("changed_before"), SeenSince: real("seen_since"), Merged: q.Get("merged"), Q: q.Get("q"), Sort: q.Get("sort"),
+	}
+	if b := truth("returns"); b != nil {
+		to.Returns = *b
+	}
+	if n := real("members_min"); n != nil {
+		to.MembersMin = int(*n)
+	}
+	return to, wrong
+}
+
+func (s *server) export(w http.ResponseWriter, r *http.Request) {
+	format := r.PathValue("format")
+	formats := map[string]string{"json": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+	if s.Exporter != nil {
+		for name, media := range s.Exporter.Formats() {
+			formats[name] = media
+		}
+	}
+	media, ok := formats[format]
+	if !ok {
+		names := make([]string, 0, len(formats))
+		for name := range formats {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		refuse(w, r, problem.New("bad-parameter", "format: one of "+strings.Join(names, ", ")+"."))
+		return
+	}
+	q, wrong := exportQuery(r.URL.Query())
+	if wrong != "" {
+		refuse(w, r, problem.New("unprocessable", wrong))
+		return
+	}
+	q.Limit = 200
+	next, err := s.each(r.Context(), q)
+	if err != nil {
+		if p, ok := s.failed(r.Context(), err).(*problem.Problem); ok {
+			refuse(w, r, p)
+		}
+		return
+	}
+	for name, value := range s.FreshnessHeaders() {
+		w.Header().Set(name, value)
+	}
+	w.Header().Set("Content-Type", media)
+	w.Header().Set("Content-Disposition", `attachment; filename="handprint-identities.`+format+`"`)
+	switch format {
+	case "json":
+		err = exportJSON(w, next)
+	case "csv":
+		err = exportCSV(w, next)
+	default:
+		err = s.Exporter.Export(r.Context(), w, format, next)
+	}
+	if err != nil && r.Context().Err() == nil {
+		s.Logger.Error("an export ended early", "request_id", guard.RequestID(r.Context()), "error", err)
+		panic(http.ErrAbortHandler) // so that the client sees that it is not complete
+	}
+}
+
+// each returns a function that yields the identities that match, one by one. The first
+// page is read before it returns.
+func (s *server) each(ctx context.Context, q query.IdentityQuery) (func() (*query.Identity, error), error) {
+	list, err := s.Reader.Identities(q)
+	if err != nil {
+		return nil, err
+	}
+	given := 0
+	return func() (*query.Identity, error) {
+		for {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			if given >= maxExported {
+				return nil, nil
+			}
+			if len(list.Items) == 0 {
+				if list.Next == "" {
+					return nil, nil
+				}
+				q.Cursor = list.Next
+				if list, err = s.Reader.Identities(q); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			id := list.Items[0].Identity
+			list.Items = list.Items[1:]
+			given++
+			i, err := s.Reader.Identity(id, false)
+			if p, ok := err.(*query.Problem); ok && p.Kind == query.UnknownIdentity {
+				continue // it has gone meanwhile
+			}
+			return i, err
+		}
+	}, nil
+}
+
+func exportJSON(w io.Writer, next func() (*query.Identity, error)) error {
+	out := json.NewEncoder(w)
+	for {
+		i, err := next()
+		if i == nil || err != nil {
+			return err
+		}
+		if err := out.Encode(i); err != nil {
+			return err
+		}
+	}
+}
+
+func exportCSV(w io.Writer, next func() (*query.Identity, error)) error {
+	out := csv.NewWriter(w)
+	err := out.Write([]string{"identity_uuid", "merged_into", "attackers", "address", "suspected", "primitive", "kind", "state", "current_value", "confidence", "observation_count", "last_change_ts", "last_observation_ts", "returns"})
+	if err != nil {
+		return err
+	}
+	text := func(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
+	for {
+		i, err := next()
+		if err != nil {
+			return err
+		}
+		if i == nil {
+			out.Flush()
+			return out.Error()
+		}
+		merged, address := "", ""
+		if i.MergedInto != nil {
+			merged = *i.MergedInto
+		}
+		if len(i.Attackers) == 1 && i.Attackers[0].Address != nil {
+			address = i.Attackers[0].Address.Address
+		}
+		for _, row := range i.Rows {
+			cells := []string{i.Identity, merged, strconv.Itoa(i.Total), address, strconv.FormatBool(i.Suspicion != nil), row.Primitive, row.Kind, row.State, string(row.Value), text(row.Confidence), strconv.FormatInt(row.Count, 10), text(row.ChangeTS), text(row.SeenTS), strconv.FormatBool(row.Returns)}
+			for n := range cells {
+				cells[n] = Cell(cells[n])
+			}
+			if err := out.Write(cells); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// Cell returns a text as a cell of CSV that no spreadsheet takes for a formula.
+func Cell(s string) string {
+	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
+		return "'" + s
+	}
+	return s
+}

@@ -1,0 +1,312 @@
+package live
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"handprint/serve/history"
+)
+
+// Filter says which events a client wants. Empty fields want all.
+type Filter struct {
+	Types     []string
+	Identity  string
+	Primitive string
+	Domain    string
+	NewState  []string
+	Rate      int // events a second; more are summed up
+}
+
+func (f *Filter) takes(e *Event) bool {
+	domain, _, _ := strings.Cut(e.Primitive, ".")
+	return (len(f.Types) == 0 || slices.Contains(f.Types, e.Type)) && (f.Identity == "" || f.Identity == e.Identity || f.Identity == e.Other) &&
+		(f.Primitive == "" || f.Primitive == e.Primitive) && (f.Domain == "" || f.Domain == domain) &&
+		(len(f.NewState) == 0 || slices.Contains(f.NewState, e.NewState))
+}
+
+// Config is what streams are made of.
+type Config struct {
+	Ring       *Ring
+	History    *history.History
+	Snapshot   func() any              // the data of a snapshot
+	Stale      func() (what string)    // read, input, or empty: fresh
+	Clients    int                     // at most, at the same time
+	PerSubject int                     // of these, of one subject
+	Tick       func() <-chan time.Time // every second; nil: the system's clock. Tests give their own
+}
+
+// Stream serves events to clients.
+type Stream struct {
+	Config
+	mu       sync.Mutex
+	clients  int
+	subjects map[string]int
+	stopping chan struct{}
+	stopOnce sync.Once
+	missed   atomic.Int64
+	cut      atomic.Int64
+}
+
+// NewStream returns a Stream.
+func NewStream(c Config) *Stream {
+	return &Stream{Config: c, subjects: make(map[string]int), stopping: make(chan struct{})}
+}
+
+// Stop says goodbye to all clients.
+func (s *Stream) Stop() { s.stopOnce.Do(func() { close(s.stopping) }) }
+
+// Clients returns how many clients there are, how many events were missed by slow
+// ones, and how many clients were cut off.
+func (s *Stream) Clients() (now int, missed, cut int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clients, s.missed.Load(), s.cut.Load()
+}
+
+// Admit counts a client in and reports whether there is room; leave counts it out.
+func (s *Stream) Admit(subject string) (leave func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clients >= s.Config.Clients || s.subjects[subject] >= s.PerSubject {
+		return nil, false
+	}
+	s.clients++
+	s.subjects[subject]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.clients--
+		if s.subjects[subject]--; s.subjects[subject] == 0 {
+			delete(s.subjects, subject)
+		}
+	}, true
+}
+
+const (
+	writeTime  = 5 * time.Second
+	keepAlive  = 15 // seconds
+	replayBack = 5.0
+	maxReplay  = 10_000
+	readPiece  = 500
+)
+
+// client is one connection.
+type client struct {
+	s      *Stream
+	w      http.ResponseWriter
+	rc     *http.ResponseController
+	f      Filter
+	place  uint64
+	last   ID // sent last
+	tokens int
+	sum    summary
+	stale  string
+	b      bytes.Buffer
+}
+
+// summary is what was not sent one by one.
+type summary struct {
+	From    string         `json:"from"`
+	To      string         `json:"to"`
+	Skipped int            `json:"skipped"`
+	By      map[string]int `json:"by"`
+}
+
+// Serve sends events to a client until it goes. lastID is the last event that it has
+// seen; nil: none.
+func (s *Stream) Serve(ctx context.Context, w http.ResponseWriter, f Filter, lastID *ID) error {
+	c := &client{s: s, w: w, rc: http.NewResponseController(w), f: f, place: s.Ring.End(), tokens: f.Rate}
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	c.b.WriteString("retry: 2000\n\n")
+	if lastID == nil || float64(lastID.Millis)/1000-replayBack < s.History.Begins() {
+		if lastID != nil {
+			c.put("reset", nil, map[string]any{"reason": "the history does not reach back that far"})
+		}
+		c.put("snapshot", lastID, s.Snapshot())
+	} else if err := c.replay(*lastID); err != nil {
+		return err
+	}
+	if err := c.flush(); err != nil {
+		return err
+	}
+	tick, stop := s.ticks()
+	defer stop()
+	quiet := 0
+	for {
+		more, err := c.drain()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.stopping:
+			c.put("bye", nil, map[string]any{"reason": "the process stops: connect again"})
+			return c.flush()
+		case <-more:
+		case <-tick:
+			c.tokens = f.Rate
+			c.summarise()
+			if stale := s.Stale(); stale != c.stale {
+				c.stale = stale
+				c.put("freshness", nil, map[string]any{"stale": stale})
+			}
+			if quiet++; quiet >= keepAlive && c.b.Len() == 0 {
+				c.b.WriteString(": " + fmt.Sprint(keepAlive) + " s\n\n")
+			}
+			if c.b.Len() > 0 {
+				quiet = 0
+			}
+			if err := c.flush(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (s *Stream) ticks() (<-chan time.Time, func()) {
+	if s.Tick != nil {
+		return s.Tick(), func() {}
+	}
+	t := time.NewTicker(time.Second)
+	return t.C, t.Stop
+}
+
+// drain sends what is in the ring, and returns what to wait for.
+func (c *client) drain() (<-chan struct{}, error) {
+	for {
+		events, missed, more := c.s.Ring.Read(c.place, readPiece)
+		if missed > 0 {
+			c.place += missed
+			c.s.missed.Add(int64(missed))
+			c.put("gap", nil, map[string]any{"missed": missed, "last_event_id": c.last.String()})
+		}
+		if len(events) == 0 {
+			return more, c.flush()
+		}
+		c.place += uint64(len(events))
+		for i := range events {
+			c.event(&events[i])
+		}
+		if err := c.flush(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// event sends an event, or sums it up where there are too many.
+func (c *client) event(e *Event) {
+	if !c.f.takes(e) {
+		return
+	}
+	if c.tokens > 0 && c.sum.Skipped == 0 {
+		c.tokens--
+		c.raw(e.Type, e.ID.String(), e.Data)
+		c.last = e.ID
+		return
+	}
+	what := e.Type
+	if e.Type == StateChanged {
+		what = e.NewState
+		if e.OldState != "" {
+			what = e.OldState + ">" + e.NewState
+		} else {
+			what = "new"
+		}
+	}
+	if c.sum.Skipped == 0 {
+		c.sum = summary{From: e.ID.String(), By: map[string]int{}}
+	}
+	c.sum.Skipped++
+	c.sum.To = e.ID.String()
+	c.sum.By[what]++
+	c.last = e.ID
+}
+
+func (c *client) summarise() {
+	if c.sum.Skipped > 0 {
+		c.put("summary", &c.last, c.sum)
+		c.sum = summary{}
+	}
+}
+
+// replay sends what was recorded since the last event that the client has seen, from
+// a little before it, as replicas see partitions in other orders.
+func (c *client) replay(last ID) error {
+	c.last = last
+	sent := 0
+	cut := false
+	err := c.s.History.Since(float64(last.Millis)/1000-replayBack, func(entry *history.Entry) bool {
+		e, ok := Of(entry)
+		if !ok || !c.f.takes(&e) || e.ID == last {
+			return true
+		}
+		if sent++; sent > maxReplay {
+			cut = true
+			return false
+		}
+		c.raw(e.Type, e.ID.String(), e.Data)
+		c.last = e.ID
+		return c.b.Len() < 1<<20 || c.flush() == nil
+	})
+	if err != nil {
+		return err
+	}
+	if cut {
+		c.put("gap", nil, map[string]any{"missed": -1, "last_event_id": c.last.String()})
+	}
+	return c.flush()
+}
+
+// put writes an event of the stream itself.
+func (c *client) put(event string, id *ID, data any) {
+	b, err := json.Marshal(data)
+	if err != nil {
+		b = []byte("{}")
+	}
+	text := ""
+	if id != nil {
+		text = id.String()
+	}
+	c.raw(event, text, b)
+}
+
+func (c *client) raw(event, id string, data []byte) {
+	c.b.WriteString("event: " + event + "\n")
+	if id != "" {
+		c.b.WriteString("id: " + id + "\n")
+	}
+	c.b.WriteString("data: ")
+	c.b.Write(data)
+	c.b.WriteString("\n\n")
+}
+
+// flush sends what was written. A client that does not take it for long is cut off.
+func (c *client) flush() error {
+	if c.b.Len() == 0 {
+		return nil
+	}
+	_ = c.rc.SetWriteDeadline(time.Now().Add(writeTime)) // not every writer can
+	_, err := c.w.Write(c.b.Bytes())
+	c.b.Reset()
+	if err == nil {
+		err = c.rc.Flush()
+	}
+	if err != nil {
+		c.s.cut.Add(1)
+		return fmt.Errorf("sending events: %w", err)
+	}
+	return nil
+}
