@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"handprint/engine"
 	"handprint/serve/guard"
 	"handprint/serve/live"
 	"handprint/serve/problem"
@@ -36,10 +37,13 @@ type Mux interface {
 
 // Config is what the API is made of.
 type Config struct {
-	Reader         *query.Reader
-	Waiter         Waiter
-	Operations     Operations // nil: what needs a broker answers no-broker
-	Stream         *live.Stream
+	Reader     *query.Reader
+	Waiter     Waiter
+	Operations Operations // nil: what needs a broker answers no-broker
+	Stream     *live.Stream
+	// Evidence fills in the evidence references of an explanation from the input
+	// topic, within bounds; nil: there is no access to it.
+	Evidence       func(ctx context.Context, x *engine.Explanation)
 	Exporter       Exporter // nil: json and csv alone
 	Audit          *guard.Audit
 	IdentityEvents string // the topic
@@ -126,6 +130,9 @@ func tidy(d *huma.OpenAPI) {
 		if s.Type == huma.TypeArray {
 			s.Nullable = false
 		}
+		if s.ContentEncoding == "base64" { // a value, which is any JSON
+			s.Type, s.ContentEncoding = "", ""
+		}
 		walk(s.Items)
 		for _, p := range s.Properties {
 			walk(p)
@@ -154,6 +161,8 @@ func setErrors() {
 		huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 			kind := problem.Kind("fault")
 			switch status {
+			case http.StatusNotModified: // no error, but huma has it so
+				return &problem.Problem{Status: status}
 			case http.StatusBadRequest:
 				kind = "bad-request"
 			case http.StatusNotFound:
@@ -224,8 +233,8 @@ func respond[T any](s *server, ctx context.Context, body *T, err error) (*answer
 	return &answer[T]{Body: *body}, nil
 }
 
-// fresh is what every question may ask of the answer's age.
-type fresh struct {
+// Fresh is what every question may ask of the answer's age.
+type Fresh struct {
 	MaxStaleness optional[float64] `query:"max_staleness" minimum:"0" doc:"Seconds: an answer that is older is refused with too-stale."`
 	After        string            `query:"after" maxLength:"300" doc:"topic:partition:offset of an identity event: the answer waits until it is over."`
 	Wait         float64           `query:"wait" minimum:"0" maximum:"10" default:"2" doc:"Seconds to wait for after."`
@@ -257,7 +266,7 @@ func (o *optional[T]) pointer() *T {
 
 // meet waits for what a question wants to have been applied, and refuses to answer
 // with what is too old.
-func (s *server) meet(ctx context.Context, f *fresh) error {
+func (s *server) meet(ctx context.Context, f *Fresh) error {
 	if f.After != "" {
 		topic, rest, _ := strings.Cut(f.After, ":")
 		partition, offset, ok := strings.Cut(rest, ":")

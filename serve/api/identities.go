@@ -6,11 +6,12 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"handprint/engine"
 	"handprint/serve/query"
 )
 
-// filters are the conditions of lists of identities.
-type filters struct {
+// Filters are the conditions of lists of identities.
+type Filters struct {
 	State         []string          `query:"state,explode" enum:"unknown,stable,drifting,conflicted,multi_actor" doc:"Has a row in any of these; with primitive, that row."`
 	Primitive     string            `query:"primitive" maxLength:"200" doc:"Has a row of it. Conditions on rows have to hold for one and the same row."`
 	Value         string            `query:"value" maxLength:"4096" doc:"JSON; needs primitive."`
@@ -30,7 +31,7 @@ type filters struct {
 	Sort          string            `query:"sort" enum:"-last_change,last_change,-last_seen,-unstable,-members,identity_uuid,-suspected" default:"-last_change" doc:"The id breaks ties."`
 }
 
-func (f *filters) query() query.IdentityQuery {
+func (f *Filters) query() query.IdentityQuery {
 	return query.IdentityQuery{
 		State: f.State, Primitive: f.Primitive, Value: f.Value, ValuePrefix: f.ValuePrefix, Domain: f.Domain,
 		MinConfidence: f.MinConfidence.pointer(), MaxConfidence: f.MaxConfidence.pointer(), Returns: f.Returns,
@@ -40,39 +41,39 @@ func (f *filters) query() query.IdentityQuery {
 	}
 }
 
-// page is where a list goes on.
-type page struct {
+// Page is where a list goes on.
+type Page struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
 	Cursor string `query:"cursor" maxLength:"2048" doc:"next_cursor of the page before. Any replica takes it."`
 }
 
-// named is an identity in the path.
-type named struct {
+// Named is an identity in the path.
+type Named struct {
 	ID string `path:"id" minLength:"1" maxLength:"512" doc:"Id of an identity."`
-	fresh
+	Fresh
 }
 
 func (s *server) identities(api huma.API) {
 	huma.Register(api, read("/identities", "listIdentities", "Identities that match", "identities"), func(ctx context.Context, in *struct {
-		filters
-		page
-		fresh
+		Filters
+		Page
+		Fresh
 		Counts []string `query:"counts" enum:"states" doc:"Counts to give beside the list."`
 	}) (*answer[query.IdentityList], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
-		q := in.filters.query()
+		q := in.Filters.query()
 		q.Limit, q.Cursor, q.Counts = in.Limit, in.Cursor, len(in.Counts) > 0
 		list, err := s.Reader.Identities(q)
 		return respond(s, ctx, list, err)
 	})
 	huma.Register(api, read("/identities/{id}", "getIdentity", "Everything of one identity, from one snapshot", "identities"), func(ctx context.Context, in *struct {
-		named
+		Named
 		Follow      bool   `query:"follow" doc:"Of a merged identity the one that it stands for."`
 		IfNoneMatch string `header:"If-None-Match" maxLength:"200"`
 	}) (*answer[query.Identity], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		i, err := s.Reader.Identity(in.ID, in.Follow)
@@ -85,25 +86,25 @@ func (s *server) identities(api huma.API) {
 		}
 		return &answer[query.Identity]{ETag: tag, Body: *i}, nil
 	})
-	huma.Register(api, read("/identities/{id}/attribution", "getAttribution", "The rows of an identity", "identities"), func(ctx context.Context, in *named) (*answer[query.Attribution], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+	huma.Register(api, read("/identities/{id}/attribution", "getAttribution", "The rows of an identity", "identities"), func(ctx context.Context, in *Named) (*answer[query.Attribution], error) {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		a, err := s.Reader.Attribution(in.ID)
 		return respond(s, ctx, a, err)
 	})
 	huma.Register(api, read("/identities/{id}/attackers", "listMembers", "The attackers of an identity", "identities"), func(ctx context.Context, in *struct {
-		named
-		page
+		Named
+		Page
 	}) (*answer[query.MemberList], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		list, err := s.Reader.Members(in.ID, in.Cursor, in.Limit)
 		return respond(s, ctx, list, err)
 	})
 	huma.Register(api, read("/identities/{id}/timeline", "getTimeline", "What happened to an identity, the latest first", "identities"), func(ctx context.Context, in *struct {
-		named
+		Named
 		Primitive string   `query:"primitive" maxLength:"200"`
 		From      float64  `query:"from" doc:"Unix seconds."`
 		To        float64  `query:"to" doc:"Unix seconds; 0: no end."`
@@ -111,35 +112,59 @@ func (s *server) identities(api huma.API) {
 		Limit     int      `query:"limit" minimum:"1" maximum:"500" default:"100"`
 		Cursor    string   `query:"cursor" maxLength:"2048"`
 	}) (*answer[query.Timeline], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		t, err := s.Reader.Timeline(query.TimelineQuery{Identity: in.ID, Primitive: in.Primitive, From: in.From, To: in.To, Kinds: in.Kind, Limit: in.Limit, Cursor: in.Cursor})
 		return respond(s, ctx, t, err)
 	})
-	huma.Register(api, read("/identities/{id}/history", "getHistory", "Links, merges and unmerges of an identity", "identities"), func(ctx context.Context, in *named) (*answer[query.IdentityHistory], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+	huma.Register(api, read("/identities/{id}/history", "getHistory", "Links, merges and unmerges of an identity", "identities"), func(ctx context.Context, in *Named) (*answer[query.IdentityHistory], error) {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		h, err := s.Reader.IdentityHistory(in.ID)
 		return respond(s, ctx, h, err)
 	})
 	huma.Register(api, read("/identities/{id}/similar", "listSimilar", "Who behaves alike; it suggests, it links nothing", "identities"), func(ctx context.Context, in *struct {
-		named
+		Named
 		Limit int `query:"limit" minimum:"1" maximum:"50" default:"10"`
 	}) (*answer[query.PairList], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		list, err := s.Reader.Similar(in.ID, in.Limit)
 		return respond(s, ctx, list, err)
 	})
+	huma.Register(api, read("/identities/{id}/explain", "explainSuspicion", "Why an identity is suspected, or is not", "identities"), func(ctx context.Context, in *Named) (*answer[query.SuspicionExplanation], error) {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
+			return nil, err
+		}
+		x, err := s.Reader.ExplainSuspicion(in.ID)
+		return respond(s, ctx, x, err)
+	})
+	huma.Register(api, read("/identities/{id}/explain/{primitive}", "explainRow", "Why a row says what it says", "identities"), func(ctx context.Context, in *struct {
+		Named
+		Primitive string `path:"primitive" minLength:"1" maxLength:"200"`
+		Evidence  bool   `query:"evidence" doc:"Read the evidence references from the input topic, as far as it still has them."`
+	}) (*answer[engine.Explanation], error) {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
+			return nil, err
+		}
+		x, _, err := s.Reader.Explain(in.ID, in.Primitive)
+		if err != nil {
+			return nil, s.failed(ctx, err)
+		}
+		if in.Evidence && s.Evidence != nil {
+			s.Evidence(ctx, x)
+		}
+		return &answer[engine.Explanation]{Body: *x}, nil
+	})
 	huma.Register(api, read("/compare", "compare", "Two identities side by side", "identities"), func(ctx context.Context, in *struct {
 		A string `query:"a" required:"true" minLength:"1" maxLength:"512"`
 		B string `query:"b" required:"true" minLength:"1" maxLength:"512"`
-		fresh
+		Fresh
 	}) (*answer[query.Comparison], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		c, err := s.Reader.Compare(in.A, in.B)
@@ -147,24 +172,24 @@ func (s *server) identities(api huma.API) {
 	})
 	huma.Register(api, read("/attackers", "listAttackers", "Attackers by beginning of id or address, or by network", "attackers"), func(ctx context.Context, in *struct {
 		Q string `query:"q" maxLength:"200"`
-		page
-		fresh
+		Page
+		Fresh
 	}) (*answer[query.AttackerList], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		list, err := s.Reader.Attackers(in.Q, in.Cursor, in.Limit)
 		return respond(s, ctx, list, err)
 	})
-	huma.Register(api, read("/attackers/{id}", "getAttacker", "An attacker, by id or by an address that it alone has", "attackers"), func(ctx context.Context, in *named) (*answer[query.Attacker], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+	huma.Register(api, read("/attackers/{id}", "getAttacker", "An attacker, by id or by an address that it alone has", "attackers"), func(ctx context.Context, in *Named) (*answer[query.Attacker], error) {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		a, err := s.Reader.Attacker(in.ID)
 		return respond(s, ctx, a, err)
 	})
-	huma.Register(api, read("/attackers/{id}/attribution", "getAttackerAttribution", "The rows of the identity that an attacker belongs to", "attackers"), func(ctx context.Context, in *named) (*answer[query.Attribution], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+	huma.Register(api, read("/attackers/{id}/attribution", "getAttackerAttribution", "The rows of the identity that an attacker belongs to", "attackers"), func(ctx context.Context, in *Named) (*answer[query.Attribution], error) {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		a, err := s.Reader.AttackerAttribution(in.ID)

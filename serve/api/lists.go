@@ -26,7 +26,7 @@ type auditList struct {
 }
 
 func (s *server) lists(api huma.API) {
-	huma.Register(api, read("/primitives", "listPrimitives", "The registry, with rows by state", "values"), func(ctx context.Context, in *fresh) (*answer[query.PrimitiveList], error) {
+	huma.Register(api, read("/primitives", "listPrimitives", "The registry, with rows by state", "values"), func(ctx context.Context, in *Fresh) (*answer[query.PrimitiveList], error) {
 		if err := s.meet(ctx, in); err != nil {
 			return nil, err
 		}
@@ -37,10 +37,10 @@ func (s *server) lists(api huma.API) {
 		Primitive string `path:"primitive" minLength:"1" maxLength:"200"`
 		Prefix    string `query:"prefix" maxLength:"256"`
 		Sort      string `query:"sort" enum:"-holders,value" default:"-holders"`
-		page
-		fresh
+		Page
+		Fresh
 	}) (*answer[query.ValueList], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		list, err := s.Reader.Values(query.ValuesQuery{Primitive: in.Primitive, Prefix: in.Prefix, ByText: in.Sort == "value", Limit: in.Limit, Cursor: in.Cursor})
@@ -49,9 +49,9 @@ func (s *server) lists(api huma.API) {
 	huma.Register(api, read("/values", "getValue", "How common a value is", "values"), func(ctx context.Context, in *struct {
 		Primitive string `query:"primitive" required:"true" minLength:"1" maxLength:"200"`
 		Value     string `query:"value" required:"true" minLength:"1" maxLength:"4096" doc:"JSON."`
-		fresh
+		Fresh
 	}) (*answer[query.ValueInfo], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		v, err := s.Reader.Value(in.Primitive, in.Value)
@@ -64,10 +64,10 @@ func (s *server) lists(api huma.API) {
 		Identity      string   `query:"identity" maxLength:"512"`
 		Since         float64  `query:"since" doc:"Unix seconds."`
 		Before        float64  `query:"before"`
-		page
-		fresh
+		Page
+		Fresh
 	}) (*answer[query.SuspicionList], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		list, err := s.Reader.Suspicions(query.SuspicionQuery{
@@ -78,9 +78,9 @@ func (s *server) lists(api huma.API) {
 	huma.Register(api, read("/suggestions", "listSuggestions", "Pairs that may be the same hands, by bits", "suspicions"), func(ctx context.Context, in *struct {
 		MinScore float64 `query:"min_score" minimum:"0"`
 		Limit    int     `query:"limit" minimum:"1" maximum:"200" default:"50"`
-		fresh
+		Fresh
 	}) (*answer[query.PairList], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		list, err := s.Reader.Suggestions(in.MinScore, in.Limit)
@@ -88,9 +88,9 @@ func (s *server) lists(api huma.API) {
 	})
 	huma.Register(api, read("/search", "search", "One box: ids, addresses, primitives, values", "search"), func(ctx context.Context, in *struct {
 		Q string `query:"q" required:"true" minLength:"2" maxLength:"200"`
-		fresh
+		Fresh
 	}) (*answer[query.SearchResult], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		found, err := s.Reader.Search(in.Q)
@@ -98,9 +98,9 @@ func (s *server) lists(api huma.API) {
 	})
 	huma.Register(api, read("/overview", "getOverview", "Totals, and what changed lately", "search"), func(ctx context.Context, in *struct {
 		Window float64 `query:"window" minimum:"60" maximum:"604800" default:"3600" doc:"Seconds."`
-		fresh
+		Fresh
 	}) (*answer[query.Overview], error) {
-		if err := s.meet(ctx, &in.fresh); err != nil {
+		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
 		o, err := s.Reader.Overview(time.Duration(in.Window * float64(time.Second)))

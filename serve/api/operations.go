@@ -82,6 +82,10 @@ type Sent struct {
 // ErrNotFound is returned for a record that there is not.
 var ErrNotFound = errors.New("there is no such record")
 
+// ErrNotReplayable is returned for a dead letter of which the original cannot be sent
+// again: it is not whole, or came from another topic than the inputs.
+var ErrNotReplayable = errors.New("the original cannot be sent again")
+
 // Operations is what needs a broker. All but Health may fail, and then the API
 // answers no-broker.
 type Operations interface {
@@ -131,6 +135,11 @@ func (s *server) noBroker(ctx context.Context, err error) error {
 		p.RequestID = guard.RequestID(ctx)
 		return p
 	}
+	if errors.Is(err, ErrNotReplayable) {
+		p := problem.New("in-the-way", "The original cannot be sent again: it is not whole, or came from no input of the engine.")
+		p.RequestID = guard.RequestID(ctx)
+		return p
+	}
 	s.Logger.Warn("a broker was needed for an answer", "request_id", guard.RequestID(ctx), "error", err)
 	p := problem.New("no-broker", "No broker answers. Reading identities goes on.")
 	p.RequestID = guard.RequestID(ctx)
@@ -177,11 +186,11 @@ func (s *server) operations(api huma.API) {
 		}
 		return &answer[deadLetterList]{Body: to}, nil
 	})
-	type place struct {
+	type Place struct {
 		Partition int32 `path:"partition" minimum:"0"`
 		Offset    int64 `path:"offset" minimum:"0"`
 	}
-	huma.Register(api, read("/dead-letters/{partition}/{offset}", "getDeadLetter", "A record that could not be used", "operations"), func(ctx context.Context, in *place) (*answer[DeadLetter], error) {
+	huma.Register(api, read("/dead-letters/{partition}/{offset}", "getDeadLetter", "A record that could not be used", "operations"), func(ctx context.Context, in *Place) (*answer[DeadLetter], error) {
 		if s.Operations == nil {
 			return nil, s.noBroker(ctx, errNoOperations)
 		}
@@ -201,7 +210,7 @@ func (s *server) operations(api huma.API) {
 		return op
 	}
 	huma.Register(api, write("/dead-letters/{partition}/{offset}/replay", "replayDeadLetter", "Send the original to its topic again (role operate)", http.StatusAccepted), func(ctx context.Context, in *struct {
-		place
+		Place
 		Key string `header:"Idempotency-Key" maxLength:"200"`
 	}) (*answer[Sent], error) {
 		if s.Operations == nil {
@@ -245,13 +254,12 @@ func (s *server) once(ctx context.Context, key, body string, f func() (any, erro
 }
 
 func (s *server) sendEvent(ctx context.Context, dry bool, key string, b *eventBody) (*answer[eventAnswer], error) {
-	e, moves, err := s.plan(ctx, b)
-	if err != nil {
-		return nil, s.failed(ctx, err)
-	}
-	to := eventAnswer{Event: b.Type, DryRun: dry, Moves: moves}
 	if dry {
-		return &answer[eventAnswer]{Body: to}, nil
+		_, moves, err := s.plan(b)
+		if err != nil {
+			return nil, s.failed(ctx, err)
+		}
+		return &answer[eventAnswer]{Body: eventAnswer{Event: b.Type, DryRun: true, Moves: moves}}, nil
 	}
 	if s.Operations == nil {
 		return nil, s.noBroker(ctx, errNoOperations)
@@ -260,16 +268,23 @@ func (s *server) sendEvent(ctx context.Context, dry bool, key string, b *eventBo
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}
-	sent, err := s.once(ctx, key, string(body), func() (any, error) { return s.Operations.SendEvent(ctx, e) })
+	// Names are resolved once: what they mean changes by the event itself.
+	done, err := s.once(ctx, key, string(body), func() (any, error) {
+		e, moves, err := s.plan(b)
+		if err != nil {
+			return nil, s.failed(ctx, err)
+		}
+		sent, err := s.Operations.SendEvent(ctx, e)
+		return &eventAnswer{Event: b.Type, Moves: moves, Sent: sent}, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	to.Sent = sent.(*Sent)
-	return &answer[eventAnswer]{Body: to}, nil
+	return &answer[eventAnswer]{Body: *done.(*eventAnswer)}, nil
 }
 
 // plan resolves the names of an event and says what it would move.
-func (s *server) plan(ctx context.Context, b *eventBody) (*attribution.IdentityEvent, []plannedMove, error) {
+func (s *server) plan(b *eventBody) (*attribution.IdentityEvent, []plannedMove, error) {
 	bad := func(detail string) error { return &query.Problem{Kind: query.BadParameter, Detail: detail} }
 	e := &attribution.IdentityEvent{}
 	moves := []plannedMove{}

@@ -254,7 +254,7 @@ func (s *server) export(w http.ResponseWriter, r *http.Request) {
 }
 
 // each returns a function that yields the identities that match, one by one. The first
-// page is read before it returns.
+// Page is read before it returns.
 func (s *server) each(ctx context.Context, q query.IdentityQuery) (func() (*query.Identity, error), error) {
 	list, err := s.Reader.Identities(q)
 	if err != nil {

@@ -130,7 +130,7 @@ func (s *Stream) Serve(ctx context.Context, w http.ResponseWriter, f Filter, las
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
 	c.b.WriteString("retry: 2000\n\n")
-	if lastID == nil || float64(lastID.Millis)/1000-replayBack < s.History.Begins() {
+	if lastID == nil || float64(lastID.Millis)/1000 < s.History.Begins() {
 		if lastID != nil {
 			c.put("reset", nil, map[string]any{"reason": "the history does not reach back that far"})
 		}

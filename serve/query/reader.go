@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"handprint/attribution"
@@ -32,6 +33,7 @@ type Reader struct {
 	Now        func() time.Time
 
 	suggestions suggestions
+	disagreed   atomic.Int64
 }
 
 // AsOf returns until when everything is applied, Unix seconds.
