@@ -71,6 +71,8 @@ type Guard struct {
 	scans    chan struct{}
 	local    string // the token that was made; empty: none
 	mux      *Mux
+
+	loginForm func(failed, oidc bool) []byte // nil: a plain one
 }
 
 // Limits of requests.
@@ -159,6 +161,10 @@ func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
 }
+
+// UseLoginPage sets what makes the page with the form for a token. oidc says that
+// the organisation's login is offered too. It is called before the first request.
+func (g *Guard) UseLoginPage(make func(failed, oidc bool) []byte) { g.loginForm = make }
 
 // Mux returns where routes are registered.
 func (g *Guard) Mux() *Mux { return g.mux }
@@ -403,6 +409,10 @@ func (g *Guard) protect(pattern string, access Access, next http.Handler) http.H
 		if !known && role != Public {
 			if r.Header.Get("Authorization") != "" {
 				g.failures.take(req.from)
+			}
+			if access.Page && r.Header.Get("Authorization") == "" {
+				http.Redirect(w, r, path.Join(g.cfg.BasePath, "login"), http.StatusSeeOther)
+				return
 			}
 			problem.New("no-credentials", "").Write(w, req.id)
 			return

@@ -14,6 +14,10 @@ import (
 // from the fragment of the link that is printed at the start.
 func (g *Guard) loginPage(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if g.loginForm != nil {
+		_, _ = w.Write(g.loginForm(r.URL.Query().Has("failed"), g.oidc != nil)) // the client has gone
+		return
+	}
 	var b strings.Builder
 	b.WriteString("<!doctype html><html lang=en><meta charset=utf-8><title>handprint: log in</title><h1>Log in</h1>")
 	if r.URL.Query().Has("failed") {

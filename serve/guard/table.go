@@ -58,6 +58,7 @@ type Access struct {
 	Cost     Cost
 	Loopback bool // public on loopback alone, else Role
 	Audited  bool // noted before it is done, and refused if it cannot be
+	Page     bool // for people: who has not logged in is led to the login
 }
 
 // Table says what each route needs, by the pattern of the standard mux.
@@ -102,7 +103,20 @@ func Table() map[string]Access {
 		"POST /logout":                                          {Role: Public},
 		"GET /auth/login":                                       {Role: Public},
 		"GET /auth/callback":                                    {Role: Public},
-		"GET /{$}":                                              {Role: Public},
+		"GET /{$}":                                              {Role: Read, Cost: Scan, Page: true},
+		"GET /identities":                                       {Role: Read, Cost: Scan, Page: true},
+		"GET /identities/{id}":                                  {Role: Read, Page: true},
+		"GET /identities/{id}/why/{primitive}":                  {Role: Read, Page: true},
+		"GET /identities/{id}/history":                          {Role: Read, Page: true},
+		"GET /compare":                                          {Role: Read, Page: true},
+		"GET /suspicions":                                       {Role: Read, Page: true},
+		"GET /suggestions":                                      {Role: Read, Cost: Scan, Page: true},
+		"GET /values":                                           {Role: Read, Cost: Scan, Page: true},
+		"GET /search":                                           {Role: Read, Cost: Scan, Page: true},
+		"GET /operations":                                       {Role: Read, Cost: Scan, Page: true},
+		"POST /identities/{id}/merge":                           {Role: Operate, Audited: true, Page: true},
+		"POST /identities/{id}/unmerge":                         {Role: Operate, Audited: true, Page: true},
+		"GET /static/{name}":                                    {Role: Public},
 	}
 }
 

@@ -285,6 +285,34 @@ func (h *History) Since(recorded float64, yield func(e *Entry) bool) (err error)
 	return nil
 }
 
+// Latest returns the entries of a kind that were recorded last, the newest first,
+// at most limit. It looks at a hundred times as many at most.
+func (h *History) Latest(limit int, kind Kind) (entries []Entry, err error) {
+	it, err := h.db.NewIter(&pebble.IterOptions{LowerBound: []byte{byArrival}, UpperBound: []byte{byArrival + 1}})
+	if err != nil {
+		return nil, fmt.Errorf("reading the history: %w", err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for valid, looked := it.Last(), 0; valid && len(entries) < limit && looked < 100*limit; valid, looked = it.Prev(), looked+1 {
+		v, closer, err := h.db.Get(it.Value())
+		if errors.Is(err, pebble.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the history: %w", err)
+		}
+		var e Entry
+		err = json.Unmarshal(v, &e)
+		if err = errors.Join(err, closer.Close()); err != nil {
+			return nil, fmt.Errorf("reading an entry: %w", err)
+		}
+		if e.Kind == kind {
+			entries = append(entries, e)
+		}
+	}
+	return entries, nil
+}
+
 // Bytes returns what the history takes on the disk and in memory.
 func (h *History) Bytes() int64 { return int64(h.db.Metrics().DiskSpaceUsage()) }
 

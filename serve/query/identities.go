@@ -267,6 +267,20 @@ func (r *Reader) OwnerOf(name string) (string, error) {
 	return "", problem(BadParameter, "This address belongs to attackers of %d identities: give an id.", len(owners))
 }
 
+// AddressOf returns where the attacker of an identity of one attacker came from;
+// nil: that is not known, or it has several.
+func (r *Reader) AddressOf(id string) *Address {
+	c, err := r.catalog()
+	if err != nil {
+		return nil
+	}
+	i, ok := c.Identity(id)
+	if !ok || i.Attackers > 1 {
+		return nil
+	}
+	return addressOf(i.Address)
+}
+
 // Identity returns everything of an identity. With follow one that is merged gives
 // the one that it stands for.
 func (r *Reader) Identity(id string, follow bool) (*Identity, error) {

@@ -57,17 +57,21 @@ func (r *Reader) Timeline(q TimelineQuery) (*Timeline, error) {
 		}
 	}
 	for i := range page {
-		e := &page[i]
-		to.Items = append(to.Items, Happening{
-			TS: e.TS, Recorded: e.Recorded, Kind: string(e.Kind), Primitive: e.Primitive, OldState: optional(e.OldState), NewState: e.NewState,
-			Value: e.Value, Previous: e.Previous, Confidence: e.Confidence, EventID: e.EventID, Status: e.Status, Record: e.Record, Sampled: e.Sampled,
-			At: Position{e.Partition, e.Offset},
-		})
+		to.Items = append(to.Items, HappeningOf(&page[i]))
 	}
 	if next != nil {
 		to.Next = encodeCursor(question, cursor{text: string(next)})
 	}
 	return to, nil
+}
+
+// HappeningOf returns an entry of the history as timelines have it.
+func HappeningOf(e *history.Entry) Happening {
+	return Happening{
+		TS: e.TS, Recorded: e.Recorded, Kind: string(e.Kind), Primitive: e.Primitive, OldState: optional(e.OldState), NewState: e.NewState,
+		Value: e.Value, Previous: e.Previous, Confidence: e.Confidence, EventID: e.EventID, Status: e.Status, Record: e.Record, Sampled: e.Sampled,
+		At: Position{e.Partition, e.Offset},
+	}
 }
 
 // SuspicionQuery says which suspicions are asked for.

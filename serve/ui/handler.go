@@ -104,12 +104,19 @@ func (h *Handler) Routes() []Route {
 	return routes
 }
 
-// Policy is the Content-Security-Policy of every page: nothing from elsewhere,
-// no script or style that is not a file of ours.
-const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-
 // maxPage is how long a page may take to be made.
 const maxPage = 10 * time.Second
+
+// Login returns the page with the form for a token. The script takes the token
+// from the fragment of the link that is printed at the start.
+func (h *Handler) Login(failed, oidc bool) []byte {
+	var b bytes.Buffer
+	p := &page{title: "Log in", base: h.o.BasePath, now: h.o.Now(), assets: h.assets.names, query: url.Values{}, path: "/login"}
+	if err := login(p, failed, oidc).Render(context.Background(), &b); err != nil {
+		h.o.Log.Error("the login page could not be made", "error", err)
+	}
+	return b.Bytes()
+}
 
 // render answers with a page, or with the page of its problem.
 func (h *Handler) render(make func(*http.Request, *page) (templ.Component, error)) http.Handler {
@@ -134,12 +141,6 @@ func (h *Handler) render(make func(*http.Request, *page) (templ.Component, error
 		}
 		head := w.Header()
 		head.Set("Content-Type", "text/html; charset=utf-8")
-		head.Set("Content-Security-Policy", Policy)
-		head.Set("X-Content-Type-Options", "nosniff")
-		head.Set("Referrer-Policy", "no-referrer")
-		head.Set("Cross-Origin-Opener-Policy", "same-origin")
-		head.Set("Cross-Origin-Resource-Policy", "same-origin")
-		head.Set("Cache-Control", "no-store")
 		w.WriteHeader(status)
 		_, _ = w.Write(b.Bytes())
 	})

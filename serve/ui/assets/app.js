@@ -20,6 +20,15 @@
   const turn = () => { root.dataset.theme = dark() ? "light" : "dark"; stored.set("theme", root.dataset.theme); };
   $("theme")?.addEventListener("click", turn);
 
+  // The link that is printed at the start has a token in its fragment, which no
+  // server sees: it is posted once, for a cookie.
+  const form = $("login");
+  if (form && location.hash.startsWith("#t=")) {
+    form.elements.token.value = decodeURIComponent(location.hash.slice(3));
+    history.replaceState(null, "", location.pathname);
+    form.requestSubmit();
+  }
+
   // Selects that show what they choose at once; buttons that copy.
   for (const s of all("select[data-submit]")) s.addEventListener("change", () => s.form.requestSubmit());
   for (const b of all("[data-copy]")) b.addEventListener("click", async () => {
@@ -32,6 +41,23 @@
   });
   addEventListener("pageshow", () => { if (filters) for (const f of filters.elements) f.disabled = false; });
 
+  // Parts of pages, always made of text.
+  const SVG = "http://www.w3.org/2000/svg";
+  const make = (name, text, kind) => { const e = document.createElement(name); if (text !== undefined) e.textContent = text; if (kind) e.className = kind; return e; };
+  // Control, bidirectional and invisible characters are shown as escapes, as the server does.
+  const printable = (s, limit) => {
+    const runes = [...s];
+    let out = runes.slice(0, limit).map((c) => c !== " " && /[\p{C}\p{Z}]/u.test(c) ? "\\u" + c.codePointAt(0).toString(16).padStart(4, "0") : c).join("");
+    if (runes.length > limit) out += "… (" + s.length + " characters)";
+    return out;
+  };
+  const valueText = (v) => {
+    const s = typeof v === "string" ? v : v === null ? "null: nothing could be told" : JSON.stringify(v) ?? "";
+    return /^[0-9a-f]{32,128}$/.test(s) ? s.slice(0, 8) + "…" : printable(s, 120);
+  };
+  const link = (path, text, kind) => { const a = make("a", text, kind); a.href = base + path; return a; };
+  const shortID = (id) => /^[0-9a-f-]{36}$/.test(id) ? id.slice(0, 13) : printable(id, 24);
+
   // Search: results below the box as one types.
   const box = $("q");
   let list = null, timer = 0, asked = 0;
@@ -39,15 +65,15 @@
   const suggest = async () => {
     const text = box.value.trim(), mine = ++asked;
     if (text.length < 2) { close(); return; }
-    const answer = await fetch(base + "/search?part=results&q=" + encodeURIComponent(text), { headers: { Accept: "text/html" } }).catch(() => null);
+    const answer = await fetch(base + "/api/v1/search?q=" + encodeURIComponent(text)).catch(() => null);
     if (!answer?.ok || mine !== asked) return;
-    // Ours: the same markup that the search page has, in which the server has escaped all that came from outside.
-    const part = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("results");
-    if (!part || mine !== asked || document.activeElement !== box) return;
+    const found = await answer.json();
+    if (mine !== asked || document.activeElement !== box) return;
+    const part = results(found);
     close();
     list = document.createElement("div");
     list.id = "suggest";
-    list.append(document.importNode(part, true));
+    list.append(part);
     box.form.append(list);
     box.setAttribute("aria-expanded", "true");
   };
@@ -61,6 +87,24 @@
     const at = links.indexOf(document.activeElement) + (e.key === "ArrowDown" ? 1 : -1);
     (at < 0 ? box : links[Math.min(at, links.length - 1)]).focus();
   });
+
+  // What a search found, as links, by kind.
+  const results = (found) => {
+    const out = document.createDocumentFragment();
+    const group = (title, items, row) => {
+      if (!items?.length) return;
+      const section = make("section"), ul = make("ul", undefined, "plain hits");
+      section.append(make("h2", title), ul);
+      for (const item of items) { const li = make("li"); li.append(...row(item)); ul.append(li); }
+      out.append(section);
+    };
+    group("Addresses and attackers", found.attackers, (a) => [a.identity_uuid ? link("/identities/" + encodeURIComponent(a.identity_uuid), printable(a.address?.address || a.attacker_uuid, 64), "addr") : make("span", printable(a.address?.address || a.attacker_uuid, 64)), " ", make("span", shortID(a.attacker_uuid), "id")]);
+    group("Identities", found.identities, (id) => [link("/identities/" + encodeURIComponent(id), shortID(id), "id main")]);
+    group("Values", found.values, (v) => [link("/values?primitive=" + encodeURIComponent(v.primitive) + "&value=" + encodeURIComponent(JSON.stringify(v.current_value)), valueText(v.current_value)), " ", make("span", printable(v.primitive, 100), "q")]);
+    group("Primitives", found.primitives, (m) => [link("/identities?primitive=" + encodeURIComponent(m), printable(m, 120))]);
+    if (!out.childNodes.length) out.append(make("p", "Nothing begins with this.", "q"));
+    return out;
+  };
 
   // Rows: j and k move, enter opens, x marks, c compares, w asks why.
   const rows = () => all("table[data-rows] tbody tr[tabindex]");
@@ -117,19 +161,6 @@
 
   const word = (s) => s === "multi_actor" ? "multi actor" : s;
   const known = new Set(["unknown", "stable", "drifting", "conflicted", "multi_actor"]);
-  const SVG = "http://www.w3.org/2000/svg";
-  const make = (name, text, kind) => { const e = document.createElement(name); if (text !== undefined) e.textContent = text; if (kind) e.className = kind; return e; };
-  // Control, bidirectional and invisible characters are shown as escapes, as the server does.
-  const printable = (s, limit) => {
-    const runes = [...s];
-    let out = runes.slice(0, limit).map((c) => c !== " " && /[\p{C}\p{Z}]/u.test(c) ? "\\u" + c.codePointAt(0).toString(16).padStart(4, "0") : c).join("");
-    if (runes.length > limit) out += "… (" + s.length + " characters)";
-    return out;
-  };
-  const valueText = (v) => {
-    const s = typeof v === "string" ? v : v === null ? "null: nothing could be told" : JSON.stringify(v) ?? "";
-    return /^[0-9a-f]{32,128}$/.test(s) ? s.slice(0, 8) + "…" : printable(s, 120);
-  };
   const stateOf = (s) => {
     if (!s) return make("span", "new", "st");
     const e = make("span", undefined, "st " + (known.has(s) ? s : "unknown")), g = document.createElementNS(SVG, "svg"), u = document.createElementNS(SVG, "use");
@@ -138,8 +169,6 @@
     return e;
   };
   const clock = (ts) => new Date(ts * 1000).toISOString().slice(11, 19);
-  const link = (path, text, kind) => { const a = make("a", text, kind); a.href = base + path; return a; };
-  const shortID = (id) => /^[0-9a-f-]{36}$/.test(id) ? id.slice(0, 13) : printable(id, 24);
   const rowOf = (e) => {
     const tr = make("tr", undefined, "now"), id = encodeURIComponent(e.identity_uuid), cell = (kind) => { const td = make("td", undefined, kind); tr.append(td); return td; };
     tr.dataset.event = e.event_id;
