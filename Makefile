@@ -126,6 +126,10 @@ peers-vectors: ## Run the merge vectors through every peer. Needs Java, Maven, P
 	cd bench/peers/kafkastreams && mvn -q -B package dependency:copy-dependencies -DoutputDirectory=target/lib
 	java -cp 'bench/peers/kafkastreams/target/peer-kafkastreams-1.jar:bench/peers/kafkastreams/target/lib/*' handprint.peer.Vectors testdata/vectors/merge.jsonl
 
+.PHONY: bench-worst
+bench-worst: ## Measure what the most expensive observations cost that we know of: CPU and changelog bytes. Ends with 1 if one is above the bounds.
+	$(GO) run -pgo=$(PGO) ./bench/worst
+
 .PHONY: bench-scale
 bench-scale: ## Measure at 10 thousand to 5 million identities and with 1, 2, 4 threads; draw docs/scale.svg.
 	$(GO) run ./bench/scale

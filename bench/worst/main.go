@@ -1,0 +1,62 @@
+// Command worst measures what an observation costs that somebody made to be
+// expensive: one task's engine on the production store, in memory, without
+// Kafka. It prints CPU time and bytes of the changelog for each kind of input,
+// and ends with 1 if one is above the bounds.
+//
+//	go run ./bench/worst
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"text/tabwriter"
+)
+
+// The bounds of an observation whose record has at most 1 KiB; for each KiB more
+// of the record there is a little more.
+const (
+	maxMicros   = 100.0
+	maxBytes    = 4096.0
+	microsByKiB = 5.0
+	bytesByKiB  = 1.1 * 1024
+)
+
+var errAbove = errors.New("above the bounds")
+
+func main() {
+	n := flag.Int("n", 2000, "observations that are measured for each kind of input")
+	only := flag.String("only", "", "measure the kinds whose name has this in it")
+	flag.Parse()
+	if err := run(*n, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "worst:", err)
+		os.Exit(1)
+	}
+}
+
+func run(n int, only string) error {
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(out, "record\tCPU\tchangelog\tinput\t")
+	above := 0
+	for _, k := range kinds(only) {
+		c, err := measure(&k, n)
+		if err != nil {
+			return fmt.Errorf("%s: %w", k.name, err)
+		}
+		more := max(float64(c.record)/1024-1, 0)
+		mark := ""
+		if c.micros > maxMicros+more*microsByKiB || c.bytes > maxBytes+more*bytesByKiB {
+			mark = "ABOVE: "
+			above++
+		}
+		fmt.Fprintf(out, "%d B\t%.1f us\t%.0f B\t%s%s\t\n", c.record, c.micros, c.bytes, mark, k.name)
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	if above > 0 {
+		return fmt.Errorf("%d kinds of input are %w of %.0f us and %.0f B", above, errAbove, maxMicros, maxBytes)
+	}
+	return nil
+}
