@@ -58,7 +58,7 @@ func (c *coordinator) send(task int32, key, command []byte) {
 }
 
 func (c *coordinator) deadLetter(reason string) {
-	c.counters.DeadLetters.Add(1)
+	c.counters.DeadLetter(StageIdentityEvent)
 	c.out.DeadLetter(StageIdentityEvent, reason)
 }
 

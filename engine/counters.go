@@ -17,7 +17,7 @@ type Counters struct {
 	Forwarded    atomic.Int64 // forwarded to the identity their attacker is linked to
 	Waiting      atomic.Int64 // held back until their attacker's move is over
 	OtherKind    atomic.Int64 // rows concluded otherwise: the registry changed a kind
-	DeadLetters  atomic.Int64
+	DeadLetters  atomic.Int64 // in all stages
 	Transitions  atomic.Int64
 	Suspicions   atomic.Int64
 	Events       atomic.Int64  // identity events taken
@@ -25,10 +25,32 @@ type Counters struct {
 	Moves        atomic.Int64  // attackers that came to an identity
 	Rounds       atomic.Int64  // identity changes that began anew because commands were lost
 
+	letters [len(stages)]atomic.Int64 // dead letters by stage
+
 	// Changes is what the coordinator is doing now. It is set in the process
 	// that runs task 0, and stays as it was when the task moves away.
 	Changes Changes
 }
+
+// stages are those that a task's dead letters name, in the order of the letters.
+var stages = [...]string{StageObservation, StageIdentityEvent, StageCommand, StageInternal}
+
+// Stages returns the stages that a task's dead letters name.
+func Stages() []string { return stages[:] }
+
+// DeadLetter counts a dead letter of a stage.
+func (c *Counters) DeadLetter(stage string) {
+	c.DeadLetters.Add(1)
+	for i, s := range stages {
+		if s == stage {
+			c.letters[i].Add(1)
+		}
+	}
+}
+
+// DeadLettersOf returns how many dead letters a stage has, by its place in
+// Stages.
+func (c *Counters) DeadLettersOf(stage int) int64 { return c.letters[stage].Load() }
 
 // Changes are the identity events, and claims, that are not over.
 type Changes struct {

@@ -110,6 +110,7 @@ const (
 	StageObservation   = "observation"
 	StageIdentityEvent = "identity-event"
 	StageCommand       = "command"
+	StageInternal      = "internal" // a fault of the program
 )
 
 const defaultHistory = 100
@@ -251,7 +252,7 @@ func (e *Engine) identityEvent() error {
 }
 
 func (e *Engine) deadLetter(stage, reason string) {
-	e.cfg.Counters.DeadLetters.Add(1)
+	e.cfg.Counters.DeadLetter(stage)
 	e.out.DeadLetter(stage, reason)
 }
 

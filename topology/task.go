@@ -63,7 +63,11 @@ func (c Config) Processor() (*processor.Processor, error) {
 		}
 	}
 	counters, format := c.Engine.Counters, c.Engine.Format
-	r.HeartbeatValue = func(now time.Time, s processor.Status) []byte { return heartbeat(now, &s, counters, format) }
+	letters := &letterLog{log: r.Logger}
+	r.HeartbeatValue = func(now time.Time, s processor.Status) []byte {
+		letters.tell(now, counters)
+		return heartbeat(now, &s, counters, format)
+	}
 	r.Blocked = func(task int32, now time.Time, patience time.Duration) string {
 		if task != engine.CoordinatorTask {
 			return ""
@@ -226,8 +230,8 @@ func (t *task) forget() {
 func (t *task) Poisoned(c *processor.Context, r *kgo.Record, cause error) error {
 	t.ctx, t.now, t.wrote = c, r, t.wrote[:0]
 	t.engine = nil
-	t.cfg.Counters.DeadLetters.Add(1)
-	t.DeadLetter("internal", fmt.Sprintf("a fault of the program: %v", cause))
+	t.cfg.Counters.DeadLetter(engine.StageInternal)
+	t.DeadLetter(engine.StageInternal, fmt.Sprintf("a fault of the program: %v", cause))
 	return nil
 }
 

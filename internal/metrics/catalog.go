@@ -113,7 +113,7 @@ var (
 	misrouted    = declare(Counter, "observations_misrouted_total", "Observations that came to the wrong partition and were forwarded.")
 	forwarded    = declare(Counter, "observations_forwarded_total", "Observations forwarded to the identity that their attacker is linked to.")
 	waiting      = declare(Counter, "observations_held_back_total", "Observations that waited for the move of their attacker.")
-	deadLetters  = declare(Counter, "dead_letters_total", "Records that could not be used.")
+	deadLetters  = declare(Counter, "dead_letters_total", "Records that could not be used.", "stage")
 	transitions  = declare(Counter, "transitions_total", "Transitions sent.")
 	suspicions   = declare(Counter, "suspicions_total", "Suspicions of several actors sent.")
 	events       = declare(Counter, "identity_events_total", "Identity events taken.")

@@ -80,11 +80,14 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		n int64
 	}{
 		{observations, e.Observations.Load()}, {replaced, e.Replaced.Load()}, {beyond, e.Beyond.Load()}, {odd, e.Odd.Load()},
-		{misrouted, e.Misrouted.Load()}, {forwarded, e.Forwarded.Load()}, {waiting, e.Waiting.Load()}, {deadLetters, e.DeadLetters.Load()},
+		{misrouted, e.Misrouted.Load()}, {forwarded, e.Forwarded.Load()}, {waiting, e.Waiting.Load()},
 		{transitions, e.Transitions.Load()}, {suspicions, e.Suspicions.Load()}, {events, e.Events.Load()}, {moves, e.Moves.Load()},
 		{changesRounds, e.Rounds.Load()},
 	} {
 		put(counted.m, float64(counted.n))
+	}
+	for i, stage := range engine.Stages() {
+		put(deadLetters, float64(e.DeadLettersOf(i)), stage)
 	}
 	collectChanges(&v.Status, &e.Changes, put)
 	collectDelivery(&v, put)
