@@ -37,7 +37,7 @@ It goes on until it is interrupted, so that other commands can look at it:
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), once) },
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "End when everything is shown.")
-	return a.configure(cmd, config.GroupApplication, config.GroupTopics, config.GroupThresholds, "max-ahead", "addresses", config.GroupCowrie)
+	return a.configure(cmd, config.GroupApplication, config.GroupTopics, config.GroupThresholds, "max-ahead", "addresses", "web-listen", config.GroupCowrie)
 }
 
 func (a *app) demo(ctx context.Context, once bool) (err error) {
@@ -47,6 +47,16 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, e.close()) }()
 	p := palette(a.coloured())
+	if !once {
+		serving, stop := context.WithCancel(ctx)
+		link, wait, err := a.demoWeb(serving, e, labStory())
+		if err != nil {
+			stop()
+			return err
+		}
+		defer func() { stop(); err = errors.Join(err, wait()) }()
+		fmt.Fprintf(a.out, "\n%s %s\n\n", p.paint(bold, "OPEN      "), p.paint(bold, link))
+	}
 	fmt.Fprintf(a.out, "%s a Kafka broker inside this process, at %s\n", p.paint(bold, "broker    "), strings.Join(e.broker.Addrs(), ","))
 
 	log := filepath.Join(e.dir, "cowrie.json.gz")

@@ -15,9 +15,12 @@ import (
 	"handprint/internal/broker"
 	"handprint/internal/config"
 	"handprint/internal/operations"
+	"handprint/serve"
+	"handprint/serve/guard"
 )
 
 func (a *app) runCommand() *cobra.Command {
+	web := false
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the stream processor",
@@ -29,13 +32,14 @@ Every process of an application has the same --application-id and a --state-dir
 of its own. Start as many as you like: they share the partitions.`,
 		Example: `  handprint run --brokers a:9092,b:9092 --application-id soc --state-dir /var/lib/handprint --threads 4`,
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context()) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context(), web) },
 	}
+	cmd.Flags().BoolVar(&web, "web", false, "Serve the API and the pages from this process too (see handprint serve).")
 	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics,
-		config.GroupRuntime, config.GroupThresholds, config.GroupValues, config.GroupSchemas, config.GroupAdmin)
+		config.GroupRuntime, config.GroupThresholds, config.GroupValues, config.GroupSchemas, config.GroupAdmin, config.GroupWeb)
 }
 
-func (a *app) run(ctx context.Context) (err error) {
+func (a *app) run(ctx context.Context, web bool) (err error) {
 	// What is made in the state directory is its owner's alone: series and
 	// values of attackers lie there, and the lock that keeps others out.
 	syscall.Umask(0o077)
@@ -84,7 +88,19 @@ func (a *app) run(ctx context.Context) (err error) {
 		return err
 	}
 	observers.attach(a, &c, p)
-	return p.Run(ctx)
+	if !web {
+		return p.Run(ctx)
+	}
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() {
+		defer stop() // a read side that cannot go on ends the process
+		served <- a.runWeb(running, client, guard.Operate, a.cfg.Web.Dir, nil, func(w *serve.Web) { fmt.Fprintf(a.out, "serving on %s\n", w.URL()) })
+	}()
+	err = p.Run(running)
+	stop()
+	return errors.Join(err, <-served)
 }
 
 // prepareTopics creates the topics that are missing and checks the

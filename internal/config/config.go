@@ -41,6 +41,7 @@ type Config struct {
 	Schemas     Schemas
 	Logging     Logging
 	Admin       Admin
+	Web         Web
 
 	prefix                  string
 	partitions, replication int
@@ -117,6 +118,7 @@ func Declare(c *Config) *Set {
 	s.Text(&c.Logging.Level, "log-level", "info", OneOf("debug", "info", "warn", "error"), "Least level that is logged.")
 	s.Text(&c.Logging.Format, "log-format", "auto", OneOf("auto", "text", "json"), "How log lines look; auto is text on a terminal and JSON elsewhere.", Important(Low))
 	declareAdmin(s, &c.Admin)
+	declareWeb(s, &c.Web)
 	return s
 }
 

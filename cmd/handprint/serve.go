@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/internal/config"
+	"handprint/internal/operations"
+	"handprint/processor"
+	"handprint/serve"
+	"handprint/serve/api"
+	"handprint/serve/guard"
+	"handprint/serve/ui"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the API and the analysts' pages",
+		Long: `Follow what an application publishes, and serve it: an HTTP API and pages for
+analysts. It reads topics only, keeps a copy of its own, and takes nothing from the
+instances that run the application. Any number of these may run; each answers alone.
+
+Without tokens it listens on this machine only, and prints a link that logs in.`,
+		Example: `  handprint serve --brokers a:9092 --application-id soc --partitions 12
+  handprint serve --web-listen 0.0.0.0:8480 --web-tls-cert cert.pem --web-tls-key key.pem --token-file tokens.json --web-hosts handprint.soc.example`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context()) },
+	}
+	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupThresholds, config.GroupValues,
+		config.GroupSchemas, config.GroupWeb, "store-cache")
+}
+
+func (a *app) serve(ctx context.Context) error {
+	client, err := a.clientOpts()
+	if err != nil {
+		return err
+	}
+	cl, err := a.awaitCluster(ctx)
+	if err != nil {
+		return err
+	}
+	cl.Close()
+	return a.runWeb(ctx, client, guard.Read, a.cfg.Web.Dir, nil, func(w *serve.Web) {
+		fmt.Fprintf(a.out, "serving on %s\n", w.URL())
+	})
+}
+
+// runWeb runs the read side until ctx ends. role is what the token for local use may
+// do; started is called when it listens.
+func (a *app) runWeb(ctx context.Context, client []kgo.Opt, role guard.Role, dir string, story *ui.Story, started func(*serve.Web)) (err error) {
+	c, err := a.application(client)
+	if err != nil {
+		return err
+	}
+	web := &a.cfg.Web
+	side, err := serve.Open(serve.Config{
+		Dir: dir, Client: client, Names: a.cfg.Topics, Partitions: a.cfg.Layout.Partitions, ApplicationID: a.cfg.Application.ID,
+		Registry: c.Engine.Registry, Thresholds: c.Engine.Thresholds, ChangelogRetention: a.cfg.Layout.TombstoneLifetime, ProfileRetention: a.cfg.Layout.ProfileRetention,
+		CatalogMemory: int64(web.CatalogMemory), StoreCache: int64(a.cfg.Runtime.StoreCache), HistoryAge: web.HistoryAge, HistoryBytes: int64(web.HistoryBytes),
+		Writers: c.Engine.Writers, Schemas: c.Schemas, Clock: processor.SystemClock{}, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, side.Close()) }()
+	guarded, err := a.guardConfig(role)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, guarded.Audit.Close()) }()
+	asking, err := kgo.NewClient(append(client[:len(client):len(client)], kgo.ClientID(a.cfg.Application.ID+"-serve-watch"))...)
+	if err != nil {
+		return fmt.Errorf("making a client that asks how far the engine is: %w", err)
+	}
+	defer asking.Close()
+	w, err := side.Listen(serve.WebConfig{
+		Guard: guarded, LiveClients: web.LiveClients, LivePerSubject: web.LivePerSubject, Version: readVersion().text(), EventFormat: c.Engine.Format,
+		Watch: func(ctx context.Context) (*api.Health, error) { return a.engineHealth(ctx, asking) },
+		Pages: serve.Pages(story),
+	})
+	if err != nil {
+		return err
+	}
+	if started != nil {
+		started(w)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 2)
+	go func() { ended <- side.Run(ctx) }()
+	go func() { ended <- w.Run(ctx) }()
+	err = <-ended
+	cancel()
+	return errors.Join(err, <-ended)
+}
+
+// guardConfig is who may reach the interface, by the settings.
+func (a *app) guardConfig(role guard.Role) (guard.Config, error) {
+	web := &a.cfg.Web
+	c := guard.Config{
+		Listen: web.Listen, BasePath: web.BasePath, Hosts: web.Hosts, TLSCert: web.TLSCert, TLSKey: web.TLSKey, ClientCA: web.ClientCA, TokenFile: web.TokenFile,
+		LocalRole: role, OpenLoopback: web.OpenLoopback, SessionKey: web.SessionKey, ExportApart: web.ExportApart, Rate: web.Rate, Burst: web.Burst, Now: time.Now, Logger: a.log,
+		OIDC: guard.OIDCConfig{Issuer: web.OIDCIssuer, ClientID: web.OIDCClientID, RedirectURL: web.OIDCRedirect, RoleClaim: web.OIDCRoleClaim, Roles: map[string]guard.Role{}},
+	}
+	var err error
+	if c.BehindProxy, err = config.Networks(web.BehindProxy); err != nil {
+		return c, usageErrorf("web-behind-proxy: %v", err)
+	}
+	c.ClientRoles = map[string]guard.Role{}
+	for name, text := range config.Pairs(web.ClientRoles) {
+		if c.ClientRoles[name], err = guard.ParseRole(text); err != nil {
+			return c, usageErrorf("web-client-roles: %v", err)
+		}
+	}
+	for value, text := range config.Pairs(web.OIDCRoles) {
+		if c.OIDC.Roles[value], err = guard.ParseRole(text); err != nil {
+			return c, usageErrorf("oidc-roles: %v", err)
+		}
+	}
+	if file := web.OIDCSecretFile; file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return c, usageErrorf("oidc-client-secret-file: %v", err)
+		}
+		c.OIDC.ClientSecret = strings.TrimSpace(string(text))
+	}
+	if c.Audit, err = guard.OpenAudit(web.AuditFile, nil); err != nil {
+		return c, fmt.Errorf("audit-file: %w", err)
+	}
+	return c, nil
+}
+
+// engineHealth asks the brokers how far the engine is.
+func (a *app) engineHealth(ctx context.Context, cl *kgo.Client) (*api.Health, error) {
+	l, err := operations.MeasureLag(ctx, cl, a.operated())
+	if err != nil {
+		return nil, err
+	}
+	h := &api.Health{Group: l.Group, State: l.State, Members: l.Members, Unowned: l.Unowned, InputLag: l.Total, Tasks: []api.Task{}}
+	for _, t := range l.Tasks {
+		h.Tasks = append(h.Tasks, api.Task{Task: t.Task, Owner: t.Owner, Host: t.Host, InputLag: t.Total})
+	}
+	return h, nil
+}
+
+// labStory is what the demo's first page tells: what was recorded, a tour, and what
+// is known of each address, whose hands the lab has kept.
+func labStory() *ui.Story {
+	s := &ui.Story{
+		Title: "This is the demo: a recorded attack on a lab sensor whose hands are known",
+		Chapters: []ui.Chapter{
+			{Text: "15 addresses opened 81 sessions in two and a half minutes. handprint read the sensor's log and drew a verdict for each trait of each address.", Link: "All addresses", Path: "/identities"},
+			{Text: "127.0.9.9 looks like several actors. Truth: three scripted hands take turns there.", Link: "See why it says so", Path: "/identities/127.0.9.9"},
+			{Text: "127.0.6.1 changed its tool half way. Truth: one hand, a new client.", Link: "Its fingerprint", Path: "/identities/127.0.6.1/why/toolchain.ssh.hassh_client"},
+			{Text: "127.0.4.1 and 127.0.4.2 behave alike. Truth: one hand behind both.", Link: "Compare them", Path: "/compare?a=127.0.4.1&b=127.0.4.2"},
+		},
+	}
+	hands := labHands()
+	ids := make([]string, 0, len(hands))
+	for id := range hands {
+		ids = append(ids, id)
+	}
+	sortByAddress(ids, hands)
+	for _, id := range ids {
+		h := hands[id]
+		names := strings.Fields(h.names)
+		text := "one hand, the " + h.names
+		if len(names) > 1 {
+			text = fmt.Sprintf("%d hands: the %s", len(names), strings.Join(names[:len(names)-1], ", the ")+" and the "+names[len(names)-1])
+		}
+		if h.address == "127.0.6.1" {
+			text += ", which changes its tool half way"
+		}
+		s.Lines = append(s.Lines, ui.StoryLine{Identity: id, Address: h.address, Text: text + "."})
+	}
+	return s
+}
+
+// demoWeb runs the read side of the demo until ctx ends. The link is returned when
+// it listens; wait returns its end.
+func (a *app) demoWeb(ctx context.Context, e *embedded, story *ui.Story) (link string, wait func() error, err error) {
+	listening, done := make(chan string, 1), make(chan error, 1)
+	// A demo beside another one, or beside a serve, takes a free port.
+	if l, err := net.Listen("tcp", a.cfg.Web.Listen); err == nil {
+		_ = l.Close()
+	} else {
+		a.cfg.Web.Listen = "127.0.0.1:0"
+	}
+	go func() {
+		done <- a.runWeb(ctx, e.broker.ClientOpts(), guard.Operate, filepath.Join(e.dir, "serve"), story, func(w *serve.Web) { listening <- w.URL() })
+	}()
+	select {
+	case link = <-listening:
+		return link, func() error { return <-done }, nil
+	case err := <-done:
+		if err == nil {
+			err = errors.New("the read side ended")
+		}
+		return "", nil, err
+	}
+}
