@@ -206,10 +206,10 @@ func TestDocumentedACLsAreEnough(t *testing.T) {
 		}
 	}
 	try("", []string{"ingest"}, "ingest", "behave", observations)
-	try("", []string{"identity form, link, merge, unmerge"}, "identity", "form", identity, "a")
+	try("", []string{"identity form, link, merge, unmerge", "identity form, link, merge, unmerge (besides)"}, "identity", "form", "--unseen", identity, "a")
 	g.rest()
-	try(identity, []string{"identity show, owner"}, "identity", "show", identity)
-	try(identity, []string{"identity show, owner"}, "identity", "owner", "a")
+	try(identity, []string{"identity show, owner, explain"}, "identity", "show", identity)
+	try(identity, []string{"identity show, owner, explain"}, "identity", "owner", "a")
 	try("stable", []string{"events, rows, suggest"}, "events", "--from", "beginning", "--until-end")
 	try("stable", []string{"events, rows, suggest"}, "rows")
 	try("", []string{"events, rows, suggest"}, "suggest")

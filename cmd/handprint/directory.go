@@ -173,6 +173,9 @@ func (n *directory) find(text string) (meant, error) {
 	if n.attackers[text] {
 		return meant{attacker: text}, nil
 	}
+	if _, known := n.identities[attribution.Stub([]byte(text)).String()]; known {
+		return meant{attacker: text}, nil // seen, though nothing says its name
+	}
 	if stub, known := n.stubs[text]; known {
 		return meant{identity: text, attacker: stub}, nil
 	}

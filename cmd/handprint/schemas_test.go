@@ -156,7 +156,7 @@ func TestRegistryWholeProgramInAvro(t *testing.T) {
 		a.handprint("ingest", "cowrie", "--format", []string{"json", "avro"}[i], log, bad)
 		a.handprint("ingest", "behave", file(t, `{"attacker_uuid":""}`+"\n"))
 		a.await(observations, 2, reader)
-		a.handprint("identity", "form", "I", "nobody")
+		a.handprint("identity", "form", "--unseen", "I", "nobody")
 		rows = append(rows, without(t, a.handprint("rows", "-o", "json").out, "updated_at"))
 		events = append(events, without(t, a.handprint("events", "--from", "beginning", "--until-end", "--type", "state_changed", "-o", "json").out, "event_id"))
 	}

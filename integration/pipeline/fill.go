@@ -114,8 +114,8 @@ func (p *Pipeline) regroup(ctx context.Context, attackers []string) error {
 	for _, args := range [][]string{
 		{"merge", "--winner", stubs[0], "--loser", stubs[1]},
 		{"merge", "--winner", stubs[2], "--loser", stubs[3]},
-		{"form", formed, attackers[4]},
-		{"link", formed, attackers[5]},
+		{"form", "--unseen", formed, attackers[4]},
+		{"link", "--unseen", formed, attackers[5]},
 	} {
 		if _, err := p.Handprint(ctx, append([]string{"identity"}, args...)...); err != nil {
 			return err
