@@ -146,6 +146,7 @@ func (p *Processor) Status() Status {
 		s.Tasks = append(s.Tasks, w.status()...)
 	}
 	s.LostOffsets, s.Losses = p.losses.status()
+	s.HeldUp = p.watch.held()
 	if differ := p.differ.Load(); differ != nil {
 		s.Differ = *differ
 	}

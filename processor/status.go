@@ -19,6 +19,9 @@ type Status struct {
 	// unpack. Losses are the newest of those that were deleted.
 	LostOffsets map[string]int64 `json:"lost_offsets,omitempty"`
 	Losses      []Loss           `json:"losses,omitempty"`
+	// HeldUp are the partitions of tasks that run here which an open transaction has
+	// held up for longer than StallTimeout.
+	HeldUp []HeldUp `json:"held_up,omitempty"`
 	// Differ says which other members of the group work by other rules, a line for
 	// each difference.
 	Differ []string `json:"differ,omitempty"`

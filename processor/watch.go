@@ -23,6 +23,7 @@ type watch struct {
 
 	mu     sync.Mutex
 	inputs map[TopicPartition]*inputMark
+	heldUp map[TopicPartition]*HeldUp
 	stuck  map[int32]string // why a task is stuck, by task
 	// renewed is when a worker's session was last given up because of a task.
 	renewed map[int]time.Time
@@ -154,6 +155,9 @@ func (w *watch) lookAtInputs(ctx context.Context, running map[int32]TaskStatus) 
 	}
 	starts, err := admin.ListStartOffsets(ctx, w.cfg.consumed()...)
 	if err != nil {
+		return err
+	}
+	if err := w.lookForHeldUp(ctx, admin, ends, running); err != nil {
 		return err
 	}
 	var resting []TopicPartition

@@ -92,6 +92,8 @@ var (
 	aborts       = declare(Counter, "aborts_total", "Transactions rolled back. Their input is read again.")
 	panics       = declare(Counter, "panics_total", "Records whose processing panicked; each became a dead letter.")
 	fetchErrors  = declare(Counter, "fetch_errors_total", "Errors of the client while reading.")
+	heldUpSince  = declare(Gauge, "input_held_up_timestamp_seconds", "Since when an open transaction holds up the partition, in Unix seconds. Missing until that is longer than the stall timeout.", "topic", "partition")
+	heldUp       = declare(Gauge, "input_held_up_offsets", "Offsets behind the first record of an open transaction that holds up the partition. Missing likewise.", "topic", "partition")
 	lostOffsets  = declare(Counter, "input_lost_offsets_total", "Offsets of a topic that is read that could not be read, and were stepped over: they were deleted before, or their batch unpacks to more than max-batch-unpacked.", "topic")
 	movedOffsets = declare(Counter, "group_offsets_moved_total", "Starts of a task where the group had other offsets than the state, which counts.")
 	batches      = declare(Counter, "batches_total", "Batches by how they ended: committed, aborted, unknown.", "worker", "outcome")

@@ -68,6 +68,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	} {
 		put(counted.m, float64(counted.n))
 	}
+	for i := range v.Status.HeldUp {
+		h := &v.Status.HeldUp[i]
+		partition := strconv.Itoa(int(h.Partition))
+		put(heldUp, float64(h.Behind), h.Topic, partition)
+		put(heldUpSince, float64(h.Since.UnixMilli())/1e3, h.Topic, partition)
+	}
 	for topic, lost := range v.Status.LostOffsets {
 		put(lostOffsets, float64(lost), topic)
 	}

@@ -36,6 +36,7 @@ func full() View {
 		},
 		Standbys:    []processor.StandbyStatus{{Partition: 5, Lag: 12}, {Partition: 6, Lag: -1, Stuck: "no"}},
 		Counters:    processor.Counters{Records: 11, Rebuilds: 2},
+		HeldUp:      []processor.HeldUp{{Topic: "in", Behind: 5, Since: time.Unix(7, 0)}},
 		LostOffsets: map[string]int64{"in": 3},
 	}}
 }
