@@ -63,7 +63,7 @@ configuration file, in that order; docs/configuration.md lists them all.
 	root.AddCommand(
 		a.demoCommand(),
 		a.replayCommand(),
-		a.runCommand(), a.serveCommand(),
+		a.runCommand(), a.serveCommand(), a.tokenCommand(),
 		a.ingestCommand(),
 		a.explainCommand(), a.deadLettersCommand(), a.eventsCommand(),
 		a.rowsCommand(),

@@ -16,10 +16,12 @@ import (
 	"handprint/internal/config"
 	"handprint/internal/operations"
 	"handprint/processor"
+	"handprint/schemas"
 	"handprint/serve"
 	"handprint/serve/api"
 	"handprint/serve/guard"
 	"handprint/serve/ui"
+	"handprint/topology"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -62,6 +64,10 @@ func (a *app) runWeb(ctx context.Context, client []kgo.Opt, role guard.Role, dir
 	if err != nil {
 		return err
 	}
+	events, err := a.knowSchemas(ctx, &c)
+	if err != nil {
+		return err
+	}
 	web := &a.cfg.Web
 	side, err := serve.Open(serve.Config{
 		Dir: dir, Client: client, Names: a.cfg.Topics, Partitions: a.cfg.Layout.Partitions, ApplicationID: a.cfg.Application.ID,
@@ -84,7 +90,7 @@ func (a *app) runWeb(ctx context.Context, client []kgo.Opt, role guard.Role, dir
 	}
 	defer asking.Close()
 	w, err := side.Listen(serve.WebConfig{
-		Guard: guarded, LiveClients: web.LiveClients, LivePerSubject: web.LivePerSubject, Version: readVersion().text(), EventFormat: c.Engine.Format,
+		Guard: guarded, LiveClients: web.LiveClients, LivePerSubject: web.LivePerSubject, Version: readVersion().text(), EventFormat: events,
 		Watch: func(ctx context.Context) (*api.Health, error) { return a.engineHealth(ctx, asking) },
 		Pages: serve.Pages(story),
 	})
@@ -102,6 +108,17 @@ func (a *app) runWeb(ctx context.Context, client []kgo.Opt, role guard.Role, dir
 	err = <-ended
 	cancel()
 	return errors.Join(err, <-ended)
+}
+
+// knowSchemas gives a read side the registry, if there is one, and returns the format
+// of the identity events that operators send.
+func (a *app) knowSchemas(ctx context.Context, c *topology.Config) (*schemas.Format, error) {
+	r, err := a.registry()
+	if err != nil || r == nil {
+		return nil, err
+	}
+	c.Schemas, c.Engine.Writers = r, r.Writers()
+	return a.inputFormat(ctx, a.cfg.Schemas.OutputFormat, schemas.IdentityEventContract)
 }
 
 // guardConfig is who may reach the interface, by the settings.
