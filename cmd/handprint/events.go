@@ -256,7 +256,7 @@ func (p *eventPrinter) transition(e *attribution.Transition) string {
 	}
 	pad := strings.Repeat(" ", max(0, transitionWidth-len(from.text)-len(" -> ")-len(change.text)))
 	return fmt.Sprintf("%s  %s  %-*s  %s -> %s%s  %s  %s",
-		p.palette.paint(faint, showTime(e.TS)), shortID(e.Identity), primitiveWidth, printable(e.Primitive),
+		p.palette.paint(faint, showTime(e.TS)+" UTC"), shortID(e.Identity), primitiveWidth, printable(e.Primitive),
 		p.palette.paint(from.sgr, from.text), p.palette.paint(change.sgr, change.text), pad,
 		showConfidence(e.Confidence), shorten(printable(string(e.Value)), valueWidth))
 }
@@ -272,7 +272,7 @@ func (p *eventPrinter) suspicion(e *attribution.Suspicion) string {
 		what, why = "several actors no longer suspected", e.Summary
 	}
 	return fmt.Sprintf("%s  %s  %s  %s  %s",
-		p.palette.paint(faint, showTime(e.TS)), shortID(e.Identity),
+		p.palette.paint(faint, showTime(e.TS)+" UTC"), shortID(e.Identity),
 		p.palette.paint(stateColours[attribution.MultiActor], what), showConfidence(e.Confidence), printable(why))
 }
 

@@ -42,9 +42,9 @@ func TestEventsUntilTheEnd(t *testing.T) {
 	}
 	r := handprint(ctx, "", environ, append(base, "-o", "pretty")...)
 	want := strings.Join([]string{
-		`2023-11-14 22:13:20  aaaa  x.one                                     stable -> drifting         0.75  "a\u009bb"`,
-		`2023-11-14 22:13:20  aaaa  x.two                                     drifting -> conflicted     0.75  "a\u009bb"`,
-		`2023-11-14 22:13:20  aaaa  several actors suspected  0.60  x.one y.two`,
+		`2023-11-14 22:13:20 UTC  aaaa  x.one                                     stable -> drifting         0.75  "a\u009bb"`,
+		`2023-11-14 22:13:20 UTC  aaaa  x.two                                     drifting -> conflicted     0.75  "a\u009bb"`,
+		`2023-11-14 22:13:20 UTC  aaaa  several actors suspected  0.60  x.one y.two`,
 	}, "\n") + "\n"
 	if r.code != exitOK || r.out != want {
 		t.Errorf("pretty\n%swant\n%s%s", r.out, want, r.err)

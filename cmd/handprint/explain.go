@@ -154,13 +154,14 @@ func (a *app) safeJSON(text []byte) []byte {
 // escapeJSON writes invisible characters as the escapes of JSON. They stand only
 // within strings.
 func escapeJSON(text []byte) []byte {
-	if strings.IndexFunc(string(text), invisible) < 0 {
+	hidden := func(r rune) bool { return invisible(r) && r != '\n' } // a line's end is outside of strings
+	if strings.IndexFunc(string(text), hidden) < 0 {
 		return text
 	}
 	var b strings.Builder
 	for _, r := range string(text) {
 		switch {
-		case !invisible(r):
+		case !hidden(r):
 			b.WriteRune(r)
 		case r > 0xffff:
 			r -= 0x10000

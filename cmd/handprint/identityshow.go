@@ -178,7 +178,7 @@ func (a *app) writeIdentity(out io.Writer, v *engine.IdentityView, names *direct
 			{text: showTime(r.Row.LastChangeTS), sgr: faint}, {text: showTime(r.Row.LastObservationTS), sgr: faint},
 		}
 	}
-	return writeTable(out, p, []string{"PRIMITIVE", "STATE", "VALUE", "CONFIDENCE", "SEEN", "SINCE", "LAST"}, table)
+	return writeTable(out, p, []string{"PRIMITIVE", "STATE", "VALUE", "CONFIDENCE", "SEEN", "SINCE (UTC)", "LAST (UTC)"}, table)
 }
 
 func describeEvent(h *engine.HistoryEntry) string {

@@ -69,7 +69,7 @@ func (a *app) rows(ctx context.Context, f *filter, o output) error {
 	var buf []byte
 	for i := range rows {
 		buf = append(schemas.AppendStateRowJSON(buf[:0], &rows[i]), '\n')
-		if _, err := out.Write(buf); err != nil {
+		if _, err := out.Write(a.safeJSON(buf)); err != nil {
 			return err
 		}
 	}
@@ -139,6 +139,6 @@ func (a *app) writeRows(rows []schemas.StateRow) error {
 			{text: showTime(r.Row.LastObservationTS), sgr: faint},
 		})
 	}
-	err := writeTable(out, p, []string{"IDENTITY", "PRIMITIVE", "STATE", "VALUE", "CONFIDENCE", "SEEN", "SINCE", "LAST"}, table)
+	err := writeTable(out, p, []string{"IDENTITY", "PRIMITIVE", "STATE", "VALUE", "CONFIDENCE", "SEEN", "SINCE (UTC)", "LAST (UTC)"}, table)
 	return errors.Join(err, out.Flush())
 }

@@ -37,7 +37,7 @@ func TestRowsShowWhatTheStateTopicHoldsNow(t *testing.T) {
 	}
 	r := handprint(ctx, "", environ, "rows", "-o", "pretty")
 	want := strings.Join([]string{
-		"IDENTITY  PRIMITIVE  STATE        VALUE  CONFIDENCE  SEEN  SINCE                LAST",
+		"IDENTITY  PRIMITIVE  STATE        VALUE  CONFIDENCE  SEEN  SINCE (UTC)          LAST (UTC)",
 		`aaaa      x.one      stable       "v"          1.00     3  2023-11-14 22:13:20  1e+300`,
 		`          x.two      drifting     "v"          1.00     3  2023-11-14 22:13:20  1e+300`,
 		`bbbb      x.one      multi_actor  "v"          1.00     3  2023-11-14 22:13:20  1e+300`,

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode"
@@ -75,5 +77,21 @@ func TestErrorsOfTheStateDirectoryHaveTheirExitCode(t *testing.T) {
 func TestOneLine(t *testing.T) {
 	if got := oneLine(errors.Join(errors.New("a"), errors.New("b\x1b"))); got != `a; b\u001b` {
 		t.Errorf("%q", got)
+	}
+}
+
+// JSON that is shown on a terminal has escapes in the place of what a terminal
+// obeys, and is the same JSON.
+func TestEscapedJSONIsTheSame(t *testing.T) {
+	for _, tt := range [][2]string{
+		{"{\"a\":\"x\"}\n", "{\"a\":\"x\"}\n"},
+		{"{\"a\":\"\u202ex\"}", `{"a":"\u202ex"}`},
+		{"{\"a\":\"\U000e0001é\"}", `{"a":"\udb40\udc01é"}`},
+	} {
+		got := escapeJSON([]byte(tt[0]))
+		var a, b any
+		if string(got) != tt[1] || json.Unmarshal([]byte(tt[0]), &a) != nil || json.Unmarshal(got, &b) != nil || !reflect.DeepEqual(a, b) {
+			t.Errorf("%q is shown as %q, want %q", tt[0], got, tt[1])
+		}
 	}
 }
