@@ -172,6 +172,9 @@ func writeLag(w io.Writer, p palette, l *operations.Lag) error {
 	if err == nil && l.Lost > 0 {
 		_, err = fmt.Fprintf(w, "%d offsets were deleted before they were read; each task says and counts its part when it runs\n", l.Lost)
 	}
+	if err == nil && l.HeldUp > 0 {
+		_, err = fmt.Fprintf(w, "%d offsets of the input lie behind open transactions and cannot be read yet; if that lasts, the log of the task's process says whose they are\n", l.HeldUp)
+	}
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -140,6 +141,32 @@ func TestResetBeginsAgain(t *testing.T) {
 	}
 	if r := handprint(deadline(t), "", environ, "rows"); r.code != exitOK || strings.Contains(r.out, "x.y") {
 		t.Errorf("rows after a reset of the outputs: %+v", r)
+	}
+}
+
+// A transaction that a sensor has left open is no lag, but lag and doctor say what
+// lies behind it.
+func TestLagAndDoctorSayWhatIsHeldUp(t *testing.T) {
+	e, environ := withTopics(t)
+	sensor, err := kgo.NewClient(append(e.ClientOpts(), kgo.TransactionalID("sensor"))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sensor.Close()
+	if err := sensor.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	open := &kgo.Record{Topic: "attacker.observation", Key: []byte("a"), Value: []byte("v")}
+	if err := sensor.ProduceSync(deadline(t), open).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	r := handprint(deadline(t), "", environ, "lag")
+	if r.code != exitOK || !strings.Contains(r.out, "1 offsets of the input lie behind open transactions") {
+		t.Errorf("%+v", r)
+	}
+	at := fmt.Sprintf("attacker.observation[%d] at offset %d, 1 offsets", open.Partition, open.Offset)
+	if r := handprint(deadline(t), "", environ, "doctor"); !strings.Contains(r.out, at) {
+		t.Errorf("doctor does not say %s: %+v", at, r)
 	}
 }
 

@@ -185,19 +185,27 @@ func (d *doctor) group() {
 	}
 }
 
-// lostInput looks for input that was deleted before it was read.
+// lostInput looks for input that was deleted before it was read, or that an open
+// transaction holds up.
 func (d *doctor) lostInput() {
 	lag, err := MeasureLag(d.ctx, d.cl, d.app)
 	if err != nil {
 		return // the topics or the group are not as they should be, which was said
 	}
-	var lost []string
+	var lost, held []string
 	for _, t := range lag.Tasks {
 		for _, in := range t.Inputs {
+			if in.HeldUp > 0 && in.Topic != d.app.Names.Commands {
+				held = append(held, fmt.Sprintf("%s[%d] at offset %d, %d offsets", in.Topic, t.Task, in.End, in.HeldUp))
+			}
 			if in.Lost > 0 {
 				lost = append(lost, fmt.Sprintf("%s[%d]: offsets %d to %d", in.Topic, t.Task, in.Committed, in.Committed+in.Lost))
 			}
 		}
+	}
+	if len(held) > 0 {
+		d.add("open transactions", Warning, "look again in a minute; end one that stays with kafka-transactions.sh abort --topic T --partition P --start-offset O",
+			"the input is held up: %s", strings.Join(held, ", "))
 	}
 	if len(lost) == 0 {
 		d.add("unread input", OK, "", "nothing was deleted before it was read")

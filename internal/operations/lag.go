@@ -17,6 +17,7 @@ type Lag struct {
 	Members int       `json:"members"`
 	Total   int64     `json:"total"`   // input records or offsets not processed
 	Lost    int64     `json:"lost"`    // offsets that were deleted before they were read, and are not reported by a task yet
+	HeldUp  int64     `json:"held_up"` // offsets of the input behind open transactions, without those of the commands
 	Unowned int       `json:"unowned"` // tasks that no member has
 	Tasks   []TaskLag `json:"tasks"`
 }
@@ -39,6 +40,9 @@ type InputLag struct {
 	End       int64  `json:"end"`       // offset behind the last committed transaction
 	Lag       int64  `json:"lag"`
 	Lost      int64  `json:"lost"` // offsets that were deleted before they were read
+	// HeldUp is how many offsets lie behind the first record of an open transaction,
+	// which is at End: nobody can read them yet.
+	HeldUp int64 `json:"held_up"`
 }
 
 // countedLag is up to which lag the records themselves are counted. Offsets are
@@ -77,6 +81,13 @@ func MeasureLag(ctx context.Context, cl *kgo.Client, a *Application) (*Lag, erro
 	if err != nil {
 		return nil, fmt.Errorf("asking for the oldest offsets: %w", err)
 	}
+	tops, err := adm.ListEndOffsets(ctx, topics...)
+	if err == nil {
+		err = tops.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking for the ends of the topics: %w", err)
+	}
 	lag := &Lag{Group: a.ID, State: group.State, Members: len(group.Members), Tasks: []TaskLag{}}
 	owners := ownersOf(&group, a.Names.Observations)
 	for p := range a.Layout.Partitions {
@@ -100,6 +111,12 @@ func MeasureLag(ctx context.Context, cl *kgo.Client, a *Application) (*Lag, erro
 				in.Lost = max(0, start.Offset-o.At)
 			}
 			in.Lag = max(0, end.Offset-from)
+			if top, ok := tops.Lookup(topic, p); ok {
+				in.HeldUp = max(0, top.Offset-end.Offset)
+			}
+			if topic != a.Names.Commands { // the application's own transactions are open there all the time
+				lag.HeldUp += in.HeldUp
+			}
 			if in.Lag > 0 && in.Lag <= countedLag {
 				if in.Lag, err = broker.CountFrom(ctx, cl, topic, p, from); err != nil {
 					return nil, fmt.Errorf("counting the records of %s[%d] from %d on: %w", topic, p, from, err)
