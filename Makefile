@@ -233,7 +233,12 @@ manifests: ## Render the plain manifests in deploy/kubernetes from the chart.
 docs: ## Write docs/configuration.md, docs/asyncapi.yaml and docs/metrics.md anew from what the code declares.
 	$(GO) generate ./cmd/handprint
 	$(GO) test ./internal/metrics -run ThePageIsCurrent -update
+	$(GO) test ./serve -run TheDocumentIsThatOfTheCode -update
 	$(GO) test ./internal/conventions -run ThePagePrintsTheOrder -update
+
+.PHONY: schemathesis
+schemathesis: ## Send what the document allows, and what it does not, to a running API: API=http://127.0.0.1:8480 TOKEN=hp_... (pip install schemathesis).
+	schemathesis run docs/openapi.json --url "$(API)" -H "Authorization: Bearer $(TOKEN)" --checks not_a_server_error --exclude-path /api/v1/events
 
 .PHONY: check-docs
 check-docs: ## Check that docs/configuration.md is fresh and that links between documents lead somewhere.
