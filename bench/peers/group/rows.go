@@ -69,6 +69,7 @@ type rows struct {
 func newRows() *rows {
 	r := &rows{registry: attribution.DefaultRegistry(), thresholds: attribution.DefaultThresholds(),
 		links: map[string]string{}, rows: map[rowKey]*row{}}
+	r.thresholds.SuspicionRule = attribution.RulePrimitives // a peer does less: it has no suspicions, and no rows that return
 	r.merger = attribution.NewMerger(&r.thresholds)
 	return r
 }
