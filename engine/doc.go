@@ -24,6 +24,7 @@
 //
 // What it keeps in memory, all of it made again from the store:
 //
+//	due.go          identities that the next sweep has to look at
 //	stubcache.go    attackers that are their own identity, and their rows
 //	union.go        the merged series of rows with many attackers
 //	catalog.go      what the registry says of a primitive

@@ -146,6 +146,7 @@ type Engine struct {
 	written uint64 // rows written or deleted in this step, see moved
 
 	replay replayClock
+	due    sweepDue
 
 	coordinator *coordinator // of task 0; nil in any other task
 
@@ -205,6 +206,7 @@ func (e *Engine) Reload(store Store) error {
 	if err := e.loadUnsettled(); err != nil {
 		return err
 	}
+	e.due.reset()
 	if e.cfg.ReplayInterval > 0 {
 		if err := e.replay.load(store); err != nil {
 			return fmt.Errorf("task %d: %w", e.task, err)

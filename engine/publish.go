@@ -220,6 +220,7 @@ func (e *Engine) retract(identity, primitive []byte) error {
 		return err
 	}
 	e.dropUnion(identity, primitive)
+	e.due.mark(identity)
 	published, flagged, returned := e.row.published, e.row.was.State == attribution.MultiActor, e.row.was.Returns
 	e.setRowKey(identity, primitive)
 	e.store.Delete(e.keys.row)
@@ -272,6 +273,7 @@ func (e *Engine) flag(identity, primitive []byte, was, is bool) error {
 // setFlag adds a primitive to a set of names of an identity, or takes it away,
 // and returns how many names are there.
 func (e *Engine) setFlag(kind byte, identity, primitive []byte, is bool) (n int, err error) {
+	e.due.mark(identity)
 	names, _, err := e.getNames(kind, identity)
 	if err != nil {
 		return 0, err

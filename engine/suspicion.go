@@ -10,7 +10,8 @@ import (
 // [attribution.RuleEvidence].
 func (e *Engine) judge(identity []byte, now float64, by attribution.Arrival) error {
 	if _, moving := e.unsettled[string(identity)]; moving {
-		return nil // its rows are not those of its series: the next sweep sees them
+		e.due.mark(identity) // its rows are not those of its series: the next sweep sees them
+		return nil
 	}
 	evidence, err := e.evidenceOf(identity)
 	if err != nil {
@@ -22,8 +23,12 @@ func (e *Engine) judge(identity []byte, now float64, by attribution.Arrival) err
 	}
 	hasRows := func() (bool, error) { return e.hasRows(identity) }
 	status, changed, err := attribution.Judge(open, &evidence, now, hasRows, &e.cfg.Thresholds)
-	if err != nil || !changed {
+	if err != nil {
 		return err
+	}
+	e.due.judged(identity, open, status)
+	if !changed {
+		return nil
 	}
 	if status != "" {
 		if open == nil {

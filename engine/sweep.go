@@ -34,6 +34,10 @@ func (e *Engine) sweepOn(s *sweepOn) error {
 // by is the tick's place in the input, of which the ids of events are made. The
 // work grows with the number of suspects.
 func (e *Engine) sweep(t tick, by attribution.Arrival) error {
+	if !e.due.all {
+		return e.judgeAll(e.due.take(t.Time, e.cfg.Thresholds.SuspicionQuiet), t.Time, by)
+	}
+	e.due.all = false
 	for from := []byte(nil); ; {
 		next, err := e.sweepFrom(t, by, from)
 		if err != nil || next == nil {
@@ -43,29 +47,33 @@ func (e *Engine) sweep(t tick, by attribution.Arrival) error {
 	}
 }
 
+// judgeAll does to each of the identities what a tick at the time now does.
+func (e *Engine) judgeAll(identities [][]byte, now float64, by attribution.Arrival) (err error) {
+	for _, identity := range identities {
+		if e.cfg.Thresholds.SuspicionRule != attribution.RulePrimitives {
+			err = e.judge(identity, now, by)
+		} else {
+			err = e.judgePrimitives(identity, now, by)
+		}
+		if err != nil {
+			return fmt.Errorf("the suspicion of %s: %w", identity, err)
+		}
+	}
+	return nil
+}
+
 // sweepFrom looks at the next suspects, from a key without its kind on. It
 // returns where to go on; nil: it was the last step.
 func (e *Engine) sweepFrom(t tick, by attribution.Arrival, from []byte) (next []byte, err error) {
 	kinds := []byte{kindSuspect, kindReturning, kindSuspicion}
-	evidence := e.cfg.Thresholds.SuspicionRule != attribution.RulePrimitives
-	if !evidence {
+	if e.cfg.Thresholds.SuspicionRule == attribution.RulePrimitives {
 		kinds = kinds[:1]
 	}
 	suspects, next, err := e.suspects(kinds, from)
 	if err != nil {
 		return nil, fmt.Errorf("reading the suspects: %w", err)
 	}
-	for _, identity := range suspects {
-		if evidence {
-			err = e.judge(identity, t.Time, by)
-		} else {
-			err = e.judgePrimitives(identity, t.Time, by)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("the suspicion of %s: %w", identity, err)
-		}
-	}
-	return next, nil
+	return next, e.judgeAll(suspects, t.Time, by)
 }
 
 // suspects lists the next identities with a record in one of the sweep's indexes,
@@ -104,7 +112,8 @@ func (e *Engine) suspects(kinds, from []byte) (list [][]byte, next []byte, err e
 // [attribution.RulePrimitives].
 func (e *Engine) judgePrimitives(identity []byte, now float64, by attribution.Arrival) error {
 	if e.unsettled[string(identity)].Settling {
-		return nil // its rows are compared one after the other: the next sweep sees them all
+		e.due.mark(identity) // its rows are compared one after the other: the next sweep sees them all
+		return nil
 	}
 	sent, suspect, err := e.getNames(kindSuspect, identity)
 	if err != nil || !suspect {
