@@ -265,8 +265,8 @@ func (r *topicRun) drop(ctx context.Context, refused []*kgo.ErrDecompressTooLarg
 			return err
 		}
 		r.next[b.Partition] = b.Last + 1
-		if b.Aborted {
-			continue
+		if b.Aborted || b.Last < r.committed[b.Partition].Next {
+			continue // nobody's line, or said by the run that read the lines behind it
 		}
 		r.Log.Error("a batch of the topic unpacks to more than max-batch-unpacked and is dropped", "topic", b.Topic, "partition", b.Partition,
 			"from", b.First, "to", b.Last, "records", b.Records, "bytes", b.Bytes)
