@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -37,6 +39,10 @@ type ProducerConfig struct {
 	// Format is how observations and dead letters are written; nil: JSON.
 	Format *schemas.Format
 
+	// Warn, if set, is told when the brokers do not answer, and when they do
+	// again. It is called from a goroutine of the producer's own.
+	Warn func(text string)
+
 	// MaxInFlight bounds the records that are sent and not acknowledged;
 	// sending waits beyond it. DefaultMaxInFlight if 0.
 	MaxInFlight int
@@ -54,6 +60,10 @@ type Producer struct {
 	client *kgo.Client
 	done   context.Context
 	writer
+
+	sent, acked atomic.Int64
+	stop        func() // ends the watch
+	watch       sync.WaitGroup
 
 	mu     sync.Mutex
 	failed int
@@ -93,7 +103,14 @@ func NewProducer(ctx context.Context, config ProducerConfig, opts ...kgo.Opt) (*
 	if err != nil {
 		return nil, fmt.Errorf("making a producer for %s: %w", strings.Join(config.Brokers, ","), err)
 	}
-	return &Producer{client: client, writer: writer{observations: config.Observations, deadLetters: config.DeadLetters, profileTopic: config.Profiles, format: config.Format}, done: ctx}, nil
+	p := &Producer{client: client, writer: writer{observations: config.Observations, deadLetters: config.DeadLetters, profileTopic: config.Profiles, format: config.Format}, done: ctx}
+	p.stop = func() {}
+	if config.Warn != nil {
+		done := make(chan struct{})
+		p.stop = sync.OnceFunc(func() { close(done) })
+		p.watch.Go(func() { p.watchBrokers(done, config.Warn) })
+	}
+	return p, nil
 }
 
 // Observation sends an observation, keyed by its attacker, and before it the
@@ -187,6 +204,7 @@ func (p *Producer) send(r *kgo.Record) error {
 	if err := p.failure(); err != nil {
 		return err
 	}
+	p.sent.Add(1)
 	p.client.Produce(p.done, r, p.acknowledged)
 	return nil
 }
@@ -195,6 +213,7 @@ func (p *Producer) send(r *kgo.Record) error {
 // goroutine.
 func (p *Producer) acknowledged(r *kgo.Record, err error) {
 	if err == nil {
+		p.acked.Add(1)
 		return
 	}
 	p.mu.Lock()
@@ -221,13 +240,62 @@ func (p *Producer) failure() error {
 // the failures as one error.
 func (p *Producer) Flush(ctx context.Context) error {
 	if err := p.client.Flush(ctx); err != nil {
-		return errors.Join(fmt.Errorf("waiting for acknowledgements: %w", err), p.failure())
+		return errors.Join(fmt.Errorf("waiting for acknowledgements, of which %d of %d are there; running it again does no harm: %w", p.acked.Load(), p.sent.Load(), err), p.failure())
 	}
 	return p.failure()
 }
 
 // Close lets go of the connections. What has not been flushed is lost.
-func (p *Producer) Close() { p.client.Close() }
+func (p *Producer) Close() {
+	p.stop()
+	p.watch.Wait()
+	p.client.Close()
+}
+
+// stalledAfter is how long the brokers may take before that is said.
+const stalledAfter = 4 * time.Second
+
+// watchBrokers says when records wait and none is acknowledged.
+func (p *Producer) watchBrokers(done <-chan struct{}, warn func(string)) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	s := stall{since: time.Now()}
+	for {
+		select {
+		case now := <-tick.C:
+			if text := s.look(now, p.sent.Load(), p.acked.Load()); text != "" {
+				warn(text)
+			}
+		case <-done:
+			return
+		}
+	}
+}
+
+// stall finds out whether the brokers have stopped answering.
+type stall struct {
+	acked int64
+	since time.Time // of the last answer, or of the time when nothing waited
+	said  bool
+}
+
+// look takes the numbers of records sent and acknowledged, and returns what is
+// to be said, empty if nothing.
+func (s *stall) look(now time.Time, sent, acked int64) string {
+	if acked != s.acked || acked == sent {
+		s.acked, s.since = acked, now
+		if s.said {
+			s.said = false
+			return fmt.Sprintf("the brokers answer again: %d of %d records are safe", acked, sent)
+		}
+		return ""
+	}
+	if s.said || now.Sub(s.since) < stalledAfter {
+		return ""
+	}
+	s.said = true
+	return fmt.Sprintf("the brokers do not answer: %d of %d records are safe, the others wait; ending this and running it again does no harm, for observations keep their ids", acked, sent)
+}
 
 // Batch is a sink whose records are sent together. It is for one goroutine.
 type Batch struct {

@@ -67,7 +67,11 @@ func (p *Progress) Update(a Amounts) {
 	}
 	p.drawn, p.drew = now, true
 	text := p.line(a, now.Sub(p.start))
-	if width := p.width(); width > 1 && len(text) > width-1 {
+	width := p.width()
+	if width < 2 {
+		width = 80 // a terminal that does not tell
+	}
+	if len(text) > width-1 {
 		text = text[:width-1]
 	}
 	fmt.Fprintf(p.w, "\r\x1b[K%s", text)

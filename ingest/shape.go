@@ -74,7 +74,7 @@ func shape(line []byte) string {
 	case members["id.orig_h"] || members["uid"] && members["ts"]:
 		return "it looks like a Zeek log: use handprint ingest zeek"
 	case members["eventid"]:
-		return "it looks like the log of Cowrie or of a sensor like it: use handprint ingest cowrie; an eventid of Cowrie's begins with cowrie., or is an old one such as COW0001"
+		return "its eventid does not begin with cowrie., nor is it an old one that opens a session (COW0001, KIPP0001): it is another sensor's log, or one for handprint ingest cowrie"
 	}
 	for _, name := range [...]string{"log", "message", "json", "cowrie", "event", "honeypot", "_source", "result", "_raw", "@timestamp"} {
 		if members[name] {

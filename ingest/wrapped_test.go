@@ -249,7 +249,7 @@ func TestUnusableInputStops(t *testing.T) {
 		"zeek":     {"#separator \\x09", "handprint ingest zeek"},
 		"suricata": {`{"event_type":"ssh","flow_id":1,"timestamp":"2026-05-01T00:00:00Z"}`, "handprint ingest suricata"},
 		"behave":   {`{"attacker_uuid":"a","primitive":"p"}`, "handprint ingest behave"},
-		"other":    {`{"eventid":"other.x","session":"a","timestamp":"2026-05-01T00:00:00Z"}`, "eventid of Cowrie's begins with"},
+		"other":    {`{"eventid":"other.x","session":"a","timestamp":"2026-05-01T00:00:00Z"}`, "does not begin with cowrie."},
 		"wrapper":  {`{"message":"hello"}`, `"message"`},
 		"objects":  {`{"secret":"x"}`, "no events of this sensor"},
 		"cut":      {`{"eventid":"cowrie.x`, "cut or damaged"},

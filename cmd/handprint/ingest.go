@@ -385,7 +385,7 @@ func (a *app) sink(ctx context.Context, q *ingestQuery) (ingest.FlushingSink, fu
 	// An interrupt ends the reading; what has been read is still sent.
 	p, err := ingest.NewProducer(context.WithoutCancel(ctx), ingest.ProducerConfig{
 		Brokers: a.cfg.Connection.Brokers, Observations: a.cfg.Topics.Observations, DeadLetters: a.cfg.Topics.DeadLetter,
-		Profiles: profiles, Format: format,
+		Profiles: profiles, Warn: a.warn, Format: format,
 	}, append(opts, kgo.RecordDeliveryTimeout(2*time.Minute))...)
 	if err != nil {
 		return nil, nil, err
