@@ -154,15 +154,7 @@ func TestAnalystsAndOperatorsAreAnswered(t *testing.T) {
 			t.Errorf("%s: freshness %v", path, resp.Header)
 		}
 	}
-	var x struct {
-		Agrees bool
-		Window struct {
-			Recent []struct {
-				Evidence string `json:"evidence_ref"`
-			}
-		}
-	}
-	x = get[struct {
+	x := get[struct {
 		Agrees bool
 		Window struct {
 			Recent []struct {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"math"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -334,9 +333,6 @@ func read(path, id, summary string, tags ...string) huma.Operation {
 		Errors: []int{400, 401, 403, 404, 422, 429, 500, 503},
 	}
 }
-
-// unixNow is the time in seconds.
-func (s *server) unixNow() float64 { return math.Round(float64(s.Now().UnixMicro())/1e3) / 1e3 }
 
 var reflectProblem = reflect.TypeFor[problem.Problem]()
 

@@ -54,8 +54,6 @@ type query struct {
 	found     map[uint32]struct{}
 }
 
-const allStates = 1<<states - 1
-
 func (c *Catalog) compile(f *Filter) *query {
 	q := &query{Filter: f, c: c, rowless: f.Primitive == "" && f.Domain == "" && f.MinConfidence == nil && f.MaxConfidence == nil && !f.Returns}
 	for _, s := range f.States {

@@ -123,7 +123,6 @@ func seconds(r *kgo.Record) float64 { return float64(r.Timestamp.UnixMilli()) / 
 // onApplied is told what was written to the copy.
 func (f *Follower) onApplied(task int32, records []*kgo.Record, cp state.Checkpoint) {
 	f.mu.Lock()
-	p := f.positions[task]
 	rebuild := f.rebuild
 	f.rebuild = false
 	f.mu.Unlock()
@@ -148,9 +147,8 @@ func (f *Follower) onApplied(task int32, records []*kgo.Record, cp state.Checkpo
 		f.filling.RUnlock()
 	}
 	f.applied.Add(int64(len(records)))
-	p = position{Identity: cp.Identity, Offset: cp.Offset, At: cp.At}
 	f.mu.Lock()
-	f.positions[task] = p
+	f.positions[task] = position{Identity: cp.Identity, Offset: cp.Offset, At: cp.At}
 	f.mu.Unlock()
 }
 

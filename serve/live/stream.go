@@ -219,7 +219,6 @@ func (c *client) event(e *Event) {
 	}
 	what := e.Type
 	if e.Type == StateChanged {
-		what = e.NewState
 		if e.OldState != "" {
 			what = e.OldState + ">" + e.NewState
 		} else {
