@@ -144,7 +144,7 @@ func number(value []byte) (int64, bool) {
 	if n, ok := stamp.Decimal(value); ok {
 		return n, true
 	}
-	if bytes.IndexAny(value, "eE") < 0 {
+	if !bytes.ContainsAny(value, "eE") {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(string(value), 64)
