@@ -105,7 +105,7 @@ func (c *columns) scale() []mark {
 		if last > first {
 			x += int(float64(width-12) * (ts - first) / (last - first))
 		}
-		marks[i] = mark{x: x, column: c.x(i) + cellWidth/2, ts: ts}
+		marks[i] = mark{x: x, column: c.middle(i), ts: ts}
 		end := i == 0 || i == len(c.times)-1
 		if (end || c.bursts[i] != c.bursts[i-1]) && (x >= free && (end || x < width-110)) {
 			marks[i].label = true

@@ -19,9 +19,9 @@ func (c *columns) burstSpans() []burstSpan {
 	var spans []burstSpan
 	for i := range c.times {
 		if i == 0 || c.bursts[i] != c.bursts[i-1] {
-			spans = append(spans, burstSpan{from: c.x(i) + 6, label: seconds(c.times[i]).Format("15:04:05")})
+			spans = append(spans, burstSpan{from: c.x(i) + c.cell/6, label: seconds(c.times[i]).Format("15:04:05")})
 		}
-		spans[len(spans)-1].to = c.x(i) + cellWidth - 6
+		spans[len(spans)-1].to = c.x(i) + c.cell - c.cell/6
 	}
 	// A label needs some 60 pixels; where a burst is narrower than that to the
 	// next label, it goes without.

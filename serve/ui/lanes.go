@@ -20,6 +20,7 @@ type columns struct {
 	times  []float64
 	bursts []int // for each column, the number of its burst
 	left   int   // sessions before the first column that are not drawn
+	geometry
 }
 
 // columnsOf finds the sessions in the entries of all primitives.
@@ -32,7 +33,7 @@ func columnsOf(all [][]entry) columns {
 	}
 	slices.Sort(times)
 	times = slices.Compact(times)
-	c := columns{left: max(0, len(times)-maxColumns)}
+	c := columns{left: max(0, len(times)-maxColumns), geometry: cellGeometry}
 	c.times = times[c.left:]
 	c.bursts = make([]int, len(c.times))
 	gap := burstGap(c.times)
@@ -61,22 +62,39 @@ func burstGap(times []float64) float64 {
 
 func (c *columns) at(ts float64) (int, bool) { return slices.BinarySearch(c.times, ts) }
 
-// Geometry of pictures with a column for each session, in pixels.
-const (
-	cellWidth = 37
-	cellGap   = 3
-	burstPad  = 22
+// geometry is that of pictures with a column for each session, in pixels.
+type geometry struct{ cell, gap, burst int }
+
+var (
+	cellGeometry = geometry{37, 3, 22} // of the evidence, with boxes
+	laneGeometry = geometry{18, 2, 14} // of a row's lane, with letters alone, and of a narrow window
 )
 
+// maxBurstPad is what the gaps between bursts take together in a narrow picture.
+const maxBurstPad = 46
+
+// lanes are the same columns, narrower.
+func (c *columns) lanes() *columns {
+	out := *c
+	out.geometry = laneGeometry
+	if n := len(c.bursts); n > 0 && c.bursts[n-1] > 0 {
+		out.burst = min(out.burst, maxBurstPad/c.bursts[n-1]) // twelve columns fit into 288 pixels
+	}
+	return &out
+}
+
 // x is where a column begins.
-func (c *columns) x(i int) int { return 1 + i*(cellWidth+cellGap) + c.bursts[i]*burstPad }
+func (c *columns) x(i int) int { return 1 + i*(c.cell+c.gap) + c.bursts[i]*c.burst }
+
+// middle is the middle of a column.
+func (c *columns) middle(i int) int { return c.x(i) + c.cell/2 }
 
 // width is that of a picture of all columns.
 func (c *columns) width() int {
 	if len(c.times) == 0 {
-		return cellWidth
+		return c.cell
 	}
-	return c.x(len(c.times)-1) + cellWidth + 1
+	return c.x(len(c.times)-1) + c.cell + 1
 }
 
 // letters names the values of a row A, B, C as its picture shows them.
@@ -234,12 +252,12 @@ func (c *columns) place(ts float64) int {
 	i, found := c.at(ts)
 	switch {
 	case found:
-		return c.x(i) + cellWidth/2
+		return c.middle(i)
 	case i == 0:
 		return 0
 	case i == len(c.times):
 		return c.width()
 	}
-	from, to := float64(c.x(i-1)+cellWidth/2), float64(c.x(i)+cellWidth/2)
+	from, to := float64(c.middle(i-1)), float64(c.middle(i))
 	return int(from + (to-from)*(ts-c.times[i-1])/(c.times[i]-c.times[i-1]))
 }

@@ -69,7 +69,7 @@ func TestColumnsAreSessionsInBursts(t *testing.T) {
 	if len(c.times) != 4 || c.bursts[1] != 0 || c.bursts[2] != 1 || c.bursts[3] != 1 {
 		t.Errorf("times %v in bursts %v", c.times, c.bursts)
 	}
-	if c.place(50) != 0 || c.place(300) != c.width() || c.place(150) <= c.x(1) || c.place(150) >= c.x(2)+cellWidth {
+	if c.place(50) != 0 || c.place(300) != c.width() || c.place(150) <= c.x(1) || c.place(150) >= c.x(2)+c.cell {
 		t.Errorf("places %d, %d, %d of %d", c.place(50), c.place(150), c.place(300), c.width())
 	}
 	var many []entry

@@ -104,7 +104,7 @@ func (h *Handler) identity(r *http.Request, p *page) (templ.Component, error) {
 		for _, m := range id.Suspicion.Primitives {
 			evidenceOfRow[m] = true
 		}
-		d.flags = append(d.flags, d.columns.place(d.columns.last()))
+		d.flags = append(d.flags, d.columns.lanes().width()-2)
 	}
 	h.drawRows(d, explained, transitions, names, top, evidenceOfRow)
 	if s, err := h.o.Source.Similar(ctx, id.Identity); err == nil {
@@ -157,12 +157,12 @@ func (h *Handler) drawRows(d *identityData, explained map[string]*explanation, t
 			if top != nil {
 				l = names.follow(top, entries)
 			}
-			drawn.lane = laneOf(&d.columns, l, transitions, &row, entries)
+			drawn.lane = laneOf(d.columns.lanes(), l, transitions, &row, entries)
 			if drawn.lane.letter {
 				drawn.letter = l[key(row.Value)]
 			}
 		} else {
-			drawn.lane = laneOf(&d.columns, nil, transitions, &row, nil)
+			drawn.lane = laneOf(d.columns.lanes(), nil, transitions, &row, nil)
 		}
 		if n := len(d.domains); n == 0 || d.domains[n-1].domain != domainOf(row.Primitive) {
 			d.domains = append(d.domains, domainRows{domain: domainOf(row.Primitive)})

@@ -75,6 +75,17 @@ func (p *page) asset(name string) string { return p.base + "/static/" + p.assets
 // here is this page with other parameters.
 func (p *page) here(query string) templ.SafeURL { return p.to(p.path + query) }
 
+// matched reports whether the list has conditions on rows, so that it shows which
+// rows they hold for.
+func (p *page) matched() bool {
+	for _, name := range []string{"state", "primitive", "value", "value_prefix", "domain", "min_confidence", "max_confidence", "returns"} {
+		if p.query.Get(name) != "" {
+			return true
+		}
+	}
+	return false
+}
+
 func (p *page) clock(ts float64) string { return clock(ts, p.now) }
 func (p *page) ago(ts float64) string   { return ago(ts, p.now) }
 

@@ -29,7 +29,7 @@ func windowWord(w string) string {
 	case "168h":
 		return "7 d"
 	default:
-		return "hour"
+		return "1 h"
 	}
 }
 

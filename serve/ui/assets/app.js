@@ -243,7 +243,7 @@
   const lost = () => {
     if (down) return;
     down = true; missed = 0;
-    liveIs(false, `reconnecting (last sign ${lastBeat ? new Date(lastBeat).toISOString().slice(11, 19) + " UTC" : "never"})`);
+    liveIs(false, lastBeat ? `reconnecting, last sign ${new Date(lastBeat).toISOString().slice(11, 19)} UTC` : "connecting");
   };
   const handle = (m) => {
     if (m.type === "lost") { lost(); return; }
@@ -262,7 +262,7 @@
   const channel = "BroadcastChannel" in window ? new BroadcastChannel("handprint" + base) : null;
   if (channel) channel.onmessage = (m) => handle(m.data);
   const open = () => new Promise((closed) => {
-    const url = base + "/api/v1/events?types=state_changed,multi_actor_suspected,freshness";
+    const url = base + "/api/v1/events?types=state_changed,multi_actor_suspected";
     let source = null, retry = 1000;
     const emit = (m) => { handle(m); channel?.postMessage(m); };
     const connect = () => {
