@@ -290,6 +290,27 @@ validate: ## Let the validators of OCSF, ECS, CEF, STIX and MISP judge 10,000 ho
 	@if ! command -v python3 >/dev/null; then echo "no python3: make validate is left out"; exit 0; fi; \
 	$(MAKE) --no-print-directory build out/validate/ready && $(GO) run ./integration/siem $(VALIDATE)
 
+# Flags of make sinks-check: make sinks-check SINKS='-only rsyslog -n 60000'
+SINKS ?=
+
+# Receivers that make sinks-check delivers to, as far as they can be had: rsyslog of
+# Debian, VictoriaLogs of the Go proxy, medallion of PyPI.
+out/sinks-tools/ready: Makefile
+	@mkdir -p out/sinks-tools/rsyslog out/sinks-tools/debs
+	@if command -v apt-get >/dev/null; then \
+		(cd out/sinks-tools/debs && apt-get -qq download rsyslog libestr0 libfastjson4 liblognorm5 2>/dev/null) || echo "no rsyslog: it is left out"; \
+		for deb in out/sinks-tools/debs/*.deb; do [[ ! -e $$deb ]] || dpkg -x "$$deb" out/sinks-tools/rsyslog; done; \
+	fi
+	@GOBIN=$(abspath out/sinks-tools) $(GO) install github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v1.52.2 || echo "no VictoriaLogs: it is left out"
+	@if command -v python3 >/dev/null; then \
+		python3 -m venv out/sinks-tools/python && out/sinks-tools/python/bin/pip install --quiet --disable-pip-version-check medallion==3.0.0 || echo "no medallion: it is left out"; \
+	fi
+	@touch $@
+
+.PHONY: sinks-check
+sinks-check: build out/sinks-tools/ready ## Deliver to real receivers (rsyslog, VictoriaLogs, medallion), killing the sink and them, and count.
+	@$(GO) run ./integration/sinks $(SINKS)
+
 .PHONY: asyncapi-check
 asyncapi-check: ## Let AsyncAPI's own parser check docs/asyncapi.yaml. Needs Node.js and npm.
 	@cd integration/asyncapi && npm ci --silent --no-audit --no-fund

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -37,6 +38,10 @@ type Kafka struct {
 	owned map[string]map[int32]bool
 }
 
+// sessionTimeout is how long a process that was killed keeps its partitions from
+// the one that comes after it.
+const sessionTimeout = 10 * time.Second
+
 // NewKafka joins the group. The caller closes it.
 func NewKafka(c KafkaConfig) (*Kafka, error) {
 	k := &Kafka{config: c, owned: map[string]map[int32]bool{}}
@@ -47,6 +52,7 @@ func NewKafka(c KafkaConfig) (*Kafka, error) {
 	client, err := kgo.NewClient(append(append([]kgo.Opt{}, c.Options...),
 		kgo.ConsumerGroup(c.Group), kgo.ConsumeTopics(c.Topics...), kgo.ConsumeResetOffset(start),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.DisableAutoCommit(), kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(sessionTimeout), kgo.HeartbeatInterval(sessionTimeout/5), kgo.RebalanceTimeout(2*sessionTimeout),
 		kgo.FetchMaxBytes(8<<20), kgo.OnPartitionsAssigned(k.assigned), kgo.OnPartitionsRevoked(k.lost), kgo.OnPartitionsLost(k.lost),
 	)...)
 	if err != nil {

@@ -32,6 +32,9 @@ func (s *Sink) Open(o siem.ExportOptions) (Receiver, error) {
 		if s.User != "" {
 			h = authorization("Basic", base64.StdEncoding.EncodeToString([]byte(s.User+":"+password)))
 		}
+		for name, value := range s.Headers {
+			h.Set(name, value)
+		}
 		return newWebClient(config, h)
 	}
 	switch s.Type {

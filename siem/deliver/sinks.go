@@ -44,6 +44,8 @@ type Sink struct {
 	CertFile     string `yaml:"cert-file"`
 	KeyFile      string `yaml:"key-file"`
 
+	Headers map[string]string `yaml:"headers"` // of web receivers: more of them
+
 	Rows       string        `yaml:"rows"`      // Elasticsearch: index of the rows
 	Namespace  string        `yaml:"namespace"` // Elasticsearch: of the data streams
 	Index      string        `yaml:"index"`     // Splunk

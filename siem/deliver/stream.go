@@ -76,7 +76,8 @@ func (s *Stream) Run(ctx context.Context) error {
 	}
 	session, err := kgo.NewGroupTransactSession(append(append([]kgo.Opt{}, s.Options...),
 		kgo.ConsumerGroup(s.Group), kgo.ConsumeTopics(s.Topics...), kgo.ConsumeResetOffset(start),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(), kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(sessionTimeout), kgo.HeartbeatInterval(sessionTimeout/5), kgo.RebalanceTimeout(2*sessionTimeout),
 		kgo.TransactionalID(s.Group+"-"+s.Instance), kgo.TransactionTimeout(s.Timeout), kgo.FetchMaxBytes(8<<20), kgo.ProducerBatchMaxBytes(maxFormatted+4<<10),
 	)...)
 	if err != nil {
