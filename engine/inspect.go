@@ -32,6 +32,9 @@ type Fact struct {
 	Attacker  string // of a contribution or a link
 	Gone      bool   // the record was deleted: what follows is empty
 
+	// By is where the event stands that made a link, or the claim, if it was one.
+	By attribution.Arrival
+
 	Published bool // of a row: the world was told of it
 	Row       attribution.Row
 	HasSeries bool // of a contribution, and of a row that holds the stub's own
@@ -104,6 +107,7 @@ func Inspect(key, value []byte) (f Fact, err error) {
 		var l link
 		l, err = decodeLink(value)
 		f.Identity = string(l.Identity)
+		f.By = attribution.Arrival{Time: l.By.Time, Offset: l.By.Offset}
 	case SuspicionFact:
 		f.Suspicion, err = decodeSuspicion(value)
 	case FlaggedFact, SuspectFact, ReturningFact:

@@ -36,12 +36,14 @@ type Auditor struct {
 	newSuspicions map[*identity][]suspected
 	batchTicks    map[tickAt][]attribution.Arrival
 
-	firstCommand map[int32]int64 // the first offset of the commands that was there, by partition
+	commandsFrom map[int32]int64 // where the commands that were not deleted begin, by partition
+	unchecked    int             // event ids of the batch that are of commands that were deleted
 }
 
 type link struct {
 	identity string
 	place    place
+	by       attribution.Arrival // the event or claim that made it
 }
 
 // New returns an Auditor that has read nothing yet. Close it.
@@ -69,7 +71,7 @@ func New(o Options) (*Auditor, error) {
 	return &Auditor{
 		o: o, writers: outputs, client: client, adm: kadm.NewClient(client),
 		next: make(map[string]map[int32]int64), links: make(map[string]link), lastOf: make(map[int32]int64),
-		suspicions: make(map[string]place), firstCommand: make(map[int32]int64),
+		suspicions: make(map[string]place), commandsFrom: make(map[int32]int64),
 	}, nil
 }
 
@@ -88,7 +90,7 @@ func (a *Auditor) Advance(ctx context.Context) (Report, error) {
 	}
 	began := time.Now()
 	names := &a.o.Topics
-	a.report = Report{most: a.o.MaxDifferences}
+	a.report, a.unchecked = Report{most: a.o.MaxDifferences}, 0
 	if a.model == nil {
 		n := int32(len(ends[names.Observations]))
 		a.model = newModel(a.o.Rules, n)
@@ -123,10 +125,14 @@ func (a *Auditor) Advance(ctx context.Context) (Report, error) {
 			return a.report, err
 		}
 	}
+	a.rememberedClaims()
 	a.model.settle(func(name string) string { return a.links[name].identity }, func(by *attacker, linked string) {
 		a.differs(Different, names.Changelog, a.links[by.name].place, by.name, "the attacker is linked to %s, but belongs to %s", linked, by.may[0].id)
 	})
 	a.compare()
+	if a.unchecked > 0 {
+		a.report.Notes = append(a.report.Notes, fmt.Sprintf("the event ids of %d transitions and suspicions are of claims or ticks whose commands were deleted: the ids were not checked, all else was", a.unchecked))
+	}
 	if err := a.stores(); err != nil {
 		return a.report, err
 	}
@@ -185,6 +191,19 @@ func (a *Auditor) command(r *kgo.Record) error {
 	}
 	return nil
 }
+
+// rememberedClaims takes the places of claims from the links that they made, which
+// the changelog keeps when the commands are deleted.
+func (a *Auditor) rememberedClaims() {
+	for name, places := range a.model.batchClaims {
+		if l, linked := a.links[name]; linked {
+			a.model.batchClaims[name] = append(places, l.by)
+		}
+	}
+}
+
+// isCommandGone reports whether commands of a partition were deleted.
+func (a *Auditor) isCommandGone(partition int32) bool { return a.commandsFrom[partition] > 0 }
 
 func arrival(r *kgo.Record) attribution.Arrival {
 	return attribution.Arrival{Time: r.Timestamp.UnixMilli(), Partition: r.Partition, Offset: r.Offset}

@@ -197,6 +197,19 @@ func (m *model) causes(i *identity, p *primitive) map[attribution.UUID]bool {
 	return ids
 }
 
+// isClaimed reports whether a claim may have concerned an identity.
+func (m *model) isClaimed(i *identity) (claimed bool) {
+	of := func(a *attacker) {
+		_, is := m.batchClaims[a.name]
+		claimed = claimed || is
+	}
+	i.each(of)
+	for a := range i.visitors {
+		of(a)
+	}
+	return claimed
+}
+
 func sameRow(x, y *attribution.Row) bool {
 	return x.State == y.State && bytes.Equal(x.Value, y.Value) && x.Confidence == y.Confidence && x.Count == y.Count && x.Returns == y.Returns &&
 		x.LastChangeTS == y.LastChangeTS && x.LastObservationTS == y.LastObservationTS

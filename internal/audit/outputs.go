@@ -211,7 +211,7 @@ func (a *Auditor) changelog(r *kgo.Record) error {
 		if f.Gone {
 			delete(a.links, f.Attacker)
 		} else {
-			a.links[f.Attacker] = link{f.Identity, at(r)}
+			a.links[f.Attacker] = link{f.Identity, at(r), f.By}
 		}
 		return nil
 	}

@@ -161,6 +161,11 @@ func (a *Auditor) whole(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	commands, err := a.list(ctx, a.adm.ListStartOffsets, n.Commands)
+	if err != nil {
+		return err
+	}
+	a.commandsFrom = commands[n.Commands]
 	for topic, partitions := range starts {
 		for p, start := range partitions {
 			if next := a.next[topic][p]; start > next {

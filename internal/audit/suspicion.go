@@ -183,9 +183,6 @@ func (a *Auditor) tickPartitions() (list []int32) {
 
 // tick takes note of a tick, of which the ids of suspicions are made.
 func (a *Auditor) tick(r *kgo.Record) {
-	if _, known := a.firstCommand[r.Partition]; !known {
-		a.firstCommand[r.Partition] = r.Offset
-	}
 	if ts, is := engine.TickTime(r.Value); is {
 		t := tickAt{r.Partition, ts}
 		a.batchTicks[t] = append(a.batchTicks[t], arrival(r))
@@ -195,9 +192,6 @@ func (a *Auditor) tick(r *kgo.Record) {
 // ticks looks for the ticks that the suspicions of an identity were sent at.
 func (a *Auditor) ticks(i *identity) {
 	home := attribution.IdentityPartition(i.id, a.model.partitions)
-	if first, some := a.firstCommand[home]; some && first > 0 {
-		return // the retention has deleted what they were made of
-	}
 	for _, s := range a.newSuspicions[i] {
 		found := false
 		for _, by := range a.batchTicks[tickAt{home, s.ts}] {
@@ -206,7 +200,11 @@ func (a *Auditor) ticks(i *identity) {
 			}
 			found = found || s.eventID == id(attribution.CauseTick) && (s.openingID == "" || s.openingID == id(attribution.CauseSuspicion))
 		}
-		if !found {
+		switch {
+		case found:
+		case a.isCommandGone(home):
+			a.unchecked++
+		default:
 			a.differs(Unexpected, a.o.Topics.MultiActorSuspects, s.place, i.id, "no tick at %v has event id %s", s.ts, s.eventID)
 		}
 	}
