@@ -210,9 +210,13 @@ func (o *opening) compare(in *inputs, h *history, group map[string]int64) error 
 		in.list = append(in.list, at)
 	}
 	if len(moved) > 0 {
-		o.p.counters.movedOffsets.Add(1)
-		o.p.log.Warn("the group's offsets are not where the state has read to; reading goes on where the state says, and the group is put right",
-			"task", o.task, "differs", strings.Join(moved, "; "))
+		// A task that starts again before it has committed is no news.
+		differs := strings.Join(moved, "; ")
+		o.p.losses.once(differs, func() {
+			o.p.counters.movedOffsets.Add(1)
+			o.p.log.Warn("the group's offsets are not where the state has read to; reading goes on where the state says, and the group is put right",
+				"task", o.task, "differs", differs)
+		})
 	}
 	return nil
 }
@@ -222,7 +226,7 @@ func (o *opening) from(at *input, s *Position) error {
 	ends := o.topics[s.Topic]
 	switch {
 	case s.ID != ends.id && s.ID != noTopicID && ends.id != noTopicID:
-		o.p.losses.once(Loss{Topic: s.Topic, Partition: o.task, From: s.Next, To: -1}, func() {
+		o.p.losses.once(fmt.Sprintf("%s[%d] is not topic %x", s.Topic, o.task, s.ID), func() {
 			o.p.log.Warn("an input topic was made anew, and is read from its start", "topic", s.Topic, "partition", o.task, "had_read_to", s.Next)
 		})
 		return nil

@@ -25,7 +25,7 @@ func (l *Loss) Offsets() int64 { return l.To - l.From }
 // losses is what this process has found lost.
 type losses struct {
 	mu      sync.Mutex
-	known   map[Loss]bool // that were reported; without At
+	said    map[string]bool // what was reported
 	recent  []Loss
 	offsets map[string]int64 // by topic; of transactions that have stepped over them
 }
@@ -33,18 +33,18 @@ type losses struct {
 // maxLosses bounds the losses that are remembered.
 const maxLosses = 64
 
-// once calls f unless it was called for the same loss before.
-func (l *losses) once(loss Loss, f func()) {
+// once calls f unless the same was said before.
+func (l *losses) once(what string, f func()) {
+	const maxSaid = 1000
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	loss.At = time.Time{}
-	if l.known[loss] {
+	if l.said[what] {
 		return
 	}
-	if l.known == nil || len(l.known) >= maxLosses {
-		l.known = make(map[Loss]bool)
+	if l.said == nil || len(l.said) >= maxSaid {
+		l.said = make(map[string]bool)
 	}
-	l.known[loss] = true
+	l.said[what] = true
 	f()
 }
 
@@ -77,7 +77,7 @@ func (l *losses) status() (map[string]int64, []Loss) {
 // not to go on without it.
 func (p *Processor) foundLoss(l *Loss) error {
 	l.At = p.cfg.Clock.Now()
-	p.losses.once(*l, func() {
+	p.losses.once(fmt.Sprintf("%s[%d] from %d to %d", l.Topic, l.Partition, l.From, l.To), func() {
 		p.log.Error("input was deleted before it was read", "topic", l.Topic, "partition", l.Partition,
 			"from", l.From, "to", l.To, "offsets", l.Offsets())
 	})

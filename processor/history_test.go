@@ -1,0 +1,322 @@
+package processor
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/state"
+)
+
+// remake deletes a topic and makes it anew.
+func (c *cluster) remake(topic string) {
+	c.t.Helper()
+	admin := kadm.NewClient(c.client)
+	if _, err := admin.DeleteTopics(c.ctx, topic); err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := admin.CreateTopic(c.ctx, testTasks, 1, nil, topic); err != nil {
+		c.t.Fatal(err)
+	}
+	c.client = c.newClient() // the old one knows the old topic
+}
+
+// forge gives the stores of all tasks another history.
+func forge(t *testing.T, s *state.Store, change func(*history)) {
+	t.Helper()
+	for task := range int32(testTasks) {
+		cp, found, err := s.Partition(task).Checkpoint()
+		if err != nil || !found {
+			t.Fatalf("task %d has no checkpoint: %v", task, err)
+		}
+		h, err := historyOf(cp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.at < 0 {
+			continue // it has never read anything
+		}
+		change(&h)
+		h.value = AppendPositions(nil, &h.positions)
+		cp.Note = h.note()
+		if err := s.Partition(task).Begin().Commit(cp); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A store of another history than the changelog is rebuilt, whether compaction has
+// left the record that it knows or not.
+func TestAStoreOfAnotherHistoryIsRebuilt(t *testing.T) {
+	const keys, n = 10, 10
+	for name, change := range map[string]func(*history){
+		"its last record is another one": func(h *history) { h.positions.Nonce++ },
+		"its last record is gone": func(h *history) {
+			h.at-- // where there is no record of positions
+			h.positions.Terms[len(h.positions.Terms)-1].ID++
+		},
+		"its leader epoch ended before": func(h *history) { h.epoch, h.epochAt = 0, 1<<40 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, log := newCluster(t), new(lines)
+			cfg := c.config(newStore(t))
+			one := start(t, cfg)
+			c.feed(testInput, keys, n)
+			c.await(testOutput, 2*keys*n)
+			one.halt()
+			forge(t, cfg.Store, change)
+			cfg.Logger = log.logger()
+			two := start(t, cfg)
+			c.feed(testInput, keys, n)
+			c.await(testOutput, 2*keys*2*n)
+			rebuilds := two.Status().Counters.Rebuilds
+			two.halt()
+			if said := log.count("level=WARN", "rebuilding the task's store"); rebuilds == 0 || said != int(rebuilds) {
+				t.Errorf("%d stores were rebuilt, which was said %d times", rebuilds, said)
+			}
+			c.checkStore(cfg)
+			c.checkCounts(keys, 2*n, testInput, testCommands)
+		})
+	}
+}
+
+// However often a healthy application is started again, and whatever compaction
+// takes away meanwhile, no store is rebuilt.
+func TestAHealthyStoreIsNeverRebuilt(t *testing.T) {
+	const keys = 10
+	restarts := 60
+	if testing.Short() {
+		restarts = 15
+	}
+	c := newCluster(t)
+	compact := "compact"
+	alter := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "cleanup.policy", Value: &compact}}
+	if _, err := kadm.NewClient(c.client).AlterTopicConfigs(c.ctx, alter, testChangelog); err != nil {
+		t.Fatal(err)
+	}
+	cfgs := []Config{c.config(newStore(t)), c.config(newStore(t))}
+	for i := range restarts {
+		cfg := cfgs[0]
+		if i%5 == 4 {
+			cfg = cfgs[1] // a store that is behind
+		}
+		p := start(t, cfg)
+		c.feed(testInput, keys, 1)
+		c.await(testOutput, 2*keys*(i+1))
+		s := p.Status()
+		p.halt()
+		if s.Counters.Rebuilds > 0 || len(s.Losses) > 0 || s.Counters.MovedOffsets > 0 {
+			t.Fatalf("start %d: %+v, %+v", i, s.Counters, s.Losses)
+		}
+		if i%3 == 0 {
+			c.Compact()
+		}
+	}
+	c.checkStore(cfgs[1])
+}
+
+// A changelog that knows less than the state or the group is refused in one line,
+// and the store is left as it is.
+func TestAChangelogThatIsGoneIsRefused(t *testing.T) {
+	const keys, n = 10, 10
+	for _, kept := range []bool{true, false} {
+		t.Run(fmt.Sprintf("store kept %v", kept), func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t)
+			cfg := c.config(newStore(t))
+			one := start(t, cfg)
+			c.feed(testInput, keys, n)
+			c.await(testOutput, 2*keys*n)
+			one.halt()
+			before := make(map[int32]map[string]string)
+			for task := range int32(testTasks) {
+				before[task] = contents(t, cfg.Store, task)
+			}
+			c.remake(testChangelog)
+			if !kept {
+				cfg.Store = newStore(t)
+			}
+			for range 2 { // it is not a matter of trying again
+				two := start(t, cfg)
+				err := two.wait()
+				if err == nil || !strings.Contains(err.Error(), "handprint reset") || strings.Contains(err.Error(), "\n") {
+					t.Fatalf("it ended with %v", err)
+				}
+			}
+			for task := range int32(testTasks) {
+				if got := contents(t, cfg.Store, task); kept && !maps.Equal(got, before[task]) {
+					t.Errorf("task %d: the store has %v, had %v", task, got, before[task])
+				}
+			}
+		})
+	}
+}
+
+// After a reset old stores are void, and tasks begin where the reset says.
+func TestReset(t *testing.T) {
+	const keys, n = 10, 10
+	for _, from := range []bool{false, true} {
+		t.Run(fmt.Sprintf("from %v", from), func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t)
+			cfg := c.config(newStore(t))
+			one := start(t, cfg)
+			c.feed(testInput, keys, n)
+			c.await(testOutput, 2*keys*n)
+			one.halt()
+			c.deleteGroup(cfg.ApplicationID)
+			c.remake(testCommands)
+			c.remake(testChangelog)
+			c.remake(testOutput)
+			topics, err := kadm.NewClient(c.client).ListTopics(c.ctx, testInput)
+			if err != nil {
+				t.Fatal(err)
+			}
+			writer := c.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+			for task, end := range c.ends(testInput) {
+				p := Positions{Nonce: 1, Reset: time.Now().UnixMilli()}
+				if from {
+					p.Inputs = []Position{{Topic: testInput, ID: topics[testInput].ID, Next: end, Epoch: -1}}
+				}
+				if err := writer.ProduceSync(c.ctx, ResetRecord(testChangelog, task, &p)).FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			two := start(t, cfg)
+			c.feed(testInput, keys, n)
+			want := 2 * n
+			if from {
+				want = n
+			}
+			c.await(testOutput, 2*keys*want)
+			two.halt()
+			c.checkStore(cfg)
+			c.checkCounts(keys, want, testInput, testCommands)
+		})
+	}
+}
+
+// repairing is a counter that goes on without commands.
+type repairing struct {
+	Handler
+	told func(task int32, from, to int64)
+}
+
+func (r repairing) CommandsLost(c *Context, from, to int64) error {
+	c.Store().Put([]byte("repaired"), fmt.Appendf(nil, "%d to %d", from, to))
+	r.told(c.Task().Partition, from, to)
+	return nil
+}
+
+// Commands that are deleted before they were read are made good by the handler, or
+// the processor stops.
+func TestCommandsThatWereDeleted(t *testing.T) {
+	const keys, n = 10, 10
+	for _, repairs := range []bool{true, false} {
+		t.Run(fmt.Sprintf("repairs %v", repairs), func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t)
+			cfg := c.config(newStore(t))
+			one := start(t, cfg)
+			c.feed(testInput, keys, n)
+			c.await(testOutput, 2*keys*n)
+			one.halt()
+			read := make(map[int32]int64) // behind that there are markers
+			for task, records := range c.all(testCommands) {
+				read[task] = records[len(records)-1].Offset + 1
+			}
+			for range 3 * testTasks {
+				c.produce(&kgo.Record{Topic: testCommands, Value: []byte("1")})
+			}
+			lost := int64(0)
+			for task, end := range c.ends(testCommands) {
+				c.deleteRecords(testCommands, task, end)
+				lost += end - read[task]
+			}
+			if !repairs {
+				two := start(t, cfg)
+				if err := two.wait(); err == nil || !strings.Contains(err.Error(), "commands to it") || strings.Contains(err.Error(), "\n") {
+					t.Fatalf("it ended with %v", err)
+				}
+				return
+			}
+			told := make(chan Loss, 100)
+			inner := cfg.NewHandler
+			cfg.NewHandler = func(task Task) (Handler, error) {
+				h, err := inner(task)
+				return repairing{h, func(task int32, from, to int64) { told <- Loss{Partition: task, From: from, To: to} }}, err
+			}
+			two := start(t, cfg)
+			c.feed(testInput, keys, n)
+			c.await(testOutput, 2*keys*2*n)
+			s := two.Status()
+			two.halt()
+			if s.LostOffsets[testCommands] != lost {
+				t.Errorf("%d commands were counted, %d are lost", s.LostOffsets[testCommands], lost)
+			}
+			close(told)
+			sum := int64(0)
+			for l := range told {
+				sum += l.Offsets()
+				if got := contents(t, cfg.Store, l.Partition)["repaired"]; got != fmt.Sprintf("%d to %d", l.From, l.To) {
+					t.Errorf("task %d has %q", l.Partition, got)
+				}
+			}
+			if sum != lost {
+				t.Errorf("handlers heard of %d lost commands, want %d", sum, lost)
+			}
+			c.checkCounts(keys, 2*n, testInput, testCommands)
+		})
+	}
+}
+
+// Commands are deleted when they have been read and are old, and not before.
+func TestOldCommandsAreDeleted(t *testing.T) {
+	const keys, n = 10, 10
+	c := newCluster(t)
+	cfg := c.config(newStore(t))
+	cfg.CommandRetention = time.Hour
+	one := start(t, cfg)
+	c.feed(testInput, keys, n)
+	c.await(testOutput, 2*keys*n)
+	starts := func() (sum int64) {
+		listed, err := kadm.NewClient(c.client).ListStartOffsets(c.ctx, testCommands)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed.Each(func(o kadm.ListedOffset) { sum += o.Offset })
+		return sum
+	}
+	read := int64(0)
+	for _, records := range c.all(testCommands) {
+		if n := len(records); n > 0 {
+			read += records[n-1].Offset + 1
+		}
+	}
+	if err := one.trimOnce(c.ctx, time.Now()); err != nil || starts() != 0 {
+		t.Fatalf("young commands were deleted up to %d, %v", starts(), err)
+	}
+	// What was read last may not be committed yet.
+	err := until(c.ctx, func() (bool, error) {
+		err := one.trimOnce(c.ctx, time.Now().Add(2*time.Hour))
+		return starts() >= read, err
+	})
+	if err != nil {
+		t.Fatalf("old commands were deleted up to %d of %d: %v", starts(), read, err)
+	}
+	one.halt()
+	two := start(t, cfg)
+	c.feed(testInput, keys, n)
+	c.await(testOutput, 2*keys*2*n)
+	if s := two.Status(); len(s.Losses) > 0 {
+		t.Errorf("what was deleted was not read: %+v", s.Losses)
+	}
+	two.halt()
+	c.checkCounts(keys, 2*n, testInput, testCommands)
+}
