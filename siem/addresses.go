@@ -42,7 +42,7 @@ func (t *Addresses) PutProfile(p *schemas.Profile) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	next := profile{p.Sensor, Address{IP: address.Unmap().String(), First: millis(p.FirstSeen), Last: millis(p.LastSeen)}}
+	next := profile{p.Sensor, Address{IP: address.Unmap().String(), First: Millis(p.FirstSeen), Last: Millis(p.LastSeen)}}
 	list := t.profiles[p.Attacker]
 	if i := slices.IndexFunc(list, func(have profile) bool { return have.sensor == p.Sensor }); i >= 0 {
 		next.First = min(next.First, list[i].First)

@@ -94,7 +94,7 @@ func (d *Decoder) transition(e *Event, record []byte) error {
 	if err != nil {
 		return err
 	}
-	e.Kind, e.ID, e.Time, e.Identity, e.Primitive = Transition, t.EventID, millis(t.TS), t.Identity, t.Primitive
+	e.Kind, e.ID, e.Time, e.Identity, e.Primitive = Transition, t.EventID, Millis(t.TS), t.Identity, t.Primitive
 	e.State, e.Old, e.IsNew, e.Value, e.Previous = t.New, t.Old, t.IsNew, t.Value, t.Previous
 	e.Confidence, e.Observations = t.Confidence, t.Count
 	return nil
@@ -105,9 +105,9 @@ func (d *Decoder) row(e *Event, record []byte) error {
 	if err != nil {
 		return err
 	}
-	e.Kind, e.Time, e.Identity, e.Primitive = Row, millis(r.Row.UpdatedAt), r.Identity, r.Primitive
+	e.Kind, e.Time, e.Identity, e.Primitive = Row, Millis(r.Row.UpdatedAt), r.Identity, r.Primitive
 	e.State, e.Value, e.Confidence, e.Observations = r.Row.State, r.Row.Value, r.Row.Confidence, r.Row.Count
-	e.Since, e.LastSeen, e.Returns = millis(r.Row.LastChangeTS), millis(r.Row.LastObservationTS), r.Row.Returns
+	e.Since, e.LastSeen, e.Returns = Millis(r.Row.LastChangeTS), Millis(r.Row.LastObservationTS), r.Row.Returns
 	if schemas.IsAvro(record) {
 		record = schemas.AppendStateRowJSON(nil, &r)
 	}
@@ -130,7 +130,7 @@ func (d *Decoder) suspicion(e *Event, record []byte) error {
 	if err != nil {
 		return err
 	}
-	e.Kind, e.ID, e.Time, e.Identity = Suspicion, s.EventID, millis(s.TS), s.Identity
+	e.Kind, e.ID, e.Time, e.Identity = Suspicion, s.EventID, Millis(s.TS), s.Identity
 	e.Primitives, e.Confidence, e.SuspicionID, e.Groups = s.Primitives, s.Confidence, s.ID, s.Groups
 	switch s.Status {
 	case attribution.SuspicionGrown:
@@ -152,7 +152,7 @@ func (d *Decoder) identity(e *Event, record []byte) error {
 	if err != nil {
 		return err
 	}
-	e.Kind, e.ID, e.Time, e.Identity = Identity, c.EventID, millis(c.TS), c.Identity
+	e.Kind, e.ID, e.Time, e.Identity = Identity, c.EventID, Millis(c.TS), c.Identity
 	e.Change, e.Other, e.Attackers, e.Moved, e.Rows = c.Type, c.Other, c.Attackers, c.Moved, c.Rows
 	return nil
 }

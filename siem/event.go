@@ -96,9 +96,9 @@ const (
 	maxTime = 253402300799999
 )
 
-// millis is ms(ts) of docs/siem.md: seconds to milliseconds, rounded down, and
+// Millis is ms(ts) of docs/siem.md: seconds to milliseconds, rounded down, and
 // held between minTime and maxTime.
-func millis(ts float64) int64 {
+func Millis(ts float64) int64 {
 	ms := math.Floor(ts * 1000)
 	switch {
 	case !(ms >= minTime):

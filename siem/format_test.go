@@ -110,7 +110,7 @@ func FuzzLines(f *testing.F) {
 		identity = strings.ToValidUTF8(identity, "\uFFFD")
 		text := attribution.Value(canonical.AppendString(nil, value))
 		for _, v := range []attribution.Value{text, append(append(attribution.Value("["), text...), ']')} {
-			e := &Event{ID: "x", Topic: "t", Identity: identity, Primitive: primitive, State: attribution.Drifting, Value: v, Previous: text, Confidence: number, Time: millis(number), Trait: attribution.Hash}
+			e := &Event{ID: "x", Topic: "t", Identity: identity, Primitive: primitive, State: attribution.Drifting, Value: v, Previous: text, Confidence: number, Time: Millis(number), Trait: attribution.Hash}
 			checkLines(t, e)
 			e.Kind = Row
 			checkLines(t, e)
@@ -151,7 +151,7 @@ func TestTimes(t *testing.T) {
 		{1795396700.245547, "2026-11-23T01:18:20.245Z"}, {0, "1970-01-01T00:00:00.000Z"}, {-0.5, "1969-12-31T23:59:59.500Z"},
 		{1e308, "9999-12-31T23:59:59.999Z"}, {-1e308, "0001-01-01T00:00:00.000Z"},
 	} {
-		if got := string(appendTime(nil, millis(c.ts))); got != c.want {
+		if got := string(appendTime(nil, Millis(c.ts))); got != c.want {
 			t.Errorf("%v is %s, not %s", c.ts, got, c.want)
 		}
 	}

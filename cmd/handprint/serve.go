@@ -21,6 +21,7 @@ import (
 	"handprint/serve/api"
 	"handprint/serve/guard"
 	"handprint/serve/ui"
+	"handprint/siem"
 	"handprint/topology"
 )
 
@@ -91,8 +92,9 @@ func (a *app) runWeb(ctx context.Context, client []kgo.Opt, role guard.Role, dir
 	defer asking.Close()
 	w, err := side.Listen(serve.WebConfig{
 		Guard: guarded, LiveClients: web.LiveClients, LivePerSubject: web.LivePerSubject, Version: readVersion().text(), EventFormat: events,
-		Watch: func(ctx context.Context) (*api.Health, error) { return a.engineHealth(ctx, asking) },
-		Pages: serve.Pages(story),
+		Watch:    func(ctx context.Context) (*api.Health, error) { return a.engineHealth(ctx, asking) },
+		Pages:    serve.Pages(story),
+		Exporter: serve.NewSIEMExporter(siem.ExportOptions{Options: siem.Options{Version: readVersion().Version, Cap: a.cfg.Thresholds.MultiActorCap}}, c.Engine.Registry),
 	})
 	if err != nil {
 		return err
