@@ -43,7 +43,7 @@ func NewUnion(kind Kind, t *Thresholds) *Union {
 func (u *Union) Attacker(source int) string { return u.tail[source].attacker }
 
 // SetReturns says whether the series of an attacker returns: see [Returns]. It
-// is for primitives of which that is asked.
+// is for primitives whose series can return.
 func (u *Union) SetReturns(attacker string, returns bool) {
 	switch {
 	case !returns:

@@ -32,7 +32,8 @@ type Counters struct {
 	Changes Changes
 }
 
-// stages are those that a task's dead letters name, in the order of the letters.
+// stages are the stages that a task's dead letters name. Counters.letters has
+// the same order.
 var stages = [...]string{StageObservation, StageIdentityEvent, StageCommand, StageInternal}
 
 // Stages returns the stages that a task's dead letters name.

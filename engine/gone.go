@@ -87,8 +87,8 @@ func (e *Engine) take(s *series, entry attribution.Entry, kind attribution.Kind,
 	return nil
 }
 
-// spill makes records of the values that were pushed out of a series, but for
-// those that a kept entry has.
+// spill makes records of the values that were pushed out of a series, except the
+// values that a kept entry has.
 func (e *Engine) spill(s *series, identity, primitive, attacker []byte) error {
 	t := e.tree(s, identity, primitive, attacker)
 	s.Gone = slices.DeleteFunc(s.Gone, func(g attribution.Gone) bool {
@@ -140,7 +140,7 @@ func (t *goneTree) touch(v touched) {
 }
 
 // take is [attribution.Series.Take] of a series some of whose values are in the
-// tree: those that no kept entry has. Values that were pushed out and that an
+// tree: the pushed-out values that no kept entry has. Values that were pushed out and that an
 // entry has are in its Gone.
 func (t *goneTree) take(entry attribution.Entry) (taken attribution.Taken, left attribution.Entry, had bool) {
 	s, thresholds := t.series, &t.engine.cfg.Thresholds

@@ -10,9 +10,9 @@ import (
 )
 
 // The HASH values that were pushed out of a series are in the series' record, up
-// to goneInline of them. Where there are more, those that no kept entry has are
-// records of their own, one for each value, and the record has their number and
-// the oldest ts alone: an observation asks whether its value is there, adds one
+// to goneInline of them. Where there are more, each value that no kept entry has is a
+// record of its own, and the series' record has only their number and the oldest
+// ts: an observation asks whether its value is there, adds one
 // value, and takes the oldest ones away, and touches no more than that.
 //
 // The records of a series are the nodes of a treap: a search tree by the order

@@ -39,8 +39,8 @@ func (m *moved) add(other moved) {
 	}
 }
 
-// withListed adds an attacker to those that a record lists: the first in the
-// order in which the store has them. The list is changed.
+// withListed adds an attacker to a record's list, which keeps the first attackers
+// in the order in which the store has them. The list is changed.
 func withListed(list [][]byte, attacker []byte) [][]byte {
 	if len(attacker) > attribution.MaxListedID {
 		return list

@@ -238,7 +238,7 @@ func (e *Engine) detachRow(d *detach, primitive []byte, out *parts) error {
 	if err != nil || !found {
 		return err
 	}
-	// Large values and those that were pushed out go as they are stored.
+	// Large values and pushed-out values go as they are stored.
 	if hasLarge(&s) {
 		if err := e.detachRecords(kindLarge, partLarge, d, primitive, out); err != nil {
 			return err

@@ -96,7 +96,7 @@ func decodeMember(b []byte) (m member, err error) {
 	return m, in.end("member")
 }
 
-// How many observations wait, those that were released included.
+// How many observations wait, the released ones included.
 func appendCount(dst []byte, n uint64) []byte { return binary.AppendUvarint(append(dst, 1), n) }
 
 func decodeCount(b []byte) (n uint64, err error) {
@@ -127,7 +127,7 @@ type unsettled struct {
 	In, Out  uint64
 	RowsIn   uint64
 	RowsOut  uint64
-	Came     [][]byte // the first of those that came, see moved
+	Came     [][]byte // the first attackers that came, see moved
 }
 
 func appendUnsettled(dst []byte, u unsettled) []byte {

@@ -6,9 +6,9 @@ import (
 )
 
 // Commands are never lost unless somebody truncates their topic, or Kafka loses
-// acknowledged records. If it happens, identity changes under way would wait for
-// ever for an answer, and the attackers that they touch with them. So they begin
-// another round:
+// acknowledged records. If it happens, identity changes under way would never
+// get their answer, and the attackers that they touch would wait with them. So
+// they begin another round:
 //
 //	task that missed commands      coordinator              every task
 //	  |-- lost ------------------------>|-- repair ------------->| claims, releases

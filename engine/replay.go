@@ -80,8 +80,8 @@ func (c *Config) ReplayEnd(newest float64) float64 {
 	return (multiple(newest, c.ReplayInterval) + 1) * c.ReplayInterval
 }
 
-// newest notes the ts of an observation. Those that are not negative are in the
-// order of their bits.
+// newest notes the ts of an observation. Values of ts that are not negative are
+// in the order of their bits.
 func (c *Counters) newest(ts float64) {
 	for bits := math.Float64bits(ts); ; {
 		was := c.Newest.Load()

@@ -21,12 +21,12 @@ type StateRows struct {
 // NewStateRows returns one that writes rows in a format; nil: JSON.
 func NewStateRows(format *schemas.Format) *StateRows { return &StateRows{format: format} }
 
-// Of returns the record that shows a row as it is now: its key in the store, of
-// which Outbox.RowChanged was told, and its value there, nil if it was deleted
-// since. The record's own value is nil, a tombstone, where the world is to know
-// of no row. Its key is nil where there is nothing to write: the row's value is a
-// large one, which is not in the row, and which Outbox.StateRow was given. What
-// Of returns is valid until the next call.
+// Of returns the record of the state topic that shows a row as it is now. key is
+// the row's key in the store, as Outbox.RowChanged got it; value is its value
+// there, nil if the row was deleted since. The returned value is nil, a tombstone,
+// if the row is not to be shown. The returned key is nil if there is nothing to
+// write: a large value is not in the row, and Outbox.StateRow was given it. Both
+// are valid until the next call.
 func (s *StateRows) Of(key, value []byte) (stateKey, stateRow []byte, err error) {
 	if len(key) == 0 || key[0] != kindRow {
 		return nil, nil, fmt.Errorf("%x is not the key of a row", key)

@@ -31,7 +31,7 @@ func (e *Engine) sweepOn(s *sweepOn) error {
 }
 
 // sweep looks at the task's suspects at a tick and sends what is new about them.
-// by is the tick's place in the input, of which the ids of events are made. The
+// by is the tick's place in the input; the ids of events are made from it. The
 // work grows with the number of suspects.
 func (e *Engine) sweep(t tick, by attribution.Arrival) error {
 	if !e.due.all {

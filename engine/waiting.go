@@ -62,7 +62,7 @@ func (e *Engine) admitWaiting(identity, attacker []byte, at member, limit uint64
 }
 
 // forwardBehind brings an observation to the identity of its attacker, behind
-// those that waited until the attacker was linked.
+// the observations that waited until the attacker was linked.
 func (e *Engine) forwardBehind(l *link, attacker, primitive []byte, entry attribution.Entry) error {
 	if err := e.hold(atHome, attacker, primitive, &entry); err != nil {
 		return err

@@ -66,8 +66,8 @@ func (f *Files) TotalSize() int64 {
 }
 
 // Run reads all inputs through the adapter that adapt makes for the sink it is
-// given, and closes it. A line longer than the bound is a dead letter, of
-// which the sink gets the beginning.
+// given, and closes it. A line longer than the bound is a dead letter; the
+// sink gets the beginning of the line.
 //
 // An input that cannot be read to its end does not stop the others: Run goes
 // on, ends the sessions that are open, and returns what failed, with the name

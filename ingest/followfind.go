@@ -179,8 +179,8 @@ func (l *followedLog) sort(files []candidate) {
 		return
 	}
 	l.segments = append(l.segments, fresh...)
-	// One that was renamed while the folder was read may be found after those
-	// that came later: what is not begun is put in order anew.
+	// A file that was renamed while the folder was read may be found after later
+	// files, so the segments that are not begun are sorted again.
 	slices.SortStableFunc(l.waiting(), func(a, b *segment) int { return cmp.Compare(a.order, b.order) })
 }
 

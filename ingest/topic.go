@@ -31,7 +31,7 @@ type Topic struct {
 	Group   string   // under which group the checkpoints are committed
 
 	// UntilEnd ends the run at what was the end of the topic when it began. It
-	// does not end sessions: those that are open are read again by the next.
+	// does not end sessions: the next run reads the open ones again.
 	UntilEnd bool
 	// CloseAtEnd, with UntilEnd, ends the sessions that are open then.
 	CloseAtEnd bool

@@ -30,11 +30,11 @@ type batch struct {
 	back      map[TopicPartition]kgo.EpochOffset // from where partitions are read again, as a turn was ended early
 	ends      map[TopicPartition]int64           // of what can be read
 	dropped   map[TopicPartition]*dropped        // batches that are too large to unpack
-	count     int64                              // records polled, without those that are read again
+	count     int64                              // records polled, without repeated reads
 	topics    map[string]bool                    // that the session has produced to
 	newTopics bool                               // the batch produces to a topic that was not among them
 	produced  int64                              // records given to the client
-	changes   int64                              // of which for the changelog
+	changes   int64                              // the part of produced that is for the changelog
 
 	turn          turn
 	limit         int // records of the batch; grows from batch to batch while the worker is behind
@@ -309,8 +309,8 @@ func (b *batch) flush(ctx context.Context) error {
 // storePartitionsUpdate), and if the transaction ends in between, the end
 // overlooks the topic: its sequence numbers are not reset with the epoch, and a
 // transaction that has nothing else is aborted though a commit was asked for.
-// Aborting the buffered records, of which there are none, passes through the
-// lock that is held until the topic is published.
+// Nothing is buffered, so aborting the buffered records does no more than take
+// the lock that is held until the topic is published.
 func settleTopics(ctx context.Context, cl *kgo.Client) error { return cl.AbortBufferedRecords(ctx) }
 
 // abort ends the transaction without committing it, because of cause, so that
@@ -329,8 +329,8 @@ func (b *batch) abort(ctx context.Context, cause error) {
 // other answer may hide a commit whose reply was lost, and is treated as
 // unknown: the session ends, and the next one restores what was committed.
 func (b *batch) commit(ctx context.Context) error {
-	// A join that began with the batch in hand is about to end, as its
-	// callbacks wait for the batch.
+	// A join that began during the batch is about to end, as its callbacks wait
+	// for the batch.
 	b.w.ownership.balancer.AwaitJoined(ctx, b.w.cfg.TransactionTimeout/2)
 	check := func(req *kmsg.TxnOffsetCommitRequest) error {
 		b.limitOffsets(req)

@@ -30,7 +30,7 @@ var noTopicID [16]byte
 // protocol itself, because a consuming client cannot tell its position: where
 // the log ends with the marker of a transaction, with an aborted one or with
 // batches that compaction has emptied, the client returns no record, and a
-// restore that waits for one waits for ever.
+// restore that waits for a record never ends.
 type changelogReader struct {
 	client    *kgo.Client
 	topic     string

@@ -194,7 +194,7 @@ type Step int
 
 // The arrows, in the order in which a batch passes them.
 const (
-	AfterPoll    Step = iota // records are in hand
+	AfterPoll    Step = iota // the batch has its records
 	AfterProcess             // handlers are done; only what the first turns put out has been sent
 	AfterProduce             // everything has been handed to the client
 	AfterFlush               // everything has been acknowledged
@@ -308,7 +308,7 @@ func (c *Config) consumed() []string {
 	return slices.Concat(c.Inputs, c.Singles, []string{c.Commands})
 }
 
-// topicsOf returns the topics of which task p reads partition p.
+// topicsOf returns the input topics of task p, which reads partition p of each.
 func (c *Config) topicsOf(p int32) []string {
 	if p == 0 {
 		return c.consumed()

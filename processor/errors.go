@@ -47,9 +47,9 @@ func produceError(r *kgo.Record, err error) error {
 	}
 }
 
-// transient tells errors that say something about the session (fenced, timed
-// out, broker gone), so that a new session may do better, from those that say
-// something about the record.
+// transient reports whether an error says something about the session (fenced,
+// timed out, broker gone), so that a new session may do better, and not about the
+// record.
 func transient(err error) bool {
 	for _, session := range []error{
 		kgo.ErrAborting, kgo.ErrClientClosed, kgo.ErrRecordTimeout, kgo.ErrRecordRetries,

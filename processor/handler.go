@@ -102,7 +102,7 @@ func (c *Context) Store() *state.Txn { return c.txn }
 // Emit adds r to the outputs of the batch. Topic must be set; the partition
 // follows from the key as in Kafka's default partitioner (murmur2), and any
 // partition for a nil key. Emit takes over r, so do not change or reuse it, and
-// nothing of it may be of the record in hand, whose memory is not the handler's. A
+// nothing of it may be of the current record, whose memory is not the handler's. A
 // record that the broker refuses for good stops the processor, so keep records
 // below the topic's max.message.bytes.
 //

@@ -89,7 +89,7 @@ type sizes struct {
 	oldest  time.Time
 }
 
-// read counts what the turn in hand has read, if anybody wants to know.
+// read counts what the current turn has read, if there is a hook for it.
 func (s *sizes) read(b *batch) {
 	if b.w.cfg.Hooks.Batch == nil {
 		return
@@ -106,7 +106,7 @@ func (s *sizes) read(b *batch) {
 
 func (s *sizes) sent(r *kgo.Record) { s.out += int64(len(r.Key) + len(r.Value)) }
 
-// tell calls the hook for the batch in hand.
+// tell calls the hook for the current batch.
 func (b *batch) tell(outcome Outcome) {
 	tell := b.w.cfg.Hooks.Batch
 	if tell == nil {

@@ -74,10 +74,10 @@ func (o *ownership) onAssigned(_ context.Context, cl *kgo.Client, added map[stri
 	// partitions is under way yet: the client fetches their offsets next.
 	cl.PauseFetchPartitions(added)
 
-	renewed := make(map[int32]bool)
+	readded := make(map[int32]bool)
 	for topic, partitions := range added {
 		for _, p := range partitions {
-			renewed[p] = true
+			readded[p] = true
 			delete(o.settled, TopicPartition{topic, p})
 		}
 	}
@@ -91,7 +91,7 @@ func (o *ownership) onAssigned(_ context.Context, cl *kgo.Client, added map[stri
 		switch {
 		case !owned:
 			delete(o.terms, p)
-		case !had || renewed[p]:
+		case !had || readded[p]:
 			o.term++
 			o.terms[p] = o.term
 		}

@@ -82,7 +82,7 @@ func (p *fetchPools) GetRecords(n int) []kgo.Record {
 // PutRecords implements kgo.PoolRecords.
 func (p *fetchPools) PutRecords(r []kgo.Record) { p.records.put(r) }
 
-// freeList is slices that nobody uses, those that came last at its end.
+// freeList is slices that nobody uses, the latest at its end.
 type freeList[T any] struct {
 	mu       sync.Mutex
 	maxBytes int // bytes
@@ -124,8 +124,8 @@ func (f *freeList[T]) take(i int) []T {
 	return s
 }
 
-// put takes a slice, and lets go of those that have waited longest where there
-// are too many.
+// put takes a slice. Where there are too many, it drops the slices that have
+// waited longest.
 func (f *freeList[T]) put(s []T) {
 	if size(s) > f.maxBytes {
 		return

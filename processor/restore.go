@@ -203,8 +203,8 @@ func (r *restorer) first(cp state.Checkpoint, ends bounds) int64 {
 	return cp.Offset
 }
 
-// advance applies records that were read up to position, of which the store may
-// have the first ones already, and moves cp along.
+// advance applies records that were read up to position and moves cp along. The
+// store may have the first of them already.
 func (r *restorer) advance(records []*kgo.Record, position int64, cp *state.Checkpoint) error {
 	if err := r.history.take(records); err != nil {
 		return err

@@ -141,7 +141,7 @@ func (s *standbys) idle(ctx context.Context, limit time.Duration) {
 	}
 }
 
-// update makes the copies that are kept those that are wanted.
+// update starts the standbys that are wanted, and gives up the others.
 func (s *standbys) update(client *kgo.Client) {
 	defer s.notify()
 	s.mu.Lock()

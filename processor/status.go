@@ -16,7 +16,7 @@ type Status struct {
 	Counters Counters        `json:"counters"`
 	// LostOffsets is how many offsets of each topic could not be read, since the
 	// processor was made: they were deleted before, or their batch is too large to
-	// unpack. Losses are the newest of those that were deleted.
+	// unpack. Losses are the newest of the deletions.
 	LostOffsets map[string]int64 `json:"lost_offsets,omitempty"`
 	Losses      []Loss           `json:"losses,omitempty"`
 	// HeldUp are the partitions of tasks that run here which an open transaction has

@@ -33,7 +33,7 @@ type task struct {
 	// While it runs:
 	handler Handler
 	context Context
-	inBatch bool // has records in the batch in hand
+	inBatch bool // has records in the current batch
 }
 
 func (t *task) running() bool { return t.state.Load() == TaskRunning }
@@ -54,8 +54,8 @@ func (t *task) stopRestore() {
 	}
 }
 
-// leases makes sure that of the workers of one process only one has a task's
-// store in hand: while a task moves between them, both may own it for a moment.
+// leases makes sure that only one worker of a process has a task's store open:
+// while a task moves between workers, both may own it for a moment.
 type leases []chan struct{}
 
 func newLeases(n int32) leases {

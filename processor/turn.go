@@ -405,8 +405,8 @@ func (b *batch) hasBack(tp TopicPartition) bool {
 	return ok
 }
 
-// dropIdleTasks takes tasks of which no record is left out of the batch: what a
-// task writes must be fenced by an offset of its own.
+// dropIdleTasks removes tasks without any record left from the batch: what a task
+// writes must be fenced by an offset of its own.
 func (b *batch) dropIdleTasks() {
 	busy := make(map[int32]bool)
 	for tp := range b.consumed {

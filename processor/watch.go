@@ -25,8 +25,8 @@ type watch struct {
 	inputs map[TopicPartition]*inputMark
 	heldUp map[TopicPartition]*HeldUp
 	stuck  map[int32]string // why a task is stuck, by task
-	// renewed is when a worker's session was last given up because of a task.
-	renewed map[int]time.Time
+	// replacedAt is when a worker's session was last given up because of a task.
+	replacedAt map[int]time.Time
 }
 
 // inputMark is how far one partition of the input has been read.
@@ -47,8 +47,8 @@ const maxWatchInterval = 10 * time.Second
 func newWatch(cfg *Config) *watch {
 	return &watch{
 		cfg: cfg, log: cfg.Logger, inputs: make(map[TopicPartition]*inputMark),
-		stuck:   make(map[int32]string),
-		renewed: make(map[int]time.Time),
+		stuck:      make(map[int32]string),
+		replacedAt: make(map[int]time.Time),
 	}
 }
 
@@ -301,9 +301,9 @@ func (w *watch) starvedFor(t *TaskStatus, now time.Time, waiting int) (idle time
 // franz-go v1.22.2 does when an answer to a fetch has an error above the
 // partitions and fences one of them. It is called with w.mu held.
 func (w *watch) replaceSession(worker int, starved *recordAt, now time.Time) {
-	last, renewed := w.renewed[worker]
-	if starved != nil && (!renewed || now.Sub(last) >= w.cfg.StallTimeout) {
-		w.renewed[worker] = now
+	last, replaced := w.replacedAt[worker]
+	if starved != nil && (!replaced || now.Sub(last) >= w.cfg.StallTimeout) {
+		w.replacedAt[worker] = now
 		w.workers[worker].requestNewSession(starved)
 	}
 }

@@ -427,8 +427,8 @@ func (w *worker) drop(t *task, why string) {
 	w.cfg.Hooks.task(TaskReport{Partition: t.partition, Worker: w.n, State: TaskClosed, Reason: why})
 }
 
-// rewind puts the session back to the committed offsets and clears its note
-// that something was taken away, because of which it would abort a batch.
+// rewind puts the session back to the committed offsets. It also clears the
+// session's note that partitions were revoked, which would abort the next batch.
 func (w *worker) rewind(ctx context.Context) error {
 	limit, cancel := w.bounded(ctx)
 	defer cancel()

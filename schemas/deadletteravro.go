@@ -14,8 +14,8 @@ import (
 const (
 	HeaderFile = "handprint.source.file"
 	HeaderLine = "handprint.source.line" // counted from 1
-	// HeaderLength is the length in bytes of a line of which the dead letter
-	// does not hold all; others have no such header.
+	// HeaderLength is the length in bytes of a line that the dead letter does not
+	// hold whole; other dead letters have no such header.
 	HeaderLength = "handprint.source.length"
 	// HeaderDigest is the SHA-256, in hexadecimal digits, of a line that may
 	// hold what must not leave its sensor's adapter. Such a dead letter has no

@@ -207,7 +207,7 @@ func newReason(primitive, kind, group, isNew *field) (r attribution.Reason, err 
 	return r, err
 }
 
-// elements returns the elements of an array, of which f has the canonical text.
+// elements returns the elements of the array whose canonical text f has.
 func elements(f *field) (all []attribution.Value, err error) {
 	if f.absent() {
 		return nil, nil

@@ -31,7 +31,7 @@ type Decoder struct {
 	Topics Topics
 	// Writers are the schemas of Avro records; nil: JSON alone is read.
 	Writers *schemas.Writers
-	// Registry says of which kind primitives are; nil: the built-in one.
+	// Registry has the kinds of primitives; nil: the built-in one.
 	Registry *attribution.Registry
 	// Attack maps values to ATT&CK; nil: nothing is mapped.
 	Attack *AttackMap

@@ -14,8 +14,8 @@ type Options struct {
 	Namespace string
 	// Severities is nil for DefaultTable.
 	Severities *Table
-	// Cap is the confidence cap of suspicions, by half of which a weak one is
-	// told; 0: 0.6.
+	// Cap is the confidence cap of suspicions. A suspicion with at most half of it
+	// is weak. 0: 0.6.
 	Cap float64
 }
 

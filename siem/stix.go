@@ -193,7 +193,7 @@ func appendNote(dst []byte, id string, e *Event, message []byte) []byte {
 	return append(dst, `}}}`...)
 }
 
-// objects returns the objects of the bundle, each after those that it points to.
+// objects returns the objects of the bundle, each after the objects that it points to.
 func (b *Bundle) objects() []stixObject {
 	all := []stixObject{
 		{stixIdentity, stixCreated, append(appendStixHead(nil, "identity", stixIdentity, stixCreated, stixCreated),

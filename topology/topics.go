@@ -106,8 +106,8 @@ func (n Names) Specs(l Layout) []broker.TopicSpec {
 	for _, written := range []*broker.TopicSpec{&state, &stateChanged, &suspects, &identities, &identityChanged, &profiles, &dead} {
 		written.AnyPartitions = true
 	}
-	// A command that is lost may be half of an identity event. The tasks delete those
-	// that they have read.
+	// A command that is lost may be half of an identity event. The tasks delete
+	// commands that they have read.
 	commands := log(n.Commands, l.Partitions, 0)
 	commands.Configs["retention.ms"], commands.Configs["retention.bytes"] = "-1", "-1"
 	return []broker.TopicSpec{

@@ -71,8 +71,8 @@ func (t *task) commit() error {
 	return t.txn.Commit(state.Checkpoint{Offset: t.commits, Identity: "worst", At: time.Now()})
 }
 
-// measure plays a kind of input, n observations of it after those that come
-// before.
+// measure plays a kind of input: the observations that come before, then n
+// observations that are measured.
 func measure(k *kind, n int) (c cost, err error) {
 	t, end, err := newTask()
 	if err != nil {

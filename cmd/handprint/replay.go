@@ -103,7 +103,7 @@ func (a *app) replay(ctx context.Context, from, out string, names []string, asJS
 	read, err := e.ingest(ctx, from, files)
 	a.conclude(read.Tally)
 	// An input that cannot be read to its end does not keep the others' results
-	// back, nor does one of which nothing can be used.
+	// back, nor does an input without any usable line.
 	failed := unusable(err)
 	if err != nil && ctx.Err() != nil {
 		return err

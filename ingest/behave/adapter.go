@@ -33,7 +33,7 @@ type Adapter struct {
 }
 
 // New returns an adapter that hands lines to record, keyed by their attacker,
-// and those that cannot be observations to dead. The key is nil where the line
+// and lines that cannot be observations to dead. The key is nil where the line
 // has no attacker_uuid that is a string and not empty. Both functions get
 // slices that are the adapter's again when they return.
 func New(record func(key, value []byte) error, dead func(ingest.DeadLetter) error) *Adapter {

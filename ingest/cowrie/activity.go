@@ -10,7 +10,7 @@ import (
 type activity struct {
 	shell    shell
 	lines    []line
-	commands []command // of all lines, those that count
+	commands []command // the commands of all lines that count
 	failures []failure
 	spare    []int
 }
@@ -68,7 +68,7 @@ func (a *activity) heads(l line, names func(head string) bool) bool {
 }
 
 // twiceMedian returns twice the median of values, which is whole where the
-// mean of the two in the middle is not. It sorts values, of which there is one.
+// mean of the two in the middle is not. It sorts values, which must not be empty.
 func twiceMedian[T ~int | ~int64](values []T) T {
 	slices.Sort(values)
 	middle := len(values) / 2

@@ -33,11 +33,11 @@ type Stats struct {
 	Unlisted int64 // events among Taken that give nothing but time, address and protocol
 
 	Sessions    int64 // sessions that have ended
-	TimedOut    int64 // of them, those that the session timeout ended
-	Early       int64 // of them, those that ended early, for want of room
-	Unaddressed int64 // of them, those without an address, which send nothing
-	Opaque      int64 // of them, those whose source is no IP address
-	Replayed    int64 // of them, those that an earlier run had sent
+	TimedOut    int64 // of them, ended by the session timeout
+	Early       int64 // of them, ended early for want of room
+	Unaddressed int64 // of them, without an address; they send nothing
+	Opaque      int64 // of them, with a source that is no IP address
+	Replayed    int64 // of them, sent by an earlier run
 
 	Backwards    int64  // events stamped before one of their sensor that came before them
 	FarthestBack micros // the farthest of them

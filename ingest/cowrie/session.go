@@ -54,8 +54,8 @@ type match struct {
 	other   bool     // the new one is not the rest of the one that opened last
 }
 
-// belongs finds the session of an event among those of its id, of which newest
-// opened last (docs/cowrie.md, "Session").
+// belongs finds the session of an event among the sessions of its id; newest is
+// the one that opened last (docs/cowrie.md, "Session").
 func (e *event) belongs(newest *session, h *header) match {
 	if newest == nil {
 		return match{source: e.source()}

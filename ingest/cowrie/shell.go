@@ -12,7 +12,7 @@ type command struct {
 // (docs/cowrie.md, "Lines, commands, gaps"). The result of a line is in the
 // fields until the next one is read; the strings outlive it.
 type shell struct {
-	commands []command // those that count, in order
+	commands []command // the commands that count, in order
 	pipes    int       // pipes that end a command; || is none
 	help     bool      // a word of the line is --help or -h
 

@@ -136,7 +136,7 @@ func (t *tracker) expired(sn *sensor, now micros) *session {
 
 // usedIDs remembers which ids have had a session, and when it began, beyond
 // the time for which the sessions themselves are known. Of many it knows the
-// latest: two generations, of which the older goes when the younger is full.
+// latest. It has two generations: the older goes when the younger is full.
 type usedIDs struct {
 	seed         maphash.Seed
 	young, older map[uint64]micros

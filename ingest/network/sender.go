@@ -182,8 +182,8 @@ func (s *Sender) hint(r *Row) {
 	}
 }
 
-// Tally returns the counts as an adapter tells them, for a log of which the
-// adapter has counted the rest.
+// Tally returns the counts as an adapter reports them. The arguments are what the
+// adapter itself has counted of the log.
 func (s *Sender) Tally(lines, extra, blank, part, header, dead int64) ingest.Tally {
 	n := &s.stats
 	t := ingest.Tally{
@@ -209,7 +209,7 @@ func (s *Sender) Tally(lines, extra, blank, part, header, dead int64) ingest.Tal
 }
 
 // repeats remembers what was sent: of many, at least the last repeatsKnown. It
-// has two generations, of which the older goes when the younger is full.
+// has two generations: the older goes when the younger is full.
 type repeats struct {
 	seed         maphash.Seed
 	young, older map[uint64]uint64

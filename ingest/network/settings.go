@@ -19,7 +19,7 @@ type Settings struct {
 	LocalNets []netip.Prefix
 	// IncludeLocal lets originators in the local networks count too.
 	IncludeLocal bool
-	// Primitives are those that are sent; none: all that the sensor supports.
+	// Primitives are the primitives to send; none: all that the sensor supports.
 	Primitives []string
 	// Path names what the rows of a Zeek log are (ssh, ssl, conn, http) where
 	// they and their file's name do not say.

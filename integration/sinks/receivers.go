@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// receivers are those that make sinks-check knows how to get.
+// receivers are the receivers that make sinks-check knows how to get.
 func receivers(dir, tools string) []receiver {
 	return []receiver{rsyslog(dir, tools, "tcp"), victoriaLogs(dir, tools), medallion(dir, tools)}
 }

@@ -116,7 +116,7 @@ func (a *Auditor) suspicion(r *kgo.Record) error {
 
 // suspected is a suspicion of the Advance under way.
 type suspected struct {
-	primitives []string // those that are said to alternate
+	primitives []string // the primitives that are said to alternate
 	place      place
 	eventID    string
 	openingID  string // suspicion_id, if it was raised

@@ -181,7 +181,7 @@ func (a *Auditor) tickPartitions() (list []int32) {
 	return list
 }
 
-// tick takes note of a tick, of which the ids of suspicions are made.
+// tick takes note of a tick. The ids of suspicions are made from ticks.
 func (a *Auditor) tick(r *kgo.Record) {
 	if ts, is := engine.TickTime(r.Value); is {
 		t := tickAt{r.Partition, ts}

@@ -3,8 +3,8 @@
 //
 // [Embedded] runs a broker inside the process. Clients reach it over loopback
 // like any other, so nothing else in handprint knows the difference. [Ensure]
-// creates the topics that are missing, [Check] says what is wrong with those
-// that exist, [Reach] tells in bounded time whether a cluster answers at all.
+// creates the topics that are missing, [Check] says what is wrong with existing
+// topics, [Reach] finds out in bounded time whether a cluster answers at all.
 //
 // Which topics there are, and with which settings, is not decided here: callers
 // bring [TopicSpec]s.

@@ -130,8 +130,8 @@ func Find(refused *kgo.ErrDecompressTooLarge, part *kmsg.FetchResponseTopicParti
 const transactional = 0x10
 
 // isAborted reports whether a producer's batch at an offset is of an aborted
-// transaction. The answer to a fetch names those that reach to its offsets, and a
-// producer has one transaction at a time.
+// transaction. The answer to a fetch names the aborted transactions that reach to
+// its offsets, and a producer has one transaction at a time.
 func isAborted(part *kmsg.FetchResponseTopicPartition, producer, offset int64) bool {
 	for _, a := range part.AbortedTransactions {
 		if a.ProducerID == producer && a.FirstOffset <= offset {

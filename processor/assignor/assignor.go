@@ -24,8 +24,8 @@ import (
 // client was given last.
 type Assignor struct {
 	Rules Rules
-	// Partitions returns how many partitions a topic is to have. Those that it
-	// has besides are given to nobody; the watch ends the processor over them.
+	// Partitions returns how many partitions a topic is to have. Further partitions
+	// are assigned to nobody; the watch ends the processor over them.
 	Partitions func(topic string) int32
 	// Describe returns what the group is to know of this process. May be
 	// nil.
@@ -36,12 +36,11 @@ type Assignor struct {
 
 	mu   sync.Mutex
 	last map[string][]int32
-	// from is the generation out of which the client joins, or joined last, with
-	// what it owned; 0: it owned nothing, or has not joined yet. missed is set when
-	// the group has had a generation since then in which this member had no part,
-	// though it remains the same member: brokers keep a static one that does not
-	// come to a rebalance in time, and let others have what it did not claim the
-	// last time that it came.
+	// from is the generation that the client leaves when it joins, or left when it
+	// last joined, with what it owned there; 0: it owned nothing, or has not joined
+	// yet. missed is set when the group has had a generation since then without this
+	// member, though it remains the same member: brokers keep a static member that
+	// misses a rebalance, and others may get what it did not claim at its last join.
 	from   int32
 	missed bool
 	joined chan struct{} // not nil while joining; closed when that is over

@@ -148,9 +148,9 @@ func (p *placer) mayRun(m int, task int32) bool {
 	return p.newest[task] < 0 || !p.members[m].warms || p.caughtUp(m, task)
 }
 
-// adopt gives the tasks that nobody owns to members that may run them: those
-// below the largest share first, the furthest copies among them, then those
-// that run fewest.
+// adopt gives the tasks that nobody owns to members that may run them. Members
+// below the largest share come first, then members whose copy is the furthest,
+// then members that run the fewest tasks.
 func (p *placer) adopt() {
 	for task := range p.owner {
 		if p.owner[task] >= 0 {

@@ -82,7 +82,7 @@ type Sent struct {
 // ErrNotFound is returned for a record that there is not.
 var ErrNotFound = errors.New("there is no such record")
 
-// ErrNotReplayable is returned for a dead letter of which the original cannot be sent
+// ErrNotReplayable is returned for a dead letter whose original cannot be sent
 // again: it is not whole, or came from another topic than the inputs.
 var ErrNotReplayable = errors.New("the original cannot be sent again")
 

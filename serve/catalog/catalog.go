@@ -17,7 +17,7 @@ type Catalog struct {
 
 	attackerIDs ids
 	attackers   table[attacker]
-	members     map[membership]struct{} // of those that an event brought
+	members     map[membership]struct{} // memberships that an event brought
 
 	primitives     []*primitive
 	primitiveIndex map[string]uint16

@@ -28,7 +28,7 @@ type Filter struct {
 	Domain        string            // first token of the primitive
 	MinConfidence *float64
 	MaxConfidence *float64
-	Returns       bool // only rows of which a value came back
+	Returns       bool // only rows with a value that came back
 
 	Suspected     *bool
 	Unsettled     *bool

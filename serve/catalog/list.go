@@ -47,7 +47,7 @@ type Identity struct {
 	Offset     int64
 }
 
-// Match is a row of which a filter's conditions hold.
+// Match is a row for which a filter's conditions hold.
 type Match struct {
 	Primitive string
 	Row

@@ -100,7 +100,7 @@ func (c *Catalog) thinOut() {
 // SuspicionFilter says which suspicions are asked for.
 type SuspicionFilter struct {
 	Statuses      []string // any of these; none: all but replaced ones
-	Current       bool     // only those that hold now
+	Current       bool     // only suspicions that hold now
 	MinConfidence float64
 	Identity      string // empty: of all
 	Since, Before float64

@@ -321,7 +321,7 @@ func (w *Writer) DropProfile(attackerID, sensor string) {
 	}
 }
 
-// ForgetProfiles drops profiles of which nothing was heard since a time: their
+// ForgetProfiles drops profiles that have had no record since a time: their
 // records have left the topic.
 func (w *Writer) ForgetProfiles(before float64) (forgotten int) {
 	for k, p := range w.c.profiles {

@@ -110,7 +110,7 @@ func (a *applier) note(s *engine.Sketch, was *catalog.Row, r *kgo.Record) {
 	})
 }
 
-// shown returns a value as JSON; nil: it is a long one, of which the digest is known.
+// shown returns a value as JSON; nil: it is a long one, and only its digest is known.
 func shown(v attribution.Value) json.RawMessage {
 	if len(v) == 0 || !json.Valid(v) {
 		return nil

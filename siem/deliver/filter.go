@@ -13,7 +13,7 @@ type Filter struct {
 	Primitives []string // names, in which * stands for any letters
 	States     []string // of transitions and rows
 	// Least is the least severity that is wanted, as Severity judges; without it
-	// all are. Rows are a table, of which nothing may be missing.
+	// all are. Rows are not filtered by it: a table must be whole.
 	Least    siem.Severity
 	Severity func(*siem.Event) siem.Severity
 }

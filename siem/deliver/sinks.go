@@ -63,8 +63,8 @@ type Sink struct {
 	BreakWait    time.Duration `yaml:"break-wait"`
 }
 
-// The events that sinks get if their entry does not say: those that are events,
-// and where a table can be kept up to date, the table.
+// The types that sinks get if their entry names none: the events, and the rows
+// of the table where the sink can keep one up to date.
 var (
 	eventsOnly = []string{"state_changed", "multi_actor_suspected", "identity_formed", "identity_linked", "identity_merged", "identity_unmerged"}
 	allEvents  = append(slices.Clone(eventsOnly), "state", "state_deleted")

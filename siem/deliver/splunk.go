@@ -112,8 +112,9 @@ func (s *Splunk) Deliver(ctx context.Context, items []*Item) error {
 	return nil
 }
 
-// await asks until a batch is indexed. An id that is asked for too late is
-// forgotten, and answers false for ever: the batch is then sent again.
+// await asks until a batch is indexed. Splunk forgets an id
+// that is asked for too late, and answers false from then on: the batch is then
+// sent again.
 func (s *Splunk) await(ctx context.Context, ack int64) error {
 	ctx, cancel := context.WithTimeout(ctx, s.ackTime)
 	defer cancel()

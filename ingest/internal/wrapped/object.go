@@ -12,8 +12,8 @@ const maxDepth = 5
 // isWrapper reports whether shippers put events under a name: Docker (log),
 // Filebeat and Logstash (message, json), Elasticsearch (hits, _source), Splunk
 // (result, _raw, event), Fluent Bit (log), journald (MESSAGE), Google Cloud
-// (jsonPayload, textPayload), Loki (line), kcat (payload), and those that name
-// it after the sensor.
+// (jsonPayload, textPayload), Loki (line), kcat (payload), and shippers that use
+// the sensor's name.
 func isWrapper(name []byte) bool {
 	switch string(name) {
 	case "log", "message", "json", "cowrie", "event", "honeypot", "_source", "result", "_raw", "hits",
@@ -23,7 +23,7 @@ func isWrapper(name []byte) bool {
 	return false
 }
 
-// Object takes an object: the event that it is, or those that it holds. It
+// Object takes an object: the event that it is, or the events that it holds. It
 // reports whether there was one.
 func (r *Reader) Object(object []byte, around Around) bool {
 	if r.event(object, around) {
