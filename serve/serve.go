@@ -129,9 +129,6 @@ func (s *Side) Run(ctx context.Context) error {
 	return err
 }
 
-// HistoryBytes returns what the history takes.
-func (s *Side) HistoryBytes() int64 { return s.history.Bytes() }
-
 // Close closes what Open opened. Run must have ended.
 func (s *Side) Close() (err error) {
 	if s.history != nil {

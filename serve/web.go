@@ -122,9 +122,6 @@ func (w *Web) stale() string {
 	return ""
 }
 
-// Operations returns what needs a broker, for the pages.
-func (w *Web) Operations() api.Operations { return w.brokers }
-
 // Addr returns where it listens.
 func (w *Web) Addr() string { return w.listener.Addr().String() }
 

@@ -144,24 +144,6 @@ func (m *AttackMap) Of(primitive string, state attribution.State, v attribution.
 	return at.any
 }
 
-// IDs returns every entry that the mapping names, sorted.
-func (m *AttackMap) IDs() []string {
-	var ids []string
-	add := func(list []Technique) {
-		for i := range list {
-			ids = append(ids, list[i].ID)
-		}
-	}
-	for _, at := range m.byPrimitive {
-		for _, list := range at.byValue {
-			add(list)
-		}
-		add(at.any)
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
-}
-
 // appendOCSFAttacks appends `attacks`.
 func appendOCSFAttacks(dst []byte, list []Technique) []byte {
 	for i := range list {

@@ -69,9 +69,6 @@ func NewBundle() *Bundle {
 	}
 }
 
-// Len returns how many notes and relationships there are: 0 of an empty bundle.
-func (b *Bundle) Len() int { return len(b.notes) + len(b.merges) }
-
 func intrusionSet(identity string) string {
 	return "intrusion-set--" + uuid5(&stixNamespace, "intrusion-set ", identity).String()
 }

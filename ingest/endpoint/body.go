@@ -19,8 +19,6 @@ type failure struct {
 	retry int // seconds after which the same may be sent again; 0: never
 }
 
-func (f *failure) Error() string { return f.text }
-
 // body reads the lines of a request: those of NDJSON, or the elements of a JSON
 // array.
 func body(r *http.Request, max int64) ([][]byte, *failure) {

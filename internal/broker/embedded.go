@@ -167,10 +167,6 @@ func (e *Embedded) ClientOpts() []kgo.Opt {
 	}
 }
 
-// Fake returns the broker underneath, for tests that make it fail: drop a
-// reply, answer an error, move a leader.
-func (e *Embedded) Fake() *kfake.Cluster { return e.cluster }
-
 // Close stops the broker and, if it has a directory, saves what is not on disk
 // yet and gives the directory up. Clients should be closed before: those still
 // connected see their connections die. Closing twice does nothing.

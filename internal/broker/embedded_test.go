@@ -275,9 +275,20 @@ func TestAwaitWaitsForBrokersThatRefuse(t *testing.T) {
 }
 
 func TestEmbeddedHasTransactionsThatCannotHitTheNext(t *testing.T) {
-	v, err := TransactionVersion(deadline(t), client(t, start(t, Options{})))
-	if err != nil || v < 2 {
-		t.Errorf("transaction version %d, %v", v, err)
+	all, err := kadm.NewClient(client(t, start(t, Options{}))).ApiVersions(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range all {
+		var version int16
+		for _, f := range b.Raw().FinalizedFeatures {
+			if f.Name == "transaction.version" {
+				version = f.MaxVersionLevel
+			}
+		}
+		if b.Err != nil || version < 2 {
+			t.Errorf("transaction version %d of broker %d, %v", version, b.NodeID, b.Err)
+		}
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -137,26 +136,4 @@ func dialCause(err error) error {
 		return op
 	}
 	return err
-}
-
-// TransactionVersion returns the cluster's finalized transaction version. Below
-// 2 (Kafka before 4.0) a late end of a transaction can hit the one that follows
-// it (KIP-890); a caller that relies on exactly-once should say so loudly.
-func TransactionVersion(ctx context.Context, cl *kgo.Client) (int16, error) {
-	all, err := kadm.NewClient(cl).ApiVersions(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("asking the brokers for their versions: %w", err)
-	}
-	var version int16
-	for _, b := range all {
-		if b.Err != nil {
-			continue
-		}
-		for _, f := range b.Raw().FinalizedFeatures {
-			if f.Name == "transaction.version" {
-				version = max(version, f.MaxVersionLevel)
-			}
-		}
-	}
-	return version, nil
 }

@@ -44,7 +44,7 @@ func TestScanEndsWhereNoRecordIs(t *testing.T) {
 	}
 	transact(ctx, t, tx, "table", kgo.TryCommit, "1", "2")
 	transact(ctx, t, tx, "table", kgo.TryCommit, "3")
-	e.Fake().Compact()
+	e.cluster.Compact()
 	if got := scanned(ctx, t, reader, "log", "table"); !strings.HasPrefix(got, "a b ") || !strings.HasSuffix(got, "3") {
 		t.Errorf("after compaction: %s", got)
 	}
@@ -97,7 +97,7 @@ func TestScanTriesAgainWhatANewLeaderMayBetter(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer := func(code int16) {
-		e.Fake().ControlKey(1, func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		e.cluster.ControlKey(1, func(kreq kmsg.Request) (kmsg.Response, error, bool) {
 			resp := kreq.ResponseKind().(*kmsg.FetchResponse)
 			resp.ErrorCode = code
 			return resp, nil, true

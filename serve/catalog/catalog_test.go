@@ -153,7 +153,7 @@ func (m *model) known() []string {
 		seen[id] = seen[id] || m.attackersOf(id) > 0 || m.merged[id] != ""
 	}
 	maps.DeleteFunc(seen, func(_ string, shown bool) bool { return !shown })
-	return sortedKeys(seen)
+	return slices.Sorted(maps.Keys(seen))
 }
 
 func (m *model) identityOf(attacker string) string {

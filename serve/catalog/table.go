@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 
 	"handprint/attribution"
@@ -110,13 +109,3 @@ const (
 )
 
 func (t *ids) memory() int { return t.uuids.n*idBytes + 2*t.bytes + len(t.texts)*textBytes }
-
-// sortedKeys returns the keys of a map in order.
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"html"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -125,14 +124,4 @@ func Pages() http.Handler {
 		_, _ = w.Write([]byte("<!doctype html><html lang=en><title>" + html.EscapeString(m.Title) + "</title><h1>" + html.EscapeString(m.Title) +
 			"</h1><p>Status " + strconv.Itoa(m.Status) + ". " + html.EscapeString(m.Help) + "</p></html>")) // the client has gone
 	})
-}
-
-// Kinds returns all kinds, sorted.
-func Kinds() []Kind {
-	list := make([]Kind, 0, 32)
-	for k := range Meanings() {
-		list = append(list, k)
-	}
-	slices.Sort(list)
-	return list
 }

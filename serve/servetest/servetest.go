@@ -133,6 +133,3 @@ func (a *App) Profile(attacker, address string) *kgo.Record {
 		Attacker: attacker, Stub: attribution.Stub([]byte(attacker)).String(), Address: address, Kind: schemas.AddressIP, Sensor: "test", FirstSeen: 1, LastSeen: float64(a.Now.Unix()),
 	})}
 }
-
-// Sweep makes every task look for suspicions.
-func (a *App) Sweep() { a.t.Helper(); a.Send(a.Names.Ticks(Partitions, a.Now)...) }

@@ -196,13 +196,6 @@ func addState(n *query.States, state string) {
 	}
 }
 
-func (c *columns) last() float64 {
-	if len(c.times) == 0 {
-		return 0
-	}
-	return c.times[len(c.times)-1]
-}
-
 func (h *Handler) why(r *http.Request, p *page) (templ.Component, error) {
 	ctx := r.Context()
 	p.current = "Identities"
