@@ -12,7 +12,7 @@ type Counters struct {
 	Observations atomic.Int64 // taken into a series
 	Replaced     atomic.Int64 // of these: another record of known evidence
 	Beyond       atomic.Int64 // of these: older than all that is kept
-	Odd          atomic.Int64 // of these: outside the registry's list or minimum
+	OutOfRange   atomic.Int64 // of these: outside the registry's list or minimum
 	Misrouted    atomic.Int64 // forwarded to their attacker's home
 	Forwarded    atomic.Int64 // forwarded to the identity their attacker is linked to
 	Waiting      atomic.Int64 // held back until their attacker's move is over

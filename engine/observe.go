@@ -30,7 +30,7 @@ func (e *Engine) observation() error {
 			e.deadLetter(StageObservation, fmt.Sprintf("value: not one that the registry has for %s", e.obs.Primitive))
 			return nil
 		}
-		e.cfg.Counters.Odd.Add(1)
+		e.cfg.Counters.OutOfRange.Add(1)
 	}
 	if e.cfg.ReplayInterval > 0 {
 		if err := e.replayTo(e.obs.TS); err != nil {

@@ -240,7 +240,7 @@ func (p *Producer) failure() error {
 // the failures as one error.
 func (p *Producer) Flush(ctx context.Context) error {
 	if err := p.client.Flush(ctx); err != nil {
-		return errors.Join(fmt.Errorf("waiting for acknowledgements, of which %d of %d are there; running it again does no harm: %w", p.acked.Load(), p.sent.Load(), err), p.failure())
+		return errors.Join(fmt.Errorf("waiting for acknowledgements (%d of %d are there); running it again does no harm: %w", p.acked.Load(), p.sent.Load(), err), p.failure())
 	}
 	return p.failure()
 }

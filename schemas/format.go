@@ -267,7 +267,7 @@ func (f *Format) AppendHeartbeat(dst []byte, h *Heartbeat) []byte {
 	dst = avro.AppendText(dst, valid(h.Version))
 	for _, n := range []int64{
 		h.Running, h.Restoring, h.Records, h.Commits, h.Aborts, h.DeadLetters, h.Observations, h.Replaced, h.Beyond,
-		h.Odd, h.Misrouted, h.Forwarded, h.Transitions, h.Suspicions, h.Events, h.Moves,
+		h.OutOfRange, h.Misrouted, h.Forwarded, h.Transitions, h.Suspicions, h.Events, h.Moves,
 	} {
 		dst = avro.AppendLong(dst, n)
 	}

@@ -18,7 +18,7 @@ type Heartbeat struct {
 	Observations int64 // taken into a series
 	Replaced     int64 // of these: another record of known evidence
 	Beyond       int64 // of these: older than all that is kept
-	Odd          int64 // of these: outside the registry's list or minimum
+	OutOfRange   int64 // of these: outside the registry's list or minimum
 	Misrouted    int64 // came to another partition than their attacker's
 	Forwarded    int64 // went on to the identity that their attacker is linked to
 	Transitions  int64
@@ -42,7 +42,7 @@ func AppendHeartbeat(dst []byte, h *Heartbeat) []byte {
 	dst = appendCount(dst, "observations", h.Observations)
 	dst = appendCount(dst, "replaced", h.Replaced)
 	dst = appendCount(dst, "beyond", h.Beyond)
-	dst = appendCount(dst, "odd", h.Odd)
+	dst = appendCount(dst, "odd", h.OutOfRange)
 	dst = appendCount(dst, "misrouted", h.Misrouted)
 	dst = appendCount(dst, "forwarded", h.Forwarded)
 	dst = appendCount(dst, "transitions", h.Transitions)

@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// chunks are the memory of all arenas and lists of the process. What one gives
-// back another takes, of whichever task. Of what nobody takes the operating
-// system gets all back but a little.
+// chunks are the memory of all arenas and lists of the process. A chunk that one
+// gives back is used by another, of any task. The operating system gets nearly all
+// unused chunks back.
 //
 // They are not of Go's heap where that can be avoided: they live long and have
 // no pointers, but the collector would let the heap grow by a share of them

@@ -89,7 +89,7 @@ func heartbeat(now time.Time, s *processor.Status, c *engine.Counters, format *s
 		Worker: s.Instance, TS: seconds(now),
 		Records: s.Counters.Records, Commits: s.Counters.Commits, Aborts: s.Counters.Aborts,
 		DeadLetters: c.DeadLetters.Load(), Observations: c.Observations.Load(), Replaced: c.Replaced.Load(),
-		Beyond: c.Beyond.Load(), Odd: c.Odd.Load(), Misrouted: c.Misrouted.Load(), Forwarded: c.Forwarded.Load(),
+		Beyond: c.Beyond.Load(), OutOfRange: c.OutOfRange.Load(), Misrouted: c.Misrouted.Load(), Forwarded: c.Forwarded.Load(),
 		Transitions: c.Transitions.Load(), Suspicions: c.Suspicions.Load(), Events: c.Events.Load(), Moves: c.Moves.Load(),
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {

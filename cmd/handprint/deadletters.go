@@ -43,7 +43,7 @@ wrote.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.deadLetters(cmd.Context(), &q) },
 	}
-	cmd.Flags().DurationVar(&q.since, "since", 0, "Only those that were written within this time; 0 for all.")
+	cmd.Flags().DurationVar(&q.since, "since", 0, "Only letters that were written within this time; 0 for all.")
 	cmd.Flags().StringVar(&q.reason, "reason", "", "Only reasons that contain this text.")
 	cmd.Flags().StringVar(&q.stage, "stage", "", "Only this stage: observation, identity-event, command, ingest, internal.")
 	cmd.Flags().BoolVar(&q.asJSON, "json", false, "Print one JSON object a reason.")

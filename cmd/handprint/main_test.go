@@ -138,7 +138,7 @@ func TestExitCodesAndOneLineErrors(t *testing.T) {
 		{"ingest cowrie --until-end -", exitUsage, "need --topic"},
 		{"ingest cowrie --stdout /nowhere", exitUsage, "/nowhere: no such file or directory"},
 		{"ingest cowrie --stdout /", exitUsage, "/: is a folder"},
-		{"ingest zeek -", exitUsage, "name those that the sensor watches over with --local-net"},
+		{"ingest zeek -", exitUsage, "give --local-net for each network that the sensor watches"},
 		{"ingest suricata --local-net=x -", exitUsage, "flag --local-net: must be a network such as"},
 		{"ingest suricata --local-net=192.0.2.0/24 --primitives=x.y -", exitUsage, "is no primitive of a network sensor"},
 		{"ingest cowrie --cowrie-session-timeout=0s -", exitUsage, "flag --cowrie-session-timeout: 0s lies outside"},

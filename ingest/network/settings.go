@@ -39,7 +39,7 @@ type Settings struct {
 // Validate returns an error that says what to change.
 func (s *Settings) Validate() error {
 	if len(s.LocalNets) == 0 {
-		return errors.New("no local network: name those that the sensor watches over with --local-net, such as --local-net 192.0.2.0/24")
+		return errors.New("no local network: give --local-net for each network that the sensor watches, such as --local-net 192.0.2.0/24")
 	}
 	for _, p := range s.Primitives {
 		if !slices.ContainsFunc(primitives[:], func(known string) bool { return known == p }) {

@@ -6,7 +6,7 @@ func AvoidedNames() []string {
 	return []string{
 		"isHeld", "piecesOfTurn", "turnsFor", "letIn", "belongTo", "isUnbroken", "takeMoved",
 		"renewed", "yesFirst", "nearness", "nearAsked", "nearMany", "GetNear", "roomy",
-		"undoAll", "FitsNot", "notListen", "cannotSay",
+		"undoAll", "FitsNot", "Odd", "notListen", "cannotSay",
 		"mostBytes", "mostPieces", "mostRest", "mostBelieved", "mostFree", "mostListed", "watchMost", "markersMost",
 	}
 }

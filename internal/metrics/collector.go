@@ -85,7 +85,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		m *Metric
 		n int64
 	}{
-		{observations, e.Observations.Load()}, {replaced, e.Replaced.Load()}, {beyond, e.Beyond.Load()}, {odd, e.Odd.Load()},
+		{observations, e.Observations.Load()}, {replaced, e.Replaced.Load()}, {beyond, e.Beyond.Load()}, {odd, e.OutOfRange.Load()},
 		{misrouted, e.Misrouted.Load()}, {forwarded, e.Forwarded.Load()}, {waiting, e.Waiting.Load()},
 		{transitions, e.Transitions.Load()}, {suspicions, e.Suspicions.Load()}, {events, e.Events.Load()}, {moves, e.Moves.Load()},
 		{changesRounds, e.Rounds.Load()},

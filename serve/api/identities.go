@@ -19,7 +19,7 @@ type Filters struct {
 	Domain        string            `query:"domain" maxLength:"100" doc:"First token of the primitive."`
 	MinConfidence optional[float64] `query:"min_confidence" minimum:"0" maximum:"1"`
 	MaxConfidence optional[float64] `query:"max_confidence" minimum:"0" maximum:"1"`
-	Returns       bool              `query:"returns" doc:"Only rows of which a value came back."`
+	Returns       bool              `query:"returns" doc:"Only rows with a value that came back."`
 	Suspected     optional[bool]    `query:"suspected"`
 	Unsettled     optional[bool]    `query:"unsettled"`
 	MembersMin    int               `query:"members_min" minimum:"0"`

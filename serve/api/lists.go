@@ -59,7 +59,7 @@ func (s *server) lists(api huma.API) {
 	})
 	huma.Register(api, read("/suspicions", "listSuspicions", "Suspicions, the newest first", "suspicions"), func(ctx context.Context, in *struct {
 		Status        []string `query:"status,explode" enum:"raised,grown,cleared,replaced"`
-		Current       bool     `query:"current" doc:"Only those that hold now."`
+		Current       bool     `query:"current" doc:"Only suspicions that hold now."`
 		MinConfidence float64  `query:"min_confidence" minimum:"0" maximum:"1"`
 		Identity      string   `query:"identity" maxLength:"512"`
 		Since         float64  `query:"since" doc:"Unix seconds."`

@@ -59,7 +59,7 @@ func (g *Guard) noteLogin(w http.ResponseWriter, req *request) bool {
 	})
 	if err != nil {
 		g.cfg.Logger.Error("a login was refused, because it cannot be noted in the audit", "request_id", req.id, "error", err)
-		problem.New("fault", "The audit cannot be written, so nobody is let in.").Write(w, req.id)
+		problem.New("fault", "The audit cannot be written, so nobody can log in.").Write(w, req.id)
 	}
 	return err == nil
 }

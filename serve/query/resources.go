@@ -316,7 +316,7 @@ type PrimitiveList struct {
 
 // ValueCount is a value and the rows that have it.
 type ValueCount struct {
-	Value   json.RawMessage `json:"current_value" doc:"null for a long value of which only the digest is known."`
+	Value   json.RawMessage `json:"current_value" doc:"null for a long value: only its digest is known."`
 	Digest  string          `json:"digest,omitempty" doc:"Of a value over 256 bytes, hexadecimal."`
 	Holders int             `json:"holders"`
 	States  States          `json:"states"`
@@ -382,7 +382,7 @@ type Overview struct {
 	Merged      int             `json:"merged"`
 	Suspected   int             `json:"suspected"`
 	Attackers   int             `json:"attackers"`
-	Addresses   int             `json:"addresses" doc:"Attackers of which one is known."`
+	Addresses   int             `json:"addresses" doc:"Attackers with a known address."`
 	Rows        int             `json:"rows"`
 	States      States          `json:"states"`
 	Domains     []DomainCount   `json:"domains"`
