@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -53,7 +54,8 @@ const ringEvents = 10_000
 type Side struct {
 	cfg      Config
 	store    *state.Store
-	history  *history.History
+	closing  sync.Mutex       // guards history against HistoryBytes while Close ends it
+	history  *history.History // nil once closed
 	Follower *follow.Follower
 	Ring     *live.Ring
 	Reader   *query.Reader
@@ -129,10 +131,23 @@ func (s *Side) Run(ctx context.Context) error {
 	return err
 }
 
+// HistoryBytes returns what the history takes on disk, 0 once the side is closed.
+func (s *Side) HistoryBytes() int64 {
+	s.closing.Lock()
+	defer s.closing.Unlock()
+	if s.history == nil {
+		return 0
+	}
+	return s.history.Bytes()
+}
+
 // Close closes what Open opened. Run must have ended.
 func (s *Side) Close() (err error) {
+	s.closing.Lock()
+	defer s.closing.Unlock()
 	if s.history != nil {
 		err = s.history.Close()
+		s.history = nil
 	}
 	if s.store != nil {
 		err = errors.Join(err, s.store.Close())

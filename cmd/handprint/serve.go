@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"handprint/internal/admin"
 	"handprint/internal/config"
 	"handprint/internal/operations"
 	"handprint/processor"
@@ -33,14 +34,16 @@ func (a *app) serveCommand() *cobra.Command {
 analysts. It reads topics only, keeps a copy of its own, and takes nothing from the
 instances that run the application. Any number of these may run; each answers alone.
 
-Without tokens it listens on this machine only, and prints a link that logs in.`,
+Without tokens it listens on this machine only, and prints a link that logs in.
+With --admin-listen there are metrics, /livez, and /readyz, which answers once the
+catalogue is complete.`,
 		Example: `  handprint serve --brokers a:9092 --application-id soc --partitions 12
   handprint serve --web-listen 0.0.0.0:8480 --web-tls-cert cert.pem --web-tls-key key.pem --token-file tokens.json --web-hosts handprint.soc.example`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context()) },
 	}
 	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupThresholds, config.GroupValues,
-		config.GroupSchemas, config.GroupWeb, "store-cache")
+		config.GroupSchemas, config.GroupWeb, "store-cache", "admin-listen")
 }
 
 func (a *app) serve(ctx context.Context) error {
@@ -48,12 +51,20 @@ func (a *app) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	observed, err := a.startObservers(ctx)
+	if err != nil {
+		return err
+	}
+	defer observed.close(a)
 	cl, err := a.awaitCluster(ctx)
 	if err != nil {
 		return err
 	}
 	cl.Close()
 	return a.runWeb(ctx, client, guard.Read, a.cfg.Web.Dir, nil, func(w *serve.Web) {
+		if observed.server != nil {
+			observed.server.Attach(admin.Source{Version: readVersion().text(), Reading: w.Reading})
+		}
 		fmt.Fprintf(a.out, "serving on %s\n", w.URL())
 	})
 }

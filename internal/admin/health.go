@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"handprint/internal/metrics"
 	"handprint/processor"
 	"handprint/siem/deliver"
 )
@@ -52,6 +53,19 @@ func judgeSinks(h *Health, sinks []deliver.Status) {
 			h.Ready = false
 			h.Waiting = append(h.Waiting, "sink "+s.Name+": its receiver has failed too often and is only probed: "+s.LastError)
 		}
+	}
+}
+
+// judgeReading adds what keeps a read side from getting on, and its catalogue from
+// being complete.
+func judgeReading(h *Health, r *metrics.Reading) {
+	if len(r.Stuck) > 0 {
+		h.Live = false
+		h.Stuck = append(h.Stuck, r.Stuck...)
+	}
+	if r.Waiting != "" {
+		h.Ready = false
+		h.Waiting = append(h.Waiting, r.Waiting)
 	}
 }
 

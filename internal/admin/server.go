@@ -37,6 +37,8 @@ type Source struct {
 	// Sinks and Formats are what a process delivers and formats; nil: nothing.
 	Sinks   func() []deliver.Status
 	Formats func() []metrics.FormatCounts
+	// Reading is a read side; nil: there is none.
+	Reading func() *metrics.Reading
 }
 
 // Server shows one process. Before Attach it says that the process starts.
@@ -127,6 +129,9 @@ func (s *Server) look() (processor.Status, Health, *Source) {
 	if from.Sinks != nil {
 		judgeSinks(&health, from.Sinks())
 	}
+	if from.Reading != nil {
+		judgeReading(&health, from.Reading())
+	}
 	if from.Waiting != nil {
 		if what := from.Waiting(); what != "" {
 			health.Ready, health.Waiting = false, append(health.Waiting, what)
@@ -144,6 +149,9 @@ func (s *Server) view() metrics.View {
 	}
 	if from.Formats != nil {
 		v.Formats = from.Formats()
+	}
+	if from.Reading != nil {
+		v.Reading = from.Reading()
 	}
 	if from.DiskFree != nil {
 		v.DiskFree = from.DiskFree()
@@ -198,6 +206,7 @@ type Statusz struct {
 	Status  processor.Status `json:"status"`
 	Store   state.Metrics    `json:"store"`
 	Sinks   []deliver.Status `json:"sinks,omitempty"`
+	Reading *metrics.Reading `json:"reading,omitempty"`
 }
 
 func (s *Server) statusz(w http.ResponseWriter, _ *http.Request) {
@@ -207,9 +216,13 @@ func (s *Server) statusz(w http.ResponseWriter, _ *http.Request) {
 	if from.Sinks != nil {
 		sinks = from.Sinks()
 	}
+	var reading *metrics.Reading
+	if from.Reading != nil {
+		reading = from.Reading()
+	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	if err := e.Encode(Statusz{from.Version, time.Since(s.started).Seconds(), health, status, s.store(from), sinks}); err != nil {
+	if err := e.Encode(Statusz{from.Version, time.Since(s.started).Seconds(), health, status, s.store(from), sinks, reading}); err != nil {
 		s.log.Debug("answering /statusz failed", "error", err)
 	}
 }

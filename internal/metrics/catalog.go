@@ -166,12 +166,27 @@ var (
 // The formatted topics of `handprint format run`.
 var formatEvents = declare(Counter, "format_events_total", "Events by what became of them: formatted, dead (dead letters), filtered.", "format", "outcome")
 
+// The read side: `handprint serve`, or a run with --web.
+var (
+	readLag      = declare(Gauge, "read_lag_offsets", "Committed changelog offsets that the read side has not applied.")
+	readAsOf     = declare(Gauge, "read_as_of_timestamp_seconds", "Everything committed until then is applied, in Unix seconds. Missing until that is known.")
+	readApplied  = declare(Counter, "read_records_total", "Changelog records that the read side has applied.")
+	readBad      = declare(Counter, "read_bad_records_total", "Records that the read side could not decode.")
+	catalogReady = declare(Gauge, "catalog_complete", "1 if the catalogue has everything; lists are not answered before.")
+	catalogBytes = declare(Gauge, "catalog_bytes", "Bytes of memory that the catalogue takes.")
+	historyBytes = declare(Gauge, "history_bytes", "Bytes of the history on disk.")
+	liveClients  = declare(Gauge, "live_clients", "Clients of live events.")
+	liveMissed   = declare(Counter, "live_missed_events_total", "Live events that slow clients missed; each was told.")
+	liveCut      = declare(Counter, "live_clients_cut_total", "Live clients that were cut off because they took nothing.")
+	webRequests  = declare(Counter, "http_requests_total", "Requests to the API and the pages, refused ones included.")
+)
+
 // WriteMarkdown writes the page docs/metrics.md.
 func WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(`# Metrics
 
-` + "`handprint run --admin-listen 127.0.0.1:9464`" + ` serves these at /metrics, with those of the Go runtime (` + "`go_`" + `) and of the process (` + "`process_`" + `). This page is made from the code: ` + "`make docs`" + `. What to alert on is in [operations.md](operations.md#alerts), as rules in [deploy/prometheus/rules.yml](../deploy/prometheus/rules.yml).
+` + "`handprint run --admin-listen 127.0.0.1:9464`" + ` and the other commands with that setting serve these at /metrics, with those of the Go runtime (` + "`go_`" + `) and of the process (` + "`process_`" + `). This page is made from the code: ` + "`make docs`" + `. What to alert on is in [operations.md](operations.md#alerts), as rules in [deploy/prometheus/rules.yml](../deploy/prometheus/rules.yml).
 
 A counter begins at 0 when the process starts. ` + "`task`" + ` is the number of a partition, ` + "`worker`" + ` the number of a worker of this process.
 

@@ -25,6 +25,27 @@ type View struct {
 	Engine   *engine.Counters // nil: all 0
 	Sinks    []deliver.Status // of a process that delivers
 	Formats  []FormatCounts   // of a process that formats
+	Reading  *Reading         // nil: there is no read side
+}
+
+// Reading is how far a read side is, and who asks it.
+type Reading struct {
+	Lag     int64   `json:"read_lag"` // offsets
+	AsOf    float64 `json:"as_of"`    // Unix seconds; 0: not known yet
+	Applied int64   `json:"applied"`  // changelog records
+	Bad     int64   `json:"bad"`      // records that could not be decoded
+
+	Complete     bool  `json:"complete"` // the catalogue is
+	CatalogBytes int64 `json:"catalog_bytes"`
+	HistoryBytes int64 `json:"history_bytes"`
+
+	Clients  int   `json:"live_clients"`
+	Missed   int64 `json:"live_missed"`
+	Cut      int64 `json:"live_cut"`
+	Requests int64 `json:"requests"`
+
+	Stuck   []string `json:"-"` // copies that do not get on, a line for each
+	Waiting string   `json:"-"` // why the catalogue is not complete; empty: it is
 }
 
 // FormatCounts are what became of the events of a format.
@@ -97,6 +118,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	collectChanges(&v.Status, &e.Changes, put)
 	collectDelivery(&v, put)
+	collectReading(v.Reading, put)
 	s := &v.Store
 	put(storeDisk, float64(s.DiskBytes))
 	put(storeMemtable, float64(s.MemtableBytes))
@@ -136,6 +158,25 @@ func collectDelivery(v *View, put func(*Metric, float64, ...string)) {
 		put(formatEvents, float64(f.Dead), f.Format, "dead")
 		put(formatEvents, float64(f.Filtered), f.Format, "filtered")
 	}
+}
+
+func collectReading(r *Reading, put func(*Metric, float64, ...string)) {
+	if r == nil {
+		return
+	}
+	put(readLag, float64(r.Lag))
+	if r.AsOf > 0 {
+		put(readAsOf, r.AsOf)
+	}
+	put(readApplied, float64(r.Applied))
+	put(readBad, float64(r.Bad))
+	put(catalogReady, truth(r.Complete))
+	put(catalogBytes, float64(r.CatalogBytes))
+	put(historyBytes, float64(r.HistoryBytes))
+	put(liveClients, float64(r.Clients))
+	put(liveMissed, float64(r.Missed))
+	put(liveCut, float64(r.Cut))
+	put(webRequests, float64(r.Requests))
 }
 
 func collectTasks(s *processor.Status, put func(*Metric, float64, ...string)) {

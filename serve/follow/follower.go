@@ -134,6 +134,16 @@ func (f *Follower) Freshness(partition int32) Freshness {
 // many of all records could not be decoded.
 func (f *Follower) Applied() (records, bad int64) { return f.applied.Load(), f.bad.Load() }
 
+// Stuck returns the copies that do not get on, a line for each.
+func (f *Follower) Stuck() (lines []string) {
+	for _, s := range f.copies.Status() {
+		if s.Stuck != "" {
+			lines = append(lines, fmt.Sprintf("the copy of partition %d is stuck: %s", s.Partition, s.Stuck))
+		}
+	}
+	return lines
+}
+
 // Run follows until ctx ends. An error means that the store, the history or the
 // brokers' permissions have failed.
 func (f *Follower) Run(ctx context.Context) error {

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"handprint/serve/problem"
@@ -72,6 +73,7 @@ type Guard struct {
 	local    string // the token that was made; empty: none
 	mux      *Mux
 
+	requests  atomic.Int64
 	loginForm func(failed, oidc bool) []byte // nil: a plain one
 }
 
@@ -166,6 +168,9 @@ func isLoopback(host string) bool {
 // the organisation's login is offered too. It is called before the first request.
 func (g *Guard) UseLoginPage(make func(failed, oidc bool) []byte) { g.loginForm = make }
 
+// Requests returns how many requests came since the start, refused ones included.
+func (g *Guard) Requests() int64 { return g.requests.Load() }
+
 // Mux returns where routes are registered.
 func (g *Guard) Mux() *Mux { return g.mux }
 
@@ -253,6 +258,7 @@ const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 's
 
 // ServeHTTP is in front of all routes: it checks what concerns every request.
 func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.requests.Add(1)
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // it never fails
 	req := &request{id: hex.EncodeToString(random[:]), from: g.address(r)}

@@ -1,0 +1,33 @@
+package serve
+
+import (
+	"fmt"
+	"time"
+
+	"handprint/internal/metrics"
+)
+
+// Reading returns how far the read side is and who asks it, as metrics and probes
+// show it: stuck copies make it not live, an incomplete catalogue not ready.
+func (w *Web) Reading() *metrics.Reading {
+	f := w.Side.Follower
+	catalog, phase := f.Catalog()
+	fresh := f.Freshness(-1)
+	r := &metrics.Reading{
+		Lag: fresh.ReadLag, AsOf: fresh.AsOf, Complete: phase.Ready, CatalogBytes: catalog.Bytes(), HistoryBytes: w.Side.HistoryBytes(),
+		Requests: w.Guard.Requests(), Stuck: f.Stuck(),
+	}
+	r.Applied, r.Bad = f.Applied()
+	r.Clients, r.Missed, r.Cut = w.Stream.Clients()
+	switch {
+	case phase.Ready:
+	case phase.TooSmall:
+		r.Waiting = fmt.Sprintf("the catalogue needs more memory than catalog-memory lets it take: about %d bytes", phase.Needed)
+	default:
+		r.Waiting = fmt.Sprintf("the catalogue is being built: %.0f %%", 100*phase.Progress)
+		if phase.Left > 0 {
+			r.Waiting += ", " + phase.Left.Round(time.Second).String() + " left"
+		}
+	}
+	return r
+}
