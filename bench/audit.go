@@ -21,7 +21,7 @@ type audit struct {
 	Rows         int64
 	RowRecords   int64
 	Transitions  int64
-	// What is the same for every contender that does the job. Rows of
+	// What is the same for each contender that does the job. Rows of
 	// identities with misrouted records are left out, since those overtake
 	// each other differently in each run; so are transitions of linked
 	// attackers, which depend on when the link was seen.

@@ -35,7 +35,7 @@ type schedule struct {
 	begun   uint64              // version of the change that began last
 }
 
-// eachTouched calls use for every attacker and identity that a change touches.
+// eachTouched calls use for each attacker and identity that a change touches.
 // An attacker's stub is always among them, because the attacker leaves it if no
 // event has named the attacker before. That it is there without need makes
 // another change wait now and then, and nothing else.

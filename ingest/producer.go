@@ -209,7 +209,7 @@ func (p *Producer) send(r *kgo.Record) error {
 	return nil
 }
 
-// acknowledged is called by the client for every record, from its own
+// acknowledged is called by the client for each record, from its own
 // goroutine.
 func (p *Producer) acknowledged(r *kgo.Record, err error) {
 	if err == nil {

@@ -16,7 +16,7 @@ type Count struct {
 // Tally says what has become of the lines of an input.
 type Tally struct {
 	Lines int64
-	// Of says for every line what became of it: the counts add up to Lines and
+	// Of says for each line what became of it: the counts add up to Lines and
 	// Extra.
 	Of []Count
 	// Extra counts events beyond the first of a line.

@@ -66,7 +66,7 @@ func (w *watch) reached(tp TopicPartition, next, end int64) {
 }
 
 // lag returns how many offsets task p is behind, and false if that is not known
-// for every partition that the task reads.
+// for each partition that the task reads.
 func (w *watch) lag(p int32) (int64, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

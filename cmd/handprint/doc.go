@@ -1,5 +1,5 @@
 // Command handprint tells a SOC which attackers are the same hands: it reads
-// observations of their behaviour from Kafka and says, for every identity and
+// observations of their behaviour from Kafka and says, for each identity and
 // trait, whether it holds, drifts or conflicts.
 //
 // One file holds one command; root.go puts them together, app.go is what they

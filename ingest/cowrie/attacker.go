@@ -32,7 +32,7 @@ func (s source) kind() ingest.AddressKind {
 	return ingest.IP
 }
 
-// attacker is the attacker_uuid of a known source: the same for every spelling
+// attacker is the attacker_uuid of a known source: the same for each spelling
 // of an address.
 func (s source) attacker() string {
 	if s.opaque != "" {

@@ -43,7 +43,7 @@ type Config struct {
 // The defaults of Config. With these, 20,000 attackers, a Change of 0.1 and a
 // million observations there are 0.43 transitions for an observation. What makes
 // that figure is how many rows are new, since each new row is a transition: with
-// all 82 primitives for every attacker 0.61 of the observations open a row and
+// all 82 primitives for each attacker 0.61 of the observations open a row and
 // there are 0.71 transitions; with 17 primitives 0.27 do.
 const (
 	DefaultSkew    = 1.1

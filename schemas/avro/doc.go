@@ -1,6 +1,6 @@
 // Package avro is Avro as far as our records need it: schemas read from their
 // JSON, the rules by which a record of one schema is read as another (a Plan,
-// made once for a pair and used for every record), and the binary encoding. What
+// made once for a pair and used for each record), and the binary encoding. What
 // the fields of a record mean is package schemas', where schemas come from is
 // package registry's.
 //
