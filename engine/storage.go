@@ -195,7 +195,7 @@ func scan(from Reader, prefix, start []byte, use func(rest, value []byte) error)
 		failed = use(key[len(prefix):], value)
 		return failed == nil
 	})
-	if err == nil && failed != errStop {
+	if err == nil && !errors.Is(failed, errStop) {
 		err = failed
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -229,7 +230,7 @@ func (s *server) export(w http.ResponseWriter, r *http.Request) {
 	q.Limit = 200
 	next, err := s.each(r.Context(), q)
 	if err != nil {
-		if p, ok := s.failed(r.Context(), err).(*problem.Problem); ok {
+		if p := (*problem.Problem)(nil); errors.As(s.failed(r.Context(), err), &p) {
 			refuse(w, r, p)
 		}
 		return
@@ -283,7 +284,7 @@ func (s *server) each(ctx context.Context, q query.IdentityQuery) (func() (*quer
 			list.Items = list.Items[1:]
 			given++
 			i, err := s.Reader.Identity(id, false)
-			if p, ok := err.(*query.Problem); ok && p.Kind == query.UnknownIdentity {
+			if p := (*query.Problem)(nil); errors.As(err, &p) && p.Kind == query.UnknownIdentity {
 				continue // it has gone meanwhile
 			}
 			return i, err

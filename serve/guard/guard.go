@@ -265,7 +265,7 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(context.WithValue(r.Context(), contextKey{}, req))
 	defer func() {
 		if fault := recover(); fault != nil {
-			if fault == http.ErrAbortHandler {
+			if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(fault)
 			}
 			g.cfg.Logger.Error("a request met a fault", "request_id", req.id, "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -229,7 +230,7 @@ func (r *Reader) IdentityOf(name string) (string, error) {
 		return name, nil
 	}
 	id, err := r.OwnerOf(name)
-	if p, ok := err.(*Problem); ok && p.Kind == UnknownAttacker {
+	if p := (*Problem)(nil); errors.As(err, &p) && p.Kind == UnknownAttacker {
 		return "", problem(UnknownIdentity, "There is no identity with this id.")
 	}
 	return id, err
