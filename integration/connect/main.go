@@ -243,6 +243,9 @@ func compareRows(ctx context.Context, p *pipeline.Pipeline, d *upsert.Decoder) e
 			return fmt.Errorf("handprint rows: %w", err)
 		}
 		key := fmt.Sprintf("%s/%s", row["identity_uuid"], row["primitive"])
+		if _, shown := row["returns"]; !shown && left[key]["returns"] == false {
+			delete(left[key], "returns") // Avro's default is what JSON leaves out
+		}
 		if !reflect.DeepEqual(left[key], row) {
 			return fmt.Errorf("%s: upserting gives %v, handprint rows %v", key, left[key], row)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 )
@@ -18,18 +19,27 @@ func printedMap(want map[string]any, text string) bool {
 // printedStruct reports whether text is what Connect prints of a struct with
 // these fields. Fields that are null are not printed.
 func printedStruct(want map[string]any, text string) bool {
-	left := make(map[string]any)
-	for name, v := range want {
+	rest, ok := matchStruct(withoutNull(want), text)
+	return ok && rest == ""
+}
+
+func withoutNull(fields map[string]any) map[string]any {
+	left := make(map[string]any, len(fields))
+	for name, v := range fields {
 		if v != nil {
 			left[name] = v
 		}
 	}
-	body, ok := strings.CutPrefix(text, "Struct{")
-	if !ok {
-		return false
+	return left
+}
+
+// matchStruct matches what Connect prints of a struct with these fields, none of
+// them null.
+func matchStruct(want map[string]any, text string) (rest string, ok bool) {
+	if rest, ok = strings.CutPrefix(text, "Struct{"); !ok {
+		return text, false
 	}
-	rest, ok := matchFields(left, body, ",")
-	return ok && rest == ""
+	return matchFields(maps.Clone(want), rest, ",")
 }
 
 func match(want any, text string) (rest string, ok bool) {
@@ -45,6 +55,9 @@ func match(want any, text string) (rest string, ok bool) {
 	case []any:
 		return matchList(v, text)
 	case map[string]any:
+		if strings.HasPrefix(text, "Struct{") { // a record within a record of Avro
+			return matchStruct(withoutNull(v), text)
+		}
 		return matchMap(v, text)
 	}
 	return text, false
