@@ -137,6 +137,7 @@ func (r *restorer) follow(ctx context.Context, reader *changelogReader, end int6
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	pieces := make(chan piece)
+	at := reader.position // before the reader moves it
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	defer cancel()
@@ -154,7 +155,7 @@ func (r *restorer) follow(ctx context.Context, reader *changelogReader, end int6
 		}
 	})
 	lastLog, blocked := r.cfg.Clock.Now(), 0
-	for at := reader.position; at < end; {
+	for at < end {
 		var p piece
 		select {
 		case p = <-pieces:

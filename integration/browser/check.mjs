@@ -84,11 +84,11 @@ try {
     // Keys alone: to the list, down two rows, into the identity, to its why.
     await page.goto(origin + base + "/");
     await page.keyboard.press("g"); await page.keyboard.press("i");
-    await page.waitForURL("**/identities");
+    await page.waitForURL("**/identities"); await page.waitForLoadState();
     await page.keyboard.press("j"); await page.keyboard.press("Enter");
-    await page.waitForURL(/identities\/./);
+    await page.waitForURL(/identities\/./); await page.waitForLoadState();
     await page.keyboard.press("j"); await page.keyboard.press("w");
-    await page.waitForURL(/\/why\//);
+    await page.waitForURL(/\/why\//); await page.waitForLoadState();
     await page.keyboard.press("/");
     if (await page.evaluate(() => document.activeElement.id) !== "q") fail("/ does not lead to the search"); else ok("keys alone");
     await page.keyboard.type("127.0.9"); await page.waitForSelector("#suggest a", { timeout: 20000 }).catch(() => fail("no results as one types"));
