@@ -93,11 +93,11 @@ try {
     if (await page.evaluate(() => document.activeElement.id) !== "q") fail("/ does not lead to the search"); else ok("keys alone");
     await page.keyboard.type("127.0.9"); await page.waitForSelector("#suggest a", { timeout: 20000 }).catch(() => fail("no results as one types"));
     await page.keyboard.press("ArrowDown"); await page.keyboard.press("Enter");
-    await page.waitForURL(new RegExp("identities/" + id)); ok("search by keys");
+    await page.waitForURL(new RegExp("identities/" + id)); await page.waitForLoadState(); ok("search by keys");
 
     // Numbers on the page are those of the API.
-    const counts = await page.evaluate(async (u) => (await (await fetch(u)).json()).states, origin + base + "/api/v1/overview");
     await page.goto(origin + base + "/");
+    const counts = await page.evaluate(async (u) => (await (await fetch(u)).json()).states, origin + base + "/api/v1/overview");
     const shown = await page.$$eval(".five .n", (l) => l.map((e) => Number(e.textContent.replaceAll(",", ""))));
     if (JSON.stringify(shown) !== JSON.stringify([counts.unknown, counts.stable, counts.drifting, counts.conflicted, counts.multi_actor])) fail(`the overview shows ${shown}, the API has ${JSON.stringify(counts)}`); else ok("numbers are the API's");
 
