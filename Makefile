@@ -247,7 +247,7 @@ check-docs: ## Check that docs/configuration.md is fresh and that links between 
 	@$(GO) run ./cmd/handprint reference | diff -u docs/configuration.md - || { echo "docs/configuration.md is out of date: make docs"; exit 1; }
 	@$(GO) run ./cmd/handprint schemas asyncapi | diff -u docs/asyncapi.yaml - || { echo "docs/asyncapi.yaml is out of date: make docs"; exit 1; }
 	@failed=0; \
-	for page in $$(find . -name '*.md' -not -path './.git/*' -not -path '*/node_modules/*'); do \
+	for page in $$(find . -name '*.md' -not -path './.git/*' -not -path './out/*' -not -path '*/node_modules/*'); do \
 		while read -r link; do \
 			[[ -e $$(dirname "$$page")/$$link ]] || { echo "$$page: no such file: $$link"; failed=1; }; \
 		done < <(grep -oE '\]\([^)# ]+' "$$page" | cut -c3- | grep -v '^[a-z]*:' || true); \
