@@ -2,11 +2,13 @@ package operations
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -161,10 +163,37 @@ func (d *doctor) topics() {
 	}
 }
 
+// maxCoordinatorWait is how long a group's coordinator may take to be there: on a
+// fresh cluster its topic is made when it is first asked for.
+const maxCoordinatorWait = 15 * time.Second
+
+// awaitGroup describes a group, and asks again while nobody coordinates it yet.
+func awaitGroup(ctx context.Context, adm *kadm.Client, name string) (kadm.DescribedGroup, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxCoordinatorWait)
+	defer cancel()
+	again := time.NewTicker(250 * time.Millisecond)
+	defer again.Stop()
+	for {
+		g, err := describeGroup(ctx, adm, name)
+		if !errors.Is(err, kerr.CoordinatorNotAvailable) && !errors.Is(err, kerr.CoordinatorLoadInProgress) && !errors.Is(err, kerr.NotCoordinator) {
+			return g, err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return g, err
+		}
+	}
+}
+
 func (d *doctor) group() {
-	g, err := describeGroup(d.ctx, d.adm, d.app.ID)
+	g, err := awaitGroup(d.ctx, d.adm, d.app.ID)
 	if err != nil {
-		d.add("group", Failed, "let this principal read and describe the group (docs/operations.md, ACLs)", "%v", err)
+		fix := "look at the brokers: whoever coordinates the group does not answer"
+		if errors.Is(err, kerr.GroupAuthorizationFailed) || errors.Is(err, kerr.ClusterAuthorizationFailed) {
+			fix = "let this principal read and describe the group (docs/operations.md, ACLs)"
+		}
+		d.add("group", Failed, fix, "%v", err)
 		return
 	}
 	if !mayJoin(&g) {
