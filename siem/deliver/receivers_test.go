@@ -248,7 +248,7 @@ func TestReadSinks(t *testing.T) {
   - {name: hook, type: webhook, url: 'http://10.0.0.1/x'}
   - {name: files, type: file, path: events.log, keep: 0, states: [drifting]}
   - {name: feed, type: misp-feed, path: feed}
-  - {name: taxii, type: taxii, url: 'https://taxii/root/collections/c'}
+  - {name: taxii, type: taxii, url: 'https://taxii/api1/collections/c'}
 `
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

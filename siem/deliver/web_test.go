@@ -476,12 +476,12 @@ func TestTAXII(t *testing.T) {
 			t.Errorf("Accept is %q", r.Header.Get("Accept"))
 		}
 		w.Header().Set("Content-Type", taxiiType)
-		if strings.HasPrefix(r.URL.Path, "/root/status/") {
+		if strings.HasPrefix(r.URL.Path, "/api1/status/") {
 			status++
 			_, _ = io.WriteString(w, `{"id":"s","status":"complete"}`)
 			return
 		}
-		if r.URL.Path != "/root/collections/c/objects/" || r.Header.Get("Content-Type") != taxiiType {
+		if r.URL.Path != "/api1/collections/c/objects/" || r.Header.Get("Content-Type") != taxiiType {
 			t.Errorf("%s with %s", r.URL, r.Header.Get("Content-Type"))
 		}
 		var envelope struct{ Objects []struct{ ID string } }
@@ -496,7 +496,7 @@ func TestTAXII(t *testing.T) {
 	}))
 	defer server.Close()
 	deliverAll(t, log, 5, false, func() Receiver {
-		x := newTAXII(server.URL+"/root/collections/c/", newWebClient(nil, nil))
+		x := newTAXII(server.URL+"/api1/collections/c/", newWebClient(nil, nil))
 		x.status = time.Millisecond
 		return x
 	})
