@@ -123,7 +123,7 @@ func (w *Writers) fields(record []byte, as Contract, into []*field) error {
 
 func spread(as Contract, slots []avro.Value, into []*field) error {
 	for i, f := range into {
-		name := contracts[as].read.Fields[i].Name
+		name := contracts()[as].read.Fields[i].Name
 		switch {
 		case f == nil:
 		case name == "previous_value" && slots[i].Kind == avro.NullValue:

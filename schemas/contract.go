@@ -3,6 +3,7 @@ package schemas
 import (
 	"embed"
 	"fmt"
+	"sync"
 
 	"handprint/schemas/avro"
 )
@@ -28,18 +29,23 @@ const (
 //go:embed avsc/*.avsc
 var avscFiles embed.FS
 
+// contractNames are the names of the contracts, as files and commands call them.
+var contractNames = [contractCount]string{"observation", "identity_event", "transition", "suspicion", "state_row", "dead_letter", "heartbeat",
+	"attacker_profile", "identity", "identity_change"}
+
 // contract is what is known of a Contract.
 type contract struct {
-	name string // as files and commands call it
 	text string // the schema
 	read *avro.Schema
 }
 
-var contracts = loadContracts()
+// contracts are read when the first of them is asked for: most commands need
+// none, and reading them all takes as long as the rest of a start.
+var contracts = sync.OnceValue(loadContracts)
 
-func loadContracts() (all [contractCount]contract) {
-	for i, name := range [contractCount]string{"observation", "identity_event", "transition", "suspicion", "state_row", "dead_letter", "heartbeat",
-		"attacker_profile", "identity", "identity_change"} {
+func loadContracts() *[contractCount]contract {
+	all := new([contractCount]contract)
+	for i, name := range contractNames {
 		text, err := avscFiles.ReadFile("avsc/" + name + ".avsc")
 		if err != nil {
 			panic(err)
@@ -48,7 +54,7 @@ func loadContracts() (all [contractCount]contract) {
 		if err != nil {
 			panic(fmt.Sprintf("schemas: %s.avsc: %v", name, err))
 		}
-		all[i] = contract{name, string(text), schema}
+		all[i] = contract{string(text), schema}
 	}
 	return all
 }
@@ -63,26 +69,26 @@ func Contracts() []Contract {
 }
 
 // String returns the contract's name, such as "state_row".
-func (c Contract) String() string { return contracts[c].name }
+func (c Contract) String() string { return contractNames[c] }
 
 // Schema returns the Avro schema that records are written and read by, as JSON.
-func (c Contract) Schema() string { return contracts[c].text }
+func (c Contract) Schema() string { return contracts()[c].text }
 
 // RecordName returns the full name of the schema, such as "handprint.StateRow".
-func (c Contract) RecordName() string { return contracts[c].read.Name }
+func (c Contract) RecordName() string { return contracts()[c].read.Name }
 
 // WritesLike reports whether a schema, as JSON, makes the same bytes of the same
 // record as the contract's own: names of types, documentation and defaults may
 // differ.
 func (c Contract) WritesLike(schema string) bool {
 	s, err := avro.Parse([]byte(schema))
-	return err == nil && avro.WriteAlike(contracts[c].read, s)
+	return err == nil && avro.WriteAlike(contracts()[c].read, s)
 }
 
 // ParseContract returns the contract called name.
 func ParseContract(name string) (Contract, error) {
-	for i := range contracts {
-		if contracts[i].name == name {
+	for i := range contractNames {
+		if contractNames[i] == name {
 			return Contract(i), nil
 		}
 	}

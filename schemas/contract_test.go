@@ -81,7 +81,7 @@ func TestCheckReadsFindsWhatBreaksReaders(t *testing.T) {
 // TestSchemasAreDocumented: every field says what it is.
 func TestSchemasAreDocumented(t *testing.T) {
 	for _, c := range Contracts() {
-		s := contracts[c].read
+		s := contracts()[c].read
 		if s.Kind != avro.Record || s.Doc == "" || !strings.HasPrefix(s.Name, "handprint.") {
 			t.Errorf("%s: a %v %s, %q", c, s.Kind, s.Name, s.Doc)
 		}

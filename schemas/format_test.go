@@ -205,7 +205,7 @@ func TestHeartbeatSchemaHasEveryField(t *testing.T) {
 
 func TestAvroStatesAreThoseOfTheDomain(t *testing.T) {
 	for _, c := range []Contract{TransitionContract, StateRowContract} {
-		for _, f := range contracts[c].read.Fields {
+		for _, f := range contracts()[c].read.Fields {
 			for _, s := range append(f.Type.Branches, f.Type) {
 				for i, symbol := range s.Symbols {
 					if attribution.State(i).String() != symbol {

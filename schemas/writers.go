@@ -102,7 +102,7 @@ func (w *Writers) plan(record []byte, as Contract) (*avro.Plan, error) {
 	if made == nil {
 		made = new(readPlan)
 		var err error
-		if made.plan, err = avro.Compile(entry.schema, contracts[as].read); err != nil {
+		if made.plan, err = avro.Compile(entry.schema, contracts()[as].read); err != nil {
 			made.problem = fmt.Sprintf("schema %d does not read as %s: %.200s", id, as, printable(err.Error()))
 		}
 		entry.plans[as].Store(made) // who comes second stores the same

@@ -56,6 +56,9 @@ func newApp(s streams) *app {
 func (a *app) setCowrie(p cowrie.Param) func(string) error {
 	about := "setting " + p.Name + ": "
 	return func(text string) error {
+		if text == p.Get() {
+			return nil // as at each start, when all settings get their defaults
+		}
 		err := p.Set(text)
 		if err == nil {
 			if err = a.cowrie.Validate(); err == nil || !strings.HasPrefix(err.Error(), about) {
