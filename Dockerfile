@@ -8,9 +8,19 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN mkdir -p /image/state && CGO_ENABLED=0 go build -pgo=cmd/handprint/release.pgo -trimpath -o /image/handprint ./cmd/handprint
+RUN mkdir -p /image/state && CGO_ENABLED=0 go build -pgo=cmd/handprint/release.pgo -trimpath -ldflags '-s -w' -o /image/handprint ./cmd/handprint
 
 FROM ${BASE}
+# make image fills these in.
+ARG VERSION=unknown
+ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+LABEL org.opencontainers.image.title="handprint" \
+      org.opencontainers.image.description="Tells which attackers are the same hands" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}"
 COPY --from=build /image/handprint /usr/bin/handprint
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build --chown=65532:65532 /image/state /var/lib/handprint

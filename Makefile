@@ -171,9 +171,11 @@ cover: ## Write the coverage of all tests to out/cover.html.
 .PHONY: image
 image: ## Build the container image handprint:local from a binary built here; BASE=... for another base than scratch.
 	@mkdir -p out/image/state
-	CGO_ENABLED=0 $(GO) build -pgo=$(PGO) -trimpath -o out/image/handprint ./cmd/handprint
+	CGO_ENABLED=0 $(GO) build -pgo=$(PGO) -trimpath -buildvcs=true -ldflags '-s -w' -o out/image/handprint ./cmd/handprint
 	@cp deploy/image/Dockerfile out/image/ && { cp /etc/ssl/certs/ca-certificates.crt out/image/ 2>/dev/null || : >out/image/ca-certificates.crt; }
-	docker build -q $(if $(BASE),--build-arg BASE=$(BASE)) -t handprint:local out/image
+	docker build -q $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg VERSION=$$(git describe --tags --always --dirty --match 'v[0-9]*' | sed 's/^v//') \
+		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd) -t handprint:local out/image
+	@docker image inspect -f '{{range $$k, $$v := .Config.Labels}}{{$$k}} {{$$v}}{{"\n"}}{{end}}' handprint:local
 
 .PHONY: compose-check
 compose-check: image ## Check docker-compose.yml and start what it can of it, the broker from HANDPRINT_KAFKA_IMAGE.
@@ -202,13 +204,12 @@ PLATFORMS ?= linux/amd64 linux/arm64 darwin/arm64
 DIST ?= dist
 
 .PHONY: release
-release: ## Make archives, a bill of materials and checksums of this commit in DIST; the same bytes each time.
+release: ## Make archives, Debian packages, a bill of materials and checksums of this commit in DIST; the same bytes each time.
 	@deploy/release/make $(DIST) $(PLATFORMS)
 
 .PHONY: release-check
-release-check: ## Make a release for this machine twice, and compare.
-	@rm -rf out/release && for n in 1 2; do deploy/release/make out/release/$$n $$($(GO) env GOOS)/$$($(GO) env GOARCH); done
-	@diff -r out/release/1 out/release/2 && echo "two builds of one commit are equal to the byte"
+release-check: ## Make a release for this machine twice, here and in a clone with an empty build cache (COLD=no: with this one), and compare.
+	@deploy/release/check
 
 .PHONY: ui
 ui: ## Make the Go code of the pages from their templates, anew.
