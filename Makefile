@@ -226,6 +226,17 @@ export HELM ?=
 chart-check: ## Lint and render the Helm chart with every example, check what comes out, and that broken values are refused. Needs Python.
 	deploy/helm/check
 
+# promtool of Prometheus, from here or, without installing anything, from Debian's package.
+PROMTOOL ?= $(or $(shell command -v promtool),out/promtool/usr/bin/promtool)
+
+out/promtool/usr/bin/promtool:
+	@rm -rf out/promtool && mkdir -p out/promtool && cd out/promtool && apt-get download -qq prometheus 2>/dev/null && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
+
+.PHONY: rules-check
+rules-check: $(PROMTOOL) ## Check the alert rules and run their cases, with promtool (PROMTOOL names it; else Debian's is fetched).
+	@$(PROMTOOL) check config deploy/prometheus/prometheus.yml
+	@$(PROMTOOL) test rules deploy/prometheus/rules_test.yml
+
 .PHONY: manifests
 manifests: ## Render the plain manifests in deploy/kubernetes from the chart.
 	@cp deploy/prometheus/rules.yml deploy/helm/handprint/rules.yml
