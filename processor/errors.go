@@ -40,7 +40,11 @@ func produceError(r *kgo.Record, err error) error {
 	switch {
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		return fatal(err)
-	case transient(err):
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		return fmt.Errorf("%w: %w", &missingTopic{r.Topic}, err)
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		return fmt.Errorf("this principal may not write to topic %s (allow WRITE on it; docs/operations.md, ACLs): %w", r.Topic, err)
+	case transient(err), unauthorized(err):
 		return err
 	default:
 		return &batchError{err}

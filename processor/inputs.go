@@ -2,7 +2,6 @@ package processor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -127,8 +126,8 @@ func (p *Processor) openInputs(ctx context.Context, task int32, h *history, star
 		switch {
 		case ctx.Err() != nil:
 			return inputs{}, ctx.Err()
-		case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
-			return inputs{}, fatal(err)
+		case unauthorized(err):
+			return inputs{}, err
 		}
 		if retry.next == retry.max || retry.next == 0 {
 			p.log.Warn("a task cannot begin to read yet, trying again", "task", task, "error", err)

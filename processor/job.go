@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -26,16 +27,16 @@ func errOtherJob(group, differs string) error {
 
 // setJob notes what this process does, from the topics as they are.
 func (p *Processor) setJob(topics kadm.TopicDetails) {
-	id := topics[p.cfg.Changelog].ID
+	id := topics[p.cfg.Changelog].ID // as the checkpoints of stores have it
 	inputs := slices.Concat(p.cfg.Inputs, p.cfg.Singles)
 	slices.Sort(inputs)
 	p.job.Store(&assignor.Job{
 		Must: map[string]string{
-			"changelog":    p.cfg.Changelog,
-			"changelog id": id.String(),
-			"commands":     p.cfg.Commands,
-			"inputs":       strings.Join(inputs, ","),
-			"partitions":   strconv.Itoa(int(p.cfg.Partitions)),
+			"changelog":          p.cfg.Changelog,
+			assignor.ChangelogID: hex.EncodeToString(id[:]),
+			"commands":           p.cfg.Commands,
+			"inputs":             strings.Join(inputs, ","),
+			"partitions":         strconv.Itoa(int(p.cfg.Partitions)),
 		},
 		Should: p.cfg.Rules,
 	})

@@ -34,6 +34,8 @@ type Processor struct {
 	differ   atomic.Pointer[[]string]     // by which rules other members work
 	losses   losses
 	departed singleflight.Group  // of endDeparted
+	first    chan struct{}       // closed when the first worker has begun to join the group
+	joinOnce sync.Once           // closes it
 	side     *kgo.Client         // for what is outside of transactions, while Run runs
 	restores *semaphore.Weighted // bounds the restores that run at the same time
 	once     sync.Once
@@ -55,7 +57,7 @@ func New(cfg Config) (*Processor, error) {
 	}
 	p := &Processor{
 		cfg: cfg, log: cfg.Logger, leases: newLeases(cfg.Partitions),
-		restores: semaphore.NewWeighted(restoresAtOnce),
+		restores: semaphore.NewWeighted(restoresAtOnce), first: make(chan struct{}),
 	}
 	p.losses.offsets = make(map[string]int64)
 	for _, topic := range p.cfg.consumed() {
@@ -170,30 +172,4 @@ func (p *Processor) Status() Status {
 // is a worker that can.
 func (p *Processor) lookAgain() bool {
 	return slices.ContainsFunc(p.workers, (*worker).askRebalance)
-}
-
-// memberData returns what the group is to know of this process: the copies in
-// its store and how far they have come. A store that cannot be read has no
-// copies to offer; the restore will say what is wrong with it.
-func (p *Processor) memberData() assignor.MemberData {
-	d := assignor.MemberData{Process: p.cfg.InstanceID, Rack: p.cfg.Rack, Job: *p.job.Load(), Copies: make(map[int32]assignor.CopyData)}
-	tasks, err := p.cfg.Store.Partitions()
-	if err != nil {
-		return d
-	}
-	for _, task := range tasks {
-		if cp, ok, err := p.cfg.Store.Partition(task).Checkpoint(); err == nil && ok {
-			d.Copies[task] = assignor.CopyData{Position: cp.Offset, Lag: -1}
-		}
-	}
-	for _, w := range p.workers {
-		for _, task := range w.status() {
-			if c, ok := d.Copies[task.Partition]; ok && task.State == TaskRunning {
-				c.Lag = 0
-				d.Copies[task.Partition] = c
-			}
-		}
-	}
-	p.standbys.describe(d.Copies)
-	return d
 }

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/state"
@@ -89,7 +88,9 @@ func (r *restorer) run(ctx context.Context) (state.Checkpoint, error) {
 			if failed != nil && ctx.Err() == nil {
 				r.log.Warn("restore interrupted, trying again", "task", r.task, "error", failed)
 			}
-		case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed), errors.Is(err, errYounger), errors.Is(err, kgo.ErrMaxDecompress):
+		case unauthorized(err):
+			return state.Checkpoint{}, fmt.Errorf("this principal may not read topic %s (allow READ on it; docs/operations.md, ACLs): %w", r.cfg.Changelog, err)
+		case errors.Is(err, errYounger), errors.Is(err, kgo.ErrMaxDecompress):
 			return state.Checkpoint{}, fatal(err)
 		default:
 			r.log.Warn("restore interrupted, trying again", "task", r.task, "error", err)

@@ -18,12 +18,17 @@ import (
 // leaveTimeout bounds the last request of a session.
 const leaveTimeout = 5 * time.Second
 
+// maxRecordRetries bounds how often the client sends a record again that a broker
+// does not take, such as one with too few replicas in sync, for six to eight seconds:
+// then the session ends with what the broker has said, and the next one tries again.
+const maxRecordRetries = 5
+
 // open makes the session's client. It does not join the group yet.
 func (w *worker) open() error {
 	cfg := w.cfg
 	balancer := &assignor.Assignor{
-		Rules:    assignor.Rules{Standbys: cfg.Standbys, AcceptableLag: cfg.AcceptableLag},
-		Describe: w.p.memberData,
+		Rules:    assignor.Rules{Standbys: cfg.Standbys, AcceptableLag: cfg.AcceptableLag, MaxAge: cfg.ChangelogRetention},
+		Describe: w.describe,
 
 		Partitions: cfg.partitionsOf,
 
@@ -52,6 +57,7 @@ func (w *worker) open() error {
 		kgo.TransactionalID(name),
 		kgo.TransactionTimeout(cfg.TransactionTimeout),
 		kgo.ProducerLinger(0),
+		kgo.RecordRetries(maxRecordRetries),
 		kgo.RecordPartitioner(partitioner{commands: cfg.Commands, changelog: cfg.Changelog}),
 
 		kgo.ConsumerGroup(cfg.ApplicationID),
@@ -76,6 +82,7 @@ func (w *worker) open() error {
 	if cfg.StaticMembership {
 		opts = append(opts, kgo.InstanceID(w.name()))
 	}
+	opts = append(opts, kgo.WithHooks(&w.contact))
 	if cfg.Fault != nil {
 		opts = append(opts, kgo.WithHooks(&w.batch))
 	}
@@ -101,13 +108,17 @@ func (w *worker) join(ctx context.Context) error {
 	defer cancel()
 	if _, _, err := w.session.Client().ProducerID(limit); err != nil {
 		err = fmt.Errorf("worker %d: obtaining a producer id for transactional id %s-%s: %w", w.n, w.cfg.ApplicationID, w.name(), err)
-		if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) || errors.Is(err, kerr.InvalidTransactionTimeout) ||
-			errors.Is(err, kerr.ClusterAuthorizationFailed) {
+		if errors.Is(err, kerr.InvalidTransactionTimeout) {
 			return fatal(err)
 		}
 		return err
 	}
+	w.p.awaitFirst(ctx, w.n)
 	w.joined = true
+	w.tells.Store(true)
+	if w.n == 0 {
+		w.p.firstJoins()
+	}
 	w.session.Client().AddConsumeTopics(w.cfg.consumed()...)
 	return nil
 }
@@ -127,6 +138,7 @@ func (w *worker) close(ctx context.Context, crashed, replaced bool) {
 	// A join may be in flight, which the broker holds until all members have
 	// come, and until it ends the client would neither end nor leave. So the
 	// client ends first and another one leaves in its name.
+	w.tells.Store(false)
 	w.kill()
 	w.setClient(nil)
 	w.session.AllowRebalance()

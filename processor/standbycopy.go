@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -28,6 +27,7 @@ type standby struct {
 	younger    bool // the changelog was reported as younger than the copy
 	checkpoint state.Checkpoint
 	retry      backoff
+	denied     denial
 	notBefore  time.Time // of the next attempt, after an error
 	askedAt    time.Time // when the group was asked to look again
 	askNext    time.Duration
@@ -99,11 +99,14 @@ func (c *standby) write(f func() error) error {
 func (c *standby) take(answer *kmsg.FetchResponseTopicPartition, began time.Time) error {
 	records, err := c.reader.process(answer)
 	switch {
-	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kgo.ErrMaxDecompress):
+	case unauthorized(err):
+		return c.denied.judge(began, c.restorer.wrap(fmt.Errorf("this principal may not read topic %s (allow READ on it; docs/operations.md, ACLs): %w", c.reader.topic, err), c.reader.position))
+	case errors.Is(err, kgo.ErrMaxDecompress):
 		return fatal(c.restorer.wrap(err, c.reader.position))
 	case err != nil:
 		return err
 	}
+	c.denied.granted()
 	retention := c.restorer.cfg.ChangelogRetention
 	if retention > 0 && began.Sub(c.checkpoint.At) >= retention && c.checkpoint.Offset < answer.LastStableOffset {
 		return fmt.Errorf("the copy has been behind for %s and may have missed deletions", retention)
@@ -187,7 +190,10 @@ func (c *standby) isReady(now time.Time, acceptable int64) bool {
 func (c *standby) data() (assignor.CopyData, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return assignor.CopyData{Position: c.position, Lag: max(c.end-c.position, 0), Standby: true}, c.position >= 0
+	return assignor.CopyData{
+		Position: c.position, Lag: max(c.end-c.position, 0), Standby: true,
+		Topic: c.checkpoint.Identity, Age: ageOf(c.checkpoint.At, c.restorer.cfg.Clock.Now()),
+	}, c.position >= 0
 }
 
 func (c *standby) status(now time.Time, stall time.Duration) StandbyStatus {

@@ -33,6 +33,11 @@ type MemberStatus struct {
 	MemberID   string `json:"member_id"`             // empty until it has joined
 	InstanceID string `json:"instance_id,omitempty"` // of a static member
 	Generation int32  `json:"generation"`            // -1 until it has joined
+	// Unheard says that the group has answered no join or heartbeat of the worker for
+	// the session timeout, and why; empty if it has.
+	Unheard string `json:"unheard,omitempty"`
+	// Refused is the error with which the group does not let the worker in.
+	Refused string `json:"refused,omitempty"`
 }
 
 // StandbyStatus is a copy of a task that is active elsewhere, kept up to date

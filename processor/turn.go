@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -206,10 +207,19 @@ func (b *batch) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 		case errors.Is(err, kerr.FencedInstanceID):
 			stop = errDisplaced(b.w.cfg.InstanceID)
 			return
-		case errors.Is(err, kerr.GroupAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed),
-			errors.Is(err, kerr.InconsistentGroupProtocol):
+		case errors.Is(err, kerr.InconsistentGroupProtocol):
 			stop = fatal(fmt.Errorf("reading as group %s: %w", b.w.cfg.ApplicationID, err))
 			return
+		case errors.Is(err, kerr.GroupAuthorizationFailed):
+			stop = fmt.Errorf("this principal may not join group %s (allow READ on it; docs/operations.md, ACLs): %w", b.w.cfg.ApplicationID, err)
+			return
+		case unauthorized(err):
+			stop = fmt.Errorf("this principal may not read topic %s (allow READ on it; docs/operations.md, ACLs): %w", cmp.Or(topic, "of the group"), err)
+			return
+		case errors.Is(err, kerr.UnknownServerError) && topic == "":
+			b.fetchFailed = true
+			b.w.p.counters.fetchErrors.Add(1)
+			return // contact has said it
 		}
 		b.fetchFailed = true
 		b.w.p.counters.fetchErrors.Add(1)

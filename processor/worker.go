@@ -34,6 +34,11 @@ type worker struct {
 	starved    *recordAt          // the session is to be given up if this is still to be read
 	pollCancel context.CancelFunc // not nil while polling
 
+	contact contact
+	denied  denial
+	tells   atomic.Bool  // it joins the group, or has, and tells it of the process's copies unless a worker before it does
+	bytes   atomic.Int64 // what it told the group when it last joined
+
 	pace    pace
 	held    atomic.Int64 // when a record could not be prepared, in Unix nanoseconds; 0 when it has been
 	unready *recordAt    // that record; nil likewise
@@ -70,6 +75,7 @@ const rejoinMaxDelay = 5 * time.Second
 func newWorker(p *Processor, n int) *worker {
 	w := &worker{p: p, cfg: &p.cfg, n: n, log: p.cfg.Logger.With("worker", n), tasks: make(map[int32]*task), pace: newPace(&p.cfg)}
 	w.batch.w = w
+	w.contact = contact{clock: p.cfg.Clock, log: w.log, told: func() int { return int(w.bytes.Load()) }}
 	return w
 }
 
@@ -80,6 +86,10 @@ func (w *worker) run(ctx context.Context) error {
 	for {
 		commits := w.commits
 		err := w.runSession(ctx)
+		if w.commits > commits {
+			w.denied.granted()
+		}
+		err = w.denied.judge(w.cfg.Clock.Now(), err)
 		var f *fatalError
 		var crash *crashError
 		var failed *batchError
@@ -464,6 +474,10 @@ func (w *worker) member() MemberStatus {
 	defer w.mu.Unlock()
 	if w.client != nil {
 		m.MemberID, m.Generation = w.client.GroupMetadata()
+	}
+	m.Unheard = w.contact.unheard(w.cfg.SessionTimeout)
+	if err := w.contact.refused(); err != nil && m.MemberID == "" {
+		m.Refused = err.Error()
 	}
 	return m
 }

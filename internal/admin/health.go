@@ -14,8 +14,9 @@ type Health struct {
 	// Live is false if a task has something to do and does not get on: a
 	// restart may mend that.
 	Live bool `json:"live"`
-	// Ready is true if the workers are members of the group and every task
-	// that is owned here runs. A member without tasks is ready.
+	// Ready is true if the workers are members of the group, which has answered each
+	// of them within its session timeout, and every task that is owned here runs. A
+	// member without tasks is ready.
 	Ready bool `json:"ready"`
 	// Stuck and Waiting are the reasons, a line for each.
 	Stuck   []string `json:"stuck,omitempty"`   // why it is not live
@@ -37,9 +38,16 @@ func Judge(s *processor.Status) Health {
 		}
 	}
 	for _, m := range s.Members {
-		if m.MemberID == "" {
+		switch {
+		case m.MemberID == "" && m.Refused != "":
+			h.Ready = false
+			h.Waiting = append(h.Waiting, fmt.Sprintf("worker %d is joining the group, which refuses it: %s", m.Worker, m.Refused))
+		case m.MemberID == "":
 			h.Ready = false
 			h.Waiting = append(h.Waiting, fmt.Sprintf("worker %d is joining the group", m.Worker))
+		case m.Unheard != "":
+			h.Ready = false
+			h.Waiting = append(h.Waiting, fmt.Sprintf("worker %d: %s", m.Worker, m.Unheard))
 		}
 	}
 	return h

@@ -76,6 +76,13 @@ func TestHealthTellsRestoringFromStuck(t *testing.T) {
 	check("running", 200, 200, "live", "ready")
 	set(joined())
 	check("a member without tasks", 200, 200)
+	unheard := joined(processor.TaskStatus{Partition: 2, State: processor.TaskRunning})
+	unheard.Members[0].Unheard = "the group has answered no join or heartbeat for 11s"
+	set(unheard)
+	check("a member that the group does not answer", 200, 503, "worker 0: the group has answered no join or heartbeat for 11s")
+	set(processor.Status{Members: []processor.MemberStatus{{Refused: "UNKNOWN_SERVER_ERROR"}}})
+	check("a worker that the group refuses", 200, 503, "worker 0 is joining the group, which refuses it: UNKNOWN_SERVER_ERROR")
+	set(joined())
 
 	code, body := get(t, s, "/statusz")
 	var z Statusz

@@ -214,7 +214,11 @@ func (t *Assignor) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo
 		topics[topic] = min(n, t.Partitions(topic))
 		tasks = max(tasks, topics[topic])
 	}
-	placed := place(members, tasks, t.Rules)
+	rules := t.Rules
+	if right >= 0 {
+		rules.Changelog = all[right].must[ChangelogID]
+	}
+	placed := place(members, tasks, rules)
 	plan := b.NewPlan()
 	for p, m := range placed.active {
 		if m < 0 {

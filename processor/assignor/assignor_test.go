@@ -393,7 +393,7 @@ func TestPlacementProperty(t *testing.T) {
 				generation: rapid.Int32Range(-1, 3).Draw(t, "generation"),
 				owned:      rapid.MapOfN(rapid.Int32Range(0, tasks), rapid.IntRange(1, 3), 0, 6).Draw(t, "owned"),
 				copies: rapid.MapOf(rapid.Int32Range(0, tasks), rapid.Custom(func(t *rapid.T) CopyData {
-					return CopyData{rapid.Int64Range(0, 50).Draw(t, "position"), rapid.Int64Range(-1, 20).Draw(t, "lag"), rapid.Bool().Draw(t, "standby")}
+					return CopyData{Position: rapid.Int64Range(0, 50).Draw(t, "position"), Lag: rapid.Int64Range(-1, 20).Draw(t, "lag"), Standby: rapid.Bool().Draw(t, "standby")}
 				})).Draw(t, "copies"),
 			}
 		}), 1, 6).Draw(t, "members")

@@ -1,10 +1,14 @@
 package assignor
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"maps"
+	"math"
 	"slices"
+	"sort"
+	"time"
 )
 
 // What a member tells the group's leader travels in the user data of its join
@@ -19,12 +23,16 @@ import (
 //	number   how much they should have alike; for each, by ascending name:
 //	text     name
 //	text     value
+//	number   how many changelogs the copies are of; for each:
+//	text     topic id
 //	number   how many copies
 //	for each, by ascending task:
 //	number   task
 //	number   changelog offset that the copy has reached
 //	number   how far that is from the end, plus 1; 0 if it is not known
 //	byte     flags; bit 0: the copy is kept up to date, as a standby
+//	number   which of the changelogs it is of, from 1; 0: not known
+//	number   its age in seconds, rounded down
 //
 // What a leader answers is the user data of an assignment:
 //
@@ -42,11 +50,18 @@ const (
 	flagWarmUp  = 1
 )
 
+// ChangelogID is the name, in Job.Must, of the changelog's topic id, as copies have it.
+const ChangelogID = "changelog id"
+
+// MaxAge is the age of a copy whose age is not known.
+const MaxAge = time.Duration(math.MaxInt32) * time.Second
+
 // Bounds of a member's data, and so of what a broken member can make the leader
 // allocate.
 const (
 	maxCopies = 1 << 20
 	maxName   = 1 << 10
+	maxTopics = 16
 )
 
 // MemberData is what a member tells the group.
@@ -59,9 +74,42 @@ type MemberData struct {
 
 // CopyData is one task's copy in a process's store.
 type CopyData struct {
-	Position int64 // the changelog offset that it has reached
-	Lag      int64 // how far that is from the end; -1 if not known
-	Standby  bool  // it is kept up to date
+	Position int64         // the changelog offset that it has reached
+	Lag      int64         // how far that is from the end; -1 if not known
+	Standby  bool          // it is kept up to date
+	Topic    string        // id of the changelog that it was made from; "" if not known
+	Age      time.Duration // since it was known to lack no deletion; seconds are told
+}
+
+// mustBeRebuilt reports whether a process that got the task would have to throw the
+// copy away: it is of another changelog, or may lack deletions that are kept no longer.
+func (c *CopyData) mustBeRebuilt(changelog string, maxAge time.Duration) bool {
+	return changelog != "" && c.Topic != "" && c.Topic != changelog || maxAge > 0 && c.Age >= maxAge
+}
+
+// Bound leaves copies out until what the data say of them has at most the given
+// number of bytes: first copies that are not kept up to date, then the ones
+// that are furthest behind.
+func (d *MemberData) Bound(bytes int) {
+	without := MemberData{Process: d.Process, Rack: d.Rack, Job: d.Job}
+	base := len(without.Append(nil))
+	if len(d.Append(nil))-base <= bytes {
+		return
+	}
+	tasks := slices.SortedFunc(maps.Keys(d.Copies), func(a, b int32) int {
+		x, y := d.Copies[a], d.Copies[b]
+		return cmp.Or(trueFirst(x.Lag >= 0, y.Lag >= 0), cmp.Compare(x.Lag, y.Lag), cmp.Compare(x.Age, y.Age), cmp.Compare(a, b))
+	})
+	keep := sort.Search(len(tasks), func(n int) bool {
+		without.Copies = make(map[int32]CopyData)
+		for _, task := range tasks[:n+1] {
+			without.Copies[task] = d.Copies[task]
+		}
+		return len(without.Append(nil))-base > bytes
+	})
+	for _, task := range tasks[keep:] {
+		delete(d.Copies, task)
+	}
 }
 
 var errMemberData = errors.New("broken or unknown member data")
@@ -80,6 +128,11 @@ func (d MemberData) Append(b []byte) []byte {
 	b = appendText(b, d.Rack)
 	b = appendPairs(b, d.Job.Must)
 	b = appendPairs(b, d.Job.Should)
+	topics := d.topics()
+	b = binary.AppendUvarint(b, uint64(len(topics)))
+	for _, topic := range topics {
+		b = appendText(b, topic)
+	}
 	b = binary.AppendUvarint(b, uint64(len(tasks)))
 	for _, p := range tasks {
 		c := d.Copies[p]
@@ -87,8 +140,22 @@ func (d MemberData) Append(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(c.Position))
 		b = binary.AppendUvarint(b, uint64(max(c.Lag, -1)+1))
 		b = append(b, flag(c.Standby, flagStandby))
+		b = binary.AppendUvarint(b, uint64(slices.Index(topics, c.Topic)+1))
+		b = binary.AppendUvarint(b, uint64(min(max(c.Age, 0), MaxAge)/time.Second))
 	}
 	return b
+}
+
+// topics returns the changelogs that the copies are of, ascending.
+func (d *MemberData) topics() []string {
+	of := make(map[string]bool)
+	for _, c := range d.Copies {
+		if c.Topic != "" {
+			of[c.Topic] = true
+		}
+	}
+	topics := slices.Sorted(maps.Keys(of))
+	return topics[:min(len(topics), maxTopics)]
 }
 
 func appendPairs(b []byte, pairs map[string]string) []byte {
@@ -122,11 +189,18 @@ func DecodeMemberData(b []byte) (MemberData, error) {
 	}
 	r := wireReader{rest: b[1:]}
 	d := MemberData{Process: r.text(), Rack: r.text(), Job: Job{Must: r.pairs(), Should: r.pairs()}}
-	n := r.count(4)
+	topics := make([]string, 1, 1+maxTopics)
+	for range r.number(maxTopics) {
+		topics = append(topics, r.text())
+	}
+	n := r.count(6)
 	d.Copies = make(map[int32]CopyData, n)
 	for range n {
 		p := r.task()
-		d.Copies[p] = CopyData{Position: r.offset(), Lag: r.offset() - 1, Standby: r.byte()&flagStandby != 0}
+		d.Copies[p] = CopyData{
+			Position: r.offset(), Lag: r.offset() - 1, Standby: r.byte()&flagStandby != 0,
+			Topic: topics[r.number(uint64(len(topics)-1))], Age: time.Duration(r.number(uint64(MaxAge/time.Second))) * time.Second,
+		}
 	}
 	if !r.done() {
 		return MemberData{}, errMemberData

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -23,7 +24,11 @@ func TestMemberDataRoundTrip(t *testing.T) {
 			Rack:    rapid.StringN(0, -1, 100).Draw(t, "rack"),
 			Job:     Job{Must: drawPairs(t, "must"), Should: drawPairs(t, "should")},
 			Copies: rapid.MapOf(rapid.Int32Min(0), rapid.Custom(func(t *rapid.T) CopyData {
-				return CopyData{rapid.Int64Min(0).Draw(t, "position"), rapid.Int64Range(-1, 1<<62).Draw(t, "lag"), rapid.Bool().Draw(t, "standby")}
+				return CopyData{
+					Position: rapid.Int64Min(0).Draw(t, "position"), Lag: rapid.Int64Range(-1, 1<<62).Draw(t, "lag"), Standby: rapid.Bool().Draw(t, "standby"),
+					Topic: rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "topic"),
+					Age:   time.Duration(rapid.Int32Min(0).Draw(t, "age")) * time.Second,
+				}
 			})).Draw(t, "copies"),
 		}
 		got, err := DecodeMemberData(want.Append(nil))
@@ -57,7 +62,7 @@ func TestMemberDataOfNewerVersion(t *testing.T) {
 
 func FuzzDecodeMemberData(f *testing.F) {
 	f.Add(MemberData{}.Append(nil))
-	f.Add(MemberData{"p", "r", Job{Must: map[string]string{"a": "b"}}, map[int32]CopyData{0: {0, -1, false}, 7: {1 << 40, 12, true}}}.Append(nil))
+	f.Add(MemberData{"p", "r", Job{Must: map[string]string{"a": "b"}}, map[int32]CopyData{0: {Lag: -1}, 7: {Position: 1 << 40, Lag: 12, Standby: true, Topic: "t", Age: time.Hour}}}.Append(nil))
 	f.Add([]byte{memberVersion, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Add([]byte{3})
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -3,12 +3,18 @@ package assignor
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // Rules are the leader's settings.
 type Rules struct {
 	Standbys      int   // copies of each task besides the active one
 	AcceptableLag int64 // changelog offsets that a copy may lack and still count as caught up
+	// MaxAge is from which age on a copy may lack deletions that the changelog keeps no
+	// longer, and is rebuilt; 0: never.
+	MaxAge time.Duration
+	// Changelog is the id of the topic that a copy must be of; "" if not known.
+	Changelog string
 }
 
 // placement is who gets what.
@@ -53,6 +59,7 @@ func newBalanceMember(id string, generation int32, owned map[int32]int, userData
 // only when a copy has caught up there; until then the copy is warmed up and
 // the owner goes on.
 func place(members []balanceMember, tasks int32, rules Rules) placement {
+	members = shareCopies(members, &rules)
 	p := &placer{members: members, rules: rules, owner: currentOwners(members, tasks)}
 	result := placement{standbys: make([]map[int32]bool, len(members))}
 	for i := range result.standbys {
@@ -77,6 +84,31 @@ func place(members []balanceMember, tasks int32, rules Rules) placement {
 		}
 	}
 	return result
+}
+
+// shareCopies gives each member the copies of its process, which one of its members
+// has told of, without the ones that would have to be rebuilt: such a copy is worth no
+// more than none.
+func shareCopies(members []balanceMember, rules *Rules) []balanceMember {
+	copies := make(map[string]map[int32]CopyData)
+	for i := range members {
+		m := &members[i]
+		all := copies[m.process]
+		if all == nil {
+			all = make(map[int32]CopyData)
+			copies[m.process] = all
+		}
+		for task, c := range m.copies {
+			if best, ok := all[task]; !c.mustBeRebuilt(rules.Changelog, rules.MaxAge) && (!ok || c.Position > best.Position) {
+				all[task] = c
+			}
+		}
+	}
+	members = slices.Clone(members)
+	for i := range members {
+		members[i].copies = copies[members[i].process]
+	}
+	return members
 }
 
 type placer struct {
