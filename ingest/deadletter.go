@@ -87,8 +87,8 @@ type Adapter interface {
 	// Line takes one line, without its newline. The slice is the caller's
 	// again when Line returns.
 	Line(line []byte) error
-	// Break takes the end of one file of several, or of one record of a topic:
-	// what is begun does not go on in the next line.
+	// Break takes the end of the files, or of one record of a topic: what is
+	// begun does not go on in the next line.
 	Break() error
 	// Close takes the end of the input.
 	Close() error

@@ -77,7 +77,7 @@ func (f *Files) TotalSize() int64 {
 // were open then have not been sent. The result is right in any case.
 func (f *Files) Run(ctx context.Context, sink Sink, adapt func(Sink) (Adapter, error)) (Result, error) {
 	run := &fileRun{intake: intake{Sink: sink, text: f.LetterText, report: f.Report, now: f.now, reasons: reasons{}}, ctx: ctx, files: f}
-	run.locate = func(d *DeadLetter) { d.File, d.Number = run.name, run.number-d.Back }
+	run.locate = run.place
 	if run.now == nil {
 		run.now = time.Now
 	}
@@ -92,6 +92,14 @@ func (f *Files) Run(ctx context.Context, sink Sink, adapt func(Sink) (Adapter, e
 	}
 	err = run.all(f.ordered(ctx, stamper))
 	return Result{Amounts: run.amounts, Tally: run.tally()}, err
+}
+
+// place says where the line of a dead letter stood: perhaps in the file before.
+func (r *fileRun) place(d *DeadLetter) {
+	d.File, d.Number = r.name, r.number-d.Back
+	if d.Number < 1 && r.before != "" && r.name != r.before {
+		d.File, d.Number = r.before, max(r.beforeLines+d.Number, 1)
+	}
 }
 
 func (f *Files) warn(format string, args ...any) {
@@ -110,6 +118,10 @@ type fileRun struct {
 	name   string
 	number int64
 	broken []error // inputs that could not be read to their end
+
+	announced   string // the file that the adapter knows of
+	before      string // the file before the current one
+	beforeLines int64  // in it
 
 	// The last line of the file before, if it was cut: it had no newline and is
 	// no event by itself.
@@ -131,9 +143,9 @@ func (r *fileRun) all(names []string) error {
 		if err := r.sorter.drain(r.give); err != nil {
 			return err
 		}
-		if err := r.adapter.Break(); err != nil {
-			return err
-		}
+	}
+	if err := r.adapter.Break(); err != nil {
+		return err
 	}
 	if err := r.adapter.Close(); err != nil {
 		return fmt.Errorf("at the end of the input: %w", err)
@@ -156,19 +168,21 @@ func (r *fileRun) file(name string) error {
 	if err != nil {
 		return r.breaks(err)
 	}
-	if n, ok := r.adapter.(FileNamer); ok {
-		n.File(name)
-	}
 	in.warn = func(text string) { r.files.warn("%s: %s", name, text) }
 	defer in.Close()
 	before := r.amounts.Bytes
 	lines := NewLines(in, r.files.MaxLine)
-	for lines.Next() {
-		r.amounts.Lines++
+	lines.TakeApart()
+	for n := 1; lines.Next(); n++ {
+		if lines.Another() {
+			r.parts++
+		} else {
+			r.amounts.Lines++
+		}
 		if err := r.line(name, lines); err != nil {
 			return fmt.Errorf("%s, line %d: %w", name, lines.Number(), err)
 		}
-		if lines.Number()%checkEvery == 0 {
+		if n%checkEvery == 0 {
 			if err := r.ctx.Err(); err != nil {
 				return fmt.Errorf("%s, line %d: %w", name, lines.Number(), err)
 			}
@@ -188,10 +202,9 @@ func (r *fileRun) file(name string) error {
 			return err
 		}
 	}
-	if r.sorter != nil {
-		return nil
-	}
-	return r.adapter.Break()
+	// What is begun may go on in the next file: a rotation may cut it in two.
+	r.before, r.beforeLines = name, lines.Number()
+	return nil
 }
 
 // breaks notes that an input cannot be read on. It returns the error if the
@@ -234,7 +247,7 @@ func (r *fileRun) line(name string, lines *Lines) error {
 			return err
 		}
 	}
-	if !lines.Whole() && len(line) > 0 && jsonscan.Object(line, nothing) != nil {
+	if !lines.Whole() && len(line) > 0 && !r.waiting() && jsonscan.Object(line, nothing) != nil {
 		r.cut, r.cutName, r.cutNumber = bytes.Clone(line), name, lines.Number()
 		return nil
 	}
@@ -242,6 +255,13 @@ func (r *fileRun) line(name string, lines *Lines) error {
 }
 
 func nothing(_, _ []byte) {}
+
+// waiting reports whether the adapter holds the beginning of an event, in which
+// lines go on that are no events.
+func (r *fileRun) waiting() bool {
+	w, ok := r.adapter.(interface{ Waiting() bool })
+	return ok && w.Waiting()
+}
 
 // tear passes on a line that was cut and that no other goes on.
 func (r *fileRun) tear() error {
@@ -262,6 +282,10 @@ func (r *fileRun) pass(name string, number int64, line []byte) error {
 }
 
 func (r *fileRun) give(name string, number int64, line []byte) error {
+	if n, ok := r.adapter.(FileNamer); ok && name != r.announced {
+		r.announced = name
+		n.File(name)
+	}
 	r.name, r.number = name, number
 	if r.probation.over {
 		return r.adapter.Line(line)

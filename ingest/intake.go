@@ -31,6 +31,7 @@ type intake struct {
 	amounts  Amounts
 	joined   int64 // lines that went to the adapter as a part of another
 	overlong int64 // lines that did not go to the adapter
+	parts    int64 // parts of lines beyond the first, each given as a line
 	reported time.Time
 }
 
@@ -64,7 +65,8 @@ func (r *intake) Dead(d DeadLetter) error {
 // tally is what has become of all lines so far.
 func (r *intake) tally() Tally {
 	t := r.adapter.Tally()
-	t.Lines += r.joined + r.overlong
+	t.Lines += r.joined + r.overlong - r.parts
+	t.Extra += r.parts
 	for i := range t.Of {
 		switch t.Of[i].Name {
 		case "part":

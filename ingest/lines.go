@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 )
@@ -16,6 +17,8 @@ const excerpt = 1 << 10
 
 // Lines reads an input line by line. It holds one line at most, and of a line
 // longer than its bound only the beginning.
+//
+// It can take such a line apart instead ([Lines.TakeApart]).
 type Lines struct {
 	r       *bufio.Reader
 	maxLine int
@@ -25,6 +28,11 @@ type Lines struct {
 	number  int64
 	whole   bool
 	err     error
+
+	takesApart bool
+	parts      *elements // of the line that is taken apart; nil: none is
+	rest       []byte    // of what was read of it
+	given      int       // parts of it so far
 }
 
 // NewLines returns a reader of r's lines whose bound is maxLine bytes;
@@ -36,12 +44,21 @@ func NewLines(r io.Reader, maxLine int) *Lines {
 	return &Lines{r: bufio.NewReaderSize(r, 64<<10), maxLine: maxLine}
 }
 
+// TakeApart makes of an array of objects that is a line longer than the bound a
+// line of each object, and so of documents in which there is such an array. All
+// have the number of that line.
+func (l *Lines) TakeApart() { l.takesApart = true }
+
 // Next reads the next line and reports whether there was one. A last line
 // without a newline is a line; one that a failing input cuts off is not.
 func (l *Lines) Next() bool {
+	if l.parts != nil {
+		return l.nextPart()
+	}
 	if l.err != nil {
 		return false
 	}
+	l.given = 0
 	l.pieces, l.length = l.pieces[:0], 0
 	for {
 		piece, err := l.r.ReadSlice('\n')
@@ -50,6 +67,11 @@ func (l *Lines) Next() bool {
 		}
 		whole := err == nil && l.length == 0 // in one piece: no copy needed
 		l.length += int64(len(piece))
+		if l.TooLong() && l.takesApart && (isJSON(l.pieces) || len(l.pieces) == 0 && isJSON(piece)) {
+			l.parts, l.rest, l.err = &elements{max: l.maxLine, again: l.pieces}, piece, ended(err)
+			l.pieces = nil
+			return l.nextPart()
+		}
 		if whole {
 			l.line = piece
 		} else {
@@ -73,6 +95,64 @@ func (l *Lines) Next() bool {
 	}
 }
 
+// isJSON reports whether text begins as an object or an array does.
+func isJSON(text []byte) bool {
+	text = bytes.TrimLeft(text[:min(len(text), excerpt)], " \t\r\x00\x1e\xef\xbb\xbf")
+	return len(text) > 0 && (text[0] == '{' || text[0] == '[')
+}
+
+// ended returns what keeps a line from being read on.
+func ended(err error) error {
+	if errors.Is(err, bufio.ErrBufferFull) {
+		return nil
+	}
+	return err
+}
+
+// nextPart reads the next part of a line that is taken apart, or the next line.
+func (l *Lines) nextPart() bool {
+	for {
+		var found bool
+		if l.rest, found = l.parts.next(l.rest); found {
+			return l.part(l.parts.part, l.parts.whole)
+		}
+		if l.whole || l.err != nil {
+			break
+		}
+		piece, err := l.r.ReadSlice('\n')
+		if l.whole = err == nil; l.whole {
+			piece = piece[:len(piece)-1]
+		}
+		l.rest, l.err = piece, ended(err)
+	}
+	parts := l.parts
+	l.parts, l.rest = nil, nil
+	failed := l.err != nil && !errors.Is(l.err, io.EOF) // it is not known what else it has
+	switch {
+	case !failed && parts.end():
+		return l.part(parts.part, parts.whole)
+	case !failed && l.given == 0:
+		return l.part(nil, parts.read)
+	}
+	return l.Next()
+}
+
+// part gives a part of a line.
+func (l *Lines) part(text []byte, length int64) bool {
+	if l.given++; l.given == 1 {
+		l.number++
+	}
+	l.line, l.length = text, length
+	if l.TooLong() {
+		l.line = l.line[:min(len(l.line), excerpt, l.maxLine)]
+	}
+	return true
+}
+
+// Another reports whether the line is a part of one that has given a part
+// already.
+func (l *Lines) Another() bool { return l.given > 1 }
+
 // hold keeps a piece of a line, within the bound.
 func (l *Lines) hold(piece []byte) {
 	room := l.maxLine - len(l.pieces)
@@ -86,8 +166,8 @@ func (l *Lines) Line() []byte { return l.line }
 // TooLong reports whether the line is longer than the bound.
 func (l *Lines) TooLong() bool { return l.length > int64(l.maxLine) }
 
-// Whole reports whether a newline ended the line.
-func (l *Lines) Whole() bool { return l.whole }
+// Whole reports whether a newline ended the line, or it is a part.
+func (l *Lines) Whole() bool { return l.whole || l.given > 0 }
 
 // Length returns the length of the line in bytes, without its newline.
 func (l *Lines) Length() int64 { return l.length }

@@ -55,12 +55,15 @@ func shape(line []byte) string {
 	case bytes.Contains(line, []byte("[HoneyPot")) || bytes.Contains(line, []byte("[cowrie.")) || bytes.Contains(line, []byte("[-] ")):
 		return "it looks like Cowrie's text log: give cowrie.json, which [output_jsonlog] of cowrie.cfg makes"
 	}
-	members := map[string]bool{}
+	members, cowries := map[string]bool{}, false
 	object := line
 	if line[0] == '[' {
 		object = bytes.TrimLeft(line, "[ ")
 	}
-	if jsonscan.Object(bytes.TrimRight(object, ", \r"), func(name, _ []byte) { members[string(name)] = true }) != nil {
+	if jsonscan.Object(bytes.TrimRight(object, ", \r"), func(name, value []byte) {
+		members[string(name)] = true
+		cowries = cowries || string(name) == "eventid" && bytes.HasPrefix(value, []byte(`"cowrie.`))
+	}) != nil {
 		if line[0] == '{' || line[0] == '[' {
 			return "it looks like JSON that is cut or damaged: each line must be a whole JSON object"
 		}
@@ -73,10 +76,12 @@ func shape(line []byte) string {
 		return "it holds observations: use handprint ingest behave"
 	case members["id.orig_h"] || members["uid"] && members["ts"]:
 		return "it looks like a Zeek log: use handprint ingest zeek"
+	case cowries && members["timestamp"] && members["session"]:
+		return "its events are Cowrie's, but their timestamp or session cannot be read: a timestamp is a text such as 2026-05-01T00:00:00.123456Z, or a number of seconds since 1970 that is no text"
 	case members["eventid"]:
 		return "its eventid does not begin with cowrie., nor is it an old one that opens a session (COW0001, KIPP0001): it is another sensor's log, or one for handprint ingest cowrie"
 	}
-	for _, name := range [...]string{"log", "message", "json", "cowrie", "event", "honeypot", "_source", "result", "_raw", "@timestamp"} {
+	for _, name := range [...]string{"log", "message", "json", "cowrie", "event", "honeypot", "_source", "result", "_raw", "fields", "MESSAGE", "body", "@timestamp"} {
 		if members[name] {
 			return fmt.Sprintf("it holds JSON objects of a shipper with a member %q in which no event of this sensor is: see docs/sensors.md for what is unwrapped", name)
 		}

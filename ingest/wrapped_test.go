@@ -1,19 +1,15 @@
 package ingest_test
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
 	"golang.org/x/text/encoding/unicode"
 	"pgregory.net/rapid"
 
@@ -160,86 +156,6 @@ func TestWrappedEventsAreTheSame(t *testing.T) {
 	}
 }
 
-func TestPackedLogsAreUnpacked(t *testing.T) {
-	log := []byte(strings.Join(events(), "\n") + "\n")
-	half := len(strings.Join(events()[:5], "\n")) + 1
-	plain, _, err := read(t, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	zst := func(b []byte) []byte {
-		w, err := zstd.NewWriter(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return w.EncodeAll(b, nil)
-	}
-	xzs := func(b []byte) []byte {
-		var out bytes.Buffer
-		w, err := xz.NewWriter(&out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(b); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return out.Bytes()
-	}
-	tarred := func(files ...[]byte) []byte {
-		var out bytes.Buffer
-		w := tar.NewWriter(&out)
-		for i, b := range files {
-			if err := w.WriteHeader(&tar.Header{Name: fmt.Sprint("log/cowrie.json.", i), Mode: 0o600, Size: int64(len(b)), Typeflag: tar.TypeReg}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := w.Write(b); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return out.Bytes()
-	}
-	gz := func(b []byte) []byte { return zipped(t, string(b)) }
-	cases := map[string][]byte{
-		"gzip": gz(log), "gzip twice": gz(gz(log)), "zstd": zst(log), "zstd, two frames": append(zst(log[:half]), zst(log[half:])...), "xz": xzs(log),
-		"xz in gzip": gz(xzs(log)), "padding": append(gz(log), make([]byte, 70_000)...), "padding between": append(append(gz(log[:half]), 0, 0, 0), gz(log[half:])...),
-		"tar": tarred(log), "tar.gz": gz(tarred(log[:half], log[half:])), "tar of packed": tarred(gz(log[:half]), zst(log[half:])),
-		"tar without newlines": tarred(log[:half-1], log[half:]), "garbage behind": append(gz(log), "garbage"...),
-	}
-	if path, err := exec.LookPath("bzip2"); err == nil {
-		cmd := exec.Command(path, "-c")
-		cmd.Stdin = bytes.NewReader(log)
-		if cases["bzip2"], err = cmd.Output(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, data := range cases {
-		t.Run(name, func(t *testing.T) {
-			got, _, err := read(t, data)
-			if err != nil || len(got.dead) > 0 || !slices.Equal(got.observations, plain.observations) {
-				t.Errorf("%d observations, dead letters %v, %v", len(got.observations), got.dead, err)
-			}
-		})
-	}
-	t.Run("cut short", func(t *testing.T) {
-		whole := gz(log)
-		got, _, err := read(t, whole[:len(whole)-20], log)
-		if err == nil || len(got.observations) < len(plain.observations) {
-			t.Errorf("%d observations, %v", len(got.observations), err)
-		}
-	})
-	for name, data := range map[string][]byte{"zip": []byte("PK\x03\x04xxxx"), "a gzip in too many": gz(gz(gz(gz(gz(gz(log))))))} {
-		if _, _, err := read(t, data); err == nil || !strings.Contains(err.Error(), "unpacking") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
 func TestUnusableInputStops(t *testing.T) {
 	for name, c := range map[string]struct{ line, says string }{
 		"text":     {"2026-05-01T00:00:00Z [cowrie.ssh.factory] New connection", "text log"},
@@ -253,6 +169,8 @@ func TestUnusableInputStops(t *testing.T) {
 		"wrapper":  {`{"message":"hello"}`, `"message"`},
 		"objects":  {`{"secret":"x"}`, "no events of this sensor"},
 		"cut":      {`{"eventid":"cowrie.x`, "cut or damaged"},
+		"time":     {`{"eventid":"cowrie.x","session":"a","timestamp":"1777593600"}`, "timestamp or session cannot be read"},
+		"fields":   {`{"_index":"x","fields":{"eventid":["cowrie.x"],"session":["a"]}}`, `"fields"`},
 	} {
 		for _, n := range []int{3, 5000} {
 			got, result, err := read(t, []byte(strings.Repeat(c.line+"\n", n)))
@@ -284,6 +202,39 @@ func TestFilesAreReadOldestFirst(t *testing.T) {
 		if err != nil || len(got.dead) > 0 || !slices.Equal(got.observations, plain.observations) {
 			t.Errorf("cut at %d: %d observations, %v, %v\n%s", at, len(got.observations), got.dead, err, &result.Tally)
 		}
+	}
+}
+
+// What a rotation cuts in two is one: an event over several lines, and the
+// pieces that a container's log makes of one.
+func TestWhatARotationCutsIsJoined(t *testing.T) {
+	lines := events()
+	plain, _, _ := read(t, []byte(strings.Join(lines, "\n")))
+	var pretty bytes.Buffer
+	for _, l := range lines {
+		if err := json.Indent(&pretty, []byte(l), "", " "); err != nil {
+			t.Fatal(err)
+		}
+		pretty.WriteByte('\n')
+	}
+	const cri = "2026-05-01T00:00:00.1Z stdout "
+	var pieces, docker []string
+	for _, l := range lines {
+		pieces = append(pieces, cri+"P "+l[:40], cri+"P "+l[40:60], cri+"F "+l[60:])
+		docker = append(docker, `{"log":`+quoted(l[:40])+`,"stream":"stdout"}`, `{"log":`+quoted(l[40:]+"\n")+`,"stream":"stdout"}`)
+	}
+	for name, all := range map[string][]string{"pretty": strings.Split(strings.TrimSuffix(pretty.String(), "\n"), "\n"), "cri": pieces, "docker": docker} {
+		for at := 1; at < len(all); at++ {
+			got, result, err := read(t, []byte(strings.Join(all[:at], "\n")+"\n"), []byte(strings.Join(all[at:], "\n")))
+			if err != nil || len(got.dead) > 0 || !slices.Equal(got.observations, plain.observations) {
+				t.Errorf("%s, cut behind line %d: %d observations, %v, %v\n%s", name, at, len(got.observations), got.dead, err, &result.Tally)
+			}
+		}
+	}
+	// What is begun and does not go on is told where it stood.
+	got, _, err := read(t, []byte(lines[0]+"\n{\n\"a\":1,\n"), []byte(lines[1]+"\n"))
+	if err != nil || len(got.dead) != 2 || !strings.HasPrefix(got.dead[0], "cowrie.json.0:2 ") || !strings.HasPrefix(got.dead[1], "cowrie.json.0:3 ") {
+		t.Errorf("%v, %v", got.dead, err)
 	}
 }
 

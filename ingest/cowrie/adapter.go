@@ -61,6 +61,7 @@ type Adapter struct {
 
 	wrapped *wrapped.Reader
 	failed  error // of emit or dead, while something is unwrapped
+	other   bool  // what is unwrapped says that it is another sensor's
 
 	position position
 }

@@ -93,6 +93,9 @@ func namesOneSource(s string) bool {
 			return false
 		}
 	}
+	if p, err := netip.ParsePrefix(trimmed); err == nil && !p.IsSingleIP() {
+		return false // a network: anybody in it
+	}
 	numeric, last := true, 0
 	for i := range len(trimmed) {
 		c := trimmed[i]

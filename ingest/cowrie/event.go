@@ -2,6 +2,7 @@ package cowrie
 
 import (
 	"handprint/ingest/internal/jsonscan"
+	"handprint/ingest/internal/stamp"
 )
 
 // event is one line of the log as it stands: the JSON text of each field that
@@ -66,8 +67,8 @@ func (e *event) set(name, value []byte) {
 		e.atTimestamp = value
 	case "type":
 		e.typ = value
-	case "_source", "result", "hits", "log", "json", "event":
-		e.wrapper = e.wrapper || len(value) > 0 && (value[0] == '{' || value[0] == '[')
+	case "_source", "result", "hits", "log", "json", "event", "message":
+		e.wrapper = e.wrapper || len(value) > 1 && (value[0] == '{' || value[0] == '[' || value[0] == '"' && value[1] == '{')
 	case "duration_ms":
 		e.durationMillis = value
 	}
@@ -101,16 +102,51 @@ func (e *event) header() (h header, reason string) {
 	if h.session, _ = jsonscan.Text(e.session); len(h.session) == 0 {
 		return h, reasonSession
 	}
-	stamp, _ := jsonscan.Text(e.timestamp)
-	if len(stamp) == 0 {
-		return h, reasonTimestamp
-	}
-	var ok bool
-	if h.time, ok = parseTimestamp(stamp); !ok {
-		return h, reasonUnreadable
+	if h.time, reason = e.time(); reason != "" {
+		return h, reason
 	}
 	h.sensor, _ = jsonscan.Text(e.sensor)
 	return h, ""
+}
+
+// time reads the time of an event: a text, or a number of seconds since 1970
+// or of a smaller unit, as some shippers make of it.
+func (e *event) time() (at micros, reason string) {
+	text, isText := jsonscan.Text(e.timestamp)
+	if isText && len(text) > 0 {
+		if at, ok := parseTimestamp(text); ok {
+			return at, ""
+		}
+		return 0, reasonUnreadable
+	}
+	if at, ok := stamp.Epoch(e.timestamp); ok {
+		return micros(at), ""
+	}
+	return 0, reasonTimestamp
+}
+
+// timeFrom takes the time of an event that has none that can be read from the
+// first of the values that is one. There a text of digits is a time too.
+func (e *event) timeFrom(values ...[]byte) {
+	if _, reason := e.time(); reason == "" {
+		return
+	}
+	for _, v := range values {
+		if text, ok := jsonscan.Text(v); ok {
+			if _, ok := stamp.Epoch(text); ok {
+				v = text
+			}
+		}
+		old := e.timestamp
+		if e.timestamp = v; len(v) > 0 {
+			if _, reason := e.time(); reason == "" {
+				return
+			}
+		}
+		if old != nil {
+			e.timestamp = old
+		}
+	}
 }
 
 func (h *header) foreign() bool { return h.kind == foreign }

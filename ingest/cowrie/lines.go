@@ -27,7 +27,7 @@ func (a *Adapter) Line(line []byte) error {
 	switch reason {
 	case "":
 		return a.takeEvent(&h, line)
-	case reasonEventID, reasonTimestamp:
+	case reasonEventID, reasonTimestamp, reasonUnreadable:
 		return a.unwrap(line, reason)
 	}
 	return a.bury(line, reason, 0)
@@ -47,7 +47,7 @@ func (a *Adapter) takeEvent(h *header, text []byte) error {
 // unwrap takes a line that is not one event by itself. It is a dead letter,
 // for the given reason, if it holds none.
 func (a *Adapter) unwrap(line []byte, reason string) error {
-	a.failed = nil
+	a.failed, a.other = nil, false
 	r := a.wrapped.Line(line)
 	entries := r.Events
 	if a.failed != nil {
@@ -64,6 +64,9 @@ func (a *Adapter) unwrap(line []byte, reason string) error {
 		}
 	case r.Events == 0 && jsonscan.Blank(line):
 		a.stats.Blank++
+		entries++
+	case r.Events == 0 && a.other:
+		a.stats.Foreign++
 		entries++
 	case r.Events == 0:
 		entries++
@@ -87,13 +90,9 @@ func (a *Adapter) wrappedEvent(object []byte, around wrapped.Around) bool {
 	}
 	e := &a.event
 	if e.eventID == nil {
-		return a.otherSensor(around)
+		return a.otherSensor()
 	}
-	if e.timestamp == nil {
-		if e.timestamp = e.atTimestamp; e.timestamp == nil {
-			e.timestamp = around.Stamp
-		}
-	}
+	e.timeFrom(e.atTimestamp, around.Stamp)
 	h, reason := e.header()
 	if reason != "" {
 		a.failed = a.bury(object, reason, 0)
@@ -104,14 +103,19 @@ func (a *Adapter) wrappedEvent(object []byte, around wrapped.Around) bool {
 }
 
 // otherSensor reports whether an object is an event of another sensor, as
-// T-Pot's documents say by their type, and counts it as foreign.
-func (a *Adapter) otherSensor(around wrapped.Around) bool {
+// T-Pot's documents say by their type, and counts it as foreign. One that may
+// hold Cowrie's is looked into first.
+func (a *Adapter) otherSensor() bool {
 	e := &a.event
-	if around.Depth == 0 && e.atTimestamp == nil {
+	if e.atTimestamp == nil {
 		return false
 	}
 	name, ok := jsonscan.Text(e.typ)
-	if !ok || len(name) == 0 || bytes.EqualFold(name, []byte("cowrie")) || e.wrapper {
+	if !ok || len(name) == 0 || bytes.EqualFold(name, []byte("cowrie")) {
+		return false
+	}
+	if e.wrapper {
+		a.other = true
 		return false
 	}
 	a.stats.Foreign++

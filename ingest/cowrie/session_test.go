@@ -181,7 +181,7 @@ func TestAddressesInEverySpelling(t *testing.T) {
 			t.Errorf("%s: %s, %v", text, got, ok)
 		}
 	}
-	for _, text := range []string{"", " ", "unknown", "-", "None", "192.0.2", "192.0.2.01", " 192.0.2.1", "honeypot.example", "192.0.2.xxx", strings.Repeat("a", 5000)} {
+	for _, text := range []string{"", " ", "unknown", "-", "None", "192.0.2", "192.0.2.01", " 192.0.2.1", "honeypot.example", "192.0.2.xxx", "198.51.100.0/24", "2001:db8::/64", strings.Repeat("a", 5000)} {
 		if got, ok := Attacker(text); ok {
 			t.Errorf("%q: %s, want none", text, got)
 		}
@@ -204,6 +204,93 @@ func TestATextThatIsNoAddressStandsForAnAttacker(t *testing.T) {
 	}
 	if got := form("attacker-7"); got != "10 characters: digits, letters, others" {
 		t.Error(got)
+	}
+}
+
+// Pseudonyms of any length and spelling are told apart, and are no addresses.
+func TestHashedAddresses(t *testing.T) {
+	ids := map[string]string{}
+	for _, text := range []string{
+		"0f0f0f0f", "0F0F0F0F", strings.Repeat("0f", 8), strings.Repeat("0f", 16), strings.Repeat("0f", 20), strings.Repeat("0f", 32), strings.Repeat("0f", 64),
+		"sha256:" + strings.Repeat("0f", 32), "Dw8PDw8PDw8PDw8PDw8PDw==", "12345678", "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "anon-17", "3325256711",
+	} {
+		id, ok := Attacker(text)
+		if other, twice := ids[id]; !ok || twice {
+			t.Errorf("%s: %v, as %s", text, ok, other)
+		}
+		ids[id] = text
+	}
+}
+
+func TestThreeSourcesOfOneID(t *testing.T) {
+	var lines []string
+	addresses := []string{"198.51.100.7", "[2001:db8::1%eth0]:22", strings.Repeat("0f", 32)}
+	for i, a := range addresses {
+		at := float64(i * 400)
+		lines = append(lines, logLine("hp", "s", at, "session.connect", "src_ip", a), logLine("hp", "s", at+1, "client.version", "version", "SSH-2.0-Go", "src_ip", a),
+			logLine("hp", "s", at+70, "session.closed", "src_ip", a))
+	}
+	c := collect(t, nil).feed(lines...)
+	got := c.sessions(t)
+	for i, a := range addresses {
+		evidence := "cowrie:hp/s"
+		if i > 0 {
+			evidence += fmt.Sprint("@", hour10+int64(i)*400_000000)
+		}
+		if id, _ := Attacker(a); got[evidence] != (sentSession{id, "medium", 2}) {
+			t.Errorf("%s: %+v", evidence, got[evidence])
+		}
+	}
+	if len(got) != len(addresses) || c.Stats().Taken != int64(len(lines)) {
+		t.Errorf("%v, %+v", got, c.Stats())
+	}
+}
+
+// A time as a number is one in the unit that its length says; as a text of
+// digits only in the place of one that cannot be read.
+func TestTimesAsNumbers(t *testing.T) {
+	lines := func(member string, times ...any) []string {
+		var out []string
+		for i, at := range times {
+			l := logLine("hp", "s", 0, []string{"session.connect", "session.closed"}[i])
+			text, err := json.Marshal(at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := strings.Index(l, `"timestamp":`)
+			out = append(out, l[:start]+strings.ReplaceAll(member, "AT", string(text))+"}")
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		lines []string
+		taken int64
+	}{
+		"seconds":                   {lines(`"timestamp":AT`, 1772359200, json.Number("1772359900.5")), 2},
+		"milliseconds":              {lines(`"timestamp":AT`, 1772359200000, 1772359900500), 2},
+		"microseconds":              {lines(`"timestamp":AT`, 1772359200000000, 1772359900500000), 2},
+		"nanoseconds":               {lines(`"timestamp":AT`, 1772359200000000000, 1772359900500000000), 2},
+		"@timestamp":                {lines(`"@timestamp":AT`, 1772359200000, 1772359900500), 2},
+		"@timestamp as a text":      {lines(`"@timestamp":AT`, "1772359200", "1772359900.5"), 2},
+		"@timestamp for a bad one":  {lines(`"timestamp":"Mar 1 10:00","@timestamp":AT`, "2026-03-01T10:00:00Z", "2026-03-01T12:11:40.5+02:00"), 2},
+		"@timestamp for a text":     {lines(`"timestamp":"1772359200","@timestamp":AT`, 1772359200, json.Number("1772359900.5")), 2},
+		"timestamp as a text":       {lines(`"timestamp":AT`, "1772359200", "1772359900.5"), 0},
+		"too few digits":            {lines(`"timestamp":AT`, 177235920, 177235990), 0},
+		"between two units":         {lines(`"timestamp":AT`, 17723592000, 17723599005), 0},
+		"with an exponent":          {lines(`"timestamp":AT`, json.Number("1.7723592e9"), json.Number("1.7723599005e9")), 0},
+		"negative":                  {lines(`"timestamp":AT`, -1772359200, -1772359900), 0},
+		"a point and nothing after": {[]string{`{"eventid":"cowrie.session.connect","session":"s","timestamp":1772359200.}`}, 0},
+	} {
+		got := collect(t, nil).feed(c.lines...)
+		if s := got.Stats(); s.Taken != c.taken || s.Dead != int64(len(c.lines))-c.taken {
+			t.Errorf("%s: %+v", name, s)
+			continue
+		}
+		if c.taken > 0 {
+			if o := got.sent[0]; !strings.Contains(o, `"window_start_ts":1772359200,"window_end_ts":1772359900.5`) || !strings.Contains(o, `"long"`) {
+				t.Errorf("%s: %s", name, o)
+			}
+		}
 	}
 }
 

@@ -29,6 +29,50 @@ func Object(data []byte, visit func(name, value []byte)) error {
 	return nil
 }
 
+// Array calls visit for each element of the array that data is, as it stands
+// in data. It returns ErrNotObject if data is anything else, possibly after
+// calls for the elements before the fault.
+func Array(data []byte, visit func(element []byte)) error {
+	s := scanner{data: data}
+	s.space()
+	if !s.eat('[') {
+		return ErrNotObject
+	}
+	s.space()
+	for more := !s.eat(']'); more; {
+		start := s.pos
+		if !s.value() {
+			return ErrNotObject
+		}
+		visit(data[start:s.pos])
+		s.space()
+		if more = s.eat(','); more {
+			s.space()
+		} else if !s.eat(']') {
+			return ErrNotObject
+		}
+	}
+	s.space()
+	if s.pos != len(data) {
+		return ErrNotObject
+	}
+	return nil
+}
+
+// Valid reports whether data is one JSON value in UTF-8.
+func Valid(data []byte) bool {
+	if !utf8.Valid(data) {
+		return false
+	}
+	s := scanner{data: data}
+	s.space()
+	if !s.value() {
+		return false
+	}
+	s.space()
+	return s.pos == len(data)
+}
+
 // Blank reports whether data has nothing but JSON's white space in it.
 func Blank(data []byte) bool {
 	for _, c := range data {

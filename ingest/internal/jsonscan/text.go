@@ -39,6 +39,28 @@ func Texts(value []byte) (texts []string, ok bool) {
 	return texts, s.next() == ']'
 }
 
+// Bytes returns what an array of numbers from 0 to 255 says, of a value that
+// Object handed out; false if it is anything else, or empty.
+func Bytes(value []byte) (text []byte, ok bool) {
+	if len(value) < 3 || value[0] != '[' {
+		return nil, false
+	}
+	n, digits := 0, 0
+	for _, c := range value[1:] {
+		switch {
+		case c >= '0' && c <= '9' && digits < 3:
+			n, digits = n*10+int(c-'0'), digits+1
+		case c == ' ' || c == '\n' || c == '\r' || c == '\t':
+		case (c == ',' || c == ']') && digits > 0 && n <= 0xff:
+			text = append(text, byte(n))
+			n, digits = 0, 0
+		default:
+			return nil, false
+		}
+	}
+	return text, true
+}
+
 // Null reports whether a value that Object handed out is null.
 func Null(value []byte) bool { return len(value) > 0 && value[0] == 'n' }
 

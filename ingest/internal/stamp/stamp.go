@@ -50,6 +50,40 @@ func Decimal(text []byte) (micros int64, ok bool) {
 	return micros, true
 }
 
+// Epoch reads a time since 1970 as a number of seconds, milliseconds,
+// microseconds or nanoseconds, cut to whole microseconds. How many digits it has
+// before its point says which: 10, 13, 16 or 19, so that times from September
+// 2001 on can be read, and no other number is taken for one.
+func Epoch(text []byte) (micros int64, ok bool) {
+	whole, digits := 0, make([]byte, 0, 32)
+	for whole < len(text) && isDigit(text[whole]) {
+		whole++
+	}
+	const point = 10 // digits of the seconds
+	if whole < point || whole > 19 || (whole-point)%3 != 0 || text[0] == '0' {
+		return 0, false
+	}
+	digits = append(digits, text[:whole]...)
+	if fraction := text[whole:]; len(fraction) > 0 {
+		if fraction[0] != '.' || len(fraction) == 1 {
+			return 0, false
+		}
+		for _, c := range fraction[1:] {
+			if !isDigit(c) {
+				return 0, false
+			}
+		}
+		digits = append(digits, fraction[1:]...)
+	}
+	for i := range point + 6 {
+		micros *= 10
+		if i < len(digits) {
+			micros += int64(digits[i] - '0')
+		}
+	}
+	return micros, true
+}
+
 // Parse reads YYYY-MM-DDThh:mm:ss, a fraction or none, and Z, an
 // offset or nothing, which means UTC, cut to whole microseconds. What is
 // before 1970 cannot be read. The time is in microseconds since 1970.

@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/encoding/unicode/utf32"
 	"golang.org/x/text/transform"
 )
 
@@ -103,6 +104,8 @@ var unread = []struct {
 	{[]byte("PK\x03\x04"), "a zip archive", "unzip -p FILE | handprint ingest ... -"},
 	{[]byte{'7', 'z', 0xbc, 0xaf, 0x27, 0x1c}, "a 7z archive", "7z x -so FILE | handprint ingest ... -"},
 	{[]byte{0x04, 0x22, 0x4d, 0x18}, "lz4", "lz4cat FILE | handprint ingest ... -"},
+	{[]byte{0x5d, 0, 0}, "lzma", "xzcat --format=lzma FILE | handprint ingest ... -"},
+	{[]byte{0x1f, 0x9d}, "compress", "zcat FILE | handprint ingest ... -"},
 }
 
 // unpack returns a reader of what is packed in r, nil if nothing is.
@@ -110,14 +113,14 @@ func (u *Reader) unpack(r *bufio.Reader, start []byte) (io.Reader, error) {
 	switch {
 	case bytes.HasPrefix(start, gzipMagic):
 		return newMembers(r, u.warn)
-	case bytes.HasPrefix(start, zstdMagic):
+	case bytes.HasPrefix(start, zstdMagic), isSkippable(start):
 		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxWindow))
 		if err != nil {
 			return nil, fmt.Errorf("zstd: %w", err)
 		}
 		u.closers = append(u.closers, d.Close)
-		return named{d, "zstd"}, nil
+		return &packed{Reader: d, name: "zstd", warn: u.warn}, nil
 	case bytes.HasPrefix(start, xzMagic):
 		if size := xzDictionary(start); size > maxWindow {
 			return nil, fmt.Errorf("xz: needs %d MiB of memory, more than %d: xzcat FILE | handprint ingest ... -", size>>20, maxWindow>>20)
@@ -126,9 +129,9 @@ func (u *Reader) unpack(r *bufio.Reader, start []byte) (io.Reader, error) {
 		if err != nil {
 			return nil, fmt.Errorf("xz: %w", err)
 		}
-		return named{d, "xz"}, nil
+		return &packed{Reader: d, name: "xz", warn: u.warn}, nil
 	case bytes.HasPrefix(start, bzip2Magic) && len(start) >= 10 && (bytes.Equal(start[4:10], bzip2Block) || bytes.Equal(start[4:10], bzip2End)):
-		return named{bzip2.NewReader(r), "bzip2"}, nil
+		return &packed{Reader: bzip2.NewReader(r), name: "bzip2", warn: u.warn}, nil
 	case len(start) == 512 && bytes.HasPrefix(start[257:], tarMagic):
 		return newArchive(u, r), nil
 	}
@@ -163,18 +166,48 @@ func xzDictionary(start []byte) int64 {
 	return int64(2|bits&1) << (bits/2 + 11)
 }
 
-// named says in its errors what could not be unpacked.
-type named struct {
-	io.Reader
-	name string
+// isSkippable reports whether a zstd file begins with a frame that holds no
+// data, as that of pzstd does.
+func isSkippable(start []byte) bool {
+	return len(start) >= 4 && start[0]&0xf0 == 0x50 && bytes.Equal(start[1:4], []byte{0x2a, 0x4d, 0x18})
 }
 
-func (n named) Read(p []byte) (int, error) {
-	read, err := n.Reader.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = fmt.Errorf("%s: %w", n.name, err)
+// packed reads what a decoder unpacks. What follows the last stream and is none
+// is left out with a warning, as it is for gzip: it may be padding. Its errors
+// say what could not be unpacked.
+type packed struct {
+	io.Reader
+	name string
+	warn func(string)
+	some bool
+	done bool
+}
+
+func (p *packed) Read(b []byte) (int, error) {
+	if p.done {
+		return 0, io.EOF
 	}
-	return read, err
+	n, err := p.Reader.Read(b)
+	p.some = p.some || n > 0
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+		return n, err
+	case p.some && endsBefore(err):
+		p.done = true
+		p.warn("what follows the last stream of the " + p.name + " file is none: it was left out")
+		return n, nil
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return n, fmt.Errorf("zstd: needs more than %d MiB of memory: zstdcat --long=31 FILE | handprint ingest ... -", maxWindow>>20)
+	}
+	return n, fmt.Errorf("%s: %w", p.name, err)
+}
+
+// endsBefore reports whether an error says that where a stream could begin
+// there is none. The decoders of bzip2 and xz say that by text alone.
+func endsBefore(err error) bool {
+	return errors.Is(err, zstd.ErrMagicMismatch) ||
+		err == error(bzip2.StructuralError("bad magic value in continuation file")) ||
+		err.Error() == "xz: invalid header magic bytes"
 }
 
 // members reads the members of a gzip file one after the other. Zeros between
@@ -251,10 +284,17 @@ func text(r *bufio.Reader, start []byte) io.Reader {
 	utf16 := func(order unicode.Endianness) io.Reader {
 		return transform.NewReader(r, unicode.UTF16(order, unicode.UseBOM).NewDecoder())
 	}
+	utf32of := func(order utf32.Endianness) io.Reader {
+		return transform.NewReader(r, utf32.UTF32(order, utf32.UseBOM).NewDecoder())
+	}
 	switch {
 	case bytes.HasPrefix(start, []byte{0xef, 0xbb, 0xbf}):
 		_, _ = r.Discard(3) // has been seen
 		return r
+	case bytes.HasPrefix(start, []byte{0xff, 0xfe, 0, 0}):
+		return utf32of(utf32.LittleEndian)
+	case bytes.HasPrefix(start, []byte{0, 0, 0xfe, 0xff}):
+		return utf32of(utf32.BigEndian)
 	case bytes.HasPrefix(start, []byte{0xff, 0xfe}):
 		return utf16(unicode.LittleEndian)
 	case bytes.HasPrefix(start, []byte{0xfe, 0xff}):

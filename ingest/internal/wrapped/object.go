@@ -7,20 +7,51 @@ import (
 )
 
 // maxDepth bounds how many objects may be around an event.
-const maxDepth = 5
+const maxDepth = 8
 
-// isWrapper reports whether shippers put events under a name: Docker (log),
-// Filebeat and Logstash (message, json), Elasticsearch (hits, _source), Splunk
-// (result, _raw, event), Fluent Bit (log), journald (MESSAGE), Google Cloud
-// (jsonPayload, textPayload), Loki (line), kcat (payload), and shippers that use
-// the sensor's name.
+// isWrapper reports whether shippers and stores put events under a name (docs/sensors.md,
+// "Wrapped events"). A name that holds a sensor's is one too. Names under which
+// other honeypots log what they were sent are not: whoever sends it could write
+// events there.
 func isWrapper(name []byte) bool {
 	switch string(name) {
-	case "log", "message", "json", "cowrie", "event", "honeypot", "_source", "result", "_raw", "hits",
-		"MESSAGE", "msg", "payload", "data", "line", "jsonPayload", "textPayload", "suricata", "eve", "zeek", "record", "value":
+	case "log", "message", "json", "event", "original", // Docker, Filebeat, Logstash, Fluent Bit
+		"hits", "_source", "responses", "doc", // Elasticsearch
+		"result", "results", "_raw", // Splunk
+		"short_message", "full_message", "messages", // Graylog
+		"MESSAGE", "msg", "Message", // journald, rsyslog, NXLog
+		"streams", "values", "line", // Loki
+		"resourceLogs", "scopeLogs", "logRecords", "body", "stringValue", // OpenTelemetry
+		"events", "logEvents", "jsonPayload", "textPayload", "records", "properties", "LogMessage", // the clouds
+		"attributes", "full_log", // Datadog, Wazuh
+		"payload", "data", "record", "value", "parsed", "fields", "content": // Kafka's tools, and parsers' usual targets
 		return true
 	}
+	for _, sensor := range [...]string{"cowrie", "honeypot", "suricata", "eve", "zeek"} {
+		if len(name) >= len(sensor) && len(name) <= maxName && holds(name, sensor) {
+			return true
+		}
+	}
 	return false
+}
+
+// maxName bounds a name that holds a sensor's, in bytes.
+const maxName = 64
+
+// holds reports whether a name is a sensor's or has it between other words.
+func holds(name []byte, sensor string) bool {
+	for i := 0; i+len(sensor) <= len(name); i++ {
+		end := i + len(sensor)
+		if bytes.EqualFold(name[i:end], []byte(sensor)) && (i == 0 || !isWordByte(name[i-1])) && (end == len(name) || !isWordByte(name[end])) {
+			return true
+		}
+	}
+	return false
+}
+
+// isWordByte reports whether a byte is a letter or a digit.
+func isWordByte(c byte) bool {
+	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z'
 }
 
 // Object takes an object: the event that it is, or the events that it holds. It
@@ -53,29 +84,47 @@ func (r *Reader) Object(object []byte, around Around) bool {
 	if err != nil {
 		return false
 	}
-	some := false
 	for _, v := range values {
-		switch v[0] {
-		case '{':
-			some = r.Object(v, inner) || some
-		case '[':
-			for _, o := range scan(v, nil).objects {
-				some = r.Object(o, inner) || some
-			}
-		default:
-			text, ok := jsonscan.Text(v)
-			if !ok {
-				continue
-			}
-			if r.alone && around.Depth == 0 && &v[0] == first(log) {
-				some = r.dockerText(text, inner) || some
-				continue
-			}
-			some = bytes.IndexByte(text, '{') >= 0 && r.text(text, inner) || some
+		some := false
+		if r.alone && around.Depth == 0 && &v[0] == first(log) && v[0] == '"' {
+			text, _ := jsonscan.Text(v)
+			some = r.dockerText(text, inner)
+		} else {
+			some = r.value(v, inner)
 		}
 		if some {
-			break // one name holds it; the others repeat it
+			return true // one name holds it; the others repeat it
 		}
+	}
+	return false
+}
+
+// value takes what a member or an element of an array holds, and reports
+// whether there was an event.
+func (r *Reader) value(v []byte, around Around) (some bool) {
+	switch v[0] {
+	case '{':
+		return r.Object(v, around)
+	case '"':
+		text, ok := jsonscan.Text(v)
+		return ok && bytes.IndexByte(text, '{') >= 0 && r.text(text, around)
+	case '[':
+		if around.Depth >= maxDepth {
+			return false
+		}
+		if text, ok := jsonscan.Bytes(v); ok { // as journald writes what is no plain text
+			return bytes.IndexByte(text, '{') >= 0 && r.text(text, around)
+		}
+		inner := around
+		inner.Depth++
+		_ = jsonscan.Array(v, func(element []byte) { // it was looked at with the whole
+			if element[0] == '{' {
+				// An array adds nothing to the depth of an object in it.
+				some = r.Object(element, around) || some
+				return
+			}
+			some = r.value(element, inner) || some
+		})
 	}
 	return some
 }
@@ -85,6 +134,20 @@ func first(b []byte) *byte {
 		return nil
 	}
 	return &b[0]
+}
+
+// isAction reports whether an object says what Elasticsearch's bulk interface
+// has to do with the one in the next line.
+func isAction(object []byte) bool {
+	members, action := 0, false
+	err := jsonscan.Object(object, func(name, value []byte) {
+		members++
+		switch string(name) {
+		case "index", "create":
+			action = value[0] == '{' && (len(value) == 2 || bytes.Contains(value, []byte(`"_i`)) || bytes.Contains(value, []byte(`"routing"`)))
+		}
+	})
+	return err == nil && members == 1 && action
 }
 
 // dockerText takes a text of Docker's log, which cuts long lines: all pieces

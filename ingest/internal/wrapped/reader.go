@@ -2,6 +2,8 @@ package wrapped
 
 import (
 	"bytes"
+
+	"handprint/ingest/internal/jsonscan"
 )
 
 // Event takes one object and reports whether it is an event of the sensor's;
@@ -109,6 +111,11 @@ func (r *Reader) Line(line []byte) Result {
 	rest := afterHeader(line)
 	f := scan(rest, r.objects)
 	r.objects = f.objects
+	if f.other {
+		if r.bad = !r.document(line); r.taken > 0 {
+			return r.result()
+		}
+	}
 	switch {
 	case f.other, f.open >= 0 && (f.scan.quoted || len(rest)-f.open > r.max || len(rest) != len(line)):
 		return Result{}
@@ -133,10 +140,42 @@ func (r *Reader) Line(line []byte) Result {
 	return r.result()
 }
 
+// document takes a line that is an array with other things than objects in it,
+// or a text that holds an event, and reports whether it held one. Text may
+// stand before it.
+func (r *Reader) document(line []byte) bool {
+	line = bytes.Trim(line, blanks)
+	if len(line) == 0 || len(line) > r.max {
+		return false
+	}
+	if line[0] != '[' && line[0] != '"' {
+		// A text in quotes that holds the object, behind a name and an equals sign.
+		start := bytes.Index(line, []byte(`"{`))
+		end := bytes.LastIndexByte(line, '"')
+		if start < 0 || start > maxHeader || end <= start {
+			return false
+		}
+		line = line[start : end+1]
+	}
+	return jsonscan.Valid(line) && r.value(line, Around{Depth: 1})
+}
+
 func (r *Reader) all(objects [][]byte) {
 	for _, o := range objects {
-		r.bad = !r.Object(o, Around{}) || r.bad
+		switch {
+		case r.Object(o, Around{}):
+		case isAction(o):
+			r.part = true
+		case len(objects) > 1 && isEmpty(o):
+		default:
+			r.bad = true
+		}
 	}
+}
+
+// isEmpty reports whether an object has no members.
+func isEmpty(object []byte) bool {
+	return len(bytes.Trim(object[1:len(object)-1], blanks)) == 0
 }
 
 func (r *Reader) result() Result {
@@ -231,21 +270,52 @@ func (r *Reader) text(text []byte, around Around) bool {
 const maxHeader = 1 << 10
 
 // afterHeader returns what a line holds behind the header of syslog or of
-// another shipper: from the first curly bracket on, if text stands before it
-// that ends with a blank or a colon and has no bracket of its own.
+// another shipper: from the first curly bracket on that begins an object, if
+// the text before it does not end within a word or a text. A label such as
+// Loki's {job="x"} is a part of the header.
 func afterHeader(line []byte) []byte {
-	start := bytes.IndexByte(line, '{')
+	start := objectStart(line)
 	if start <= 0 || start > maxHeader {
 		return line
 	}
-	header := line[:start]
-	if bytes.IndexByte(header, '}') >= 0 || len(bytes.Trim(header, " \t\r\n[,")) == 0 {
+	header := withoutColour(line[:start])
+	if len(bytes.Trim(header, blanks+"[,")) == 0 {
 		return line
 	}
-	if end := header[len(header)-1]; end != ' ' && end != ':' && end != '\t' {
+	if end := header[len(header)-1]; isWordByte(end) || end == '_' || end == '"' || end == '\'' || end == '\\' || end == '{' {
 		return line
 	}
 	return line[start:]
+}
+
+// objectStart returns where a line's first object begins, -1 if none does.
+func objectStart(line []byte) int {
+	for i, c := range line[:min(len(line), maxHeader+1)] {
+		if c != '{' {
+			continue
+		}
+		if inside := bytes.TrimLeft(line[i+1:], " \t\r\n"); len(inside) == 0 || inside[0] == '"' || inside[0] == '}' {
+			return i
+		}
+	}
+	return -1
+}
+
+// withoutColour cuts a terminal's colour off the end of a header.
+func withoutColour(header []byte) []byte {
+	start := bytes.LastIndexByte(header, '\x1b')
+	if start < 0 || header[len(header)-1] != 'm' {
+		return header
+	}
+	for _, c := range header[start+1 : len(header)-1] {
+		if c != '[' && c != ';' && (c < '0' || c > '9') {
+			return header
+		}
+	}
+	if start == 0 {
+		return header[:1]
+	}
+	return header[:start]
 }
 
 // container returns the text of a line as the container runtimes of

@@ -38,6 +38,15 @@ func (s *scanner) close(text []byte) int {
 	return -1
 }
 
+// What may stand between objects: zeros are what GELF ends its messages with,
+// and what a crash leaves in a file; the record separator is RFC 7464's.
+const (
+	recordSeparator = 0x1e
+	escape          = 0x1b
+
+	blanks = " \t\r\n\x00\x1e"
+)
+
 // found is what a piece of text holds.
 type found struct {
 	objects  [][]byte // that end in it
@@ -52,8 +61,18 @@ func scan(text []byte, into [][]byte) found {
 	f := found{objects: into[:0], open: -1}
 	for i := 0; i < len(text); {
 		switch text[i] {
-		case ' ', '\t', '\r', '\n':
+		case ' ', '\t', '\r', '\n', 0, recordSeparator:
 			i++
+		case escape: // a terminal's colour
+			end := i + 1
+			for end < len(text) && (text[end] == '[' || text[end] == ';' || text[end] >= '0' && text[end] <= '9') {
+				end++
+			}
+			if end == len(text) || text[end] != 'm' {
+				f.other = true
+				return f
+			}
+			i = end + 1
 		case '[', ']', ',':
 			f.brackets = true
 			i++
