@@ -95,8 +95,8 @@ func (p *pages) Identity(_ context.Context, name string) (*query.Identity, error
 	return p.reader.Identity(id, false)
 }
 
-func (p *pages) Timeline(_ context.Context, id string, _ url.Values) (*query.Timeline, error) {
-	return p.reader.Timeline(query.TimelineQuery{Identity: id, Kinds: []string{string(history.State)}, Limit: maxLane})
+func (p *pages) Timeline(_ context.Context, id string, v url.Values) (*query.Timeline, error) {
+	return p.reader.Timeline(query.TimelineQuery{Identity: id, Kinds: v["kinds"], Limit: maxLane})
 }
 
 func (p *pages) History(_ context.Context, id string) (*query.IdentityHistory, error) {
@@ -120,6 +120,20 @@ func (p *pages) Explain(ctx context.Context, id, primitive string, evidence bool
 		return nil, fmt.Errorf("explaining %s of identity %s: %w", primitive, id, err)
 	}
 	return text, nil
+}
+
+func (p *pages) Windows(_ context.Context, id string, primitives []string) (map[string]json.RawMessage, query.Position, error) {
+	found, at, err := p.reader.Windows(id, primitives)
+	if err != nil {
+		return nil, at, err
+	}
+	out := make(map[string]json.RawMessage, len(found))
+	for primitive, x := range found {
+		if out[primitive], err = json.Marshal(x); err != nil {
+			return nil, at, fmt.Errorf("explaining %s of identity %s: %w", primitive, id, err)
+		}
+	}
+	return out, at, nil
 }
 
 func (p *pages) Compare(_ context.Context, a, b string) (*query.Comparison, error) {

@@ -48,7 +48,7 @@ try {
   if (!three) throw new Error("nobody is suspected on the overview");
   const id = three.split("/identities/")[1];
   const paths = {
-    overview: "/", identities: "/identities", filtered: "/identities?state=multi_actor&suspected=true", none: "/identities?state=drifting&q=zz", identity: "/identities/" + id,
+    timeline: `/identities/${id}?axis=time`, overview: "/", identities: "/identities", filtered: "/identities?state=multi_actor&suspected=true", none: "/identities?state=drifting&q=zz", identity: "/identities/" + id,
     why: `/identities/${id}/why/toolchain.ssh.hassh_client`, whyalternates: `/identities/${id}/why/cognitive.planning_depth`, history: `/identities/${id}/history`,
     compare: "/compare?a=127.0.4.1&b=127.0.4.2", suspicions: "/suspicions", suggestions: "/suggestions", value: "/values?primitive=environmental.locale&value=%22de-DE%22",
     search: "/search?q=127.0", operations: "/operations", unknown: "/identities/nobody-has-this-id",
@@ -56,7 +56,7 @@ try {
 
   if (pictures) {
     mkdirSync(pictures, { recursive: true });
-    for (const scheme of ["light", "dark"]) for (const [name, path] of Object.entries(paths)) for (const width of scheme === "light" ? [1280, 390] : [1280]) {
+    for (const scheme of ["light", "dark"]) for (const [name, path] of Object.entries(paths)) for (const width of scheme === "light" ? [1280, 390, 320] : [1280]) {
       await page.setViewportSize({ width, height: 900 });
       await page.emulateMedia({ colorScheme: scheme });
       await page.goto(origin + base + path);

@@ -16,7 +16,6 @@ type explanation struct {
 	Facts      map[string]any     `json:"facts"`
 	Thresholds map[string]float64 `json:"thresholds"`
 	Steps      []step             `json:"steps"`
-	Returns    []step             `json:"returns_steps"`
 	Change     []wouldChange      `json:"would_change"`
 	Evidence   string             `json:"evidence"`
 }
@@ -26,6 +25,7 @@ type explainedRow struct {
 	Confidence float64         `json:"confidence"`
 	Value      json.RawMessage `json:"current_value"`
 	ChangeTS   float64         `json:"last_change_ts"`
+	Returns    bool            `json:"returns"`
 }
 
 type explainedWindow struct {

@@ -1,8 +1,12 @@
 package ui
 
 import (
+	"math"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 )
 
 // order is an entry of the list's orders, by the API's names.
@@ -45,7 +49,7 @@ func listQuery(q url.Values) url.Values {
 }
 
 // chipsOf are the conditions that are set, in the words of the page.
-func chipsOf(q url.Values) []chip {
+func chipsOf(q url.Values, now time.Time) []chip {
 	var chips []chip
 	for _, name := range listParameters {
 		for _, v := range q[name] {
@@ -64,6 +68,11 @@ func chipsOf(q url.Values) []chip {
 				text = "value " + valueText([]byte(v))
 			case "min_confidence":
 				text = "confidence at least " + printable(v, 10)
+			case "changed_since", "changed_before", "seen_since":
+				text = strings.ReplaceAll(name, "_", " ") + " " + printable(v, 20)
+				if ts, err := strconv.ParseFloat(v, 64); err == nil {
+					text = strings.ReplaceAll(name, "_", " ") + " " + clock(ts, now) + " UTC"
+				}
 			case "q":
 				text = "begins with " + printable(v, 40)
 			}
@@ -71,4 +80,34 @@ func chipsOf(q url.Values) []chip {
 		}
 	}
 	return chips
+}
+
+// sinceOptions are the times from which on a list can ask for changes, in Unix
+// seconds: the URL of the page is that of the API. One that is asked for and is none
+// of them is offered as well.
+func sinceOptions(p *page) []order {
+	var out []order
+	asked := p.query.Get("changed_since")
+	for _, w := range []string{"15m", "1h", "24h", "168h"} {
+		_, d := windowOf(w)
+		o := order{strconv.FormatInt(p.now.Add(-d).Unix(), 10), "in the last " + windowWord(w)}
+		if ts, err := strconv.ParseFloat(asked, 64); err == nil && math.Abs(ts-float64(p.now.Add(-d).Unix())) < 60 {
+			o.value = asked
+		}
+		out = append(out, o)
+	}
+	if asked != "" && !slices.ContainsFunc(out, func(o order) bool { return o.value == asked }) {
+		text := printable(asked, 20)
+		if ts, err := strconv.ParseFloat(asked, 64); err == nil {
+			text = p.clock(ts) + " UTC"
+		}
+		out = append(out, order{asked, "since " + text})
+	}
+	return out
+}
+
+// exportFormats are the formats of the API's export.
+var exportFormats = []order{
+	{"csv", "CSV, a row a line"}, {"json", "JSON, an identity a line"}, {"ocsf", "OCSF"}, {"ecs", "ECS"}, {"cef", "CEF"}, {"leef", "LEEF"},
+	{"stix", "STIX 2.1"}, {"misp", "MISP"}, {"navigator", "ATT&CK Navigator"},
 }

@@ -55,14 +55,14 @@ func cellsInWords(p *page, cells []cell) string {
 	return strings.Join(parts, ", ")
 }
 
-func laneInWords(p *page, r *drawnRow) string {
+func laneInWords(p *page, l *lane) string {
 	var parts []string
-	for _, b := range r.lane.bands {
+	for _, b := range l.bands {
 		parts = append(parts, stateWord(b.state))
 	}
 	text := "states in order: " + strings.Join(parts, ", ")
-	if len(r.lane.cells) > 0 {
-		text += "; values: " + cellsInWords(p, r.lane.cells)
+	if len(l.values) > 0 {
+		text += "; values: " + cellsInWords(p, l.values)
 	}
 	return text
 }
@@ -101,4 +101,27 @@ func anchorOf(x, width int) string {
 	default:
 		return "middle"
 	}
+}
+
+// marksInWords says what the dotted lines over the lanes are.
+func marksInWords(marks []eventMark) string {
+	parts := make([]string, 0, 4)
+	for _, m := range marks[:min(len(marks), 4)] {
+		if m.outside {
+			m.says += " (beyond the edge)"
+		}
+		parts = append(parts, m.says)
+	}
+	text := "Dotted lines: " + strings.Join(parts, "; ")
+	if n := len(marks) - len(parts); n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text + "."
+}
+
+func happenedInWords(d *identityData) string {
+	if d.more {
+		return fmt.Sprintf("What happened last, as a table (%d)", len(d.happened))
+	}
+	return fmt.Sprintf("All that happened, as a table (%d)", len(d.happened))
 }

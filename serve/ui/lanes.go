@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
-
-	"handprint/serve/query"
 )
 
 // maxColumns is how many sessions a picture has a column for. The newest are
@@ -18,8 +16,9 @@ const maxColumns = 12
 // one session have one time, so a time is a session.
 type columns struct {
 	times  []float64
-	bursts []int // for each column, the number of its burst
-	left   int   // sessions before the first column that are not drawn
+	bursts []int     // for each column, the number of its burst
+	left   int       // sessions before the first column that are not drawn
+	all    []float64 // the times of all sessions
 	geometry
 }
 
@@ -33,7 +32,7 @@ func columnsOf(all [][]entry) columns {
 	}
 	slices.Sort(times)
 	times = slices.Compact(times)
-	c := columns{left: max(0, len(times)-maxColumns), geometry: cellGeometry}
+	c := columns{left: max(0, len(times)-maxColumns), geometry: cellGeometry, all: times}
 	c.times = times[c.left:]
 	c.bursts = make([]int, len(c.times))
 	gap := burstGap(c.times)
@@ -70,16 +69,29 @@ var (
 	laneGeometry = geometry{18, 2, 14} // of a row's lane, with letters alone, and of a narrow window
 )
 
+// maxLaneCell is how wide a lane's column is where there are few.
+const maxLaneCell = 26
+
 // maxBurstPad is what the gaps between bursts take together in a narrow picture.
 const maxBurstPad = 46
 
-// lanes are the same columns, narrower.
+// laneWidth is how wide a lane with a column for each session may be, in pixels: it
+// fits a telephone.
+const laneWidth = 286
+
+// lanes are the same columns, narrower; as wide as they fit.
 func (c *columns) lanes() *columns {
 	out := *c
 	out.geometry = laneGeometry
-	if n := len(c.bursts); n > 0 && c.bursts[n-1] > 0 {
-		out.burst = min(out.burst, maxBurstPad/c.bursts[n-1]) // twelve columns fit into 288 pixels
+	n := len(c.bursts)
+	if n == 0 {
+		return &out
 	}
+	bursts := c.bursts[n-1]
+	if bursts > 0 {
+		out.burst = min(out.burst, maxBurstPad/bursts)
+	}
+	out.cell = min(max((laneWidth-bursts*out.burst)/n-out.gap, laneGeometry.cell), maxLaneCell)
 	return &out
 }
 
@@ -200,50 +212,6 @@ func cellsOf(c *columns, l letters, older, recent []entry, returns bool) []cell 
 		cells = append(cells, cell{column: column, letter: l[v], value: e.Value, ts: e.TS, before: i < len(older), back: back})
 	}
 	return cells
-}
-
-// band is a stretch of a lane in which a row was in one state.
-type band struct {
-	state    string
-	from, to int // pixels
-}
-
-// lane is a row's history on the columns' axis.
-type lane struct {
-	bands  []band
-	cells  []cell
-	letter bool // the row has several values, so cells have letters
-}
-
-// laneOf draws a row: its transitions as bands, its entries as letters.
-func laneOf(c *columns, l letters, transitions []query.Happening, row *query.Row, entries []entry) lane {
-	out := lane{cells: cellsOf(c, l, nil, entries, false)}
-	values := map[string]bool{}
-	for _, e := range entries {
-		values[key(e.Value)] = true
-	}
-	out.letter = len(values) > 1
-	if len(c.times) == 0 {
-		return out
-	}
-	end := c.width()
-	changes := slices.DeleteFunc(slices.Clone(transitions), func(h query.Happening) bool {
-		return h.Kind != "state" || h.Primitive != row.Primitive
-	})
-	slices.SortStableFunc(changes, func(x, y query.Happening) int { return cmp.Compare(x.TS, y.TS) })
-	if len(changes) == 0 { // no history: what it is now, since then
-		return lane{bands: []band{{row.State, c.place(row.ChangeTS), end}}, cells: out.cells, letter: out.letter}
-	}
-	for i, h := range changes {
-		b := band{state: h.NewState, from: c.place(h.TS), to: end}
-		if i+1 < len(changes) {
-			b.to = c.place(changes[i+1].TS)
-		}
-		if b.to > b.from {
-			out.bands = append(out.bands, b)
-		}
-	}
-	return out
 }
 
 // place is where a time lies: in the middle of its session's column, between two

@@ -2,6 +2,8 @@ package ui
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/url"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -91,10 +93,16 @@ func TestBandsLieWithinTheLane(t *testing.T) {
 			changes = append(changes, query.Happening{TS: ts, Kind: "state", Primitive: "p.q", NewState: states[i%5]})
 		}
 		row := query.Row{Primitive: "p.q", State: "stable"}
+		view := url.Values{"axis": {rapid.SampledFrom([]string{"sessions", "time", ""}).Draw(t, "axis")}, "by": {rapid.SampledFrom([]string{"recorded", ""}).Draw(t, "by")}}
+		if rapid.Bool().Draw(t, "a stretch") {
+			view.Set("from", fmt.Sprint(rapid.Float64Range(-1, 2e9).Draw(t, "from")))
+			view.Set("to", fmt.Sprint(rapid.Float64Range(-1, 2e9).Draw(t, "to")))
+		}
+		a := axisOf(view, &c, changes)
 		end := 0
-		for _, b := range laneOf(&c, letters{}, changes, &row, nil).bands {
-			if b.from < end || b.to > c.width() || b.to <= b.from {
-				t.Fatalf("band %+v after %d, in %d", b, end, c.width())
+		for _, b := range laneOf(&a, letters{}, changes, &row, nil, &page{}).bands {
+			if b.from < end || b.to > a.width() || b.to <= b.from {
+				t.Fatalf("band %+v after %d, in %d", b, end, a.width())
 			}
 			end = b.to
 		}

@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,8 +19,6 @@ import (
 const (
 	maxSuspectedShown = 5
 	maxRecentShown    = 30
-	maxExplained      = 120 // rows of an identity whose windows are drawn
-	maxSimilarShown   = 5
 )
 
 func (h *Handler) overview(r *http.Request, p *page) (templ.Component, error) {
@@ -57,7 +54,7 @@ func (h *Handler) identities(r *http.Request, p *page) (templ.Component, error) 
 	if err != nil {
 		return nil, err
 	}
-	d := &identitiesData{IdentityList: l, chips: chipsOf(p.query)}
+	d := &identitiesData{IdentityList: l, chips: chipsOf(p.query, p.now)}
 	if l.Next != "" {
 		d.next = with(p.query, "cursor", l.Next)
 	}
@@ -70,130 +67,6 @@ func (h *Handler) identities(r *http.Request, p *page) (templ.Component, error) 
 		}
 	}
 	return identities(p, d), nil
-}
-
-func (h *Handler) identity(r *http.Request, p *page) (templ.Component, error) {
-	ctx := r.Context()
-	p.current = "Identities"
-	id, err := h.o.Source.Identity(ctx, r.PathValue("id"))
-	if err != nil {
-		return nil, err
-	}
-	d := &identityData{Identity: id, only: p.query.Get("only") == "unstable", names: map[string]*query.Address{}}
-	p.path = "/identities/" + pathPart(cutID(id.Identity)) // an address may have been asked for
-	if len(id.Attackers) == 1 && id.Total == 1 {
-		d.address = id.Attackers[0].Address
-	}
-	p.title = name(d.address, id.Identity)
-	explained := h.explained(ctx, id)
-	var all [][]entry
-	for _, x := range explained {
-		all = append(all, x.Window.entries())
-	}
-	d.columns = columnsOf(all)
-	var transitions []query.Happening
-	line, err := h.o.Source.Timeline(ctx, id.Identity, url.Values{"limit": {"1000"}})
-	if err == nil {
-		transitions, d.begins = line.Items, line.Begins
-	}
-	var top []entry
-	names := letters{}
-	evidenceOfRow := map[string]bool{}
-	if id.Suspicion != nil {
-		d.evidence, names, top = evidenceOf(d.columns, id.Suspicion.Reasons, explained)
-		for _, m := range id.Suspicion.Primitives {
-			evidenceOfRow[m] = true
-		}
-		d.flags = append(d.flags, d.columns.lanes().width()-2)
-	}
-	h.drawRows(d, explained, transitions, names, top, evidenceOfRow)
-	if s, err := h.o.Source.Similar(ctx, id.Identity); err == nil {
-		d.similar = s.Items[:min(len(s.Items), maxSimilarShown)]
-		for _, pair := range d.similar {
-			o := other(pair, id.Identity)
-			d.names[o] = h.o.Source.Address(ctx, o)
-		}
-	}
-	if e, err := h.o.Source.History(ctx, id.Identity); err == nil {
-		d.history = e.Items
-	}
-	return identity(p, d), nil
-}
-
-// explained are the windows of the rows of an identity.
-func (h *Handler) explained(ctx context.Context, id *query.Identity) map[string]*explanation {
-	out := make(map[string]*explanation, len(id.Rows))
-	for i, row := range id.Rows {
-		if i == maxExplained {
-			break
-		}
-		text, err := h.o.Source.Explain(ctx, id.Identity, row.Primitive, false)
-		if err != nil {
-			continue // the row stands without its lane
-		}
-		if x, err := parseExplanation(text); err == nil {
-			out[row.Primitive] = x
-		}
-	}
-	return out
-}
-
-// drawRows fills in the rows, by domain, each with its lane.
-func (h *Handler) drawRows(d *identityData, explained map[string]*explanation, transitions []query.Happening, names letters, top []entry, evidence map[string]bool) {
-	rows := slices.Clone(d.Rows)
-	slices.SortFunc(rows, func(x, y query.Row) int {
-		return cmp.Or(cmp.Compare(domainOf(x.Primitive), domainOf(y.Primitive)), cmp.Compare(x.Primitive, y.Primitive))
-	})
-	for _, row := range rows {
-		addState(&d.counts, row.State)
-		d.lastTS = max(d.lastTS, row.SeenTS)
-		if d.only && (row.State == "stable" || row.State == "unknown") {
-			continue
-		}
-		drawn := drawnRow{Row: row, evidence: evidence[row.Primitive]}
-		if x := explained[row.Primitive]; x != nil {
-			entries := x.Window.entries()
-			l := lettersOf(entries)
-			if top != nil {
-				l = names.follow(top, entries)
-			}
-			drawn.lane = laneOf(d.columns.lanes(), l, transitions, &row, entries)
-			if drawn.lane.letter {
-				drawn.letter = l[key(row.Value)]
-			}
-		} else {
-			drawn.lane = laneOf(d.columns.lanes(), nil, transitions, &row, nil)
-		}
-		if n := len(d.domains); n == 0 || d.domains[n-1].domain != domainOf(row.Primitive) {
-			d.domains = append(d.domains, domainRows{domain: domainOf(row.Primitive)})
-		}
-		g := &d.domains[len(d.domains)-1]
-		g.rows = append(g.rows, drawn)
-	}
-	d.firstTS = d.lastTS
-	if len(d.columns.times) > 0 {
-		d.firstTS = d.columns.times[0]
-	}
-	for _, m := range d.Attackers {
-		if m.Address != nil && m.Address.FirstTS > 0 {
-			d.firstTS = min(d.firstTS, m.Address.FirstTS)
-		}
-	}
-}
-
-func addState(n *query.States, state string) {
-	switch state {
-	case "stable":
-		n.Stable++
-	case "drifting":
-		n.Drifting++
-	case "conflicted":
-		n.Conflicted++
-	case "multi_actor":
-		n.MultiActor++
-	default:
-		n.Unknown++
-	}
 }
 
 func (h *Handler) why(r *http.Request, p *page) (templ.Component, error) {
@@ -212,7 +85,7 @@ func (h *Handler) why(r *http.Request, p *page) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.title = words(primitive)
+	p.title = "Why " + words(primitive)
 	d := &whyData{identity: id.Identity, primitive: primitive, explanation: x, letters: lettersOf(x.Window.entries()), asOf: id.AsOf}
 	if len(id.Attackers) == 1 && id.Total == 1 {
 		d.address = id.Attackers[0].Address
@@ -220,6 +93,13 @@ func (h *Handler) why(r *http.Request, p *page) (templ.Component, error) {
 	if v, err := h.o.Source.Value(ctx, primitive, x.Row.Value); err == nil {
 		d.value = v
 	}
+	d.kept = keptValues(d.letters, x.Window.entries())
+	for i := range d.kept {
+		if v, err := h.o.Source.Value(ctx, primitive, d.kept[i].value); err == nil {
+			d.kept[i].held, d.kept[i].of = v.Holders, v.Of
+		}
+	}
+	d.returns = returnSteps(d)
 	return why(p, d), nil
 }
 
@@ -259,30 +139,62 @@ func (h *Handler) compare(r *http.Request, p *page) (templ.Component, error) {
 		return nil, err
 	}
 	d.a, d.b = h.o.Source.Address(ctx, ids[0]), h.o.Source.Address(ctx, ids[1])
-	relation := map[string]int{"agree": 0, "disagree": 1, "not_stable": 2, "one_sided": 3}
-	slices.SortStableFunc(d.Rows, func(x, y query.ComparedRow) int {
-		return cmp.Or(cmp.Compare(relation[x.Relation], relation[y.Relation]), -cmp.Compare(x.Bits, y.Bits), cmp.Compare(x.Primitive, y.Primitive))
-	})
+	d.show = p.query.Get("show")
+	if !slices.ContainsFunc(comparedKinds, func(o order) bool { return o.value == d.show }) {
+		d.show = "all"
+	}
+	groups := map[string]string{}
+	if all, err := h.o.Source.Primitives(ctx); err == nil {
+		for _, m := range all.Items {
+			groups[m.Primitive] = m.Group
+		}
+	}
+	d.groupCompared(groups)
 	return compare(p, d), nil
 }
 
 func (h *Handler) suspicions(r *http.Request, p *page) (templ.Component, error) {
 	p.title, p.current = "Suspicions", "Suspicions"
-	q := url.Values{"limit": {"50"}}
+	ctx := r.Context()
+	q := url.Values{"limit": {itoa(maxLives)}}
 	for _, name := range []string{"current", "status", "min_confidence", "cursor"} {
 		if v := p.query[name]; len(v) > 0 && v[0] != "" {
 			q[name] = v
 		}
 	}
-	l, err := h.o.Source.Suspicions(r.Context(), q)
+	l, err := h.o.Source.Suspicions(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	d := &suspicionsData{SuspicionList: l}
+	for _, s := range l.Items {
+		d.drawn = append(d.drawn, h.drawnSuspicion(ctx, s))
+	}
 	if l.Next != "" {
 		d.next = with(p.query, "cursor", l.Next)
 	}
 	return suspicions(p, d), nil
+}
+
+// drawnSuspicion is a suspicion with its evidence and its life. What cannot be read
+// is left out: the suspicion stands without it.
+func (h *Handler) drawnSuspicion(ctx context.Context, s query.Suspicion) drawnSuspicion {
+	d := drawnSuspicion{Suspicion: s}
+	primitives := make([]string, 0, len(s.Reasons))
+	for _, r := range s.Reasons[:min(len(s.Reasons), maxColumns)] {
+		primitives = append(primitives, r.Primitive)
+	}
+	if explained, _, err := h.windows(ctx, s.Identity, primitives); err == nil && len(explained) > 0 {
+		var all [][]entry
+		for _, x := range explained {
+			all = append(all, x.Window.entries())
+		}
+		d.evidence, _, _ = evidenceOf(columnsOf(all), s.Reasons, explained)
+	}
+	if line, err := h.o.Source.Timeline(ctx, s.Identity, url.Values{"kinds": {"suspicion"}}); err == nil {
+		d.life = livesOf(line.Items)[s.ID]
+	}
+	return d
 }
 
 func (h *Handler) suggestions(r *http.Request, p *page) (templ.Component, error) {
@@ -327,6 +239,7 @@ func (h *Handler) value(r *http.Request, p *page) (templ.Component, error) {
 		q.Del("limit")
 		d.next = "/identities?" + q.Encode()
 	}
+	h.beside(ctx, d)
 	return value(p, d), nil
 }
 

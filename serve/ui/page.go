@@ -23,6 +23,8 @@ type page struct {
 	assets  map[string]string
 	query   url.Values
 	path    string
+	// timeline: the page has one, and so its script.
+	timeline bool
 }
 
 // to is the link to a path of ours.
@@ -151,3 +153,6 @@ func list(words []string) string {
 		return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
 	}
 }
+
+// perMille is a length in thousandths as an attribute of SVG.
+func perMille(n int) string { return strconv.FormatFloat(float64(n)/10, 'f', 1, 64) + "%" }

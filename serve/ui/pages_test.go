@@ -47,6 +47,11 @@ func (f *fake) suspicion() query.Suspicion {
 		Reasons: []query.Reason{{Primitive: f.row(0).Primitive, Kind: "alternates", Group: "timing", Values: []json.RawMessage{quoted(f.text), quoted("b")}}, {Primitive: f.row(1).Primitive, Kind: "returns", Group: "client", Values: []json.RawMessage{quoted(f.text)}}}}
 }
 
+func (f *fake) suspicionRecord(primitives ...string) json.RawMessage {
+	b, _ := json.Marshal(map[string]any{"suspicion_id": f.text, "primitives": primitives})
+	return b
+}
+
 func (f *fake) happening() query.Happening {
 	old := "stable"
 	return query.Happening{TS: 1000, Recorded: 1001, Kind: "state", Primitive: f.row(0).Primitive, OldState: &old, NewState: "drifting", Value: quoted(f.text), Previous: quoted(f.text), Confidence: 0.5, EventID: f.text}
@@ -78,7 +83,12 @@ func (f *fake) Identity(context.Context, string) (*query.Identity, error) {
 }
 
 func (f *fake) Timeline(context.Context, string, url.Values) (*query.Timeline, error) {
-	return &query.Timeline{Identity: f.text, Items: []query.Happening{f.happening()}, Begins: 900}, f.err
+	return &query.Timeline{Identity: f.text, Items: []query.Happening{f.happening(),
+		{TS: 1000, Recorded: 1000, Kind: "suspicion", Status: "raised", Confidence: 0.6, Record: f.suspicionRecord(f.text)},
+		{TS: 1010, Recorded: 1010, Kind: "suspicion", Status: "grown", Confidence: 0.6, Record: f.suspicionRecord(f.text, f.text+"2")},
+		{TS: 1020, Recorded: 1020, Kind: "suspicion", Status: "cleared", Record: f.suspicionRecord()},
+		{TS: 1030, Recorded: 1030, Kind: "suspicion", Status: f.text, Record: json.RawMessage("{")},
+		{TS: 1015, Recorded: 1015, Kind: "identity", Status: f.text}, {TS: 1016, Recorded: 1016, Kind: "value", Primitive: f.row(0).Primitive, Value: quoted(f.text), Previous: quoted("b")}}, Begins: 900, Next: "x"}, f.err
 }
 
 func (f *fake) History(context.Context, string) (*query.IdentityHistory, error) {
@@ -119,6 +129,18 @@ func (f *fake) Explain(_ context.Context, _, primitive string, _ bool) (json.Raw
 		"would_change": []any{map[string]any{"next_value": f.text, "state": "conflicted", "confidence": 0.6}},
 	})
 	return b, errors.Join(err, f.err)
+}
+
+func (f *fake) Windows(ctx context.Context, id string, primitives []string) (map[string]json.RawMessage, query.Position, error) {
+	out := map[string]json.RawMessage{}
+	for _, p := range primitives {
+		text, err := f.Explain(ctx, id, p, false)
+		if err != nil {
+			return nil, query.Position{}, err
+		}
+		out[p] = text
+	}
+	return out, query.Position{}, nil
 }
 
 func (f *fake) Compare(context.Context, string, string) (*query.Comparison, error) {
@@ -188,8 +210,8 @@ func serve(t testing.TB, f *fake) http.Handler {
 
 // pages are a URL for every page.
 var pages = []string{
-	"/", "/?window=24h", "/identities?state=multi_actor&primitive=motor.a&value=%22x%22&q=1&suspected=true&min_confidence=0.5", "/identities/x", "/identities/x?only=unstable", "/identities/x/why/motor.a_0", "/identities/x/why/motor.a_1",
-	"/identities/x/why/motor.a_2", "/identities/x/history", "/compare", "/compare?a=x&b=y", "/suspicions?current=true", "/suggestions", "/values?primitive=motor.a&value=%22x%22", "/search?q=ab", "/search?q=ab&part=results", "/operations",
+	"/", "/?window=24h", "/identities?state=multi_actor&primitive=motor.a&value=%22x%22&q=1&suspected=true&min_confidence=0.5", "/identities/x", "/identities/x?only=unstable", "/identities/x?axis=time", "/identities/x?axis=time&from=1000&to=1001", "/identities/x?by=recorded", "/identities/x?axis=sessions&from=a&to=b", "/identities/x/why/motor.a_0", "/identities/x/why/motor.a_1",
+	"/identities/x/why/motor.a_2", "/identities/x/history", "/compare", "/compare?a=x&b=y", "/compare?a=x&b=y&show=differ", "/suspicions?current=true", "/suggestions", "/values?primitive=motor.a&value=%22x%22", "/search?q=ab", "/search?q=ab&part=results", "/operations",
 }
 
 func ask(t testing.TB, h http.Handler, method, target string, form url.Values) *httptest.ResponseRecorder {
@@ -233,7 +255,7 @@ func checkMarkup(t *testing.T, where, page string) {
 					t.Errorf("%s: %s leads to %.80q", where, a.Key, a.Val)
 				}
 			}
-			if tok.Data == "img" || tok.Data == "iframe" || tok.Data == "style" || tok.Data == "script" && !strings.HasPrefix(src, "/hp/static/app-") {
+			if tok.Data == "img" || tok.Data == "iframe" || tok.Data == "style" || tok.Data == "script" && !strings.HasPrefix(src, "/hp/static/app-") && !strings.HasPrefix(src, "/hp/static/timeline-") {
 				t.Errorf("%s: element %s", where, tok.Data)
 			}
 		case html.TextToken:

@@ -1,27 +1,11 @@
 package ui
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"strconv"
-	"strings"
-	"time"
 )
-
-// fact is a number of an explanation with its name in words.
-type fact struct{ name, value string }
-
-func sortedFacts(of map[string]float64) []fact {
-	var facts []fact
-	for _, name := range slices.Sorted(maps.Keys(of)) {
-		facts = append(facts, fact{strings.ReplaceAll(printable(name, 60), "_", " "), strconv.FormatFloat(of[name], 'g', 6, 64)})
-	}
-	return facts
-}
 
 // nextText is a next value; one that the row has not had is said so.
 func nextText(value json.RawMessage) string {
@@ -125,60 +109,3 @@ func numberPlot(d *whyData) *plot {
 }
 
 func short(f float64) string { return strconv.FormatFloat(f, 'g', 4, 64) }
-
-// dayPlot is the window of a HASH row: the whole window as a bar, the part with
-// observations enlarged below it, a lane for each value.
-type dayPlot struct {
-	usedFrom, usedTo     int
-	lanes                []valueLane
-	height               int
-	from, to, windowText string
-	says                 string
-}
-
-type valueLane struct {
-	text string
-	at   []int
-}
-
-// maxValueLanes is how many values a HASH picture has a lane for.
-const maxValueLanes = 8
-
-func hashPlot(d *whyData) *dayPlot {
-	entries := d.Window.entries()
-	if len(entries) == 0 {
-		return nil
-	}
-	newest := entries[len(entries)-1].TS
-	window := d.Thresholds["hash_window"]
-	if window <= 0 {
-		window = (24 * time.Hour).Seconds()
-	}
-	entries = slices.DeleteFunc(entries, func(e entry) bool { return e.TS < newest-window })
-	first := entries[0].TS
-	g := &dayPlot{windowText: span(time.Duration(window * 1e9)), from: seconds(first).Format("15:04:05"), to: seconds(newest).Format("15:04:05"), usedTo: 620}
-	g.usedFrom = 620 - int(620*(newest-first)/window)
-	place := func(ts float64) int {
-		if newest == first {
-			return 612
-		}
-		return 128 + int(484*(ts-first)/(newest-first))
-	}
-	values := map[string]int{}
-	for _, e := range entries {
-		i, ok := values[key(e.Value)]
-		if !ok {
-			if len(g.lanes) == maxValueLanes {
-				continue
-			}
-			i = len(g.lanes)
-			values[key(e.Value)] = i
-			g.lanes = append(g.lanes, valueLane{text: shorter(valueText(e.Value), 14)})
-		}
-		g.lanes[i].at = append(g.lanes[i].at, place(e.TS))
-	}
-	g.height = 62 + 26*len(g.lanes)
-	distinct := cmp.Or(len(g.lanes), 1)
-	g.says = fmt.Sprintf("%s within %s, from %s to %s UTC", plural(distinct, "value", "values"), g.windowText, g.from, g.to)
-	return g
-}

@@ -16,11 +16,16 @@ type Source interface {
 	Overview(ctx context.Context, window time.Duration) (*query.Overview, error)
 	Identities(ctx context.Context, parameters url.Values) (*query.IdentityList, error)
 	Identity(ctx context.Context, id string) (*query.Identity, error)
+	// Timeline returns the newest of what happened to an identity; kinds: only these.
 	Timeline(ctx context.Context, id string, parameters url.Values) (*query.Timeline, error)
 	History(ctx context.Context, id string) (*query.IdentityHistory, error)
 	Similar(ctx context.Context, id string) (*query.PairList, error)
 	// Explain returns the explanation as the API's JSON.
 	Explain(ctx context.Context, id, primitive string, evidence bool) (json.RawMessage, error)
+	// Windows returns explanations of several rows of an identity without their
+	// evidence references, all from one snapshot, and where that lies. A row that
+	// there is not is left out.
+	Windows(ctx context.Context, id string, primitives []string) (map[string]json.RawMessage, query.Position, error)
 	Compare(ctx context.Context, a, b string) (*query.Comparison, error)
 	Suspicions(ctx context.Context, parameters url.Values) (*query.SuspicionList, error)
 	Suggestions(ctx context.Context) (*query.PairList, error)

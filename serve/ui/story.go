@@ -59,7 +59,7 @@ func barOf(counts query.States) []band {
 			continue
 		}
 		w := widths[i] * 1000 / sum
-		bands = append(bands, band{s, at, at + w})
+		bands = append(bands, band{state: s, from: at, to: at + w})
 		at += w
 	}
 	return bands

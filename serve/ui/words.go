@@ -2,11 +2,10 @@ package ui
 
 import (
 	"slices"
+	"strings"
 
 	"handprint/serve/query"
 )
-
-func contains(list []string, s string) bool { return slices.Contains(list, s) }
 
 func haveWord(n int) string {
 	if n == 1 {
@@ -29,9 +28,13 @@ func cameBy(m query.Member) string {
 	return "came by event " + itoa(int(m.Version))
 }
 
+// isMerge reports whether an identity event has this type of a merge. The API says
+// merged; records say identity.merged.
+func isMerge(kind string) bool { return strings.TrimPrefix(kind, "identity.") == "merged" }
+
 // hasMerge reports whether another identity was merged into this one.
 func hasMerge(events []query.IdentityEvent, id string) bool {
-	return slices.ContainsFunc(events, func(e query.IdentityEvent) bool { return e.Type == "identity.merged" && e.Winner == id })
+	return slices.ContainsFunc(events, func(e query.IdentityEvent) bool { return isMerge(e.Type) && e.Winner == id })
 }
 
 // loserOf is who would most likely become itself again: this identity if it is
@@ -41,7 +44,7 @@ func loserOf(d *historyData) string {
 		return d.Identity
 	}
 	for i := len(d.Items) - 1; i >= 0; i-- {
-		if e := d.Items[i]; e.Type == "identity.merged" && e.Winner == d.Identity {
+		if e := d.Items[i]; isMerge(e.Type) && e.Winner == d.Identity {
 			return e.Loser
 		}
 	}

@@ -34,6 +34,46 @@
   for (const b of all("[data-copy]")) b.addEventListener("click", async () => {
     try { await navigator.clipboard.writeText(b.dataset.copy); b.textContent = "Copied"; } catch { b.textContent = "Not allowed"; }
   });
+  // Rows closer together, as one likes.
+  const density = $("density");
+  const dense = (on) => { body.classList.toggle("compact", on); density?.setAttribute("aria-pressed", String(on)); };
+  dense(stored.get("density") === "compact");
+  density?.addEventListener("click", () => { const on = !body.classList.contains("compact"); stored.set("density", on ? "compact" : ""); dense(on); });
+  // Local time instead of UTC, wherever a time stands.
+  const zone = $("zone");
+  const two = (n) => String(n).padStart(2, "0");
+  const months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+  const localText = (utc, iso) => {
+    const d = new Date(iso), day = d.toDateString() === new Date().toDateString() ? "" : `${d.getDate()} ${months[d.getMonth()]} `;
+    return utc.match(/\d{4}/) ? `${d.getDate()} ${months[d.getMonth()]} ${d.getFullYear()} ${two(d.getHours())}:${two(d.getMinutes())}` : `${day}${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
+  };
+  const zones = () => {
+    const local = stored.get("zone") === "local";
+    for (const t of all("time[datetime]")) {
+      t.dataset.utc ??= t.textContent;
+      t.textContent = local ? localText(t.dataset.utc, t.dateTime) : t.dataset.utc;
+    }
+    if (!zone) return;
+    const minutes = -new Date().getTimezoneOffset(), name = `UTC${minutes < 0 ? "−" : "+"}${two(Math.floor(Math.abs(minutes) / 60))}:${two(Math.abs(minutes) % 60)}`;
+    zone.setAttribute("aria-pressed", String(local));
+    zone.textContent = local ? `Times in tables are local (${name})` : "Show local time";
+  };
+  const turnZone = () => { stored.set("zone", stored.get("zone") === "local" ? "" : "local"); zones(); };
+  zone?.addEventListener("click", turnZone);
+  addEventListener("handprint:times", zones);
+  if (stored.get("zone") === "local") zones();
+  // A page that takes longer than 300 ms is said; what stands stays readable.
+  const busy = $("busy");
+  let slow = 0;
+  const idle = () => { clearTimeout(slow); if (busy) busy.hidden = true; $("main")?.removeAttribute("aria-busy"); };
+  addEventListener("pagehide", idle);
+  addEventListener("pageshow", idle);
+  const leaving = () => { clearTimeout(slow); slow = setTimeout(() => { if (busy) busy.hidden = false; $("main")?.setAttribute("aria-busy", "true"); }, 300); setTimeout(idle, 20000); };
+  document.addEventListener("click", (e) => {
+    const a = e.target.closest?.("a[href]");
+    if (a && !e.defaultPrevented && !e.ctrlKey && !e.metaKey && !e.shiftKey && !e.button && !a.hasAttribute("download") && !a.target && !a.dataset.view && !(a.getAttribute("href") || "").startsWith("#")) leaving();
+  });
+  document.addEventListener("submit", (e) => { if (e.target.method !== "dialog") leaving(); });
   // An unset filter is left out of the URL.
   const filters = $("filters");
   filters?.addEventListener("submit", () => {
@@ -107,8 +147,8 @@
   };
 
   // Rows: j and k move, enter opens, x marks, c compares, w asks why.
-  const rows = () => all("table[data-rows] tbody tr[tabindex]");
-  const atRow = () => document.activeElement?.closest?.("table[data-rows] tbody tr[tabindex]");
+  const rows = () => all("[data-rows] [tabindex]");
+  const atRow = () => document.activeElement?.closest?.("[data-rows] [tabindex]");
   const move = (by) => {
     const list = rows(), row = list[Math.max(0, Math.min(list.length - 1, list.indexOf(atRow()) + by))];
     row?.focus();
@@ -133,6 +173,7 @@
     keysOn.checked = stored.get("keys") !== "off";
     keysOn.addEventListener("change", () => stored.set("keys", keysOn.checked ? "on" : "off"));
   }
+  $("keys-show")?.addEventListener("click", () => dialog?.showModal());
   let going = false;
   addEventListener("keydown", (e) => {
     const typing = e.target.closest?.("input, select, textarea, [contenteditable]") && e.target.type !== "checkbox";
@@ -141,7 +182,7 @@
     if (going && page) { going = false; location.href = page.href; return; }
     going = e.key === "g";
     const act = {
-      "/": () => box?.focus(), "?": () => dialog?.showModal(), j: () => move(1), k: () => move(-1), t: turn,
+      "/": () => box?.focus(), "?": () => dialog?.showModal(), j: () => move(1), k: () => move(-1), t: turn, l: turnZone,
       x: () => mark(atRow()), c: () => { if (marked.length === 2) location.href = compareURL(); },
       f: () => filters?.querySelector("input, select")?.focus(), r: () => location.reload(), p: () => $("live-pause")?.click(),
       Enter: () => { if (document.activeElement === atRow()) atRow().querySelector("a[href]")?.click(); },
@@ -174,6 +215,7 @@
     tr.dataset.event = e.event_id;
     const when = make("time", clock(e.ts));
     when.dateTime = new Date(e.ts * 1000).toISOString();
+    if (stored.get("zone") === "local") { when.dataset.utc = when.textContent; when.textContent = localText(when.dataset.utc, when.dateTime); }
     cell().append(when);
     const who = cell();
     if (e.address?.address || typeof e.address === "string") who.append(link("/identities/" + id, printable(e.address.address ?? e.address, 64), "addr"), " ", make("span", shortID(e.identity_uuid), "id"));
