@@ -248,6 +248,9 @@ type Outcome struct {
 // maxOutcomes bounds the values that are tried.
 const maxOutcomes = 6
 
+// maxTime is the arrival of an observation that is made up: after all others.
+const maxTime = math.MaxInt64
+
 // WouldChange says what would be concluded if an observation of one of these
 // values came next, at the time of the newest one. It concludes with m. The
 // values are the ones that the windows have, the newest first, and then others,
@@ -271,7 +274,7 @@ func (m *Merger) WouldChange(e *Explained, kind Kind, others ...Value) (list []O
 	}
 	for _, v := range values {
 		next := Series{Count: e.series.Count + 1, Entries: slices.Clone(e.series.Entries), Gone: e.series.Gone}
-		next.Entries = append(next.Entries, Entry{TS: e.Conclusion.LastTS, Value: v, Place: Arrival{Time: math.MaxInt64}, Confidence: -1})
+		next.Entries = append(next.Entries, Entry{TS: e.Conclusion.LastTS, Value: v, Place: Arrival{Time: maxTime}, Confidence: -1})
 		c, err := m.Conclude(kind, &next)
 		if err != nil {
 			c = m.EndCategorical()

@@ -18,6 +18,7 @@ func Returns(s *Series, t *Thresholds) bool {
 // run is a row of neighbours of equal value, among the entries that count.
 type run struct {
 	value       int // its number among the values that count
+	entries     int
 	first, last float64
 }
 
@@ -37,6 +38,7 @@ func runsOf(s *Series, t *Thresholds) (runs []run, times int) {
 		}
 		if len(runs) > 0 && runs[len(runs)-1].value == n {
 			runs[len(runs)-1].last = e.TS
+			runs[len(runs)-1].entries++
 			continue
 		}
 		if had == nil {
@@ -46,7 +48,7 @@ func runsOf(s *Series, t *Thresholds) (runs []run, times int) {
 			times++
 		}
 		had[n] = true
-		runs = append(runs, run{value: n, first: e.TS, last: e.TS})
+		runs = append(runs, run{value: n, entries: 1, first: e.TS, last: e.TS})
 	}
 	return runs, times
 }
@@ -89,18 +91,31 @@ func countValues(s *Series, t *Thresholds) (number map[string]int, counted []boo
 // fixedLag reports whether the changes from one value to another come at a
 // fixed short lag.
 func fixedLag(runs []run, t *Thresholds) bool {
-	type pair struct{ from, to int }
-	lags := make(map[pair][]float64)
-	for i := 1; i < len(runs); i++ {
-		p := pair{runs[i-1].value, runs[i].value}
-		lags[p] = append(lags[p], runs[i].first-runs[i-1].last)
-	}
-	for _, l := range lags {
-		if len(l) >= t.ReturnLagChanges && median(l) < t.ReturnLag && spread(l) < t.ReturnLagCV {
+	for _, lags := range lagsOf(runs) {
+		if fixed(lags, t) {
 			return true
 		}
 	}
 	return false
+}
+
+// change is an ordered pair of values, by their numbers.
+type change struct{ from, to int }
+
+// lagsOf returns the lags of the changes between runs, by pair of values.
+func lagsOf(runs []run) map[change][]float64 {
+	lags := make(map[change][]float64)
+	for i := 1; i < len(runs); i++ {
+		p := change{runs[i-1].value, runs[i].value}
+		lags[p] = append(lags[p], runs[i].first-runs[i-1].last)
+	}
+	return lags
+}
+
+// fixed reports whether the lags of one pair are as many as count, short, and
+// alike. It sorts them.
+func fixed(lags []float64, t *Thresholds) bool {
+	return len(lags) >= t.ReturnLagChanges && median(lags) < t.ReturnLag && spread(lags) < t.ReturnLagCV
 }
 
 // median sorts what it is given.

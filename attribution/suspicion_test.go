@@ -85,6 +85,53 @@ func TestReturningSeries(t *testing.T) {
 	}
 }
 
+// What is explained of a series is what the rule asks, and as many observations
+// of the newest value as it says end it, and no fewer.
+func TestExplainedReturns(t *testing.T) {
+	ended := 0
+	rapid.Check(t, func(t *rapid.T) {
+		thresholds := DefaultThresholds()
+		thresholds.SeriesEntries = rapid.IntRange(15, 20).Draw(t, "entries")
+		letters := rapid.StringMatching(`[abc-]{0,15}`).Draw(t, "letters")
+		var times []float64
+		now := 0.0
+		for range letters {
+			now += rapid.SampledFrom([]float64{0, 30, 2000}).Draw(t, "pause")
+			times = append(times, now)
+		}
+		s := seriesOfText(letters, times...)
+		x := ExplainReturns(s, &thresholds)
+		lags, fixed, entries := 0, false, 0
+		for _, c := range x.Changes {
+			lags += len(c.Lags)
+			fixed = fixed || c.Fixed
+		}
+		for _, r := range x.Runs {
+			entries += r.Observations
+		}
+		if x.Returns != Returns(s, &thresholds) || x.Returns != (x.Times > 0 && !fixed) || lags != max(0, len(x.Runs)-1) || entries > len(letters) || x.Returns != (x.EndsAfter > 0) {
+			t.Fatalf("%s at %v is explained as %+v", letters, times, x)
+		}
+		if !x.Returns {
+			return
+		}
+		ended++
+		last := x.Runs[len(x.Runs)-1].Value
+		for n := range x.EndsAfter {
+			if !Returns(s, &thresholds) {
+				t.Fatalf("%s at %v ends after %d, not after %d", letters, times, n, x.EndsAfter)
+			}
+			s.Take(Entry{TS: now, Value: last, Evidence: uint64(1000 + n), Place: Arrival{Time: int64(1000 + n)}}, Hash, &thresholds)
+		}
+		if Returns(s, &thresholds) {
+			t.Fatalf("%s at %v does not end after %d", letters, times, x.EndsAfter)
+		}
+	})
+	if ended == 0 {
+		t.Error("no series returned: the test tests nothing")
+	}
+}
+
 func TestSpreadOfLagsDoesNotOverflow(t *testing.T) {
 	for _, tt := range []struct {
 		lags []float64

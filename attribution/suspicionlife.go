@@ -29,8 +29,20 @@ func (e *Evidence) Suspected(t *Thresholds) bool {
 	return len(e.Alternates) >= t.MultiActorPrimitives || len(e.Returns) > 0
 }
 
-// kind returns what a primitive does; empty: it is no evidence.
-func (e *Evidence) kind(primitive string) ReasonKind {
+// Primitives returns all that speaks for it, each once: what returns, then what
+// alternates alone.
+func (e *Evidence) Primitives() []string {
+	list := slices.Clone(e.Returns)
+	for _, p := range e.Alternates {
+		if e.Kind(p) == ReasonAlternates {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// Kind returns what a primitive does; empty: it is no evidence.
+func (e *Evidence) Kind(primitive string) ReasonKind {
 	if _, is := slices.BinarySearch(e.Returns, primitive); is {
 		return ReasonReturns
 	}
@@ -105,6 +117,12 @@ func (o *OpenSuspicion) Grows(e *Evidence) bool {
 	return false
 }
 
+// Names reports whether an event of the suspicion has named a primitive.
+func (o *OpenSuspicion) Names(primitive string) bool {
+	_, named := o.find(primitive)
+	return named
+}
+
 func (o *OpenSuspicion) find(primitive string) (at int, named bool) {
 	return slices.BinarySearchFunc(o.Named, primitive, func(r Reason, p string) int { return strings.Compare(r.Primitive, p) })
 }
@@ -141,7 +159,7 @@ func (o *OpenSuspicion) Name(e *Evidence, values func(primitive string, kind Rea
 	size = 0
 	for i := range o.Named {
 		r := &o.Named[i]
-		if kind := e.kind(r.Primitive); kind != "" {
+		if kind := e.Kind(r.Primitive); kind != "" {
 			r.Kind = kind
 			if r.Values, r.Times, err = values(r.Primitive, kind); err != nil {
 				return nil, err

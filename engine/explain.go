@@ -27,6 +27,9 @@ type Explanation struct {
 	Thresholds    ExplainedThresholds `json:"thresholds"`
 	Steps         []attribution.Step  `json:"steps"`
 	WouldChange   []ExplainedWouldBe  `json:"would_change"`
+	// EndsAfter is how many more observations of the newest value lead to another
+	// state; 0: as many as a series keeps do not.
+	EndsAfter int `json:"ends_after" doc:"How many more observations of the newest value lead to another state; 0: as many as are kept do not."`
 }
 
 // ExplainedRow is the row as it was published last.
@@ -173,6 +176,7 @@ func explain(from Reader, cfg *Config, identity, primitive []byte) (x Explanatio
 		}
 		x.WouldChange = append(x.WouldChange, ExplainedWouldBe{v, o.State.String(), o.Confidence})
 	}
+	x.EndsAfter = merger.EndsAfter(&e, kind, t)
 	return x, true, x.showFacts(text)
 }
 
@@ -229,6 +233,16 @@ func texts(from Reader, identity, primitive []byte) func(attribution.Value) (att
 // are, by their sources, and how many observations they keep.
 func mergeAll(from Reader, m *attribution.Merger, kind attribution.Kind, r *row, identity, primitive []byte) (attackers []string, kept int64, err error) {
 	m.Begin(kind)
+	err = eachSeries(from, r, identity, primitive, func(s *attribution.Series, attacker string) {
+		m.Add(s, len(attackers))
+		attackers, kept = append(attackers, attacker), kept+int64(len(s.Entries))
+	})
+	return attackers, kept, err
+}
+
+// eachSeries reads the series of all attackers of a row, with the values that
+// were pushed out. What use is given lasts until it returns.
+func eachSeries(from Reader, r *row, identity, primitive []byte, use func(s *attribution.Series, attacker string)) error {
 	add := func(s *series, attacker []byte) error {
 		if s.Elsewhere > 0 {
 			gone, err := goneValues(from, identity, primitive, attacker)
@@ -237,8 +251,7 @@ func mergeAll(from Reader, m *attribution.Merger, kind attribution.Kind, r *row,
 			}
 			s.Gone, s.Elsewhere = append(s.Gone, gone...), 0
 		}
-		m.Add(&s.Series, len(attackers))
-		attackers, kept = append(attackers, string(attacker)), kept+int64(len(s.Entries))
+		use(&s.Series, string(attacker))
 		return nil
 	}
 	if r.inline {
@@ -246,7 +259,7 @@ func mergeAll(from Reader, m *attribution.Merger, kind attribution.Kind, r *row,
 		if err == nil {
 			err = add(&r.series, id.Own)
 		}
-		return attackers, kept, err
+		return err
 	}
 	type contribution struct{ attacker, record []byte }
 	var spilled []contribution // read when the scan is over
@@ -262,19 +275,19 @@ func mergeAll(from Reader, m *attribution.Merger, kind attribution.Kind, r *row,
 		}
 		return add(&s, c.attacker)
 	}
-	err = scan(from, rowKey(nil, kindContribution, identity, primitive), nil, func(rest, value []byte) error {
+	err := scan(from, rowKey(nil, kindContribution, identity, primitive), nil, func(rest, value []byte) error {
 		attacker, _, err := cutID(rest)
 		if err != nil {
 			return err
 		}
-		return take(contribution{attacker, value}, true)
+		return take(contribution{bytes.Clone(attacker), value}, true)
 	})
 	for i := range spilled {
 		if err == nil {
 			err = take(spilled[i], false)
 		}
 	}
-	return attackers, kept, err
+	return err
 }
 
 // goneValues reads the values of a series that are records of their own.
@@ -288,14 +301,15 @@ func goneValues(from Reader, identity, primitive, attacker []byte) (all []attrib
 }
 
 // ConcernsRow reports whether a record of the store belongs to what Explain
-// reads of a row, or of all rows of the identity if primitive is empty.
+// reads of a row, or to what it and ExplainSuspicion read of all rows of the
+// identity if primitive is empty.
 func ConcernsRow(key []byte, identity, primitive string) bool {
 	if len(key) == 0 {
 		return false
 	}
 	id := appendID(nil, []byte(identity))
 	switch key[0] {
-	case kindIdentity, kindUnsettled:
+	case kindIdentity, kindUnsettled, kindFlagged, kindReturning, kindSuspicion:
 		return bytes.Equal(key[1:], id)
 	case kindRow, kindContribution, kindGone, kindLarge:
 		if primitive != "" {

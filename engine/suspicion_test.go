@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -55,8 +56,10 @@ func TestSuspicionsFollowFromObservationsAndTicks(t *testing.T) {
 			if diff := ids.Diff(plain.events, rough.events); diff != "" {
 				t.Fatalf("step %d, %s %s: %s", i, steps[i].Op, steps[i].Record, diff)
 			}
-			for _, e := range plain.events {
-				seen[e.Status]++
+			for i := range plain.events {
+				seen[plain.events[i].Status]++
+				checkSuspicionExplained(t, plain, &plain.events[i])
+				checkSuspicionExplained(t, rough, &plain.events[i])
 			}
 		}
 		if diff := vectors.DiffRows(plain.allRows(), rough.allRows()); diff != "" {
@@ -69,6 +72,42 @@ func TestSuspicionsFollowFromObservationsAndTicks(t *testing.T) {
 				t.Errorf("%d %s: the test tests nothing", seen[string(status)], status)
 			}
 		}
+	}
+}
+
+// checkSuspicionExplained holds that what speaks for a suspicion that has just
+// been raised, or was cleared, is explained as the event has it.
+func checkSuspicionExplained(t fataler, c *cluster, e *vectors.Event) {
+	if e.Status != string(attribution.SuspicionRaised) && e.Status != string(attribution.SuspicionCleared) {
+		return
+	}
+	home := attribution.IdentityPartition(e.Identity, int32(len(c.tasks)))
+	x, err := ExplainSuspicion(c.stores[home], &c.cfg, e.Identity)
+	if err != nil {
+		t.Fatalf("identity %s: %v", e.Identity, err)
+	}
+	if e.Status == string(attribution.SuspicionCleared) {
+		if x.Suspected || x.Confidence != 0 || x.WouldClear != "" {
+			t.Fatalf("the suspicion of %s is cleared, and explained as %+v", e.Identity, x)
+		}
+		return
+	}
+	var named []string
+	for _, v := range x.Evidence {
+		named = append(named, v.Primitive)
+		returning := 0
+		for _, w := range v.Returning {
+			if w.Returns && w.Times > 0 && len(w.Runs) >= 3 && len(w.Changes) >= 2 && w.EndsAfter > 0 {
+				returning++
+			}
+		}
+		if !v.Named || v.Explanation == nil || returning != len(v.Returning) || (v.Kind == attribution.ReasonReturns) != (returning > 0) {
+			t.Fatalf("evidence of %s is explained as %+v", e.Identity, v)
+		}
+	}
+	slices.Sort(named)
+	if !x.Suspected || x.Confidence != e.Confidence || !slices.Equal(named, e.Primitives) || !slices.Equal(x.Groups, e.Groups) || x.WouldClear == "" {
+		t.Fatalf("%+v is explained as %+v", e, x)
 	}
 }
 

@@ -78,7 +78,7 @@ func (a *app) deadLetters(ctx context.Context, q *deadLettersQuery) error {
 	if q.since > 0 {
 		from = time.Now().Add(-q.since)
 	}
-	err = broker.Scan(ctx, cl, func(r *kgo.Record) error {
+	err = broker.ScanSince(ctx, cl, func(r *kgo.Record) error {
 		stage, reason := header(r, schemas.HeaderStage), header(r, schemas.HeaderReason)
 		if r.Timestamp.Before(from) || q.stage != "" && stage != q.stage || !strings.Contains(reason, q.reason) {
 			return nil
@@ -98,7 +98,7 @@ func (a *app) deadLetters(ctx context.Context, q *deadLettersQuery) error {
 			c.Newest, c.From = r.Timestamp.UnixMilli(), originalOf(r)
 		}
 		return nil
-	}, a.cfg.Topics.DeadLetter)
+	}, from, a.cfg.Topics.DeadLetter)
 	if err != nil {
 		return err
 	}
@@ -123,11 +123,12 @@ func (a *app) deadLetters(ctx context.Context, q *deadLettersQuery) error {
 		}
 		table = append(table, []cell{
 			{text: strconv.Itoa(c.Count), right: true}, {text: printable(c.Stage)},
-			{text: time.UnixMilli(c.Newest).UTC().Format("01-02 15:04:05"), sgr: faint}, {text: shorten(printable(c.Reason), 40)},
+			{text: time.UnixMilli(c.Newest).UTC().Format("01-02 15:04:05"), sgr: faint}, {text: printable(c.Reason)},
 		})
 	}
 	if len(table) > 0 {
-		if err := writeTable(out, palette(a.coloured()), []string{"COUNT", "STAGE", "NEWEST, UTC", "REASON"}, table); err != nil {
+		columns := []column{{head: "COUNT"}, {head: "STAGE"}, {head: "NEWEST (UTC)", drop: 1}, {head: "REASON", least: 20}}
+		if err := a.paper().writeTable(out, columns, table); err != nil {
 			return err
 		}
 	}

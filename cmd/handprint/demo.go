@@ -121,7 +121,6 @@ func (a *app) demoTable(ctx context.Context, e *embedded) error {
 	}
 	fmt.Fprintln(a.out)
 	hands := labHands()
-	p := palette(a.coloured())
 	states := map[string]int{}
 	table := map[string]map[string]cell{}
 	var order []string
@@ -146,7 +145,8 @@ func (a *app) demoTable(ctx context.Context, e *embedded) error {
 		lines = append(lines, line)
 	}
 	out := bufio.NewWriter(a.out)
-	err = writeTable(out, p, []string{"IDENTITY", "ADDRESS", "SCRIPTED HANDS", "ROWS", "HASSH", "LATENCY", "TOOLS"}, lines)
+	columns := []column{{head: "IDENTITY", drop: 1}, {head: "ADDRESS"}, {head: "SCRIPTED HANDS", least: 14}, {head: "ROWS", drop: 2}, {head: "HASSH"}, {head: "LATENCY"}, {head: "TOOLS"}}
+	err = a.paper().writeTable(out, columns, lines)
 	fmt.Fprintf(out, "\n%d identities, %d rows:", len(order), len(rows))
 	for _, s := range []string{"unknown", "stable", "drifting", "conflicted", "multi_actor"} {
 		fmt.Fprintf(out, " %d %s", states[s], s)
@@ -172,7 +172,8 @@ func (e *embedded) followEvents(ctx context.Context) (*follower, error) {
 		return nil, fmt.Errorf("following the events: %w", err)
 	}
 	f := &follower{client: client, done: make(chan error, 1), next: map[processor.TopicPartition]int64{}, moved: make(chan struct{})}
-	p := &eventPrinter{app: a, query: new(eventsQuery), pretty: true, palette: palette(a.coloured()), out: bufio.NewWriter(a.out)}
+	hands := labHands()
+	p := &eventPrinter{app: a, query: new(eventsQuery), pretty: true, page: newPage(a.paper()), address: func(id string) string { return hands[id].address }, out: bufio.NewWriter(a.out)}
 	go func() { f.done <- f.run(ctx, p) }()
 	return f, nil
 }

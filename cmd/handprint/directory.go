@@ -27,6 +27,17 @@ type directory struct {
 
 // readDirectory reads the profiles, the identities and the keys of the rows.
 func (a *app) readDirectory(ctx context.Context, cl *kgo.Client) (*directory, error) {
+	t := &a.cfg.Topics
+	return a.readDirectoryFrom(ctx, cl, t.Profiles, t.Identities, t.State)
+}
+
+// readNames reads the profiles and the identities: what it takes to say the
+// address of an identity.
+func (a *app) readNames(ctx context.Context, cl *kgo.Client) (*directory, error) {
+	return a.readDirectoryFrom(ctx, cl, a.cfg.Topics.Profiles, a.cfg.Topics.Identities)
+}
+
+func (a *app) readDirectoryFrom(ctx context.Context, cl *kgo.Client, names ...string) (*directory, error) {
 	n := &directory{
 		addresses: make(map[string][]string), attackers: make(map[string]bool),
 		identities: make(map[string]attribution.Membership), stubs: make(map[string]string),
@@ -37,7 +48,7 @@ func (a *app) readDirectory(ctx context.Context, cl *kgo.Client) (*directory, er
 	}
 	t := &a.cfg.Topics
 	var specs []broker.TopicSpec
-	for _, name := range []string{t.Profiles, t.Identities, t.State} {
+	for _, name := range names {
 		specs = append(specs, broker.TopicSpec{Name: name, Partitions: 1, AnyPartitions: true})
 	}
 	infos, err := broker.List(ctx, cl, specs)
@@ -130,6 +141,14 @@ func (n *directory) addressesOf(identity string, limit int) (list []string) {
 		}
 	}
 	return list
+}
+
+// address returns the first address of an identity, empty if none is known.
+func (n *directory) address(identity string) string {
+	if list := n.addressesOf(identity, 1); len(list) > 0 {
+		return list[0]
+	}
+	return ""
 }
 
 // shown returns an identity for people: its addresses, or as much of its id as

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,8 +46,9 @@ func (a *app) eventsCommand() *cobra.Command {
 		Short: "Follow transitions and suspicions as they happen",
 		Long: `Follow the events that handprint sends: attribution.profile.state_changed and
 attribution.profile.multi_actor_suspected. Only committed events are shown. On a
-terminal each is a line for people, elsewhere one JSON object a line, as it was
-sent; events that were sent as Avro look the same.`,
+terminal each is a line for people, with the address that the identity had when
+the command began; elsewhere one JSON object a line, as it was sent. Events that
+were sent as Avro look the same.`,
 		Example: `  handprint events --brokers a:9092
   handprint events --from beginning --until-end -o json > events.ndjson
   handprint events --type multi_actor_suspected
@@ -126,14 +128,55 @@ func (a *app) events(ctx context.Context, q *eventsQuery) error {
 	if err != nil {
 		return err
 	}
-	p := &eventPrinter{app: a, reader: reader, query: q, pretty: pretty, palette: palette(a.coloured()), out: bufio.NewWriter(a.out)}
+	p := &eventPrinter{app: a, reader: reader, query: q, pretty: pretty, page: newPage(a.paper()), out: bufio.NewWriter(a.out)}
+	if pretty {
+		names, err := a.readNames(ctx, cl)
+		if err != nil {
+			return err
+		}
+		p.address = names.address
+	}
 	if q.untilEnd {
-		if err := broker.Scan(ctx, cl, p.print, topics...); err != nil {
+		take, rest := p.print, func() error { return nil }
+		if pretty {
+			sorted := &inOrder{print: p.print}
+			take, rest = sorted.take, sorted.flush
+		}
+		if err := broker.ScanSince(ctx, cl, take, q.from0, topics...); err != nil {
 			return errors.Join(err, p.out.Flush())
 		}
-		return p.out.Flush()
+		return errors.Join(rest(), p.out.Flush())
 	}
 	return follow(ctx, cl, p)
+}
+
+// inOrder prints records in the order in which they were sent, whatever their
+// partitions: up to so many at a time, those before the next ones.
+type inOrder struct {
+	print func(*kgo.Record) error
+	held  []*kgo.Record
+}
+
+// maxHeld bounds the events that wait to be sorted.
+const maxHeld = 100_000
+
+func (o *inOrder) take(r *kgo.Record) error {
+	if o.held = append(o.held, r); len(o.held) < maxHeld {
+		return nil
+	}
+	return o.flush()
+}
+
+func (o *inOrder) flush() error {
+	slices.SortStableFunc(o.held, func(a, b *kgo.Record) int { return a.Timestamp.Compare(b.Timestamp) })
+	held := o.held
+	o.held = nil
+	for _, r := range held {
+		if err := o.print(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // follow prints until ctx ends, which is how following ends well.
@@ -170,7 +213,8 @@ type eventPrinter struct {
 	reader  recordReader
 	query   *eventsQuery
 	pretty  bool
-	palette palette
+	page    *page
+	address func(identity string) string // empty: none is known; nil: ids are shown
 	out     *bufio.Writer
 	buf     []byte
 }
@@ -194,7 +238,7 @@ func (p *eventPrinter) print(r *kgo.Record) error {
 			return nil
 		}
 		if p.pretty {
-			return p.line(p.suspicion(&e))
+			return p.suspicion(&e)
 		}
 		p.buf = schemas.AppendSuspicionJSON(p.buf[:0], &e)
 	} else {
@@ -207,7 +251,7 @@ func (p *eventPrinter) print(r *kgo.Record) error {
 			return nil
 		}
 		if p.pretty {
-			return p.line(p.transition(&e))
+			return p.transition(&e)
 		}
 		p.buf = schemas.AppendTransitionJSON(p.buf[:0], &e)
 	}
@@ -242,26 +286,82 @@ func (p *eventPrinter) line(text string) error {
 	return err
 }
 
-// Widths of the columns of a line of events; longer texts push the rest on.
-const (
-	primitiveWidth  = 40
-	transitionWidth = len("conflicted -> multi_actor")
-	valueWidth      = 40
+// eventColumns are the columns of a line of events, with the widths of their
+// usual texts.
+var (
+	eventColumns = []column{
+		{head: "time"}, {head: "who"}, {head: "primitive", least: 24, tail: true}, {head: "from", drop: 2}, {head: "to"},
+		{head: "confidence", drop: 1}, {head: "value", least: 11}, {head: "before", least: 12, drop: 3},
+	}
+	eventWidths = []int{len("2006-01-02 15:04:05 UTC"), len("255.255.255.255"), 40, len("conflicted"), len("-> multi_actor"), len("0.60"), valueWidth, valueWidth}
 )
 
-func (p *eventPrinter) transition(e *attribution.Transition) string {
-	from, change := cell{text: "new", sgr: faint}, stateCell(e.New)
+// The widths of columns.
+const (
+	valueWidth = 40
+	dayColumn  = len("15:04:05") // of a time whose day stands above
+)
+
+// page is how lines of events are laid out.
+type page struct {
+	paper
+	widths []int
+	days   bool // the day stands on a line of its own
+	day    string
+}
+
+func newPage(p paper) *page {
+	want := slices.Clone(eventWidths)
+	g := &page{paper: p, days: p.width < wide}
+	if g.days {
+		want[0] = dayColumn
+	}
+	g.widths = fit(eventColumns, want, p.width)
+	return g
+}
+
+// when returns a time for the first column, after it has written the day if it
+// has to.
+func (p *eventPrinter) when(ts float64) (string, error) {
+	text := showTime(ts)
+	day, clock, found := strings.Cut(text, " ")
+	if !p.page.days || !found {
+		return text + " UTC", nil
+	}
+	if day != p.page.day {
+		p.page.day = day
+		if err := p.line(p.page.paint(bold, day+" UTC")); err != nil {
+			return "", err
+		}
+	}
+	return clock, nil
+}
+
+func (p *eventPrinter) transition(e *attribution.Transition) error {
+	when, err := p.when(e.TS)
+	if err != nil {
+		return err
+	}
+	from, to := cell{text: "new", sgr: faint}, stateCell(e.New)
 	if !e.IsNew {
 		from = stateCell(e.Old)
 	}
-	pad := strings.Repeat(" ", max(0, transitionWidth-len(from.text)-len(" -> ")-len(change.text)))
-	return fmt.Sprintf("%s  %s  %-*s  %s -> %s%s  %s  %s",
-		p.palette.paint(faint, showTime(e.TS)+" UTC"), shortID(e.Identity), primitiveWidth, printable(e.Primitive),
-		p.palette.paint(from.sgr, from.text), p.palette.paint(change.sgr, change.text), pad,
-		showConfidence(e.Confidence), shorten(printable(string(e.Value)), valueWidth))
+	to.text = "-> " + to.text
+	before := ""
+	if len(e.Previous) > 0 && e.New == attribution.Drifting {
+		before = "was " + printable(string(e.Previous))
+	}
+	return p.page.writeRow(p.out, eventColumns, p.page.widths, []cell{
+		{text: when, sgr: faint}, {text: p.who(e.Identity)}, {text: printable(e.Primitive)}, from, to,
+		{text: showConfidence(e.Confidence)}, {text: printable(string(e.Value))}, {text: before, sgr: faint},
+	})
 }
 
-func (p *eventPrinter) suspicion(e *attribution.Suspicion) string {
+func (p *eventPrinter) suspicion(e *attribution.Suspicion) error {
+	when, err := p.when(e.TS)
+	if err != nil {
+		return err
+	}
 	what, why := "several actors suspected", strings.Join(e.Primitives, " ")
 	switch e.Status {
 	case attribution.SuspicionRaised:
@@ -271,9 +371,26 @@ func (p *eventPrinter) suspicion(e *attribution.Suspicion) string {
 	case attribution.SuspicionCleared:
 		what, why = "several actors no longer suspected", e.Summary
 	}
-	return fmt.Sprintf("%s  %s  %s  %s  %s",
-		p.palette.paint(faint, showTime(e.TS)+" UTC"), shortID(e.Identity),
-		p.palette.paint(stateColours[attribution.MultiActor], what), showConfidence(e.Confidence), printable(why))
+	confidence := ""
+	if e.Status != attribution.SuspicionCleared {
+		confidence = gap + showConfidence(e.Confidence)
+	}
+	if err := p.line(fmt.Sprintf("%s  %-*s  %s%s", p.page.paint(faint, when), eventWidths[1], p.who(e.Identity),
+		p.page.paint(stateColours[attribution.MultiActor], what), confidence)); err != nil {
+		return err
+	}
+	return p.page.wrap(p.out, strings.Repeat(" ", p.page.widths[0]+len(gap)), printable(why))
+}
+
+// who returns an identity's address, or as much of its id as tells it from
+// others.
+func (p *eventPrinter) who(identity string) string {
+	if p.address != nil {
+		if address := p.address(identity); address != "" {
+			return shorten(printable(address), eventWidths[1])
+		}
+	}
+	return shortID(identity)
 }
 
 // shortID is as much of an id as tells it from others in a list. --identity

@@ -40,14 +40,25 @@ func TestEventsUntilTheEnd(t *testing.T) {
 			t.Errorf("events %s: %+v\nwant\n%s", c.args, r, want)
 		}
 	}
-	r := handprint(ctx, "", environ, append(base, "-o", "pretty")...)
-	want := strings.Join([]string{
-		`2023-11-14 22:13:20 UTC  aaaa  x.one                                     stable -> drifting         0.75  "a\u009bb"`,
-		`2023-11-14 22:13:20 UTC  aaaa  x.two                                     drifting -> conflicted     0.75  "a\u009bb"`,
-		`2023-11-14 22:13:20 UTC  aaaa  several actors suspected  0.60  x.one y.two`,
-	}, "\n") + "\n"
-	if r.code != exitOK || r.out != want {
-		t.Errorf("pretty\n%swant\n%s%s", r.out, want, r.err)
+	for width, want := range map[string][]string{
+		"200": {
+			`2023-11-14 22:13:20 UTC  aaaa             x.one                                     stable      -> drifting     0.75  "a\u009bb"`,
+			`2023-11-14 22:13:20 UTC  aaaa             x.two                                     drifting    -> conflicted   0.75  "a\u009bb"`,
+			`2023-11-14 22:13:20 UTC  aaaa             several actors suspected  0.60`,
+			`                         x.one y.two`,
+		},
+		"": {
+			`2023-11-14 UTC`,
+			`22:13:20  aaaa             x.one                     -> drifting     "a\u009bb"`,
+			`22:13:20  aaaa             x.two                     -> conflicted   "a\u009bb"`,
+			`22:13:20  aaaa             several actors suspected  0.60`,
+			`          x.one y.two`,
+		},
+	} {
+		r := handprint(ctx, "", append(environ, "COLUMNS="+width), append(base, "-o", "pretty")...)
+		if want := strings.Join(want, "\n") + "\n"; r.code != exitOK || r.out != want {
+			t.Errorf("%q wide\n%swant\n%s%s", width, r.out, want, r.err)
+		}
 	}
 }
 

@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -45,12 +48,14 @@ references are read from the input topic, as far as it still has them.`,
 
 // explained is what is said of a whole identity.
 type explained struct {
-	Identity   string               `json:"identity_uuid"`
-	MergedInto string               `json:"merged_into,omitempty"`
-	Attackers  []explainedAttacker  `json:"attackers"`
-	Suspicion  *explainedSuspicion  `json:"suspicion"`
-	Primitives []engine.Explanation `json:"explanations"`
-	Stable     int                  `json:"stable"` // primitives that are left out
+	Identity   string              `json:"identity_uuid"`
+	MergedInto string              `json:"merged_into,omitempty"`
+	Attackers  []explainedAttacker `json:"attackers"`
+	Suspicion  *explainedSuspicion `json:"suspicion"`
+	// Why is the object of the HTTP API: what speaks for several actors now.
+	Why        engine.SuspicionExplanation `json:"suspicion_explained"`
+	Primitives []engine.Explanation        `json:"explanations"`
+	Stable     int                         `json:"stable"` // primitives that are left out
 }
 
 type explainedAttacker struct {
@@ -100,6 +105,11 @@ func (a *app) explain(ctx context.Context, args []string, asJSON bool) error {
 	}
 	if s := view.Suspicion; s != nil {
 		said.Suspicion = &explainedSuspicion{Since: s.Raised, Reasons: s.Named}
+	}
+	if primitive == "" {
+		if said.Why, err = engine.ExplainSuspicion(records, &e, id); err != nil {
+			return err
+		}
 	}
 	for _, r := range view.Rows {
 		if primitive != "" && r.Primitive != primitive {
@@ -211,32 +221,104 @@ func (a *app) readEvidence(ctx context.Context, cl *kgo.Client, list []engine.Ex
 }
 
 func (a *app) writeExplained(out io.Writer, e *explained) {
-	p := palette(a.coloured())
+	p := a.paper()
 	fmt.Fprintf(out, "%s %s\n", p.paint(bold, "identity"), printable(e.Identity))
 	if e.MergedInto != "" {
 		fmt.Fprintf(out, "merged into %s\n", printable(e.MergedInto))
 	}
+	known := make(map[string]string)
 	for i, at := range e.Attackers {
-		if i == 10 {
+		if len(at.Addresses) > 0 {
+			known[at.Attacker] = at.Addresses[0]
+		}
+		switch {
+		case i < 10:
+			p.wrap(out, "", printable("attacker "+at.Attacker+" "+strings.Join(at.Addresses, " ")))
+		case i == 10:
 			fmt.Fprintf(out, "and %s\n", plural(len(e.Attackers)-i, "more attacker"))
-			break
 		}
-		fmt.Fprintf(out, "attacker %s  %s\n", printable(at.Attacker), printable(strings.Join(at.Addresses, " ")))
 	}
-	if s := e.Suspicion; s != nil {
-		fmt.Fprintf(out, "%s since %s UTC:\n", p.paint(stateColours[attribution.MultiActor], "several actors suspected"), showTime(s.Since))
-		for _, r := range s.Reasons {
-			fmt.Fprintf(out, "  %s %s  %s\n", printable(r.Primitive), r.Kind, showValues(r.Values, 78-len(r.Primitive)-len(r.Kind)-5))
-		}
-	} else {
-		fmt.Fprintln(out, "no suspicion is open")
-	}
+	writeSuspicionExplained(out, p, e, known)
 	for i := range e.Primitives {
 		writeExplanation(out, p, &e.Primitives[i])
 	}
 	if e.Stable > 0 {
 		fmt.Fprintf(out, "\n%s stable\n", plural(e.Stable, "primitive"))
 	}
+}
+
+// writeSuspicionExplained says what speaks for several actors. known has the
+// addresses of attackers.
+func writeSuspicionExplained(out io.Writer, p paper, e *explained, known map[string]string) {
+	if len(e.Why.Steps) == 0 {
+		return // one primitive was asked for
+	}
+	if s := e.Suspicion; s != nil {
+		fmt.Fprintf(out, "%s since %s UTC\n", p.paint(stateColours[attribution.MultiActor], "several actors suspected"), showTime(s.Since))
+	} else {
+		fmt.Fprintln(out, "no suspicion is open")
+	}
+	for _, s := range e.Why.Steps {
+		writeStep(out, p, &s)
+	}
+	for i := range e.Why.Evidence {
+		v := &e.Why.Evidence[i]
+		fmt.Fprintf(out, "  %s %s (%s)\n", printable(v.Primitive), v.Kind, printable(v.Group))
+		for j := range v.Returning {
+			writeReturning(out, p, &v.Returning[j], known)
+		}
+	}
+	if s := e.Suspicion; s != nil {
+		gone := func(r attribution.Reason) bool {
+			return slices.ContainsFunc(e.Why.Evidence, func(v engine.ExplainedEvidence) bool { return v.Primitive == r.Primitive })
+		}
+		for _, r := range slices.DeleteFunc(slices.Clone(s.Reasons), gone) {
+			head := fmt.Sprintf("  %s, named before, does not hold now: ", printable(r.Primitive))
+			fmt.Fprintf(out, "%s%s\n", head, showValues(r.Values, p.width-utf8.RuneCountInString(head)))
+		}
+	}
+	if e.Why.WouldClear != "" {
+		p.wrap(out, "  ", printable(e.Why.WouldClear))
+	}
+}
+
+// writeReturning shows the runs of an attacker's fingerprints, and the lags
+// between them.
+func writeReturning(out io.Writer, p paper, w *engine.ExplainedReturning, known map[string]string) {
+	who := w.Attacker
+	if address := known[who]; address != "" {
+		who = address
+	}
+	fmt.Fprintf(out, "    of %s: %s; a value came back %s\n", printable(shorten(who, 39)), plural(len(w.Runs), "run"), plural(w.Times, "time"))
+	for _, r := range w.Runs {
+		head := fmt.Sprintf("    %s to %s UTC  %4dx  ", showTime(r.First), showTime(r.Last), r.Observations)
+		fmt.Fprintf(out, "%s%s\n", p.paint(faint, head), shorten(printable(string(r.Value)), max(10, p.width-len(head))))
+	}
+	for _, c := range w.Changes {
+		lags := fmt.Sprintf("%s, median lag %s, spread %.2f", plural(len(c.Lags), "change"), seconds(c.Median), c.Spread)
+		if c.Fixed {
+			lags += ", fixed"
+		}
+		room := max(20, p.width-len(lags)-12) / 2
+		fmt.Fprintf(out, "    %s -> %s: %s\n", shorten(printable(string(c.From)), room), shorten(printable(string(c.To)), room), lags)
+	}
+}
+
+// seconds writes a span for people, in its two largest units.
+func seconds(s float64) string {
+	if !(s < 1e9) {
+		return strconv.FormatFloat(s, 'g', 3, 64) + " s"
+	}
+	d := time.Duration(s * float64(time.Second))
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d d %d h", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+	case d >= time.Hour:
+		return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
+	case d >= time.Minute:
+		return fmt.Sprintf("%d min %d s", d/time.Minute, d%time.Minute/time.Second)
+	}
+	return strconv.FormatFloat(s, 'g', 3, 64) + " s"
 }
 
 func showValues(values []attribution.Value, width int) string {
@@ -247,14 +329,30 @@ func showValues(values []attribution.Value, width int) string {
 	return shorten(printable(strings.Join(list, " ")), max(width, 10))
 }
 
-func writeExplanation(out io.Writer, p palette, x *engine.Explanation) {
+// writeStep shows a question of a rule, and its answer.
+func writeStep(out io.Writer, p paper, s *attribution.Step) {
+	mark := "no "
+	if s.Holds {
+		mark = "yes"
+	}
+	text := printable(s.Text)
+	if s.Decides {
+		text += " <- decides"
+	}
+	var lines strings.Builder
+	p.wrap(&lines, "       ", text)
+	fmt.Fprintf(out, "  %s  %s", mark, strings.TrimLeft(lines.String(), " "))
+}
+
+func writeExplanation(out io.Writer, p paper, x *engine.Explanation) {
 	state, err := attribution.ParseState(x.Row.State)
 	shown := cell{text: x.Row.State}
 	if err == nil {
 		shown = stateCell(state)
 	}
-	fmt.Fprintf(out, "\n%s  %s %s  %s\n", p.paint(bold, printable(x.Primitive)), p.paint(shown.sgr, shown.text), showConfidence(x.Row.Confidence),
-		shorten(printable(string(x.Row.Value)), max(10, 80-len(x.Primitive)-len(shown.text)-10)))
+	name := shorten(printable(x.Primitive), max(20, p.width-len(shown.text)-20))
+	fmt.Fprintf(out, "\n%s  %s %s  %s\n", p.paint(bold, name), p.paint(shown.sgr, shown.text), showConfidence(x.Row.Confidence),
+		shorten(printable(string(x.Row.Value)), max(10, p.width-utf8.RuneCountInString(name)-len(shown.text)-9)))
 	if x.Row.Returns {
 		fmt.Fprintln(out, "  a value came back after another: two clients take turns")
 	}
@@ -263,15 +361,7 @@ func writeExplanation(out io.Writer, p palette, x *engine.Explanation) {
 		fmt.Fprintln(out, "  or these are not the thresholds that the instances run with")
 	}
 	for _, s := range x.Steps {
-		mark := "no "
-		if s.Holds {
-			mark = "yes"
-		}
-		text := s.Text
-		if s.Decides {
-			text += "  <- decides"
-		}
-		fmt.Fprintf(out, "  %s  %s\n", mark, text)
+		writeStep(out, p, &s)
 	}
 	for _, w := range []struct {
 		name string
@@ -283,7 +373,8 @@ func writeExplanation(out io.Writer, p palette, x *engine.Explanation) {
 			if e.Evidence != nil {
 				evidence = *e.Evidence
 			}
-			fmt.Fprintf(out, "  %s  %s UTC  %-20s  %s\n", w.name, showTime(e.TS), shorten(printable(string(e.Value)), 20), shorten(printable(evidence), 22))
+			room := max(12, (p.width-len("  before  2006-01-02 15:04:05 UTC    "))/2)
+			fmt.Fprintf(out, "  %s  %s UTC  %-*s  %s\n", w.name, showTime(e.TS), room, shorten(printable(string(e.Value)), room), shorten(printable(evidence), room))
 		}
 	}
 	var next []string

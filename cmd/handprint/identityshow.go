@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -70,7 +69,7 @@ func (a *app) showIdentity(ctx context.Context, id string, o output) error {
 		return fmt.Errorf("identity %s is not known", printable(id))
 	}
 	if !pretty {
-		return json.NewEncoder(a.out).Encode(identityJSON(&v))
+		return a.writeJSON(identityJSON(&v))
 	}
 	out := bufio.NewWriter(a.out)
 	return errors.Join(a.writeIdentity(out, &v, names), out.Flush())
@@ -141,18 +140,24 @@ func (c *changelog) Scan(prefix, from []byte, yield func(key, value []byte) bool
 }
 
 func (a *app) writeIdentity(out io.Writer, v *engine.IdentityView, names *directory) error {
-	p := palette(a.coloured())
+	p := a.paper()
 	fmt.Fprintf(out, "%s %s\n", p.paint(bold, "identity "), printable(v.Identity))
 	if v.MergedInto != "" {
 		fmt.Fprintf(out, "%s %s\n", p.paint(bold, "merged into"), printable(v.MergedInto))
 	}
 	if v.Unsettled {
-		fmt.Fprintln(out, p.paint("33", "an identity event that touches it is not over: rows are as they were before it"))
+		fmt.Fprintln(out, p.paint("33", "an identity event that touches it is not over: rows are as before it"))
 	}
 	if o := v.Suspicion; o != nil {
-		fmt.Fprintf(out, "%s %s\n", p.paint(stateColours[attribution.MultiActor], "several actors suspected:"), printable(o.Words(attribution.DefaultRegistry())))
+		fmt.Fprintln(out, p.paint(stateColours[attribution.MultiActor], "several actors suspected:"))
+		if err := p.wrap(out, "    ", printable(o.Words(attribution.DefaultRegistry()))); err != nil {
+			return err
+		}
 	} else if len(v.Suspected) > 0 {
-		fmt.Fprintf(out, "%s %v\n", p.paint(stateColours[attribution.MultiActor], "several actors suspected:"), v.Suspected)
+		fmt.Fprintln(out, p.paint(stateColours[attribution.MultiActor], "several actors suspected:"))
+		if err := p.wrap(out, "    ", printable(strings.Join(v.Suspected, " "))); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(out, "\n%s\n", p.paint(bold, plural(len(v.Members), "attacker")))
 	for _, m := range v.Members {
@@ -160,25 +165,24 @@ func (a *app) writeIdentity(out io.Writer, v *engine.IdentityView, names *direct
 		if m.Version > 0 {
 			by = fmt.Sprintf("by event %d", m.Version)
 		}
-		fmt.Fprintf(out, "    %s  %s  %s\n", printable(m.Attacker), printable(strings.Join(names.addresses[m.Attacker], " ")), p.paint(faint, by))
+		fmt.Fprintf(out, "    %s  %s\n", printable(m.Attacker), p.paint(faint, by))
+		if err := p.wrap(out, "        ", printable(strings.Join(names.addresses[m.Attacker], " "))); err != nil {
+			return err
+		}
 	}
 	if len(v.History) > 0 {
 		fmt.Fprintf(out, "\n%s\n", p.paint(bold, "history"))
 	}
 	for _, h := range v.History {
-		fmt.Fprintf(out, "    %s  event %d (offset %d)  %s  +%d -%d attackers, +%d -%d contributions\n",
-			p.paint(faint, time.UnixMilli(h.Time).UTC().Format(time.DateTime)), h.Version, h.Offset, describeEvent(&h), h.In, h.Out, h.RowsIn, h.RowsOut)
+		fmt.Fprintf(out, "    %s  event %d (offset %d)\n        %s\n        attackers +%d -%d, contributions +%d -%d\n",
+			p.paint(faint, time.UnixMilli(h.Time).UTC().Format(time.DateTime)+" UTC"), h.Version, h.Offset, describeEvent(&h), h.In, h.Out, h.RowsIn, h.RowsOut)
 	}
 	fmt.Fprintln(out)
 	table := make([][]cell, len(v.Rows))
 	for i, r := range v.Rows {
-		table[i] = []cell{
-			{text: printable(r.Primitive)}, rowStateCell(&r.Row), {text: shorten(printable(string(r.Row.Value)), valueWidth)},
-			{text: showConfidence(r.Row.Confidence), right: true}, {text: strconv.FormatInt(r.Row.Count, 10), right: true},
-			{text: showTime(r.Row.LastChangeTS), sgr: faint}, {text: showTime(r.Row.LastObservationTS), sgr: faint},
-		}
+		table[i] = append([]cell{{text: printable(r.Primitive)}}, rowCells(&r.Row)...)
 	}
-	return writeTable(out, p, []string{"PRIMITIVE", "STATE", "VALUE", "CONFIDENCE", "SEEN", "SINCE (UTC)", "LAST (UTC)"}, table)
+	return p.writeTable(out, append([]column{{head: "PRIMITIVE", least: 24, tail: true}}, rowColumns...), table)
 }
 
 func describeEvent(h *engine.HistoryEntry) string {

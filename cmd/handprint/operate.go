@@ -127,9 +127,9 @@ func (a *app) lag(ctx context.Context, asJSON bool, watch time.Duration) error {
 			return err
 		}
 		if asJSON {
-			err = json.NewEncoder(a.out).Encode(l)
+			err = a.writeJSON(l)
 		} else {
-			err = writeLag(a.out, palette(a.coloured()), l)
+			err = writeLag(a.out, a.paper(), l)
 		}
 		if err != nil || watch == 0 {
 			return err
@@ -145,7 +145,7 @@ func (a *app) lag(ctx context.Context, asJSON bool, watch time.Duration) error {
 	}
 }
 
-func writeLag(w io.Writer, p palette, l *operations.Lag) error {
+func writeLag(w io.Writer, p paper, l *operations.Lag) error {
 	var rows [][]cell
 	for _, t := range l.Tasks {
 		owner := cell{text: printable(t.Owner)}
@@ -165,10 +165,14 @@ func writeLag(w io.Writer, p palette, l *operations.Lag) error {
 			rows = append(rows, row)
 		}
 	}
-	if err := writeTable(w, p, []string{"TASK", "TOPIC", "LAG", "COMMITTED", "END", "CHANGELOG", "OWNER", "HOST"}, rows); err != nil {
+	columns := []column{
+		{head: "TASK"}, {head: "TOPIC", least: 20, tail: true}, {head: "LAG"}, {head: "COMMITTED", drop: 2}, {head: "END", drop: 3},
+		{head: "CHANGELOG", drop: 4}, {head: "OWNER", least: 12}, {head: "HOST", least: 12, drop: 1},
+	}
+	if err := p.writeTable(w, columns, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d behind in all; group %s is %s with %d members, %d of %d tasks have no owner\n", l.Total, l.Group, l.State, l.Members, l.Unowned, len(l.Tasks))
+	err := p.wrap(w, "", fmt.Sprintf("%d behind in all; group %s is %s with %s, %d of %s have no owner", l.Total, l.Group, l.State, plural(l.Members, "member"), l.Unowned, plural(len(l.Tasks), "task")))
 	if err == nil && l.Lost > 0 {
 		_, err = fmt.Fprintf(w, "%d offsets were deleted before they were read; each task says and counts its part when it runs\n", l.Lost)
 	}

@@ -183,7 +183,7 @@ func TestLagCountsRecordsAndNotMarkers(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	r = handprint(deadline(t), "", environ, "lag")
-	if r.code != exitOK || !strings.Contains(r.out, "3 behind in all; group handprint is Dead with 0 members, 2 of 2 tasks have no owner") {
+	if r.code != exitOK || !strings.Contains(strings.Join(strings.Fields(r.out), " "), "3 behind in all; group handprint is Dead with 0 members, 2 of 2 tasks have no owner") {
 		t.Errorf("%+v", r)
 	}
 	if r := handprint(deadline(t), "", environ, "lag", "--partitions", "3"); r.code != exitFailure || !strings.Contains(r.err, "has no partition 2") {

@@ -121,7 +121,7 @@ func (a *app) replay(ctx context.Context, from, out string, names []string, asJS
 	s.Reading = &read.Tally
 	defer func() { err = errors.Join(failed, err) }()
 	if asJSON {
-		return json.NewEncoder(a.out).Encode(s)
+		return a.writeJSON(s)
 	}
 	_, err = fmt.Fprintf(a.out, "%d observations, %d dead letters, %d transitions, %d suspicions, %d identities; see %s\n",
 		s.Observations, s.DeadLetters, s.Transitions, s.Suspicions, s.Identities, out)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"handprint/ingest/cowrie"
 	"handprint/ingest/cowrie/lab"
@@ -295,9 +296,23 @@ func TestIdentitiesOfARunningApplication(t *testing.T) {
 	if owner := strings.TrimSpace(command("identity", "owner", "127.0.4.2")); owner != winner {
 		t.Errorf("address 127.0.4.2 is %s's, want %s's", owner, winner)
 	}
-	if said := command("explain", "127.0.9.9"); !strings.Contains(said, "attacker 08b0658e-b75d-5e62-ad12-bb9e7d5c2927  127.0.9.9") ||
+	if said := command("explain", "127.0.9.9"); !strings.Contains(said, "attacker 08b0658e-b75d-5e62-ad12-bb9e7d5c2927 127.0.9.9") ||
 		!strings.Contains(said, "<- decides") || !strings.Contains(said, "cowrie:") || !strings.Contains(said, "if next comes:") {
 		t.Errorf("127.0.9.9 is explained by\n%s", said)
+	}
+	for _, c := range [][]string{
+		{"explain", "127.0.9.9"}, {"identity", "show", "127.0.9.9", "-o", "pretty"}, {"identity", "show", winner, "-o", "pretty"}, {"rows", "-o", "pretty"},
+		{"events", "--since", "1h", "-o", "pretty"}, {"suggest", "-o", "pretty"}, {"lag"}, {"topics", "list"}, {"dead-letters"},
+	} {
+		for line := range strings.Lines(command(c...)) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+				t.Errorf("%v: a line of %d characters: %s", c, n, line)
+			}
+		}
+	}
+	if said := command("explain", "127.0.9.9"); !strings.Contains(said, "toolchain.ssh.hassh_client returns (client)") || !strings.Contains(said, "of 127.0.9.9: 8 runs; a value came back 5 times") ||
+		!strings.Contains(said, "median lag") || !strings.Contains(said, "It is cleared when nothing returns") {
+		t.Errorf("the suspicion of 127.0.9.9 is explained by\n%s", said)
 	}
 	var one map[string]any
 	if err := json.Unmarshal([]byte(command("explain", "127.0.9.9", "toolchain.ssh.hassh_client", "--json")), &one); err != nil || one["agrees"] != true {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"handprint/attribution"
 	"handprint/internal/broker"
 	"handprint/internal/config"
 	"handprint/schemas"
@@ -117,28 +118,42 @@ func (a *app) readRows(ctx context.Context, cl *kgo.Client, f *filter) ([]schema
 	}), nil
 }
 
+// wide is the width from which on ids are written whole.
+const wide = 120
+
 // writeRows writes rows as a table. An identity's id stands in its first row
-// only.
+// only, and as much of it as --identity takes where it does not fit.
 func (a *app) writeRows(rows []schemas.StateRow) error {
-	p := palette(a.coloured())
+	p := a.paper()
 	out := bufio.NewWriter(a.out)
 	table := make([][]cell, 0, len(rows))
 	for i, r := range rows {
 		identity := cell{text: printable(r.Identity)}
+		if p.width < wide {
+			identity.text = shortID(r.Identity)
+		}
 		if i > 0 && rows[i-1].Identity == r.Identity {
 			identity.text = ""
 		}
-		table = append(table, []cell{
-			identity,
-			{text: printable(r.Primitive)},
-			rowStateCell(&r.Row),
-			{text: shorten(printable(string(r.Row.Value)), valueWidth)},
-			{text: showConfidence(r.Row.Confidence), right: true},
-			{text: strconv.FormatInt(r.Row.Count, 10), right: true},
-			{text: showTime(r.Row.LastChangeTS), sgr: faint},
-			{text: showTime(r.Row.LastObservationTS), sgr: faint},
-		})
+		table = append(table, append([]cell{identity, {text: printable(r.Primitive)}}, rowCells(&r.Row)...))
 	}
-	err := writeTable(out, p, []string{"IDENTITY", "PRIMITIVE", "STATE", "VALUE", "CONFIDENCE", "SEEN", "SINCE (UTC)", "LAST (UTC)"}, table)
+	columns := append([]column{{head: "IDENTITY"}, {head: "PRIMITIVE", least: 24, tail: true}}, rowColumns...)
+	err := p.writeTable(out, columns, table)
 	return errors.Join(err, out.Flush())
+}
+
+// rowColumns are the columns of a row behind its names.
+var rowColumns = []column{
+	{head: "STATE"}, {head: "VALUE", least: 12}, {head: "CONF", drop: 1}, {head: "SEEN", drop: 2}, {head: "SINCE (UTC)", drop: 3}, {head: "LAST (UTC)", drop: 4},
+}
+
+func rowCells(r *attribution.Row) []cell {
+	return []cell{
+		rowStateCell(r),
+		{text: shorten(printable(string(r.Value)), valueWidth)},
+		{text: showConfidence(r.Confidence), right: true},
+		{text: strconv.FormatInt(r.Count, 10), right: true},
+		{text: showTime(r.LastChangeTS), sgr: faint},
+		{text: showTime(r.LastObservationTS), sgr: faint},
+	}
 }

@@ -35,14 +35,23 @@ func TestRowsShowWhatTheStateTopicHoldsNow(t *testing.T) {
 			t.Errorf("nothing said of the row that cannot be read: %s", r.err)
 		}
 	}
-	r := handprint(ctx, "", environ, "rows", "-o", "pretty")
-	want := strings.Join([]string{
-		"IDENTITY  PRIMITIVE  STATE        VALUE  CONFIDENCE  SEEN  SINCE (UTC)          LAST (UTC)",
-		`aaaa      x.one      stable       "v"          1.00     3  2023-11-14 22:13:20  1e+300`,
-		`          x.two      drifting     "v"          1.00     3  2023-11-14 22:13:20  1e+300`,
-		`bbbb      x.one      multi_actor  "v"          1.00     3  2023-11-14 22:13:20  1e+300`,
-	}, "\n") + "\n"
-	if r.out != want {
-		t.Errorf("table\n%swant\n%s", r.out, want)
+	for width, want := range map[string][]string{
+		"200": {
+			`IDENTITY  PRIMITIVE  STATE        VALUE  CONF  SEEN  SINCE (UTC)          LAST (UTC)`,
+			`aaaa      x.one      stable       "v"    1.00     3  2023-11-14 22:13:20  1e+300`,
+			`          x.two      drifting     "v"    1.00     3  2023-11-14 22:13:20  1e+300`,
+			`bbbb      x.one      multi_actor  "v"    1.00     3  2023-11-14 22:13:20  1e+300`,
+		},
+		"60": {
+			`IDENTITY  PRIMITIVE  STATE        VALUE  CONF  SEEN`,
+			`aaaa      x.one      stable       "v"    1.00     3`,
+			`          x.two      drifting     "v"    1.00     3`,
+			`bbbb      x.one      multi_actor  "v"    1.00     3`,
+		},
+	} {
+		r := handprint(ctx, "", append(environ, "COLUMNS="+width), "rows", "-o", "pretty")
+		if want := strings.Join(want, "\n") + "\n"; r.out != want {
+			t.Errorf("table of %s\n%swant\n%s", width, r.out, want)
+		}
 	}
 }

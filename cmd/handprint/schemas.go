@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -77,7 +76,7 @@ func (a *app) showSchemas(args []string) error {
 	for _, c := range schemas.Contracts() {
 		rows = append(rows, []cell{{text: c.String()}, {text: c.RecordName()}, {text: subjects[c]}})
 	}
-	return writeTable(a.out, palette(a.coloured()), []string{"NAME", "RECORD", "SUBJECT"}, rows)
+	return a.paper().writeTable(a.out, columns("NAME", "RECORD", "SUBJECT"), rows)
 }
 
 // needRegistry returns a client of the registry, which must be configured.
@@ -150,7 +149,7 @@ func (a *app) registerSchemas(cmd *cobra.Command, asJSON bool) error {
 
 func (a *app) writeAnswers(answers []schemaAnswer, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(a.out).Encode(answers)
+		return a.writeJSON(answers)
 	}
 	var rows [][]cell
 	for _, s := range answers {
@@ -163,5 +162,5 @@ func (a *app) writeAnswers(answers []schemaAnswer, asJSON bool) error {
 		}
 		rows = append(rows, []cell{{text: s.Schema}, {text: printable(s.Subject)}, {text: said}})
 	}
-	return writeTable(a.out, palette(a.coloured()), []string{"NAME", "SUBJECT", "REGISTRY"}, rows)
+	return a.paper().writeTable(a.out, columns("NAME", "SUBJECT", "REGISTRY"), rows)
 }

@@ -84,29 +84,29 @@ func (a *app) suggest(ctx context.Context, q attribution.SuggestOptions, o outpu
 func (a *app) writeSuggestions(list []attribution.Suggestion, names *directory, pretty bool) error {
 	out := bufio.NewWriter(a.out)
 	if !pretty {
-		e := json.NewEncoder(out)
 		for _, s := range list {
-			if err := e.Encode(suggestionJSON(s, names)); err != nil {
+			if err := a.writeJSON(suggestionJSON(s, names)); err != nil {
 				return err
 			}
 		}
-		return out.Flush()
+		return nil
 	}
-	p := palette(a.coloured())
+	p := a.paper()
+	columns := []column{{head: ""}, {head: "PRIMITIVE", least: 24, tail: true}, {head: "BITS"}, {head: "SHARED BY", drop: 1}, {head: "VALUE", least: 12}}
 	var err error
 	for _, s := range list {
 		_, lineErr := fmt.Fprintf(out, "%s  %s  %s\n", p.paint(bold, fmt.Sprintf("%6.1f bits", s.Score)), names.shown(s.A), names.shown(s.B))
 		var table [][]cell
 		for _, g := range s.Agree {
 			table = append(table, []cell{
-				{text: "           agree"}, {text: printable(g.Primitive)}, {text: fmt.Sprintf("%+.1f", g.Bits), right: true},
+				{text: "  agree"}, {text: printable(g.Primitive)}, {text: fmt.Sprintf("%+.1f", g.Bits), right: true},
 				{text: fmt.Sprintf("%d of %d", g.Holders, g.Of), right: true}, {text: shorten(printable(string(g.Value)), valueWidth)},
 			})
 		}
 		for _, d := range s.Disagree {
-			table = append(table, []cell{{text: "           differ", sgr: faint}, {text: printable(d.Primitive), sgr: faint}, {text: fmt.Sprintf("%+.1f", d.Bits), right: true, sgr: faint}, {}, {}})
+			table = append(table, []cell{{text: "  differ", sgr: faint}, {text: printable(d.Primitive), sgr: faint}, {text: fmt.Sprintf("%+.1f", d.Bits), right: true, sgr: faint}, {}, {}})
 		}
-		err = errors.Join(err, lineErr, writeTable(out, p, []string{"", "PRIMITIVE", "BITS", "SHARED BY", "VALUE"}, table))
+		err = errors.Join(err, lineErr, p.writeTable(out, columns, table))
 	}
 	if len(list) == 0 {
 		_, err = fmt.Fprintln(out, "no two identities agree in anything uncommon")

@@ -41,8 +41,8 @@ func TestPrintableTextHasNoControls(t *testing.T) {
 func TestColoursDoNotShiftColumns(t *testing.T) {
 	rows := [][]cell{{{text: "a"}, {text: "red", sgr: "31"}, {text: "x"}}, {{text: "ü✓b"}, {text: "g", sgr: "32"}, {text: "y"}}}
 	var plain, coloured strings.Builder
-	header := []string{"H", "C", "L"}
-	if err := errors.Join(writeTable(&plain, false, header, rows), writeTable(&coloured, true, header, rows)); err != nil {
+	header := columns("H", "C", "L")
+	if err := errors.Join(paper{false, 80}.writeTable(&plain, header, rows), paper{true, 80}.writeTable(&coloured, header, rows)); err != nil {
 		t.Fatal(err)
 	}
 	want := "H    C    L\na    red  x\nü✓b  g    y\n"
@@ -93,5 +93,57 @@ func TestEscapedJSONIsTheSame(t *testing.T) {
 		if string(got) != tt[1] || json.Unmarshal([]byte(tt[0]), &a) != nil || json.Unmarshal(got, &b) != nil || !reflect.DeepEqual(a, b) {
 			t.Errorf("%q is shown as %q, want %q", tt[0], got, tt[1])
 		}
+	}
+}
+
+// A table fits its paper: what is least needed is left out, what is long is
+// shortened, and what may be neither stays.
+func TestTablesFit(t *testing.T) {
+	columns := []column{{head: "ID"}, {head: "NAME", least: 4, tail: true}, {head: "VALUE", least: 5}, {head: "LAST", drop: 1}}
+	rows := [][]cell{{{text: "ab"}, {text: "one.two"}, {text: "long value"}, {text: "today"}}}
+	for width, want := range map[int]string{
+		40: "ID  NAME     VALUE       LAST\nab  one.two  long value  today\n",
+		26: "ID  NAME    VALUE    LAST\nab  …e.two  long v…  today\n",
+		20: "ID  NAME     VALUE\nab  one.two  long v…\n",
+		15: "ID  NAME  VALUE\nab  …two  long…\n",
+		3:  "ID  NAME  VALUE\nab  …two  long…\n",
+	} {
+		var out strings.Builder
+		if err := (paper{false, width}).writeTable(&out, columns, rows); err != nil || out.String() != want {
+			t.Errorf("%d wide, %v:\n%swant\n%s", width, err, out.String(), want)
+		}
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		var columns []column
+		var row []cell
+		least := -len(gap)
+		for range rapid.IntRange(1, 6).Draw(rt, "columns") {
+			c := column{head: "H", least: rapid.IntRange(1, 9).Draw(rt, "least"), tail: rapid.Bool().Draw(rt, "tail"), drop: rapid.IntRange(0, 2).Draw(rt, "drop")}
+			columns = append(columns, c)
+			row = append(row, cell{text: rapid.StringMatching(`[a-zé]{0,30}`).Draw(rt, "text"), right: rapid.Bool().Draw(rt, "right")})
+			if c.drop == 0 {
+				least += c.least + len(gap)
+			}
+		}
+		width := rapid.IntRange(1, 100).Draw(rt, "width")
+		var out strings.Builder
+		if err := (paper{false, width}).writeTable(&out, columns, [][]cell{row}); err != nil {
+			rt.Fatal(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > max(width, least) {
+				rt.Fatalf("%d characters on paper of %d that needs %d:\n%s", n, width, least, out.String())
+			}
+		}
+	})
+}
+
+func TestTextIsWrapped(t *testing.T) {
+	var out strings.Builder
+	if err := (paper{false, 24}).wrap(&out, "  ", "one two three four five six "+strings.Repeat("x", 30)); err != nil {
+		t.Fatal(err)
+	}
+	if want := "  one two three four\n  five six\n  " + strings.Repeat("x", 21) + "…\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
 	}
 }

@@ -90,7 +90,7 @@ func (a *app) listTokens() error {
 		rows = append(rows, []cell{{text: printable(t.Name)}, {text: string(t.Role)}, {text: t.Created.UTC().Format(time.DateOnly)}, {text: expires}})
 	}
 	out := bufio.NewWriter(a.out)
-	err = writeTable(out, palette(a.coloured()), []string{"NAME", "ROLE", "MADE", "ENDS"}, rows)
+	err = a.paper().writeTable(out, columns("NAME", "ROLE", "MADE", "ENDS"), rows)
 	return errors.Join(err, out.Flush())
 }
 

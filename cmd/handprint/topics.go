@@ -69,7 +69,7 @@ func (a *app) listTopics(cmd *cobra.Command, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		return json.NewEncoder(a.out).Encode(infos)
+		return a.writeJSON(infos)
 	}
 	var rows [][]cell
 	for _, i := range infos {
@@ -89,7 +89,8 @@ func (a *app) listTopics(cmd *cobra.Command, asJSON bool) error {
 			{text: strings.Join(settings, " "), sgr: faint},
 		})
 	}
-	return writeTable(a.out, palette(a.coloured()), []string{"TOPIC", "PARTITIONS", "REPLICAS", "OFFSETS", "SETTINGS"}, rows)
+	columns := []column{{head: "TOPIC", least: 30, tail: true}, {head: "PARTITIONS"}, {head: "REPLICAS"}, {head: "OFFSETS"}, {head: "SETTINGS", least: 16, drop: 1}}
+	return a.paper().writeTable(a.out, columns, rows)
 }
 
 func (a *app) createTopics(cmd *cobra.Command, asJSON bool) error {

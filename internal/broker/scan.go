@@ -34,12 +34,18 @@ const (
 // aborted one or with a batch that compaction has emptied, it returns nothing,
 // and whoever waits for the last offset waits without end.
 func Scan(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, topics ...string) error {
-	return scanSome(ctx, cl, each, func(int32) bool { return true }, topics...)
+	return scanSome(ctx, cl, each, time.Time{}, func(int32) bool { return true }, topics...)
+}
+
+// ScanSince is [Scan] of what each partition has from the first record on whose
+// timestamp is not before since.
+func ScanSince(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, since time.Time, topics ...string) error {
+	return scanSome(ctx, cl, each, since, func(int32) bool { return true }, topics...)
 }
 
 // ScanPartition is [Scan] of one partition of a topic.
 func ScanPartition(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, topic string, partition int32) error {
-	return scanSome(ctx, cl, each, func(p int32) bool { return p == partition }, topic)
+	return scanSome(ctx, cl, each, time.Time{}, func(p int32) bool { return p == partition }, topic)
 }
 
 // ScanRange is [Scan] of the offsets of one partition that lie in [from, to).
@@ -54,7 +60,7 @@ func ScanInput(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error
 	return (&scan{cl: cl, topic: topic, partition: partition, position: from, end: to, skipped: skipped}).run(ctx, each)
 }
 
-func scanSome(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, wanted func(int32) bool, topics ...string) error {
+func scanSome(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error, since time.Time, wanted func(int32) bool, topics ...string) error {
 	adm := kadm.NewClient(cl)
 	ends, err := adm.ListCommittedOffsets(ctx, topics...)
 	if err == nil {
@@ -63,7 +69,13 @@ func scanSome(ctx context.Context, cl *kgo.Client, each func(*kgo.Record) error,
 	if err != nil {
 		return fmt.Errorf("asking for the newest offsets: %w", err)
 	}
-	starts, err := adm.ListStartOffsets(ctx, topics...)
+	list := adm.ListStartOffsets
+	if !since.IsZero() {
+		list = func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+			return adm.ListOffsetsAfterMilli(ctx, since.UnixMilli(), topics...)
+		}
+	}
+	starts, err := list(ctx, topics...)
 	if err == nil {
 		err = starts.Error()
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -83,6 +84,28 @@ func TestScanReadsEveryPartitionInOrder(t *testing.T) {
 	stop := errors.New("stop")
 	if err := Scan(ctx, cl, func(*kgo.Record) error { return stop }, "log"); !errors.Is(err, stop) {
 		t.Errorf("an error of the caller's: %v", err)
+	}
+}
+
+func TestScanSinceBeginsWithATime(t *testing.T) {
+	ctx := deadline(t)
+	e := start(t, Options{})
+	cl := client(t, e)
+	if _, err := Ensure(ctx, cl, []TopicSpec{{Name: "log", Partitions: 1, ReplicationFactor: -1}}); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.UnixMilli(1_700_000_000_000)
+	for i := range 10 {
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "log", Timestamp: begin.Add(time.Duration(i) * time.Minute), Value: []byte{byte('0' + i)}}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for since, want := range map[time.Duration]string{0: "0123456789", 4*time.Minute - time.Second: "456789", time.Hour: ""} {
+		got := ""
+		err := ScanSince(ctx, cl, func(r *kgo.Record) error { got += string(r.Value); return nil }, begin.Add(since), "log")
+		if err != nil || got != want {
+			t.Errorf("since %v: %q, %v, want %q", since, got, err, want)
+		}
 	}
 }
 

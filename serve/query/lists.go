@@ -125,7 +125,7 @@ func (r *Reader) Primitives() (*PrimitiveList, error) {
 	byName := map[string]*Primitive{}
 	for _, name := range r.Registry.Names() {
 		p := r.Registry.Lookup([]byte(name))
-		byName[name] = &Primitive{Primitive: name, Domain: p.Domain, Kind: p.Kind.String(), Registered: true, Group: r.group(name), Returning: p.Returning, Values: orEmpty(p.Values), Unit: p.Unit, Meaning: p.Meaning}
+		byName[name] = &Primitive{Primitive: name, Domain: p.Domain, Kind: p.Kind.String(), Registered: true, Group: r.Registry.Group(name), Returning: p.Returning, Values: orEmpty(p.Values), Unit: p.Unit, Meaning: p.Meaning}
 	}
 	for _, n := range c.Counts().Primitives {
 		p := byName[n.Primitive]
