@@ -103,7 +103,7 @@ func TestTablesFit(t *testing.T) {
 	rows := [][]cell{{{text: "ab"}, {text: "one.two"}, {text: "long value"}, {text: "today"}}}
 	for width, want := range map[int]string{
 		40: "ID  NAME     VALUE       LAST\nab  one.two  long value  today\n",
-		26: "ID  NAME    VALUE    LAST\nab  …e.two  long v…  today\n",
+		26: "ID  NAME     VALUE   LAST\nab  one.two  long …  today\n",
 		20: "ID  NAME     VALUE\nab  one.two  long v…\n",
 		15: "ID  NAME  VALUE\nab  …two  long…\n",
 		3:  "ID  NAME  VALUE\nab  …two  long…\n",
