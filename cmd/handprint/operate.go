@@ -24,6 +24,7 @@ func (a *app) operated() *operations.Application {
 
 func (a *app) doctorCommand() *cobra.Command {
 	asJSON := false
+	var plan planned
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the cluster, the permissions and this machine",
@@ -33,14 +34,29 @@ directory, clocks, memory. One line for each, ok, warning or failed, with what t
 do. Exits with 1 if anything failed.
 
 It changes nothing, but writes one record to the health topic in a transaction
-that it aborts.`,
+that it aborts.
+
+With --plan it asks no broker, and prints how many cores, how much memory and disk
+a load needs, computed from what was measured (docs/performance.md).`,
 		Example: `  handprint doctor --brokers a:9092 --application-id soc --state-dir /var/lib/handprint
-  handprint doctor --json`,
+  handprint doctor --json
+  handprint doctor --plan --rate 20000 --identities 1000000`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), asJSON) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if plan.wanted {
+				return a.plan(&plan, asJSON)
+			}
+			for _, name := range planFlags {
+				if cmd.Flags().Changed(name) {
+					return usageErrorf("--%s goes with --plan", name)
+				}
+			}
+			return a.doctor(cmd.Context(), asJSON)
+		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "Print JSON.")
-	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, "state-dir")
+	plan.flags(cmd)
+	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, "state-dir", "record-cache", "store-cache", "standby-replicas")
 }
 
 var resultColours = map[operations.Result]string{operations.OK: "32", operations.Warning: "33", operations.Failed: "31"}
@@ -53,7 +69,7 @@ func (a *app) doctor(ctx context.Context, asJSON bool) error {
 	defer cl.Close()
 	checks := operations.Diagnose(ctx, cl, a.operated(), operations.Host{
 		StateDir: a.cfg.Runtime.StateDir, Now: time.Now,
-		Caches: uint64(a.cfg.Runtime.RecordCache + a.cfg.Runtime.StoreCache + state.MostMemtables),
+		Caches: a.caches(),
 	})
 	if asJSON {
 		if err := json.NewEncoder(a.out).Encode(checks); err != nil {
@@ -79,6 +95,11 @@ func (a *app) doctor(ctx context.Context, asJSON bool) error {
 		return fmt.Errorf("%d of %d checks failed", failed, len(checks))
 	}
 	return nil
+}
+
+// caches returns how many bytes a process uses outside of Go's heap.
+func (a *app) caches() uint64 {
+	return uint64(a.cfg.Runtime.RecordCache + a.cfg.Runtime.StoreCache + state.MostMemtables)
 }
 
 func (a *app) lagCommand() *cobra.Command {
