@@ -17,6 +17,9 @@ TESTFLAGS ?=
 # make chaos: how many rounds, from which on, and the seed of input and faults.
 ROUNDS ?= 200
 FROM ?= 1
+# make rotations: how many of a followed log in a run, and how many runs.
+ROTATIONS ?= 1000
+RUNS ?= 1
 SEED ?= 1
 # What make check compares with.
 SINCE_MAIN ?= origin/main
@@ -103,6 +106,10 @@ integration: ## Run the tests against a real Kafka cluster: in containers, as pr
 .PHONY: chaos
 chaos: ## Hurt a real cluster at random for ROUNDS rounds, and audit after each; SEED says what happens.
 	$(GO) run ./integration/chaos -rounds $(ROUNDS) -from $(FROM) -seed $(SEED)
+
+.PHONY: rotations
+rotations: ## Follow a log through ROTATIONS rotations under load, with kills at random, RUNS times.
+	$(GO) test -count=$(RUNS) -timeout 60m -v -run TestFollowingThroughManyRotationsAndKills ./ingest -args -rotations $(ROTATIONS)
 
 .PHONY: scale
 scale: ## Show that four instances come to the same rows as one, and what 5 million rows take; SCALE has flags.

@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -140,9 +141,26 @@ func (s *site) want() map[string]string {
 // followed is what runs of Follow have sent.
 type followed struct {
 	mu     sync.Mutex
+	heard  *sync.Cond // something was sent, or kept
 	got    map[string]string
+	kept   int // how often the positions were kept
 	dead   []string
 	killed bool
+}
+
+func newFollowed() *followed {
+	f := &followed{got: map[string]string{}}
+	f.heard = sync.NewCond(&f.mu)
+	return f
+}
+
+// await waits until a condition of what was sent holds.
+func (f *followed) await(holds func() bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for !holds() {
+		f.heard.Wait()
+	}
 }
 
 var errKilled = errors.New("killed")
@@ -154,6 +172,7 @@ func (f *followed) Observation(o ingest.Observation) error {
 		return errKilled
 	}
 	f.got[o.ID] = string(o.AppendJSON(nil))
+	f.heard.Broadcast()
 	return nil
 }
 
@@ -172,6 +191,8 @@ func (f *followed) Flush(context.Context) error {
 	if f.killed {
 		return errKilled
 	}
+	f.kept++
+	f.heard.Broadcast()
 	return nil
 }
 
@@ -187,16 +208,11 @@ func (f *followed) kill(dead bool) {
 // at a log is not asked for.
 func (f *followed) begin(s *site) {
 	s.write(strings.Join(s.lines(2), "\n") + "\n")
-	for f.count() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	f.some()
 }
 
-func (f *followed) count() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.got)
-}
+// some waits until something was sent.
+func (f *followed) some() { f.await(func() bool { return len(f.got) > 0 }) }
 
 // start follows until stop is called, which waits for the end.
 func (f *followed) start(t *testing.T, paths []string, state string) (stop func(kill bool)) {
@@ -280,7 +296,7 @@ func TestFollowingThroughRotations(t *testing.T) {
 		for _, folder := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, " ", folder), func(t *testing.T) {
 				s := newSite(t)
-				f := &followed{got: map[string]string{}}
+				f := newFollowed()
 				state := filepath.Join(t.TempDir(), "positions.json")
 				paths := []string{s.path()}
 				if folder {
@@ -311,51 +327,62 @@ func TestFollowingThroughRotations(t *testing.T) {
 
 func TestFollowingAFileThatIsTruncated(t *testing.T) {
 	s := newSite(t)
-	f := &followed{got: map[string]string{}}
+	f := newFollowed()
 	state := filepath.Join(t.TempDir(), "positions.json")
 	paths := []string{s.path()}
 	for range 5 {
 		stop := f.start(t, paths, state)
 		s.write(strings.Join(s.lines(3), "\n") + "\n")
-		for f.count() < len(s.want()) {
-			time.Sleep(time.Millisecond)
-		}
+		want := len(s.want())
+		f.await(func() bool { return len(f.got) >= want })
 		s.truncate()
 		s.write(strings.Join(s.lines(3), "\n") + "\n")
-		for f.count() < len(s.want()) {
-			time.Sleep(time.Millisecond)
-		}
+		want = len(s.want())
+		f.await(func() bool { return len(f.got) >= want })
 		stop(true)
 	}
 	f.settle(t, paths, state)
 	f.check(t, s.want())
 }
 
+var manyRotations = flag.Int("rotations", 0, "how many rotations TestFollowingThroughManyRotationsAndKills makes; 0: 300, or 40 with -short")
+
 // Many rotations under load, with kills at random.
 func TestFollowingThroughManyRotationsAndKills(t *testing.T) {
-	rotations := 300
-	if testing.Short() {
+	rotations := *manyRotations
+	switch {
+	case rotations > 0:
+	case testing.Short():
 		rotations = 40
+	default:
+		rotations = 300
 	}
-	random := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("%d rotations, seed %d", rotations, seed)
+	random := rand.New(rand.NewPCG(1, seed))
 	s := newSite(t)
-	f := &followed{got: map[string]string{}}
+	f := newFollowed()
 	state := filepath.Join(t.TempDir(), "positions.json")
 	paths := []string{s.path()}
 	stop := f.start(t, paths, state)
 	f.begin(s)
+	ends := 0
 	for range rotations {
 		for range random.IntN(4) {
 			text := strings.Join(s.lines(1+random.IntN(3)), "\n") + "\n"
 			cut := random.IntN(len(text))
 			s.write(text[:cut])
 			if random.IntN(5) == 0 {
-				time.Sleep(time.Duration(random.IntN(3)) * time.Millisecond)
+				// What there is of the line is read, and the positions are kept.
+				kept := 0
+				f.await(func() bool { kept = f.kept; return true })
+				f.await(func() bool { return f.kept > kept })
 			}
 			s.write(text[cut:])
 		}
 		s.rotate(random.IntN(2) == 0)
 		if random.IntN(10) == 0 {
+			ends++
 			stop(random.IntN(3) > 0)
 			if random.IntN(2) == 0 {
 				s.write(strings.Join(s.lines(2), "\n") + "\n")
@@ -367,7 +394,9 @@ func TestFollowingThroughManyRotationsAndKills(t *testing.T) {
 	s.write(strings.Join(s.lines(2), "\n") + "\n")
 	stop(false)
 	f.settle(t, paths, state)
-	f.check(t, s.want())
+	want := s.want()
+	f.check(t, want)
+	t.Logf("%d lines, %d kills and stops, %d observations", len(s.all), ends, len(want))
 	text, err := os.ReadFile(state)
 	if err != nil || strings.Contains(string(text), "uname") || strings.Contains(string(text), "SSH-2.0") {
 		t.Errorf("the positions tell what was read, or %v", err)
@@ -376,13 +405,11 @@ func TestFollowingThroughManyRotationsAndKills(t *testing.T) {
 
 func TestOneProcessFollows(t *testing.T) {
 	s := newSite(t)
-	f := &followed{got: map[string]string{}}
+	f := newFollowed()
 	state := filepath.Join(t.TempDir(), "positions.json")
 	s.write(strings.Join(s.lines(3), "\n") + "\n")
 	stop := f.start(t, []string{s.path()}, state)
-	for f.count() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	f.some()
 	second := ingest.Follow{Paths: []string{s.path()}, State: state}
 	if _, err := second.Run(context.Background(), f, nil); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("%v", err)

@@ -73,7 +73,11 @@ func (p *probation) look(t Tally, end bool, send func(DeadLetter) error) error {
 		}
 	}
 	if unusable {
-		return &UnusableError{Lines: p.lines, Tally: t, Shape: shape(p.sample), First: !end}
+		reason := ""
+		if len(t.Reasons) > 0 {
+			reason = t.Reasons[0].Name
+		}
+		return &UnusableError{Lines: p.lines, Tally: t, Shape: shape(p.sample, reason), First: !end}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"handprint/ingest/internal/jsonscan"
@@ -40,10 +41,13 @@ func (e *UnusableError) Error() string {
 }
 
 // shape says what a line that is none of a sensor's looks like, and what to do
-// about it. It tells nothing of the line itself.
-func shape(line []byte) string {
+// about it. It tells nothing of the line itself. The reason is the most frequent
+// one of the dead letters.
+func shape(line []byte, reason string) string {
 	line = bytes.TrimSpace(line)
 	switch {
+	case strings.HasPrefix(reason, "columns"):
+		return "its rows have no #fields before them, or another number of columns: give the log with its header"
 	case len(line) == 0:
 		return "there is nothing in them"
 	case bytes.IndexByte(line, 0) >= 0 || !utf8.Valid(line) && !validStart(line):
@@ -76,7 +80,9 @@ func shape(line []byte) string {
 		return "it holds observations: use handprint ingest behave"
 	case members["id.orig_h"] || members["uid"] && members["ts"]:
 		return "it looks like a Zeek log: use handprint ingest zeek"
-	case cowries && members["timestamp"] && members["session"]:
+	case cowries && !strings.HasPrefix(reason, "timestamp") && !strings.HasPrefix(reason, "session"):
+		return "it looks like Cowrie's log: use handprint ingest cowrie"
+	case cowries:
 		return "its events are Cowrie's, but their timestamp or session cannot be read: a timestamp is a text such as 2026-05-01T00:00:00.123456Z, or a number of seconds since 1970 that is no text"
 	case members["eventid"]:
 		return "its eventid does not begin with cowrie., nor is it an old one that opens a session (COW0001, KIPP0001): it is another sensor's log, or one for handprint ingest cowrie"

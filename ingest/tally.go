@@ -13,6 +13,14 @@ type Count struct {
 	N    int64
 }
 
+// inWords returns the name in words; a reason stays as it is.
+func (c Count) inWords() string {
+	if strings.Contains(c.Name, " ") {
+		return c.Name
+	}
+	return strings.ReplaceAll(c.Name, "_", " ")
+}
+
 // Tally says what has become of the lines of an input.
 type Tally struct {
 	Lines int64
@@ -47,7 +55,7 @@ func (t *Tally) String() string {
 	list := func(lead string, counts []Count) {
 		for _, c := range counts {
 			if c.N != 0 {
-				fmt.Fprintf(&b, "%s%d %s", lead, c.N, strings.ReplaceAll(c.Name, "_", " "))
+				fmt.Fprintf(&b, "%s%d %s", lead, c.N, c.inWords())
 				lead = ", "
 			}
 		}

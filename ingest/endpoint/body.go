@@ -2,14 +2,16 @@ package endpoint
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
+
+	"handprint/ingest/internal/jsonscan"
 )
 
 // failure is an answer that is no success.
@@ -33,15 +35,29 @@ func body(r *http.Request, max int64) ([][]byte, *failure) {
 	if kind == "application/json" {
 		return elements(text)
 	}
-	return bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")), nil
+	return linesOf(bytes.TrimSuffix(text, []byte("\n")))
+}
+
+// maxLines bounds the lines of a request: rows are longer than what would let
+// more of them into a body, and a line costs more than its bytes.
+const maxLines = 100_000
+
+var tooMany = &failure{code: http.StatusRequestEntityTooLarge, text: fmt.Sprintf("the body has more than %d lines", maxLines)}
+
+// linesOf returns the lines of a text.
+func linesOf(text []byte) ([][]byte, *failure) {
+	if bytes.Count(text, []byte("\n")) >= maxLines {
+		return nil, tooMany
+	}
+	return bytes.Split(text, []byte("\n")), nil
 }
 
 // unpacked reads the whole of a body, at most max bytes of it, also unpacked.
 func unpacked(r *http.Request, max int64) ([]byte, *failure) {
 	from := io.Reader(r.Body)
-	switch r.Header.Get("Content-Encoding") {
+	switch strings.ToLower(r.Header.Get("Content-Encoding")) {
 	case "", "identity":
-	case "gzip":
+	case "gzip", "x-gzip":
 		z, err := gzip.NewReader(from)
 		if err != nil {
 			return nil, &failure{code: http.StatusBadRequest, text: "the body is no gzip"}
@@ -70,15 +86,20 @@ func elements(text []byte) ([][]byte, *failure) {
 	}
 	if text[0] != '[' {
 		// Some senders say this of NDJSON.
-		return bytes.Split(text, []byte("\n")), nil
+		return linesOf(text)
 	}
-	var list []json.RawMessage
-	if err := json.Unmarshal(text, &list); err != nil {
+	var lines [][]byte
+	n := 0
+	err := jsonscan.Array(text, func(element []byte) {
+		if n++; n <= maxLines {
+			lines = append(lines, element)
+		}
+	})
+	switch {
+	case err != nil:
 		return nil, &failure{code: http.StatusBadRequest, text: "the body is no JSON array"}
-	}
-	lines := make([][]byte, len(list))
-	for i, e := range list {
-		lines[i] = e
+	case n > maxLines:
+		return nil, tooMany
 	}
 	return lines, nil
 }

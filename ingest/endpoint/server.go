@@ -208,6 +208,9 @@ func (s *Server) request(r *http.Request, path string, adapt adaptFunc) (a answe
 	}
 	tally := adapter.Tally()
 	a = take.answer(tally)
+	if err := take.tellRest(); err != nil {
+		return a, s.broken(err)
+	}
 	if tally.Used == 0 && a.Dead > 0 && take.noJSON == a.Dead {
 		return a, &failure{code: http.StatusBadRequest, text: "the body is no NDJSON: no line is a JSON object"}
 	}
@@ -271,9 +274,26 @@ func (t *intake) Dead(d ingest.DeadLetter) error {
 	if strings.HasPrefix(d.Reason, "not a JSON object") || strings.HasPrefix(d.Reason, "columns") {
 		t.noJSON++
 	}
+	if t.dead > maxLetters {
+		return nil // tellRest does
+	}
 	d.Private = true // what somebody sends by mistake may hold anything
 	d.File, d.Number = "http:"+t.sensor, t.number-d.Back
 	return t.Batch.Dead(ingest.NoText.Guard(d))
+}
+
+// maxLetters bounds the dead letters of a request: a body of a few bytes that
+// unpacks to many lines of no use must not fill a topic.
+const maxLetters = 1000
+
+// tellRest makes one dead letter of all beyond the bound.
+func (t *intake) tellRest() error {
+	if t.dead <= maxLetters {
+		return nil
+	}
+	return t.Batch.Dead(ingest.NoText.Guard(ingest.DeadLetter{
+		Reason: fmt.Sprintf("%d more lines of the same request", t.dead-maxLetters), File: "http:" + t.sensor, Number: t.number, Private: true,
+	}))
 }
 
 func (t *intake) answer(tally ingest.Tally) answer {

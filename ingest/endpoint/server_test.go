@@ -6,8 +6,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -130,24 +133,33 @@ func TestRequests(t *testing.T) {
 		code             int
 		answer           string
 	}{
-		"NDJSON":          {"/v1/ingest/suricata", ndjson, eve + "\n" + eve + "\n", nil, 200, `{"lines":2,"observations":1,"ignored":0,"dead":0}`},
-		"array":           {"/v1/ingest/suricata", array, "[" + eve + ",\n" + eve + "]", nil, 200, `{"lines":2,"observations":1,"ignored":0,"dead":0}`},
-		"gzip":            {"/v1/ingest/suricata", ndjson, zipped(eve), []string{"Content-Encoding", "gzip"}, 200, `{"lines":1,"observations":1,"ignored":0,"dead":0}`},
-		"zeek":            {"/v1/ingest/zeek?path=ssh", ndjson, row, nil, 200, `{"lines":1,"observations":1,"ignored":0,"dead":0}`},
-		"zeek, no path":   {"/v1/ingest/zeek", ndjson, row, nil, 200, `{"lines":1,"observations":0,"ignored":1,"dead":0}`},
-		"observations":    {"/v1/observations", array, `[{"attacker_uuid":"a","primitive":"x.y"}]`, nil, 200, `{"lines":1,"observations":1,"ignored":0,"dead":0}`},
-		"a bad line":      {"/v1/ingest/suricata", ndjson, eve + "\nx\n" + `{"event_type":"dns"}`, nil, 200, `{"lines":3,"observations":1,"ignored":1,"dead":1}`},
-		"nothing":         {"/v1/ingest/suricata", ndjson, "", nil, 200, `{"lines":1,"observations":0,"ignored":0,"dead":0}`},
-		"no NDJSON":       {"/v1/ingest/suricata", ndjson, "a\nb\n", nil, 400, "no NDJSON"},
-		"no array":        {"/v1/ingest/suricata", array, "[{]", nil, 400, "no JSON array"},
-		"unknown path":    {"/v1/ingest/zeek?path=dns", ndjson, row, nil, 400, "path must be"},
-		"no gzip":         {"/v1/ingest/suricata", ndjson, "x", []string{"Content-Encoding", "gzip"}, 400, "no gzip"},
-		"other type":      {"/v1/ingest/suricata", "text/plain", eve, nil, 415, "content type"},
-		"other encoding":  {"/v1/ingest/suricata", ndjson, eve, []string{"Content-Encoding", "br"}, 415, "content encoding"},
-		"too large":       {"/v1/ingest/suricata", ndjson, strings.Repeat("x", 2000), nil, 413, "more than 1000 bytes"},
-		"a bomb":          {"/v1/ingest/suricata", ndjson, zipped(strings.Repeat("x", 1<<20)), []string{"Content-Encoding", "gzip"}, 413, "more than 1000 bytes"},
-		"from a web page": {"/v1/ingest/suricata", ndjson, eve, []string{"Sec-Fetch-Site", "cross-site"}, 403, ""},
-		"another place":   {"/v1/ingest/cowrie", ndjson, eve, nil, 404, ""},
+		"NDJSON":             {"/v1/ingest/suricata", ndjson, eve + "\n" + eve + "\n", nil, 200, `{"lines":2,"observations":1,"ignored":0,"dead":0}`},
+		"array":              {"/v1/ingest/suricata", array, "[" + eve + ",\n" + eve + "]", nil, 200, `{"lines":2,"observations":1,"ignored":0,"dead":0}`},
+		"gzip":               {"/v1/ingest/suricata", ndjson, zipped(eve), []string{"Content-Encoding", "gzip"}, 200, `{"lines":1,"observations":1,"ignored":0,"dead":0}`},
+		"zeek":               {"/v1/ingest/zeek?path=ssh", ndjson, row, nil, 200, `{"lines":1,"observations":1,"ignored":0,"dead":0}`},
+		"zeek, no path":      {"/v1/ingest/zeek", ndjson, row, nil, 200, `{"lines":1,"observations":0,"ignored":1,"dead":0}`},
+		"observations":       {"/v1/observations", array, `[{"attacker_uuid":"a","primitive":"x.y"}]`, nil, 200, `{"lines":1,"observations":1,"ignored":0,"dead":0}`},
+		"a bad line":         {"/v1/ingest/suricata", ndjson, eve + "\nx\n" + `{"event_type":"dns"}`, nil, 200, `{"lines":3,"observations":1,"ignored":1,"dead":1}`},
+		"nothing":            {"/v1/ingest/suricata", ndjson, "", nil, 200, `{"lines":1,"observations":0,"ignored":0,"dead":0}`},
+		"no NDJSON":          {"/v1/ingest/suricata", ndjson, "a\nb\n", nil, 400, "no NDJSON"},
+		"no array":           {"/v1/ingest/suricata", array, "[{]", nil, 400, "no JSON array"},
+		"unknown path":       {"/v1/ingest/zeek?path=dns", ndjson, row, nil, 400, "path must be"},
+		"no gzip":            {"/v1/ingest/suricata", ndjson, "x", []string{"Content-Encoding", "gzip"}, 400, "no gzip"},
+		"other type":         {"/v1/ingest/suricata", "text/plain", eve, nil, 415, "content type"},
+		"other encoding":     {"/v1/ingest/suricata", ndjson, eve, []string{"Content-Encoding", "br"}, 415, "content encoding"},
+		"too large":          {"/v1/ingest/suricata", ndjson, strings.Repeat("x", 2000), nil, 413, "more than 1000 bytes"},
+		"a bomb":             {"/v1/ingest/suricata", ndjson, zipped(strings.Repeat("x", 1<<20)), []string{"Content-Encoding", "gzip"}, 413, "more than 1000 bytes"},
+		"gzip, two members":  {"/v1/ingest/suricata", ndjson, zipped(eve+"\n") + zipped(eve), []string{"Content-Encoding", "GZIP"}, 200, `"lines":2`},
+		"gzip, cut":          {"/v1/ingest/suricata", ndjson, zipped(eve)[:60], []string{"Content-Encoding", "gzip"}, 400, "not be read to its end"},
+		"array, cut":         {"/v1/ingest/suricata", array, "[" + eve + ",", nil, 400, "no JSON array"},
+		"array of others":    {"/v1/ingest/suricata", array, "[" + eve + `,1,"x",null]`, nil, 200, `{"lines":4,"observations":1,"ignored":0,"dead":3}`},
+		"array, empty":       {"/v1/ingest/suricata", array, "[]", nil, 200, `{"lines":0`},
+		"NDJSON called JSON": {"/v1/ingest/suricata", array, eve + "\n" + eve, nil, 200, `"lines":2`},
+		"CR LF":              {"/v1/ingest/suricata", ndjson + "; charset=utf-8", eve + "\r\n" + eve + "\r\n", nil, 200, `{"lines":2,"observations":1`},
+		"Fluent Bit's":       {"/v1/ingest/suricata", array, `[{"date":1,"log":` + quoted(eve) + `}]`, nil, 200, `{"lines":1,"observations":1`},
+		"brackets":           {"/v1/ingest/suricata", array, strings.Repeat("[", 900), nil, 400, "no JSON array"},
+		"from a web page":    {"/v1/ingest/suricata", ndjson, eve, []string{"Sec-Fetch-Site", "cross-site"}, 403, ""},
+		"another place":      {"/v1/ingest/cowrie", ndjson, eve, nil, 404, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, to := server(t, func(c *Config) { c.MaxBody = 1000 })
@@ -159,11 +171,75 @@ func TestRequests(t *testing.T) {
 				t.Error("something was sent")
 			}
 			for _, d := range to.dead {
+				if name == "array of others" {
+					continue
+				}
 				if d.Line != nil || len(d.Digest) != 64 || d.Number != 2 {
 					t.Errorf("dead letter %+v", d)
 				}
 			}
 		})
+	}
+}
+
+func quoted(text string) string {
+	b, err := json.Marshal(text)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// A few bytes that unpack to very many lines cost little, in the topic too.
+func TestManyLinesOfNoUse(t *testing.T) {
+	s, to := server(t, nil)
+	for name, body := range map[string]string{"lines": strings.Repeat("\n", maxLines+1), "elements": "[" + strings.Repeat("1,", maxLines) + "1]"} {
+		kind := map[string]string{"lines": ndjson, "elements": array}[name]
+		if w := post(s, "/v1/observations", kind, zipped(body), "Content-Encoding", "gzip"); w.Code != 413 || !strings.Contains(w.Body.String(), "lines") {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	w := post(s, "/v1/ingest/suricata", ndjson, eve+strings.Repeat("\nx", 2*maxLetters))
+	if w.Code != 200 || !strings.Contains(w.Body.String(), `"dead":2000`) || len(to.dead) != maxLetters+1 || to.dead[maxLetters].Reason != "1000 more lines of the same request" {
+		t.Errorf("%d %s, %d dead letters", w.Code, w.Body, len(to.dead))
+	}
+}
+
+// What is sent again has the same ids, and a body that does not come whole
+// leaves nothing.
+func TestSendingAgain(t *testing.T) {
+	s, to := server(t, nil)
+	for range 2 {
+		if w := post(s, "/v1/ingest/suricata", ndjson, eve); w.Code != 200 {
+			t.Fatal(w.Code)
+		}
+	}
+	if len(to.observations) != 2 || to.observations[0].ID != to.observations[1].ID {
+		t.Errorf("%+v", to.observations)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx, l) }()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A slow sender that goes away in the middle of its second line.
+	fmt.Fprintf(conn, "POST /v1/ingest/suricata HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s\n%s", ndjson, 2*len(eve)+1, eve, eve[:20])
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.Contains(string(answer), "400 Bad Request") || len(to.observations) != 2 {
+		t.Errorf("%s, %v, %d observations", answer, err, len(to.observations))
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

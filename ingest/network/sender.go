@@ -143,6 +143,8 @@ func (s *Sender) Send(from netip.Addr, r *Row) error {
 			return nil
 		}
 		s.value = value.AppendJSON(s.value[:0])
+		// Ids of connections come again: the same of another attacker is no repeat.
+		s.value = append(s.value, s.attacker.id...)
 		if s.repeats.known(r.Evidence, primitive, s.value) {
 			s.stats.Repeats++
 			return nil
@@ -203,7 +205,11 @@ func (s *Sender) Tally(lines, extra, blank, part, header, dead int64) ingest.Tal
 		t.Also = append(t.Also, ingest.Count{Name: "ignored: " + name, N: n.Reasons[name]})
 	}
 	if n.Taken+n.Nothing == 0 && n.Ignored > 0 {
-		t.Notes = append(t.Notes, "every row was ignored: "+strings.Join(names, ", ")+"; does --local-net name the networks that the sensor watches over?")
+		advice := "does --local-net name the networks that the sensor watches over?"
+		if !slices.ContainsFunc(names, func(n string) bool { return !strings.HasPrefix(n, "path ") }) {
+			advice = "rows that do not say what they are of, in a file whose name does not, need --path"
+		}
+		t.Notes = append(t.Notes, "every row was ignored: "+strings.Join(names, ", ")+"; "+advice)
 	}
 	return t
 }

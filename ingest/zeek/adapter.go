@@ -34,6 +34,7 @@ type Adapter struct {
 	lines, extra, blank, parts, headers, buried int64
 
 	header   header
+	shipper  bool   // the header came in what a shipper made of it
 	file     string // the path that the file's name says
 	row      row
 	columns  [][]byte // of a row of text
@@ -54,6 +55,7 @@ func New(settings network.Settings, emit func(ingest.Observation) error, dead fu
 	a := &Adapter{sender: sender, dead: dead, header: newHeader()}
 	a.set = a.row.set
 	a.wrapped = wrapped.NewReader(ingest.DefaultMaxLine, a.object, a.torn)
+	a.wrapped.Texts(a.shipped)
 	return a, nil
 }
 
@@ -72,7 +74,7 @@ var hints = map[string]network.Hint{
 func (a *Adapter) File(name string) {
 	base, _, _ := strings.Cut(filepath.Base(name), ".")
 	a.file = base
-	a.header = newHeader()
+	a.header, a.shipper = newHeader(), false
 }
 
 // Line takes one line, without its newline.
@@ -84,6 +86,7 @@ func (a *Adapter) Line(line []byte) error {
 		return a.unwrap(line)
 	case len(line) > 0 && line[0] == '#':
 		a.headers++
+		a.shipper = false
 		a.header.take(line)
 		return nil
 	case len(line) > 0 && line[0] == '{':
@@ -95,7 +98,7 @@ func (a *Adapter) Line(line []byte) error {
 	case jsonscan.Blank(line) && len(a.header.fields) == 0, len(line) == 0:
 		a.blank++
 		return nil
-	case len(a.header.fields) > 0:
+	case len(a.header.fields) > 0 && !a.shipper:
 		return a.text(line)
 	}
 	return a.unwrap(line)
@@ -175,7 +178,7 @@ func (a *Adapter) send(from netip.Addr, kind string, at int64, id []byte) error 
 	case "http":
 		out.Agent = r.value(agent)
 	case "conn":
-		if length, ok := r.duration(); ok && ended(r.value(state)) && r.isSSH() {
+		if length, ok := r.duration(); ok && ended(r.value(state)) && r.isSSH(a.header.setSeparator) {
 			out.Session, out.End = true, at+length
 		}
 	}
@@ -268,6 +271,24 @@ func (a *Adapter) object(object []byte, around wrapped.Around) bool {
 		return false
 	}
 	a.failed = a.take(object)
+	return true
+}
+
+// shipped takes a line of a text log that a shipper has put into an object, and
+// reports whether it is one: a header's, or a row behind one.
+func (a *Adapter) shipped(line []byte) bool {
+	line = bytes.TrimRight(line, "\r\n")
+	switch {
+	case a.failed != nil:
+	case len(line) > 0 && line[0] == '#':
+		a.headers++
+		a.shipper = true
+		a.header.take(line)
+	case len(a.header.fields) > 0 && len(line) > 0:
+		a.failed = a.text(line)
+	default:
+		return false
+	}
 	return true
 }
 

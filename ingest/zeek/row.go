@@ -154,8 +154,9 @@ func number(value []byte) (int64, bool) {
 	return int64(math.Round(f * stamp.PerSecond)), true
 }
 
-// isSSH reports whether Zeek has found SSH in a connection.
-func (r *row) isSSH() bool {
+// isSSH reports whether Zeek has found SSH in a connection. In a row of text a
+// separator stands between the services.
+func (r *row) isSSH(setSeparator []byte) bool {
 	if v := r.values[service]; !r.text && len(v) > 0 && v[0] == '[' {
 		list, _ := jsonscan.Texts(v)
 		for _, s := range list {
@@ -165,7 +166,10 @@ func (r *row) isSSH() bool {
 		}
 		return false
 	}
-	for s := range bytes.SplitSeq(r.value(service), []byte(",")) {
+	if !r.text || len(setSeparator) == 0 {
+		setSeparator = []byte(",")
+	}
+	for s := range bytes.SplitSeq(r.value(service), setSeparator) {
 		if string(s) == "ssh" {
 			return true
 		}

@@ -88,7 +88,7 @@ func (r *Reader) Object(object []byte, around Around) bool {
 		some := false
 		if r.alone && around.Depth == 0 && &v[0] == first(log) && v[0] == '"' {
 			text, _ := jsonscan.Text(v)
-			some = r.dockerText(text, inner)
+			some = r.dockerText(text, inner) || r.line(text)
 		} else {
 			some = r.value(v, inner)
 		}
@@ -107,7 +107,7 @@ func (r *Reader) value(v []byte, around Around) (some bool) {
 		return r.Object(v, around)
 	case '"':
 		text, ok := jsonscan.Text(v)
-		return ok && bytes.IndexByte(text, '{') >= 0 && r.text(text, around)
+		return ok && (bytes.IndexByte(text, '{') >= 0 && r.text(text, around) || r.line(text))
 	case '[':
 		if around.Depth >= maxDepth {
 			return false
@@ -134,6 +134,16 @@ func first(b []byte) *byte {
 		return nil
 	}
 	return &b[0]
+}
+
+// line takes a text that is a line of a log that is no JSON, and reports whether
+// it is.
+func (r *Reader) line(text []byte) bool {
+	if r.plain == nil || r.part || len(text) == 0 || text[0] == '{' || text[0] == '[' || !r.plain(text) {
+		return false
+	}
+	r.taken++
+	return true
 }
 
 // isAction reports whether an object says what Elasticsearch's bulk interface

@@ -40,6 +40,7 @@ const maxLines = 10_000
 type Reader struct {
 	event Event
 	torn  Torn
+	plain func(text []byte) bool // nil: what is no JSON is nothing
 	max   int
 
 	held  []byte // of an object that is not whole
@@ -62,6 +63,11 @@ type Reader struct {
 func NewReader(max int, event Event, torn Torn) *Reader {
 	return &Reader{event: event, torn: torn, max: max}
 }
+
+// Texts makes the reader give texts that hold no JSON, as they stand in a
+// member where an event could, to take: lines of a log that has another form.
+// take reports whether it is one.
+func (r *Reader) Texts(take func(text []byte) bool) { r.plain = take }
 
 // Waiting reports whether the next line may be the rest of an event.
 func (r *Reader) Waiting() bool { return len(r.ends) > 0 || r.cut > 0 }
@@ -247,7 +253,9 @@ func (r *Reader) container(text []byte, more bool) Result {
 		}
 		return r.result()
 	}
-	r.text(text, Around{})
+	if !r.text(text, Around{}) {
+		r.line(text)
+	}
 	return r.result()
 }
 
