@@ -128,7 +128,7 @@ func copiesOf(p *pipeline.Pipeline, d *upsert.Decoder) ([]copyCheck, error) {
 			continue
 		}
 		add(topic, "text", sameBytes, readCommitted)
-		if topic == p.Names.State {
+		if topic == p.Names.State || topic == p.Names.Identities { // their keys say what they are
 			add(topic, "json", sameRecords(d, printedMap), readCommitted, addressed, jsonConverter)
 			continue
 		}

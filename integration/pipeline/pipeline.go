@@ -65,7 +65,8 @@ func New(ctx context.Context, o Options) (_ *Pipeline, err error) {
 
 // Outputs are the topics that connectors copy.
 func (p *Pipeline) Outputs() []string {
-	return []string{p.Names.State, p.Names.StateChanged, p.Names.MultiActorSuspects}
+	n := &p.Names
+	return []string{n.State, n.StateChanged, n.MultiActorSuspects, n.IdentityChanged, n.Identities}
 }
 
 // Close deletes the topics and the consumer groups that begin with the
