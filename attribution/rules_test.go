@@ -255,7 +255,7 @@ func TestHashRules(t *testing.T) {
 		}
 		wantConclusion(t, tt.name+" @", got, tt.state, tt.value, confidence, len(tt.values))
 	}
-	// Values beyond those that a walk finds and beyond those that are kept.
+	// Values beyond what a walk finds and beyond what is kept.
 	var values []string
 	for i := range 100 {
 		values = append(values, fmt.Sprintf(`"%d"`, i))

@@ -80,7 +80,7 @@ func drawEntry(t *rapid.T) attribution.Entry {
 	return e
 }
 
-// drawRow draws a row of which some fields follow from its series, as most do,
+// drawRow draws a row; some of its fields follow from its series, as most do,
 // and others do not.
 func drawRow(t *rapid.T) row {
 	r := row{published: rapid.Bool().Draw(t, "published"), inline: rapid.Bool().Draw(t, "inline")}

@@ -47,7 +47,7 @@ func (s *site) open() {
 	s.file = file
 }
 
-// lines returns the lines of some sessions, the last of which stays open until
+// lines returns the lines of some sessions; the last one stays open until
 // those of the next call.
 func (s *site) lines(sessions int) []string {
 	var out []string

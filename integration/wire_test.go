@@ -71,7 +71,7 @@ func TestBrokenRequests(t *testing.T) {
 	a.finish()
 }
 
-// What an instance logs of a commit of which it cannot know the outcome, by what
+// What an instance logs of a commit whose outcome it cannot know, by what
 // its client has answered. An answer (false, error) has the error behind it.
 const (
 	answeredNothing = "the session ended it otherwise, outcome unknown" // (false, nil)

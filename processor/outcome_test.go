@@ -16,7 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// What a worker logs of a commit of which it cannot know the outcome, by what the
+// What a worker logs of a commit whose outcome it cannot know, by what the
 // session has answered. An answer (false, error) has the error behind it.
 const (
 	answeredNothing = "the session ended it otherwise, outcome unknown" // (false, nil)

@@ -80,7 +80,7 @@ func TestABatchGoesBackWithItsTransaction(t *testing.T) {
 	}
 }
 
-// A processor that is told to stop between two turns commits those that were.
+// A processor that is told to stop between two turns commits the ones that were.
 func TestStopBetweenTurns(t *testing.T) {
 	c := newCluster(t)
 	const keys, n = 2, 200

@@ -14,7 +14,7 @@ import (
 
 // TestConformanceRecords decodes every record of the conformance vectors
 // (testdata/vectors, or the folder in HANDPRINT_VECTORS): each observation and
-// identity event must be taken, each bad record refused, but those that only
+// identity event must be taken, each bad record refused, but the ones that only
 // the registry or the identities can know to be bad.
 func TestConformanceRecords(t *testing.T) {
 	for _, name := range vectors.ScenarioFiles {

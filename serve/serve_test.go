@@ -79,7 +79,7 @@ func until(t *testing.T, what string, f func() bool) {
 
 func stub(attacker string) string { return attribution.Stub([]byte(attacker)).String() }
 
-// some sends observations of three attackers, of which one has two fingerprints.
+// some sends observations of three attackers; one has two fingerprints.
 func some(app *servetest.App) {
 	var records []*kgo.Record
 	for n := range 6 {

@@ -31,7 +31,7 @@ func (m *model) save() {
 	m.saved, m.touchedSaved, m.markedSaved = maps.Clone(m.now), maps.Clone(m.touched), maps.Clone(m.marked)
 }
 
-// drawKey draws from few keys, many of which begin alike, with bytes at the
+// drawKey draws from few keys; many begin alike, with bytes at the
 // edges among them.
 func drawKey(t *rapid.T) string {
 	return strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"", "a", "b", "\x00", "\xff"}), 0, 3).Draw(t, "key"), "")

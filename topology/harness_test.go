@@ -249,7 +249,7 @@ func (a *app) forget() {
 }
 
 // catchUp tells an application that was started anew, after a crash of which
-// it is not known how far it came, what is left to do. offsets are those that
+// it is not known how far it came, what is left to do. offsets are the ones that
 // the group had committed before the start.
 func (a *app) catchUp(offsets map[processor.TopicPartition]int64) {
 	a.t.Helper()
