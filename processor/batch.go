@@ -369,6 +369,12 @@ func (b *batch) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 		return fmt.Errorf("offsets of %d partitions would be committed, but %d were read", n, len(b.consumed))
 	}
 	b.putGroupRight(req)
+	mark := offsetMark
+	for _, t := range req.Topics {
+		for i := range t.Partitions {
+			t.Partitions[i].Metadata = &mark
+		}
+	}
 	return nil
 }
 
@@ -382,7 +388,7 @@ func (b *batch) putGroupRight(req *kmsg.TxnOffsetCommitRequest) {
 				continue
 			}
 			p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-			p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = t.partition, in.next, in.epoch, &req.MemberID
+			p.Partition, p.Offset, p.LeaderEpoch = t.partition, in.next, in.epoch
 			at := slices.IndexFunc(req.Topics, func(t kmsg.TxnOffsetCommitRequestTopic) bool { return t.Topic == in.Topic })
 			if at < 0 {
 				topic := kmsg.NewTxnOffsetCommitRequestTopic()

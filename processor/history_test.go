@@ -1,9 +1,11 @@
 package processor
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -86,13 +88,46 @@ func TestAStoreOfAnotherHistoryIsRebuilt(t *testing.T) {
 	}
 }
 
+var restarts = flag.Int("restarts", 1000, "how often TestAHealthyStoreIsNeverRebuilt starts the application again")
+
+// reads follows how far commits have come.
+type reads struct {
+	mu sync.Mutex
+	at map[TopicPartition]int64
+}
+
+func (r *reads) committed(c Commit) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.Copy(r.at, c.Consumed)
+}
+
+// await waits until everything in topic is read.
+func (r *reads) await(c *cluster, topic string) {
+	c.t.Helper()
+	ends := c.ends(topic)
+	err := until(c.ctx, func() (bool, error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for p, end := range ends {
+			if r.at[TopicPartition{topic, p}] < end {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // However often a healthy application is started again, and whatever compaction
 // takes away meanwhile, no store is rebuilt.
 func TestAHealthyStoreIsNeverRebuilt(t *testing.T) {
 	const keys = 10
-	restarts := 60
+	n := *restarts
 	if testing.Short() {
-		restarts = 15
+		n = min(n, 60)
 	}
 	c := newCluster(t)
 	compact := "compact"
@@ -100,15 +135,19 @@ func TestAHealthyStoreIsNeverRebuilt(t *testing.T) {
 	if _, err := kadm.NewClient(c.client).AlterTopicConfigs(c.ctx, alter, testChangelog); err != nil {
 		t.Fatal(err)
 	}
+	read := &reads{at: make(map[TopicPartition]int64)}
 	cfgs := []Config{c.config(newStore(t)), c.config(newStore(t))}
-	for i := range restarts {
+	for i := range cfgs {
+		cfgs[i].OnCommit = read.committed
+	}
+	for i := range n {
 		cfg := cfgs[0]
 		if i%5 == 4 {
 			cfg = cfgs[1] // a store that is behind
 		}
 		p := start(t, cfg)
 		c.feed(testInput, keys, 1)
-		c.await(testOutput, 2*keys*(i+1))
+		read.await(c, testInput)
 		s := p.Status()
 		p.halt()
 		if s.Counters.Rebuilds > 0 || len(s.Losses) > 0 || s.Counters.MovedOffsets > 0 {
@@ -118,7 +157,10 @@ func TestAHealthyStoreIsNeverRebuilt(t *testing.T) {
 			c.Compact()
 		}
 	}
-	c.checkStore(cfgs[1])
+	p := start(t, cfgs[0])
+	c.await(testOutput, 2*keys*n)
+	p.halt()
+	c.checkStore(cfgs[0])
 }
 
 // A changelog that knows less than the state or the group is refused in one line,
@@ -156,6 +198,48 @@ func TestAChangelogThatIsGoneIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A changelog that was put back from a backup has something, but less than the group
+// has read by transactions of the application. Without a store to tell it by it is
+// refused as well, in one line.
+func TestAnOlderChangelogIsRefused(t *testing.T) {
+	const keys, n = 10, 10
+	c := newCluster(t)
+	cfg := c.config(newStore(t))
+	run := func(times int) {
+		p := start(t, cfg)
+		c.feed(testInput, keys, n)
+		c.await(testOutput, 2*keys*n*times)
+		p.halt()
+	}
+	run(1)
+	backup := c.all(testChangelog)
+	run(2)
+	c.remake(testChangelog)
+	writer := c.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	for partition, records := range backup {
+		for _, r := range records {
+			put := &kgo.Record{Topic: testChangelog, Partition: partition, Key: r.Key, Value: r.Value}
+			if err := writer.ProduceSync(c.ctx, put).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	cfg.Store = newStore(t)
+	for range 2 {
+		p := start(t, cfg)
+		err := p.wait()
+		if err == nil || !strings.Contains(err.Error(), "by its own transactions") || !strings.Contains(err.Error(), "handprint reset") || strings.Contains(err.Error(), "\n") {
+			t.Fatalf("it ended with %v", err)
+		}
+	}
+	// Whoever deletes the group wants to go on from there.
+	c.deleteGroup(cfg.ApplicationID)
+	p := start(t, cfg)
+	c.await(testOutput, 2*keys*n*3) // what the changelog does not know of is read again
+	p.halt()
+	c.checkStore(cfg)
 }
 
 // After a reset old stores are void, and tasks begin where the reset says.

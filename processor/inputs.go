@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -47,6 +48,16 @@ func (in *inputs) of(topic string) *input {
 	return nil
 }
 
+// reached returns the position that the batch has reached.
+func (in *input) reached() Position {
+	at := in.Position
+	at.Next, at.Epoch = in.next, in.epoch
+	if in.lost != nil {
+		at = at.lose(Range{in.lost.From, in.lost.To})
+	}
+	return at
+}
+
 // rollback goes back to what is committed.
 func (in *inputs) rollback() {
 	in.told = false
@@ -59,9 +70,7 @@ func (in *inputs) rollback() {
 func (in *inputs) record() []byte {
 	p := Positions{Nonce: rand.Uint64(), Reset: in.reset, Terms: in.terms, OlderTerms: in.older, Inputs: in.history.positions.Inputs[:0]}
 	for i := range in.list {
-		at := in.list[i].Position
-		at.Next, at.Epoch = in.list[i].next, in.list[i].epoch
-		p.Inputs = append(p.Inputs, at)
+		p.Inputs = append(p.Inputs, in.list[i].reached())
 	}
 	in.value = AppendPositions(in.value[:0], &p)
 	in.history.positions = p
@@ -76,7 +85,7 @@ func (in *inputs) committed(at int64) {
 	in.told = false
 	for i := range in.list {
 		p := &in.list[i]
-		p.Next, p.Epoch, p.stale, p.lost = p.next, p.epoch, false, nil
+		p.Position, p.stale, p.lost = p.reached(), false, nil
 	}
 }
 
@@ -99,6 +108,7 @@ type opening struct {
 	task   int32
 	p      *Processor
 	topics map[string]topicEnds
+	group  map[string]kadm.Offset // what the group has; asked for only where it is further on than the state
 }
 
 // topicEnds is what the brokers say of a partition of the input.
@@ -137,11 +147,72 @@ func (p *Processor) openInputs(ctx context.Context, task int32, h *history, star
 		}
 	}
 	var in inputs
+	if err := o.askGroup(ctx, h, group); err != nil {
+		return inputs{}, err
+	}
 	if err := o.compare(&in, h, group); err != nil {
 		return inputs{}, err
 	}
 	in.begin(h, start)
 	return in, nil
+}
+
+// askGroup asks who has committed what the group has, if that is further on than
+// the state.
+func (o *opening) askGroup(ctx context.Context, h *history, group map[string]int64) error {
+	ahead := slices.ContainsFunc(h.positions.Inputs, func(s Position) bool { return group[s.Topic] > s.Next })
+	retry := backoff{clock: o.cfg.Clock, max: restoreRetryMax}
+	for ahead {
+		offsets, err := o.fetchGroup(ctx)
+		if err == nil {
+			o.group = offsets
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		o.p.log.Debug("asking for the group's offsets failed, trying again", "task", o.task, "error", err)
+		if err := retry.wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fetchGroup returns the group's offsets of the task's input, by topic.
+func (o *opening) fetchGroup(ctx context.Context) (map[string]kadm.Offset, error) {
+	ctx, cancel := context.WithTimeout(ctx, sideTimeout)
+	defer cancel()
+	answer, err := kadm.NewClient(o.p.side).FetchOffsetsForTopics(ctx, o.cfg.ApplicationID, o.cfg.topicsOf(o.task)...)
+	if err == nil {
+		err = answer.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking for the offsets of group %s: %w", o.cfg.ApplicationID, err)
+	}
+	offsets := make(map[string]kadm.Offset)
+	answer.Each(func(a kadm.OffsetResponse) {
+		if a.Partition == o.task {
+			offsets[a.Topic] = a.Offset
+		}
+	})
+	return offsets, nil
+}
+
+// offsetMark is in the metadata of the offsets that the application itself commits.
+const offsetMark = "handprint task"
+
+// refuseYounger returns an error if the group has read further than the state, and a
+// transaction of the application itself has said so: that transaction is no longer
+// in the changelog. Offsets that somebody else has moved are no such sign.
+func (o *opening) refuseYounger(s *Position, has int64) error {
+	g, known := o.group[s.Topic]
+	if !known || has <= s.Next || g.At != has || g.Metadata != offsetMark || s.ID != o.topics[s.Topic].id {
+		return nil
+	}
+	return fatal(fmt.Errorf("task %d: group %s has read %s[%d] to offset %d by its own transactions, but changelog %s[%d] knows of %d only: it was put back, cut or made anew; "+
+		"put the right one back; or go on from what the changelog has, after deleting the group; or begin from nothing with: handprint reset",
+		o.task, o.cfg.ApplicationID, s.Topic, o.task, has, o.cfg.Changelog, o.task, s.Next))
 }
 
 // ask asks the brokers.
@@ -191,10 +262,13 @@ func (o *opening) compare(in *inputs, h *history, group map[string]int64) error 
 	var moved []string
 	for _, topic := range o.cfg.topicsOf(o.task) {
 		ends := o.topics[topic]
-		at := input{Position: Position{Topic: topic, ID: ends.id, Next: ends.start, Epoch: -1}}
+		at := input{Position: Position{Topic: topic, ID: ends.id, First: ends.start, Next: ends.start, Epoch: -1}}
 		has := group[topic]
 		if s := h.positions.of(topic); s != nil {
 			if err := o.from(&at, s); err != nil {
+				return err
+			}
+			if err := o.refuseYounger(s, has); err != nil {
 				return err
 			}
 			if has != s.Next && (has >= 0 || s.Next > 0) {
@@ -223,6 +297,9 @@ func (o *opening) compare(in *inputs, h *history, group map[string]int64) error 
 // from begins where the state says, or where the log goes on.
 func (o *opening) from(at *input, s *Position) error {
 	ends := o.topics[s.Topic]
+	if s.ID == ends.id {
+		at.First, at.Lost, at.OlderLost = s.First, s.Lost, s.OlderLost
+	}
 	switch {
 	case s.ID != ends.id && s.ID != noTopicID && ends.id != noTopicID:
 		o.p.losses.once(fmt.Sprintf("%s[%d] is not topic %x", s.Topic, o.task, s.ID), func() {

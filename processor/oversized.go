@@ -62,7 +62,7 @@ func (b *batch) drop(t *task, d *dropped) error {
 func (b *batch) stepOver(req *kmsg.TxnOffsetCommitRequest) {
 	for tp, d := range b.dropped {
 		p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-		p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = tp.Partition, b.consumed[tp], d.Epoch, &req.MemberID
+		p.Partition, p.Offset, p.LeaderEpoch = tp.Partition, b.consumed[tp], d.Epoch
 		at := slices.IndexFunc(req.Topics, func(t kmsg.TxnOffsetCommitRequestTopic) bool { return t.Topic == tp.Topic })
 		if at < 0 {
 			topic := kmsg.NewTxnOffsetCommitRequestTopic()

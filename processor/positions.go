@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -50,14 +51,48 @@ type Term struct {
 type Position struct {
 	Topic string
 	ID    [16]byte // of the topic; zero if the brokers have no topic ids
+	First int64    // the first offset that the task was to read, at least 0
 	Next  int64    // the next offset to read, at least 0
 	// Epoch is the leader epoch of the last record that was read; -1 if none was.
 	Epoch int32
+	// Lost are the offsets that were deleted before they were read and that the task
+	// has stepped over: the newest ranges, in order, at most 32. OlderLost is how many
+	// offsets the ranges had that are left out.
+	Lost      []Range
+	OlderLost uint64
+}
+
+// Range is the offsets from From on, up to and without To.
+type Range struct{ From, To int64 }
+
+// LostOffsets returns how many offsets were deleted before they were read, all in all.
+func (p *Position) LostOffsets() int64 {
+	n := int64(p.OlderLost)
+	for _, r := range p.Lost {
+		n += r.To - r.From
+	}
+	return n
+}
+
+// lose returns p with another range stepped over. It shares nothing with p.
+func (p Position) lose(r Range) Position {
+	lost := slices.Clone(p.Lost)
+	if n := len(lost); n > 0 && lost[n-1].To == r.From {
+		lost[n-1].To = r.To
+	} else {
+		lost = append(lost, r)
+	}
+	for ; len(lost) > maxLost; lost = lost[1:] {
+		p.OlderLost += uint64(lost[0].To - lost[0].From)
+	}
+	p.Lost = lost
+	return p
 }
 
 const (
 	positionsVersion = 1
 	maxTerms         = 12
+	maxLost          = 32
 	// maxInputs bounds what a decoder believes.
 	maxInputs = 1 << 10
 )
@@ -71,7 +106,9 @@ var errPositionsFormat = errors.New("not a record of positions")
 //	| 1 byte  | 8 bytes, BE | uvarint | uvarint|uvarint| start, uvarint          |
 //	+---------+-------------+---------+--------+-------+-------------------------+
 //	| inputs  | an input: length of the name, uvarint; name; topic id, 16 bytes; |
-//	| uvarint | next, uvarint; leader epoch, varint                              |
+//	| uvarint | first, uvarint; next, uvarint; leader epoch, varint; offsets     |
+//	|         | lost before the ranges, uvarint; ranges, uvarint; each: from,    |
+//	|         | uvarint; length, uvarint                                         |
 //	+---------+------------------------------------------------------------------+
 func AppendPositions(b []byte, p *Positions) []byte {
 	b = append(b, positionsVersion)
@@ -89,8 +126,15 @@ func AppendPositions(b []byte, p *Positions) []byte {
 		b = binary.AppendUvarint(b, uint64(len(in.Topic)))
 		b = append(b, in.Topic...)
 		b = append(b, in.ID[:]...)
+		b = binary.AppendUvarint(b, uint64(max(in.First, 0)))
 		b = binary.AppendUvarint(b, uint64(max(in.Next, 0)))
 		b = binary.AppendVarint(b, int64(in.Epoch))
+		b = binary.AppendUvarint(b, in.OlderLost)
+		b = binary.AppendUvarint(b, uint64(len(in.Lost)))
+		for _, r := range in.Lost {
+			b = binary.AppendUvarint(b, uint64(r.From))
+			b = binary.AppendUvarint(b, uint64(r.To-r.From))
+		}
 	}
 	return b
 }
@@ -116,8 +160,17 @@ func DecodePositions(value []byte) (Positions, error) {
 		var in Position
 		in.Topic = string(d.bytes(d.number()))
 		copy(in.ID[:], d.bytes(uint64(len(in.ID))))
+		in.First = d.offset()
 		in.Next = d.offset()
 		in.Epoch = d.epoch()
+		in.OlderLost = d.number()
+		for range d.count(maxLost) {
+			r := Range{From: d.offset()}
+			if r.To = r.From + d.offset(); r.To < r.From {
+				d.broken = true
+			}
+			in.Lost = append(in.Lost, r)
+		}
 		p.Inputs = append(p.Inputs, in)
 	}
 	if d.broken || len(d.rest) > 0 {

@@ -3,6 +3,7 @@ package processor
 import (
 	"bytes"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,7 +19,12 @@ func drawPositions(t *rapid.T) Positions {
 		p.Terms = append(p.Terms, Term{ID: rapid.Uint64().Draw(t, "id"), Start: offset.Draw(t, "start")})
 	}
 	for range rapid.IntRange(0, 4).Draw(t, "inputs") {
-		in := Position{Topic: rapid.String().Draw(t, "topic"), Next: offset.Draw(t, "next"), Epoch: rapid.Int32Min(-1).Draw(t, "epoch")}
+		in := Position{Topic: rapid.String().Draw(t, "topic"), First: offset.Draw(t, "first"), Next: offset.Draw(t, "next"), Epoch: rapid.Int32Min(-1).Draw(t, "epoch")}
+		in.OlderLost = rapid.Uint64().Draw(t, "older lost")
+		for range rapid.IntRange(0, 3).Draw(t, "lost") {
+			from := rapid.Int64Range(0, 1<<62).Draw(t, "from")
+			in.Lost = append(in.Lost, Range{from, from + rapid.Int64Range(0, 1<<61).Draw(t, "length")})
+		}
 		copy(in.ID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "topic id"))
 		p.Inputs = append(p.Inputs, in)
 	}
@@ -44,7 +50,7 @@ func TestPositionsReadAsWritten(t *testing.T) {
 func FuzzDecodePositions(f *testing.F) {
 	f.Add(AppendPositions(nil, &Positions{}))
 	f.Add(AppendPositions(nil, &Positions{
-		Nonce: 1, Reset: 2, Terms: []Term{{3, 4}}, Inputs: []Position{{Topic: "in", ID: [16]byte{5}, Next: 6, Epoch: 7}},
+		Nonce: 1, Reset: 2, Terms: []Term{{3, 4}}, Inputs: []Position{{Topic: "in", ID: [16]byte{5}, First: 2, Next: 6, Epoch: 7, Lost: []Range{{1, 3}}, OlderLost: 4}},
 	}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := DecodePositions(b)
@@ -129,6 +135,28 @@ func TestHistories(t *testing.T) {
 			}
 			if same != (err == nil) {
 				t.Fatalf("a store at offset %d of the same history (%v): %v", stores[i].at, same, err)
+			}
+		}
+	})
+}
+
+// The newest ranges are kept, and none of the offsets is forgotten.
+func TestPositionRemembersWhatWasLost(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var p Position
+		next, lost := int64(0), int64(0)
+		for range rapid.IntRange(0, 3*maxLost).Draw(t, "losses") {
+			from := next + rapid.Int64Range(0, 2).Draw(t, "read")
+			next = from + rapid.Int64Range(1, 100).Draw(t, "lost")
+			lost += next - from
+			before := p
+			kept := slices.Clone(before.Lost)
+			p = p.lose(Range{from, next})
+			if !slices.Equal(before.Lost, kept) {
+				t.Fatal("the position before was changed")
+			}
+			if p.LostOffsets() != lost || len(p.Lost) > maxLost || p.Lost[len(p.Lost)-1].To != next {
+				t.Fatalf("%d offsets were lost, up to %d: %+v says %d", lost, next, p, p.LostOffsets())
 			}
 		}
 	})

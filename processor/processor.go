@@ -33,6 +33,7 @@ type Processor struct {
 	refused  atomic.Pointer[string]       // how the job differs from the group's, if its leader says so
 	differ   atomic.Pointer[[]string]     // by which rules other members work
 	losses   losses
+	early    chan int32          // tasks that ask for a tick before it is time
 	departed singleflight.Group  // of endDeparted
 	first    chan struct{}       // closed when the first worker has begun to join the group
 	joinOnce sync.Once           // closes it
@@ -60,6 +61,7 @@ func New(cfg Config) (*Processor, error) {
 		restores: semaphore.NewWeighted(restoresAtOnce), first: make(chan struct{}),
 	}
 	p.losses.offsets = make(map[string]int64)
+	p.early = make(chan int32, cfg.Partitions)
 	for _, topic := range p.cfg.consumed() {
 		p.losses.offsets[topic] = 0
 	}

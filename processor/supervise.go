@@ -16,7 +16,7 @@ import (
 const sideTimeout = 10 * time.Second
 
 // tick writes a tick record into the commands partition of each task that runs
-// here, at every interval. It acts on nothing by itself: whoever owns the
+// here, at every interval, and where it is asked to. It acts on nothing by itself: whoever owns the
 // partition when the record is read does, in a transaction that the record's
 // offset fences. One tick too many does no harm.
 func (p *Processor) tick(ctx context.Context, client *kgo.Client) {
@@ -28,17 +28,38 @@ func (p *Processor) tick(ctx context.Context, client *kgo.Client) {
 			return
 		case now := <-ticks:
 			p.tickOnce(ctx, client, now)
+		case task := <-p.early:
+			p.tickTasks(ctx, client, p.cfg.Clock.Now(), task)
 		}
 	}
 }
 
+// tickEarly has a tick written for a task that has something to say in a
+// transaction and may have no record to begin one with. If too many ask at once, the
+// next tick has to do.
+func (p *Processor) tickEarly(task int32) {
+	select {
+	case p.early <- task:
+	default:
+	}
+}
+
 func (p *Processor) tickOnce(ctx context.Context, client *kgo.Client, now time.Time) {
-	var records []*kgo.Record
+	var tasks []int32
 	for _, t := range p.Status().Tasks {
 		if t.State == TaskRunning {
-			key, value := p.cfg.Tick(now)
-			records = append(records, &kgo.Record{Topic: p.cfg.Commands, Partition: t.Partition, Key: key, Value: value})
+			tasks = append(tasks, t.Partition)
 		}
+	}
+	p.tickTasks(ctx, client, now, tasks...)
+}
+
+// tickTasks writes a tick record for each of these tasks.
+func (p *Processor) tickTasks(ctx context.Context, client *kgo.Client, now time.Time, tasks ...int32) {
+	var records []*kgo.Record
+	for _, t := range tasks {
+		key, value := p.cfg.Tick(now)
+		records = append(records, &kgo.Record{Topic: p.cfg.Commands, Partition: t, Key: key, Value: value})
 	}
 	if len(records) == 0 {
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -378,6 +379,9 @@ func (w *worker) start(ctx context.Context, t *task) error {
 	w.setState(t, TaskRunning, "")
 	w.log.Info("task runs", "task", t.partition, "checkpoint", t.checkpoint.Offset, "restored_records", t.progress.recordsIn.Load())
 	w.ownership.resume(w.session.Client(), t.partition, t.term)
+	if slices.ContainsFunc(t.inputs.list, func(in input) bool { return in.lost != nil }) {
+		w.p.tickEarly(t.partition)
+	}
 	return nil
 }
 

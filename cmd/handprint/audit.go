@@ -36,8 +36,11 @@ The audit begins when the application has taken all its input. It must be given
 the thresholds and values that the instances run with, and it holds all that it
 reads in memory: docs/audit.md says what that costs, and what an audit can tell.
 
+Input that was deleted before the application read it is named, counted and
+stepped over.
+
 The exit code is 0 if nothing was found, 6 if there are differences, 7 if a topic
-has lost its beginning, so that nothing can be said.`,
+has lost what the application had read or written, so that nothing can be said.`,
 		Example: `  handprint audit --brokers a:9092
   handprint audit --store /var/lib/handprint-1 --store /var/lib/handprint-2 --json`,
 		Args: cobra.NoArgs,
@@ -130,6 +133,9 @@ func writeReport(to io.Writer, r *audit.Report) error {
 	}
 	fmt.Fprintf(out, "read %d observations, %d identity events, %d transitions, %d suspicions, %d dead letters, %d state records, %d changelog records, %d store records\n",
 		r.Observations, r.IdentityEvents, r.Transitions, r.Suspicions, r.DeadLetters, r.StateRecords, r.ChangelogRecords, r.StoreRecords)
+	if r.InputLost+r.CommandsLost > 0 {
+		fmt.Fprintf(out, "%d offsets of the input and %d of the commands were deleted before the application read them\n", r.InputLost, r.CommandsLost)
+	}
 	fmt.Fprintf(out, "%d rows of %d identities; %d transitions compared one by one, %d as links of a chain; %d rows that the input does not determine; %d sweeps due\n",
 		r.Rows, r.Identities, r.Exact, r.Chained, r.Loose, r.SweepsDue)
 	fmt.Fprintf(out, "%d lost, %d doubled, %d different, %d unexpected; %.1f s\n", r.Lost, r.Doubled, r.Different, r.Unexpected, r.Took)

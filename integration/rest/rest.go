@@ -1,32 +1,38 @@
 // Package rest tells, from outside, when an application has nothing left to do:
 // every record of its inputs, and every command that followed from one, is read
 // and committed, and no transaction is open. It knows the application by its
-// consumer group and topics only, so it works whatever processes there are.
+// topics only: the changelog says how far each task has read, whatever processes
+// there are and whatever became of the group.
 package rest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"handprint/processor"
 	"handprint/topology"
 )
 
 // Watch follows the inputs of one application. Its methods are for one
 // goroutine.
 type Watch struct {
-	group  string
+	name   string
 	inputs []string
 	all    []string
 	admin  *kgo.Client
 	tail   *kgo.Client
 	adm    *kadm.Client
 
-	read map[at]int64 // how far the tail has come
-	want map[at]int64 // the offset behind the last record that is not a marker
+	changelog string
+	state     map[at]int64 // the next offset that the state says
+	read      map[at]int64 // how far the tail has come
+	want      map[at]int64 // the offset behind the last record that is not a marker
 }
 
 type at struct {
@@ -34,11 +40,10 @@ type at struct {
 	partition int32
 }
 
-// New follows the application with this consumer group and these topics, which
-// must exist.
-func New(opts []kgo.Opt, group string, names topology.Names) (*Watch, error) {
+// New follows the application with this name and these topics, which must exist.
+func New(opts []kgo.Opt, name string, names topology.Names) (*Watch, error) {
 	w := &Watch{
-		group:  group,
+		name: name, changelog: names.Changelog, state: make(map[at]int64),
 		inputs: []string{names.Observations, names.IdentityEvents, names.Commands},
 		read:   make(map[at]int64), want: make(map[at]int64),
 	}
@@ -51,7 +56,7 @@ func New(opts []kgo.Opt, group string, names topology.Names) (*Watch, error) {
 	w.adm = kadm.NewClient(w.admin)
 	// Markers stand behind the last record of a topic that is written in
 	// transactions; only who reads them too knows that nothing else does.
-	w.tail, err = kgo.NewClient(append(append([]kgo.Opt{}, opts...), kgo.ConsumeTopics(w.inputs...), kgo.KeepControlRecords(),
+	w.tail, err = kgo.NewClient(append(append([]kgo.Opt{}, opts...), kgo.ConsumeTopics(append([]string{names.Changelog}, w.inputs...)...), kgo.KeepControlRecords(),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(250*time.Millisecond))...)
 	if err != nil {
 		w.admin.Close()
@@ -69,8 +74,8 @@ func (w *Watch) Close() {
 // Wait returns when the application is at rest. If ctx ends before, the error
 // says what it was still waiting for.
 //
-// The offsets are read first and the ends of the topics after them, and every
-// record before those ends must be before those offsets. A transaction that was
+// What the state says is read first and the ends of the topics after it, and every
+// record before those ends must be before what the state says. A transaction that was
 // committed in between would have read a record that is not: so there was none,
 // and there can be none until somebody puts something in.
 func (w *Watch) Wait(ctx context.Context) error {
@@ -86,7 +91,7 @@ func (w *Watch) Wait(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for group %s to be at rest: %s: %w", w.group, why, context.Cause(ctx))
+			return fmt.Errorf("waiting for %s to be at rest: %s: %w", w.name, why, context.Cause(ctx))
 		case <-poll.C:
 		}
 	}
@@ -98,12 +103,15 @@ const lookTime = 10 * time.Second
 func (w *Watch) look(ctx context.Context) (why string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	offsets, err := w.adm.FetchOffsets(kadm.RequireStable(ctx), w.group)
+	known, err := w.adm.ListCommittedOffsets(ctx, w.changelog)
 	if err == nil {
-		err = offsets.Error()
+		err = known.Error()
 	}
 	if err != nil {
-		return "", fmt.Errorf("reading the offsets of group %s: %w", w.group, err)
+		return "", fmt.Errorf("reading the end of the changelog: %w", err)
+	}
+	if err := w.follow(ctx, known, w.changelog); err != nil {
+		return "", err
 	}
 	ends, err := w.adm.ListEndOffsets(ctx, w.all...)
 	if err == nil {
@@ -112,6 +120,17 @@ func (w *Watch) look(ctx context.Context) (why string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the ends of the topics: %w", err)
 	}
+	starts, err := w.adm.ListStartOffsets(ctx, w.inputs...)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the beginnings of the topics: %w", err)
+	}
+	starts.Each(func(s kadm.ListedOffset) { // what was deleted is to be stepped over
+		tp := at{s.Topic, s.Partition}
+		w.read[tp], w.want[tp] = max(w.read[tp], s.Offset), max(w.want[tp], s.Offset)
+	})
 	committed, err := w.adm.ListCommittedOffsets(ctx, w.all...)
 	if err == nil {
 		err = committed.Error()
@@ -127,16 +146,13 @@ func (w *Watch) look(ctx context.Context) (why string, err error) {
 	if why != "" {
 		return why, nil
 	}
-	if err := w.follow(ctx, ends); err != nil {
+	state := maps.Clone(w.state)
+	if err := w.follow(ctx, ends, w.inputs...); err != nil {
 		return "", err
 	}
 	left := int64(0)
 	for tp, want := range w.want {
-		got := int64(0)
-		if o, ok := offsets.Lookup(tp.topic, tp.partition); ok {
-			got = max(got, o.At)
-		}
-		if got < want {
+		if got := state[tp]; got < want {
 			left += want - got
 			why = fmt.Sprintf("%d records are left, some of them in %s[%d]", left, tp.topic, tp.partition)
 		}
@@ -144,10 +160,10 @@ func (w *Watch) look(ctx context.Context) (why string, err error) {
 	return why, nil
 }
 
-// follow reads the inputs up to ends.
-func (w *Watch) follow(ctx context.Context, ends kadm.ListedOffsets) error {
+// follow reads these topics up to ends.
+func (w *Watch) follow(ctx context.Context, ends kadm.ListedOffsets, topics ...string) error {
 	behind := func() (tp at, yes bool) {
-		for _, topic := range w.inputs {
+		for _, topic := range topics {
 			for _, e := range ends[topic] {
 				if tp := (at{topic, e.Partition}); w.read[tp] < e.Offset {
 					return tp, true
@@ -165,12 +181,24 @@ func (w *Watch) follow(ctx context.Context, ends kadm.ListedOffsets) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("reading %s[%d] from offset %d: %w", tp.topic, tp.partition, w.read[tp], context.Cause(ctx))
 		}
+		var fault error
 		fetches.EachRecord(func(r *kgo.Record) {
 			tp := at{r.Topic, r.Partition}
 			w.read[tp] = r.Offset + 1
-			if !r.Attrs.IsControl() {
+			switch {
+			case r.Attrs.IsControl():
+			case r.Topic != w.changelog:
 				w.want[tp] = r.Offset + 1
+			case processor.IsPositions(r.Key):
+				p, err := processor.DecodePositions(r.Value)
+				fault = errors.Join(fault, err)
+				for _, in := range p.Inputs {
+					w.state[at{in.Topic, r.Partition}] = in.Next
+				}
 			}
 		})
+		if fault != nil {
+			return fault
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"handprint/attribution"
 	"handprint/internal/unpack"
+	"handprint/processor"
 	"handprint/schemas"
 )
 
@@ -27,7 +28,13 @@ type Auditor struct {
 	lastOf           map[int32]int64     // changelog: offset of the last record
 	rows, identities int64
 
+	kept       map[topicPartition]*kept // collected for the next Advance
+	lostBefore map[topicPartition]int64 // offsets that were lost up to the last Advance
+	audited    ends                     // where the topics ended at the last Advance
+
 	// Of the Advance under way.
+	positions     map[int32]processor.Positions
+	lost          map[topicPartition][]processor.Range
 	report        Report
 	letters       map[origin]*letter
 	dropped       []unpack.Batch // of the input, found by the scan
@@ -71,6 +78,7 @@ func New(o Options) (*Auditor, error) {
 	return &Auditor{
 		o: o, writers: outputs, client: client, adm: kadm.NewClient(client),
 		next: make(map[string]map[int32]int64), links: make(map[string]link), lastOf: make(map[int32]int64),
+		kept: make(map[topicPartition]*kept), lostBefore: make(map[topicPartition]int64),
 		suspicions: make(map[string]place), commandsFrom: make(map[int32]int64),
 	}, nil
 }
@@ -91,6 +99,10 @@ func (a *Auditor) Advance(ctx context.Context) (Report, error) {
 	began := time.Now()
 	names := &a.o.Topics
 	a.report, a.unchecked = Report{most: a.o.MaxDifferences}, 0
+	a.findLost(a.positions)
+	if err := a.whole(ctx); err != nil {
+		return a.report, err
+	}
 	if a.model == nil {
 		n := int32(len(ends[names.Observations]))
 		a.model = newModel(a.o.Rules, n)
@@ -125,6 +137,7 @@ func (a *Auditor) Advance(ctx context.Context) (Report, error) {
 			return a.report, err
 		}
 	}
+	a.kept, a.audited = make(map[topicPartition]*kept), ends
 	a.rememberedClaims()
 	a.model.settle(func(name string) string { return a.links[name].identity }, func(by *attacker, linked string) {
 		a.differs(Different, names.Changelog, a.links[by.name].place, by.name, "the attacker is linked to %s, but belongs to %s", linked, by.may[0].id)

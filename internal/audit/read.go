@@ -36,7 +36,7 @@ func (a *Auditor) awaitRest(ctx context.Context) (ends, error) {
 	for {
 		found, moving, err := a.look(ctx)
 		if err == nil && moving == "" {
-			return found, a.whole(ctx)
+			return found, nil
 		}
 		if err != nil && ctx.Err() == nil {
 			moving = err.Error() // a broker may be on its way back
@@ -68,6 +68,13 @@ func (a *Auditor) look(ctx context.Context) (found ends, moving string, err erro
 			return nil, "", fmt.Errorf("asking for the offsets of group %s: %w", a.o.Group, err)
 		}
 	}
+	// What was read is asked for before where the topics end: what is read in between
+	// makes the inputs grow, or is not read yet.
+	positions, err := a.readPositions(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	a.positions = positions
 	if found, err = a.list(ctx, a.adm.ListEndOffsets, a.topics()...); err != nil {
 		return nil, "", err
 	}
@@ -88,7 +95,9 @@ func (a *Auditor) look(ctx context.Context) (found ends, moving string, err erro
 	for _, topic := range inputs {
 		for p, end := range found[topic] {
 			from := int64(0)
-			if o, ok := taken.Lookup(topic, p); ok && o.At > 0 {
+			if at := position(positions, topic, p); at != nil {
+				from = at.Next // the group may be gone, or have been moved
+			} else if o, ok := taken.Lookup(topic, p); ok && o.At > 0 {
 				from = o.At
 			}
 			left := int64(0)
@@ -151,30 +160,6 @@ func (a *Auditor) list(ctx context.Context, ask lister, topics ...string) (ends,
 		}
 	}
 	return found, nil
-}
-
-// whole makes sure that nothing that is not read yet is gone from the topics
-// that must be read from the beginning.
-func (a *Auditor) whole(ctx context.Context) error {
-	n := &a.o.Topics
-	starts, err := a.list(ctx, a.adm.ListStartOffsets, n.Observations, n.IdentityEvents, n.StateChanged, n.MultiActorSuspects, n.IdentityChanged, n.DeadLetter)
-	if err != nil {
-		return err
-	}
-	commands, err := a.list(ctx, a.adm.ListStartOffsets, n.Commands)
-	if err != nil {
-		return err
-	}
-	a.commandsFrom = commands[n.Commands]
-	for topic, partitions := range starts {
-		for p, start := range partitions {
-			if next := a.next[topic][p]; start > next {
-				return fmt.Errorf("%w: %s[%d] begins at offset %d, the audit has to read from %d on: retention took what is between, and nothing that depends on it can be checked",
-					ErrHistoryGone, topic, p, start, next)
-			}
-		}
-	}
-	return nil
 }
 
 // read gives each what is new in a topic, partition by partition, in order.
@@ -252,12 +237,16 @@ func (a *Auditor) fetch(ctx context.Context, topic string, from, to map[int32]in
 		}
 	}
 	for _, p := range slices.Sorted(maps.Keys(to)) {
-		err := a.scan(ctx, func(r *kgo.Record) error {
+		take := func(r *kgo.Record) error {
 			if chunk = append(chunk, r); len(chunk) < readChunk {
 				return nil
 			}
 			return hand()
-		}, topic, p, from[p], to[p])
+		}
+		next, err := a.deliver(ctx, topic, p, from[p], take)
+		if err == nil && next < to[p] {
+			err = a.scan(ctx, take, topic, p, next, to[p])
+		}
 		if err != nil {
 			return err
 		}

@@ -87,6 +87,8 @@ type Report struct {
 	StateRecords     int64 `json:"state_records"`
 	ChangelogRecords int64 `json:"changelog_records"`
 	StoreRecords     int64 `json:"store_records"` // of the state directories
+	InputLost        int64 `json:"input_lost"`    // offsets of the input that were deleted before the application read them
+	CommandsLost     int64 `json:"commands_lost"` // the same of its commands
 
 	Exact     int64 `json:"exact"`      // transitions compared one by one
 	Chained   int64 `json:"chained"`    // transitions checked as links of a chain

@@ -265,7 +265,7 @@ func (r *Reset) begin(ctx context.Context, cl *kgo.Client, adm *kadm.Client) err
 	for task := range r.app.Layout.Partitions {
 		p := processor.Positions{Nonce: rand.Uint64(), Reset: r.now.UnixMilli()}
 		if o, ok := r.offset.Lookup(observations, task); ok {
-			p.Inputs = []processor.Position{{Topic: observations, ID: topics.Topics[observations].ID, Next: o.At, Epoch: -1}}
+			p.Inputs = []processor.Position{{Topic: observations, ID: topics.Topics[observations].ID, First: o.At, Next: o.At, Epoch: -1}}
 		}
 		records = append(records, processor.ResetRecord(r.app.Names.Changelog, task, &p))
 	}
