@@ -30,6 +30,9 @@ type Config struct {
 	// Schemas finds the schemas of Avro input for Engine.Writers before it is
 	// processed; nil: there is no registry.
 	Schemas SchemaFinder
+	// Wrap puts something between the runtime and a task's handler; nil: nothing.
+	// Faults of tagged builds do.
+	Wrap func(processor.Handler) processor.Handler
 }
 
 // SchemaFinder makes the schema known by which a record was written.
@@ -75,10 +78,14 @@ func (c Config) Processor() (*processor.Processor, error) {
 		return counters.Changes.Stuck(now, patience)
 	}
 	r.NewHandler = func(t processor.Task) (processor.Handler, error) {
-		return &task{
+		h := &task{
 			names: &c.Names, cfg: c.Engine, number: t.Partition, shown: engine.NewStateRows(c.Engine.Format),
 			latest: make(map[uint64]int),
-		}, nil
+		}
+		if c.Wrap != nil {
+			return c.Wrap(h), nil
+		}
+		return h, nil
 	}
 	return processor.New(r)
 }

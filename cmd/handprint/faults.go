@@ -15,7 +15,7 @@ import (
 func init() {
 	injectFaults = func(c *topology.Config, o *state.Options) {
 		f := faults.New(os.Stdin)
-		c.Runtime.Fault = f.Step
+		c.Runtime.Fault, c.Wrap = f.Step, f.Handler
 		c.Runtime.TurnRecords = 50 // so that transactions have several turns
 		o.BulkBytes = 16 << 10     // so that commits are written in both ways
 		o.FS = f.FS(vfs.Default)

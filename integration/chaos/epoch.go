@@ -20,6 +20,7 @@ type epoch struct {
 	app     *lab.App
 	members []int // the numbers of the instances that it has now, in order
 	sum     *summary
+	down    sync.RWMutex // held while no instance may run
 
 	mu      sync.Mutex
 	rnd     [most]*rand.Rand // of the choice between the binaries, at each start of an instance
@@ -45,7 +46,7 @@ func runEpoch(ctx context.Context, l *lab.Lab, o *options, first, last int, sum 
 	partitions := []int{1, 3, 4, 6}[r.IntN(4)]
 	name := fmt.Sprintf("%schaos-%d-%d", o.prefix, o.seed, first)
 	e.app, err = l.NewApp(ctx, lab.AppOptions{
-		Name: name, Partitions: partitions, Traffic: traffic.Config{Seed: r.Uint64(), Attackers: 50 + r.IntN(300)},
+		Name: name, Partitions: partitions, MaxUnpacked: maxUnpacked, Traffic: traffic.Config{Seed: r.Uint64(), Attackers: 50 + r.IntN(300)},
 		Flags: []string{
 			"--threads", fmt.Sprint(1 + r.IntN(2)), "--sweep-interval", "5s", "--transaction-timeout", "5s",
 			"--batch-records", fmt.Sprint([]int{50, 500, 10_000}[r.IntN(3)]), "--connect-timeout", "60s",
@@ -87,6 +88,8 @@ func (e *epoch) start(n int) error {
 func (e *epoch) startAgain(n int) error { return e.startAs(e.app.Instance(n).Config, n) }
 
 func (e *epoch) startAs(c instance.Config, n int) error {
+	e.down.RLock()
+	defer e.down.RUnlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.full, n)

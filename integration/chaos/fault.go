@@ -39,6 +39,8 @@ const (
 	onBroker
 	onBrokers // several, which the fault names
 	onWire
+	onGroup // all instances at once, and their group
+	onInput // what is in the topics that the application reads
 )
 
 // instance reports whether it is one, and not the brokers or what goes to them.
@@ -47,8 +49,10 @@ func (t target) instance() bool { return t < onBroker }
 // once names what a round hits at most once; empty for what it may hit again.
 func (t target) once() string {
 	switch t {
-	case onLeaving, onAbsent:
+	case onLeaving, onAbsent, onGroup:
 		return "group"
+	case onInput:
+		return "input"
 	case onBroker, onBrokers:
 		return "brokers"
 	case onWire:
@@ -65,7 +69,9 @@ type fault struct {
 }
 
 // kinds are all there are. Weights make the slow ones rarer.
-var kinds = []kind{
+var kinds = append(kindsOfProcesses, kindsOfInput...)
+
+var kindsOfProcesses = []kind{
 	{"kill instance", 4, onInstance, func(r *rand.Rand) fault {
 		down := between(r, 0, 1500)
 		if r.IntN(4) == 0 { // others take its tasks over
@@ -115,7 +121,7 @@ var kinds = []kind{
 		}
 		return fault{fmt.Sprintf("for %v", stalled), func(ctx context.Context, e *epoch, n int) error {
 			i := e.app.Instance(n)
-			if err := i.Pause(); err != nil {
+			if err := pause(i); err != nil {
 				return err
 			}
 			wait(ctx, stalled)

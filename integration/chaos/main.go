@@ -46,7 +46,7 @@ func main() {
 	flag.DurationVar(&o.load, "load", 2*time.Second, "how long the input of a round flows")
 	flag.DurationVar(&o.patience, "patience", 2*time.Minute, "how long an application may take to come to rest")
 	flag.StringVar(&o.dir, "dir", "", "folder for states and logs; default: a temporary one, removed at the end if nothing was found")
-	flag.StringVar(&o.only, "only", "", "only faults whose name begins with this")
+	flag.StringVar(&o.only, "only", "", "only faults whose name begins with this, or one of these, parted by commas")
 	flag.StringVar(&o.prefix, "prefix", "", "before the names of applications, for brokers that others use too")
 	flag.BoolVar(&o.keep, "keep", false, "keep the states and logs of applications without a difference, too")
 	flag.Parse()

@@ -25,7 +25,7 @@ func (l leftOut) Error() string { return string(l) }
 
 func (p *planned) String() string {
 	text := p.kind.name
-	if p.kind.on != onWire && p.kind.on != onBrokers {
+	if p.kind.on != onWire && p.kind.on != onBrokers && p.kind.on != onGroup && p.kind.on != onInput {
 		text += fmt.Sprint(" ", p.target+1)
 	}
 	text += " " + p.fault.what
@@ -35,12 +35,15 @@ func (p *planned) String() string {
 	return text
 }
 
-// possible are the kinds of faults whose names begin with only; those of
-// brokers are possible where the brokers are ours.
+// possible are the kinds of faults whose names begin with one of only, which commas
+// part; those of brokers are possible where the brokers are ours.
 func possible(only string, ours bool) []kind {
 	var list []kind
+	named := func(name string) bool {
+		return slices.ContainsFunc(strings.Split(only, ","), func(only string) bool { return strings.HasPrefix(name, only) })
+	}
 	for _, k := range kinds {
-		if strings.HasPrefix(k.name, only) && (ours || k.on.instance()) {
+		if named(k.name) && (ours || k.on.instance() || k.on == onGroup || k.on == onInput) {
 			list = append(list, k)
 		}
 	}
@@ -48,8 +51,8 @@ func possible(only string, ours bool) []kind {
 }
 
 // plan draws the faults of a round: one to three. No two hit the same
-// instance, and at most one each hits the brokers, the wire, and how many instances
-// there are. Candidates are whom a fault may hit.
+// instance, and at most one each hits the brokers, the wire, the input, and the group:
+// how many instances there are, or all of them. Candidates are whom a fault may hit.
 func plan(r *rand.Rand, kinds []kind, candidates func(target) []int, load time.Duration) []planned {
 	var list []planned
 	instances, others := make(map[int]bool), make(map[string]bool) // that are hit already
@@ -102,7 +105,7 @@ func (e *epoch) candidates(on target, busy map[int]bool) []int {
 		return those(upTo(most), func(n int) bool { return !slices.Contains(e.members, n) })
 	case onBroker:
 		return upTo(e.app.Lab.Cluster.Size())
-	case onBrokers, onWire:
+	case onBrokers, onWire, onGroup, onInput:
 		return upTo(1)
 	}
 	return e.members

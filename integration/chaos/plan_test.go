@@ -8,8 +8,7 @@ import (
 )
 
 // A round has one to three faults, the seed says which, no two hit the same
-// instance, and one at most the brokers, the wire, and how many instances there
-// are.
+// instance, and one at most the brokers, the wire, the input, and the group.
 func TestPlan(t *testing.T) {
 	candidates := func(on target) []int {
 		switch on {
@@ -17,7 +16,7 @@ func TestPlan(t *testing.T) {
 			return []int{3, 4}
 		case onFaulty:
 			return []int{1, 2}
-		case onBrokers, onWire:
+		case onBrokers, onWire, onGroup, onInput:
 			return upTo(1)
 		}
 		return upTo(3)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"handprint/integration/rest"
 	"handprint/integration/traffic"
 	"handprint/internal/broker"
+	"handprint/internal/unpack"
 	"handprint/topology"
 )
 
@@ -29,6 +31,8 @@ type AppOptions struct {
 	Traffic    traffic.Config
 	// Flags are given to every instance besides.
 	Flags []string
+	// MaxUnpacked is the application's max-batch-unpacked, in bytes; 0: the default.
+	MaxUnpacked int
 	// Topics, if set, changes the topics before they are created.
 	Topics func(*broker.TopicSpec)
 }
@@ -44,6 +48,8 @@ type App struct {
 	Client     *kgo.Client // for input, past the proxies
 
 	flags     []string
+	traffic   traffic.Config
+	unpack    []kgo.Opt // of clients that read the input as the application does
 	watch     *rest.Watch
 	mu        sync.Mutex
 	instances map[int]*instance.Instance
@@ -61,6 +67,13 @@ func (l *Lab) NewApp(ctx context.Context, o AppOptions) (_ *App, err error) {
 		Lab: l, Name: o.Name, Dir: filepath.Join(l.Dir, o.Name), Names: topology.DefaultNames(prefix, o.Name), Partitions: o.Partitions,
 		flags: o.Flags, instances: make(map[int]*instance.Instance),
 	}
+	if o.MaxUnpacked > 0 {
+		a.flags = append(slices.Clone(o.Flags), "--max-batch-unpacked", fmt.Sprint(o.MaxUnpacked))
+		if a.unpack, err = unpack.Options(o.MaxUnpacked, nil); err != nil {
+			return nil, err
+		}
+	}
+	a.traffic = o.Traffic
 	a.Source = traffic.New(o.Traffic, a.Names)
 	defer func() {
 		if err != nil {
@@ -215,17 +228,12 @@ func (a *App) Rest(ctx context.Context) error {
 // Committed waits until the group has committed an offset of n records or more,
 // all partitions together: something has been processed.
 func (a *App) Committed(ctx context.Context, n int64) error {
-	adm := kadm.NewClient(a.Client)
 	poll := time.NewTicker(50 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		sum := int64(0)
-		offsets, err := adm.FetchOffsets(ctx, a.Name)
-		if err == nil {
-			offsets.Each(func(o kadm.OffsetResponse) { sum += max(0, o.At) })
-			if sum >= n {
-				return nil
-			}
+		sum, err := a.CommittedOffsets(ctx)
+		if err == nil && sum >= n {
+			return nil
 		}
 		select {
 		case <-poll.C:
@@ -233,6 +241,16 @@ func (a *App) Committed(ctx context.Context, n int64) error {
 			return fmt.Errorf("waiting until %s has processed %d records, it has %d: %w", a.Name, n, sum, context.Cause(ctx))
 		}
 	}
+}
+
+// CommittedOffsets is the sum of the offsets that the group has committed.
+func (a *App) CommittedOffsets(ctx context.Context) (sum int64, err error) {
+	offsets, err := kadm.NewClient(a.Client).FetchOffsets(ctx, a.Name)
+	if err != nil {
+		return 0, err
+	}
+	offsets.Each(func(o kadm.OffsetResponse) { sum += max(0, o.At) })
+	return sum, nil
 }
 
 // Busy tells which instances have tasks, as the group says. It names none as

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"handprint/attribution"
@@ -15,12 +16,14 @@ type Checked struct {
 	Observations, Rows, Exact, Chained, Loose int64
 	Suspicions, DeadLetters, Stored           int64
 	Lost, Doubled, Different                  int64
+	InputLost, CommandsLost                   int64 // deleted before the application read it
 }
 
 func checked(r audit.Report) Checked {
 	return Checked{
 		r.Observations, r.Compared, r.Exact, r.Chained, r.Loose, r.Suspicions, r.DeadLetters, r.StoreRecords,
 		r.Lost, r.Doubled, r.Different + r.Unexpected,
+		r.InputLost, r.CommandsLost,
 	}
 }
 
@@ -37,6 +40,8 @@ func (c *Checked) Add(other Checked) {
 	c.Lost += other.Lost
 	c.Doubled += other.Doubled
 	c.Different += other.Different
+	c.InputLost += other.InputLost
+	c.CommandsLost += other.CommandsLost
 }
 
 // String says it in one line. A row that is loose is among the rows; its value
@@ -46,6 +51,9 @@ func (c Checked) String() string {
 		c.Observations, c.Rows, c.Loose, c.Exact+c.Chained, c.Exact, c.Suspicions, c.DeadLetters)
 	if c.Stored > 0 {
 		text += fmt.Sprintf(", %d records of stores", c.Stored)
+	}
+	if taken := c.InputLost + c.CommandsLost; taken > 0 {
+		text += fmt.Sprintf(", %d offsets deleted before they were read", taken)
 	}
 	return text + fmt.Sprintf(": %d lost, %d doubled, %d different", c.Lost, c.Doubled, c.Different)
 }
@@ -63,7 +71,11 @@ func (e *DifferenceError) Error() string {
 }
 
 // auditing is the audit that follows an application.
-type auditing struct{ auditor *audit.Auditor }
+type auditing struct {
+	mu        sync.Mutex
+	auditor   *audit.Auditor
+	truncated bool // input that was read is gone: only the auditor has it
+}
 
 func (a *auditing) close() {
 	if a.auditor != nil {
@@ -73,28 +85,61 @@ func (a *auditing) close() {
 
 func (a *App) auditOptions() audit.Options {
 	return audit.Options{
-		Client: a.Lab.Direct(), Topics: a.Names, Group: a.Name, Timeout: 2 * time.Minute, MaxDifferences: 20,
+		Client: append(a.Lab.Direct(), a.unpack...), Topics: a.Names, Group: a.Name, Timeout: 2 * time.Minute, MaxDifferences: 20,
 		Rules: audit.Rules{Thresholds: attribution.DefaultThresholds()},
 		Swept: true,
 	}
+}
+
+// follow returns the auditor that follows the application. The caller holds a.mu of
+// auditing.
+func (a *App) follow() (*audit.Auditor, error) {
+	if a.auditor == nil {
+		o := a.auditOptions()
+		o.Stores = true
+		var err error
+		if a.auditor, err = audit.New(o); err != nil {
+			return nil, err
+		}
+	}
+	return a.auditor, nil
 }
 
 // Audit audits what is new since the last Audit. Everything must be at rest
 // after a Sweep: a suspicion that is due and was not sent is lost. The error is
 // a *DifferenceError if it found something.
 func (a *App) Audit(ctx context.Context) (Checked, error) {
-	if a.auditor == nil {
-		var err error
-		if a.auditor, err = audit.New(a.auditOptions()); err != nil {
-			return Checked{}, err
-		}
+	a.auditing.mu.Lock()
+	defer a.auditing.mu.Unlock()
+	auditor, err := a.follow()
+	if err != nil {
+		return Checked{}, err
 	}
-	return result(a.auditor.Advance(ctx))
+	return result(auditor.Advance(ctx))
 }
 
 // AuditAll audits everything from the beginning, as Audit does, and the stores
-// of instances that have been stopped.
+// of instances that have been stopped. If input is gone that was read it goes on
+// from the last Audit instead.
 func (a *App) AuditAll(ctx context.Context, stateDirs ...string) (Checked, error) {
+	a.auditing.mu.Lock()
+	defer a.auditing.mu.Unlock()
+	if a.truncated {
+		auditor, err := a.follow()
+		if err != nil {
+			return Checked{}, err
+		}
+		r, err := auditor.Advance(ctx)
+		if err != nil || !r.OK() {
+			return result(r, err)
+		}
+		stores, err := auditor.CompareStores(stateDirs...)
+		r.StoreRecords += stores.StoreRecords
+		if err == nil && !stores.OK() {
+			r = stores
+		}
+		return result(r, err)
+	}
 	o := a.auditOptions()
 	o.StateDirs = stateDirs
 	return result(audit.Run(ctx, o))

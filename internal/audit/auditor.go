@@ -106,7 +106,7 @@ func (a *Auditor) Advance(ctx context.Context) (Report, error) {
 	if a.model == nil {
 		n := int32(len(ends[names.Observations]))
 		a.model = newModel(a.o.Rules, n)
-		if len(a.o.StateDirs) > 0 {
+		if len(a.o.StateDirs) > 0 || a.o.Stores {
 			a.stored = make([]map[string]uint64, n)
 			for p := range a.stored {
 				a.stored[p] = make(map[string]uint64)

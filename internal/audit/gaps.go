@@ -8,7 +8,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/internal/broker"
 	"handprint/internal/unpack"
 	"handprint/processor"
 )
@@ -75,41 +74,7 @@ func (a *Auditor) Collect(ctx context.Context) error {
 
 // readPositions reads how far the tasks say that they have read.
 func (a *Auditor) readPositions(ctx context.Context) (map[int32]processor.Positions, error) {
-	topic := a.o.Topics.Changelog
-	starts, err := a.list(ctx, a.adm.ListStartOffsets, topic)
-	if err != nil {
-		return nil, err
-	}
-	ends, err := a.list(ctx, a.adm.ListCommittedOffsets, topic)
-	if err != nil {
-		return nil, err
-	}
-	found := make(map[int32]processor.Positions)
-	for p, end := range ends[topic] {
-		const near = 1000 // a transaction or two
-		for window := int64(near); ; window *= 10 {
-			from := max(starts[topic][p], end-window)
-			var last []byte
-			err := broker.ScanRange(ctx, a.client, func(r *kgo.Record) error {
-				if processor.IsPositions(r.Key) {
-					last = r.Value
-				}
-				return nil
-			}, topic, p, from, end)
-			if err != nil {
-				return nil, fmt.Errorf("reading the end of %s[%d]: %w", topic, p, err)
-			}
-			if last != nil {
-				if found[p], err = processor.DecodePositions(last); err != nil {
-					return nil, fmt.Errorf("%s[%d]: %w", topic, p, err)
-				}
-			}
-			if last != nil || from == starts[topic][p] {
-				break
-			}
-		}
-	}
-	return found, nil
+	return ReadPositions(ctx, a.client, a.o.Topics.Changelog)
 }
 
 // position returns how far a task has read a topic; nil if it does not say so.

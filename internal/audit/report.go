@@ -40,6 +40,8 @@ type Options struct {
 	Timeout time.Duration
 	// StateDirs are stores of stopped instances to compare too.
 	StateDirs []string
+	// Stores says that [Auditor.CompareStores] will be called, without StateDirs.
+	Stores bool
 	// Swept says that every task has swept since the last row changed: a
 	// suspicion that is due is then a lost one.
 	Swept bool

@@ -35,6 +35,18 @@ func (a *Auditor) stores() error {
 	return nil
 }
 
+// CompareStores compares stores of stopped instances with the changelog as the last
+// Advance has read it. Options.Stores must be set.
+func (a *Auditor) CompareStores(dirs ...string) (Report, error) {
+	a.report = Report{most: a.o.MaxDifferences}
+	for _, dir := range dirs {
+		if err := a.compareStore(dir); err != nil {
+			return a.report, err
+		}
+	}
+	return a.report, nil
+}
+
 func (a *Auditor) compareStore(dir string) (err error) {
 	store, err := state.Open(filepath.Join(dir, "store"), state.Options{ReadOnly: true, CacheBytes: 1 << 20})
 	if err != nil {

@@ -15,9 +15,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/processor"
 )
@@ -28,9 +30,11 @@ import (
 //	                 from now; STEP is one of Points
 //	disk full        every write to the store fails for want of space
 //	disk ok          no longer
+//	slow MS N        each of the next N records takes MS milliseconds longer
 const (
 	crashLine = "crash"
 	diskLine  = "disk"
+	slowLine  = "slow"
 )
 
 // StoreWrite and StoreSync are the points at which a process can die besides
@@ -62,11 +66,22 @@ func DiskLine(full bool) string {
 	return diskLine + " ok\n"
 }
 
+// SlowLine is the line that makes the next n records take longer.
+func SlowLine(by time.Duration, n int) string {
+	return fmt.Sprintf("%s %d %d\n", slowLine, by.Milliseconds(), n)
+}
+
 // Faults are those of one process.
 type Faults struct {
 	armed atomic.Pointer[crash]
 	full  atomic.Bool
+	slow  atomic.Pointer[slow]
 	die   func()
+}
+
+type slow struct {
+	by   time.Duration
+	left atomic.Int64
 }
 
 type crash struct {
@@ -108,6 +123,19 @@ func (f *Faults) obey(words []string) error {
 	case len(words) == 2 && words[0] == diskLine:
 		f.full.Store(words[1] == "full")
 		return nil
+	case len(words) == 3 && words[0] == slowLine:
+		by, err := strconv.ParseInt(words[1], 10, 64)
+		if err != nil {
+			return err
+		}
+		n, err := strconv.ParseInt(words[2], 10, 64)
+		if err != nil {
+			return err
+		}
+		s := &slow{by: time.Duration(by) * time.Millisecond}
+		s.left.Store(n)
+		f.slow.Store(s)
+		return nil
 	}
 	return errors.New("unknown")
 }
@@ -117,6 +145,35 @@ func (f *Faults) pass(point string) {
 	if c := f.armed.Load(); c != nil && c.point == point && c.left.Add(-1) == 0 {
 		f.die()
 	}
+}
+
+// Handler makes a task's records take long when that is due.
+func (f *Faults) Handler(h processor.Handler) processor.Handler {
+	if all, ok := h.(handler); ok {
+		return &slowHandler{all, f}
+	}
+	return h
+}
+
+// handler is all that the runtime asks a task's handler for.
+type handler interface {
+	processor.Handler
+	processor.Poisoner
+	processor.Repairer
+	processor.Projector
+}
+
+type slowHandler struct {
+	handler
+	faults *Faults
+}
+
+// Process takes a record, and its time.
+func (h *slowHandler) Process(c *processor.Context, r *kgo.Record) error {
+	if s := h.faults.slow.Load(); s != nil && s.left.Add(-1) >= 0 {
+		time.Sleep(s.by)
+	}
+	return h.handler.Process(c, r)
 }
 
 // Step is for processor.Config.Fault.

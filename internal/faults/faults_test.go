@@ -5,8 +5,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/processor"
 )
@@ -57,3 +59,30 @@ func TestStoreCrash(t *testing.T) {
 		t.Errorf("died %d times: %v", died, err)
 	}
 }
+
+// A record takes long as often as it was said, and is then processed as ever.
+func TestSlowRecords(t *testing.T) {
+	f := &Faults{}
+	f.listen(strings.NewReader(SlowLine(20*time.Millisecond, 2)))
+	task := &countingHandler{}
+	h := f.Handler(task)
+	began := time.Now()
+	for range 5 {
+		if err := h.Process(nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(began); task.n != 5 || took < 40*time.Millisecond || f.slow.Load().left.Load() >= 0 {
+		t.Errorf("%d records took %v", task.n, took)
+	}
+	if _, ok := h.(processor.Repairer); !ok {
+		t.Error("the runtime does not find all of the handler")
+	}
+}
+
+type countingHandler struct {
+	handler
+	n int
+}
+
+func (h *countingHandler) Process(*processor.Context, *kgo.Record) error { h.n++; return nil }
