@@ -78,8 +78,12 @@ func (l *losses) status() (map[string]int64, []Loss) {
 func (p *Processor) foundLoss(l *Loss) error {
 	l.At = p.cfg.Clock.Now()
 	p.losses.once(fmt.Sprintf("%s[%d] from %d to %d", l.Topic, l.Partition, l.From, l.To), func() {
+		means := "no conclusion has it"
+		if l.Topic == p.cfg.Commands {
+			means = "what is under way between tasks begins anew; what these commands carried is missing"
+		}
 		p.log.Error("input was deleted before it was read", "topic", l.Topic, "partition", l.Partition,
-			"from", l.From, "to", l.To, "offsets", l.Offsets())
+			"from", l.From, "to", l.To, "offsets", l.Offsets(), "means", means)
 	})
 	if !p.cfg.StopOnLostInput || l.Topic == p.cfg.Commands {
 		return nil

@@ -68,7 +68,7 @@ func runEpoch(ctx context.Context, l *lab.Lab, o *options, first, last int, sum 
 		}
 		sum.rounds++
 	}
-	return last, e.end(ctx, o)
+	return last, e.end(ctx, o, first)
 }
 
 // start starts an instance: now and then the binary that is released, else the
@@ -284,9 +284,16 @@ func notes(ended []string, broken int64) string {
 
 // end stops the application and compares its stores as well, but for those of
 // instances that have been removed, which are behind.
-func (e *epoch) end(ctx context.Context, o *options) error {
+func (e *epoch) end(ctx context.Context, o *options, first int) error {
 	if err := e.stopAtRest(ctx, o); err != nil {
 		return err
+	}
+	if e.regrows(o, first) {
+		fmt.Printf("application %s: the cluster is put back, and the changelog grows again past the stores\n", e.app.Name)
+		if err := e.regrow(ctx, o); err != nil {
+			return err
+		}
+		e.sum.fault("cut and regrow the changelog")
 	}
 	limit, cancel := context.WithTimeout(ctx, o.patience)
 	defer cancel()

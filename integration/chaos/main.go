@@ -33,7 +33,7 @@ type options struct {
 	patience            time.Duration
 	dir                 string
 	only, prefix        string
-	keep                bool
+	keep, regrow        bool
 }
 
 func main() {
@@ -48,6 +48,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "folder for states and logs; default: a temporary one, removed at the end if nothing was found")
 	flag.StringVar(&o.only, "only", "", "only faults whose name begins with this, or one of these, parted by commas")
 	flag.StringVar(&o.prefix, "prefix", "", "before the names of applications, for brokers that others use too")
+	flag.BoolVar(&o.regrow, "regrow", false, "cut and regrow the changelog of each application that can be, not of one in four")
 	flag.BoolVar(&o.keep, "keep", false, "keep the states and logs of applications without a difference, too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -131,6 +131,46 @@ func (c *Cluster) each(do func(node) error) error {
 	return errors.Join(errs...)
 }
 
+// archive is a node whose data can be copied and put back.
+type archive interface {
+	backup() error
+	restore() error
+}
+
+// CanGoBack reports whether Backup and GoBack can be used: the brokers are processes.
+func (c *Cluster) CanGoBack() bool {
+	for _, n := range c.nodes {
+		if _, ok := n.(archive); !ok {
+			return false
+		}
+	}
+	return c.Ours()
+}
+
+// Backup copies what all brokers have. They are stopped for that.
+func (c *Cluster) Backup(ctx context.Context) error {
+	return c.whileStopped(ctx, archive.backup)
+}
+
+// GoBack makes the cluster what it was at the last Backup.
+func (c *Cluster) GoBack(ctx context.Context) error {
+	return c.whileStopped(ctx, archive.restore)
+}
+
+func (c *Cluster) whileStopped(ctx context.Context, do func(archive) error) error {
+	if err := c.each(func(n node) error { return n.stop(ctx) }); err != nil {
+		return fmt.Errorf("stopping all brokers: %w", err)
+	}
+	err := c.each(func(n node) error { return do(n.(archive)) })
+	if started := c.each(func(n node) error { return n.start(ctx) }); err == nil {
+		err = started
+	}
+	if err != nil {
+		return fmt.Errorf("copying the data of the brokers: %w", err)
+	}
+	return c.AwaitWhole(ctx)
+}
+
 // Size is the number of brokers.
 func (c *Cluster) Size() int { return len(c.addrs) }
 

@@ -136,6 +136,21 @@ func (p *processNode) kill(context.Context) error {
 func (p *processNode) pause(context.Context) error  { return p.signal(syscall.SIGSTOP) }
 func (p *processNode) resume(context.Context) error { return p.signal(syscall.SIGCONT) }
 
+// backup copies the data of a broker that does not run.
+func (p *processNode) backup() error { return replaceDir(p.data()+".backup", p.data()) }
+
+// restore puts the data back that was copied last.
+func (p *processNode) restore() error { return replaceDir(p.data(), p.data()+".backup") }
+
+func (p *processNode) data() string { return filepath.Join(p.dir, "data") }
+
+func replaceDir(to, from string) error {
+	if err := os.RemoveAll(to); err != nil {
+		return err
+	}
+	return os.CopyFS(to, os.DirFS(from))
+}
+
 func (p *processNode) close() error {
 	var err error
 	p.mu.Lock()

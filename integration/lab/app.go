@@ -80,10 +80,7 @@ func (l *Lab) NewApp(ctx context.Context, o AppOptions) (_ *App, err error) {
 			a.Close()
 		}
 	}()
-	// What is fed while no broker can take it waits for one that can.
-	a.Client, err = kgo.NewClient(append(l.Direct(), kgo.RecordPartitioner(a.Names.Partitioner()), kgo.ProducerLinger(5*time.Millisecond),
-		kgo.MaxBufferedRecords(1<<20), kgo.ProduceRequestTimeout(5*time.Second))...)
-	if err != nil {
+	if err := a.connect(); err != nil {
 		return nil, err
 	}
 	specs := a.Names.Specs(topology.Layout{Partitions: int32(o.Partitions), Replication: int16(l.Cluster.Replication())})
@@ -97,6 +94,29 @@ func (l *Lab) NewApp(ctx context.Context, o AppOptions) (_ *App, err error) {
 	}
 	a.watch, err = rest.New(l.Direct(), a.Name, a.Names)
 	return a, err
+}
+
+// connect makes the client that feeds the application.
+func (a *App) connect() (err error) {
+	// What is fed while no broker can take it waits for one that can.
+	a.Client, err = kgo.NewClient(append(a.Lab.Direct(), kgo.RecordPartitioner(a.Names.Partitioner()), kgo.ProducerLinger(5*time.Millisecond),
+		kgo.MaxBufferedRecords(1<<20), kgo.ProduceRequestTimeout(5*time.Second))...)
+	return err
+}
+
+// Reopen forgets what is known of the topics: the cluster is not what it was.
+func (a *App) Reopen() (err error) {
+	a.watch.Close()
+	a.Client.Close()
+	a.auditing.mu.Lock()
+	defer a.auditing.mu.Unlock()
+	a.auditing.close()
+	a.auditor = nil
+	if err := a.connect(); err != nil {
+		return err
+	}
+	a.watch, err = rest.New(a.Lab.Direct(), a.Name, a.Names)
+	return err
 }
 
 // Close kills what still runs and lets go of the application. Topics and state

@@ -118,6 +118,13 @@ func (a *App) Audit(ctx context.Context) (Checked, error) {
 	return result(auditor.Advance(ctx))
 }
 
+// Truncated reports whether input is gone that was read.
+func (a *App) Truncated() bool {
+	a.auditing.mu.Lock()
+	defer a.auditing.mu.Unlock()
+	return a.truncated
+}
+
 // AuditAll audits everything from the beginning, as Audit does, and the stores
 // of instances that have been stopped. If input is gone that was read it goes on
 // from the last Audit instead.
