@@ -147,12 +147,10 @@ func (f *Faults) pass(point string) {
 	}
 }
 
-// Handler makes a task's records take long when that is due.
+// Handler makes a task's records take long when that is due. h must be all that the
+// runtime asks for.
 func (f *Faults) Handler(h processor.Handler) processor.Handler {
-	if all, ok := h.(handler); ok {
-		return &slowHandler{all, f}
-	}
-	return h
+	return &slowHandler{h.(handler), f} // a task of the topology's has all of it
 }
 
 // handler is all that the runtime asks a task's handler for.
@@ -160,6 +158,7 @@ type handler interface {
 	processor.Handler
 	processor.Poisoner
 	processor.Repairer
+	processor.Dropper
 	processor.Projector
 }
 
