@@ -67,6 +67,10 @@ func TestInputThatWasDeleted(t *testing.T) {
 				t.Helper()
 				report, err := following.Advance(t.Context())
 				clean(t, report, err)
+				counted := a.processor.Status().LostOffsets // since it was started, behind the last gap
+				if counted[a.names.Observations]+counted[a.names.IdentityEvents] != report.InputLost && lost > 0 {
+					t.Fatalf("the processor has counted %v, the audit %d", counted, report.InputLost)
+				}
 				if report.InputLost != lost || report.CommandsLost != 0 {
 					t.Fatalf("%d offsets of the input are said to be lost, %d of the commands, want %d: %q", report.InputLost, report.CommandsLost, lost, report.Notes)
 				}

@@ -36,6 +36,7 @@ type app struct {
 	client     *kgo.Client
 	store      *state.Store
 	clock      time.Time
+	processor  *processor.Processor
 	stop       func()
 }
 
@@ -90,6 +91,7 @@ func startAppIn(t testing.TB, b *broker.Embedded, id string, partitions int32, r
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.processor = p
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
