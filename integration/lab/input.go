@@ -97,7 +97,7 @@ func deleteRecords(ctx context.Context, admin *kadm.Client, upTo kadm.Offsets) e
 	return nil
 }
 
-// DeleteGroup deletes the group of an application of which no instance runs.
+// DeleteGroup deletes the group. No instance may run.
 func (a *App) DeleteGroup(ctx context.Context) error {
 	_, err := kadm.NewClient(a.Client).DeleteGroup(ctx, a.Name)
 	return err

@@ -109,8 +109,8 @@ func (d *doctor) lastChange() (next int64, err error) {
 	return next, nil
 }
 
-// refusedSince counts the dead letters of identity events among those that are
-// pending.
+// refusedSince counts the pending identity events that have a dead letter: nothing
+// else comes of them.
 func (d *doctor) refusedSince(p pendingEvents) (n int64, err error) {
 	topic := d.app.Names.DeadLetter
 	_, ends, err := d.bounds(topic)
