@@ -33,6 +33,9 @@ type brokers struct {
 	now     func() time.Time
 	log     *slog.Logger
 
+	behind func() float64 // seconds that what is shown is old; nil: not noted
+	noted  samples
+
 	health atomic.Pointer[api.Health]
 }
 
@@ -69,6 +72,9 @@ func (b *brokers) run(ctx context.Context) {
 			}
 			h.BehindFor, h.TS = now.Sub(fresh).Seconds(), float64(now.UnixMilli())/1000
 			b.health.Store(h)
+			if b.behind != nil {
+				b.noted.add(now, h.InputLag, b.behind())
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -28,6 +28,8 @@ type pages struct {
 	evidence   func(ctx context.Context, x *engine.Explanation)
 	stale      staleness
 	catalog    func() int64
+	noted      *samples
+	now        func() time.Time
 }
 
 // Pages returns what registers the analysts' pages with a web interface. story is
@@ -37,6 +39,7 @@ func Pages(story *ui.Story) func(w *Web, mux *guard.Mux) error {
 		side := w.Side
 		p := &pages{
 			reader: side.Reader, history: side.history, operations: w.brokers, evidence: w.brokers.Evidence, stale: staleness{2 * time.Second, 30 * time.Second},
+			noted: &w.brokers.noted, now: side.cfg.Clock.Now,
 			catalog: func() int64 {
 				c, _ := side.Follower.Catalog()
 				return c.Bytes()
@@ -196,20 +199,63 @@ func (p *pages) Operations(ctx context.Context) (*ui.Operations, error) {
 		return o, nil
 	}
 	if h := p.operations.Health(); h != nil {
+		o.Group, o.State, o.Unowned = h.Group, h.State, h.Unowned
 		for _, t := range h.Tasks {
-			o.Tasks = append(o.Tasks, ui.Task{Number: t.Task, Owner: t.Owner, Phase: "owned", InputLag: t.InputLag, ReadLag: t.ReadLag})
+			phase := "owned"
+			if t.Owner == "" {
+				phase = "no owner"
+			}
+			o.Tasks = append(o.Tasks, ui.Task{Number: t.Task, Owner: t.Owner, Host: t.Host, Phase: phase, InputLag: t.InputLag, ReadLag: t.ReadLag})
 		}
 	}
+	o.Series = p.series()
+	o.Reads, o.Writes = wires(p.operations.Topology())
 	letters, err := p.operations.DeadLetters(ctx, 20)
 	if err != nil {
 		return o, nil // the page stands without brokers
 	}
 	for _, l := range letters {
 		o.DeadLetters = append(o.DeadLetters, ui.DeadLetter{
-			Partition: l.Partition, Offset: l.Offset, TS: l.TS, Reason: l.Reason, Stage: l.Stage, Bytes: l.Size, Source: fmt.Sprintf("%s[%d]@%d", l.Topic, l.Source, l.At),
+			Partition: l.Partition, Offset: l.Offset, TS: l.TS, Reason: l.Reason, Stage: l.Stage, Bytes: l.Size, Preview: l.Preview, Source: fmt.Sprintf("%s[%d]@%d", l.Topic, l.Source, l.At),
 		})
 	}
 	return o, nil
+}
+
+// series are what the page of operations draws of the last hour.
+func (p *pages) series() []ui.Series {
+	now := p.now()
+	minutes := p.history.TurnedByMinute(float64(now.Unix()), 60)
+	rates := make([]float64, len(minutes))
+	for i, n := range minutes {
+		rates[i] = float64(n)
+	}
+	list := []ui.Series{{Title: "Transitions", Unit: "a minute", Step: 60, Until: float64(now.Unix()), Values: rates}}
+	if p.noted == nil {
+		return list
+	}
+	input, behind, until := p.noted.get()
+	end := float64(until.Unix())
+	return append(list,
+		ui.Series{Title: "Input waiting", Unit: "observations", Step: sampleStep.Seconds(), Until: end, Values: input},
+		ui.Series{Title: "What is shown is old by", Unit: "s", Step: sampleStep.Seconds(), Until: end, Values: behind})
+}
+
+// wires are the topics that tasks read and write.
+func wires(g api.Graph) (reads, writes []ui.Wire) {
+	kinds := map[string]string{}
+	for _, n := range g.Nodes {
+		kinds[n.Name] = n.Kind
+	}
+	for _, e := range g.Edges {
+		switch {
+		case kinds[e.From] == "topic" && kinds[e.To] == "task":
+			reads = append(reads, ui.Wire{Topic: e.From, What: e.What})
+		case kinds[e.From] == "task" && kinds[e.To] == "topic":
+			writes = append(writes, ui.Wire{Topic: e.To, What: e.What})
+		}
+	}
+	return reads, writes
 }
 
 func (p *pages) Freshness(context.Context) ui.Freshness {

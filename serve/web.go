@@ -68,6 +68,13 @@ func (s *Side) Listen(c WebConfig) (_ *Web, err error) {
 		}
 	}()
 	w.brokers = &brokers{client: client, names: s.cfg.Names, format: c.EventFormat, watch: c.Watch, writers: s.cfg.Writers, now: s.cfg.Clock.Now, log: s.cfg.Logger}
+	w.brokers.behind = func() float64 {
+		f := s.Reader.Freshness(-1)
+		if f.ReadLag == 0 || f.AsOf == 0 {
+			return 0
+		}
+		return max(0, float64(s.cfg.Clock.Now().UnixMilli())/1000-f.AsOf)
+	}
 	w.Stream = live.NewStream(live.Config{
 		Ring: s.Ring, History: s.history, Clients: c.LiveClients, PerSubject: c.LivePerSubject,
 		Snapshot: w.snapshot, Stale: w.stale,

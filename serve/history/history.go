@@ -65,11 +65,12 @@ type History struct {
 	db     *pebble.DB
 	log    *slog.Logger
 	begins atomic.Uint64 // bits of Unix seconds
+	turns  turns
 }
 
 // Keys: 'i' identity's digest (16), the time descending (8), place (13): the entry.
 // 'a' recorded in milliseconds (8), place (13): its key by identity.
-// 'm' name: what the caller keeps. A place is source, partition, offset.
+// 't' counts of transitions by minute. 'm' name: what the caller keeps. A place is source, partition, offset.
 const (
 	byIdentity = 'i'
 	byArrival  = 'a'
@@ -87,6 +88,9 @@ func Open(dir string, log *slog.Logger) (*History, error) {
 	}
 	h := &History{db: db, log: log}
 	h.begins.Store(math.Float64bits(math.Inf(1)))
+	if err := h.turns.load(db); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the history in %s: %w", dir, err), db.Close())
+	}
 	if b, err := h.Mark("begins"); err == nil && len(b) == 8 {
 		h.begins.Store(binary.BigEndian.Uint64(b))
 	}
@@ -156,6 +160,9 @@ func (h *History) Add(entries []Entry, marks map[string][]byte) error {
 			}
 		}
 	}
+	if err := h.turns.add(b, entries); err != nil {
+		return err
+	}
 	for name, value := range marks {
 		if err := b.Set(append([]byte{mark}, name...), value, nil); err != nil {
 			return fmt.Errorf("keeping a position: %w", err)
@@ -183,7 +190,10 @@ func (h *History) Mark(name string) ([]byte, error) {
 // Reset empties the history: it was made from another application's topics.
 func (h *History) Reset() error {
 	h.begins.Store(math.Float64bits(math.Inf(1)))
-	return h.db.DeleteRange([]byte{0}, []byte{255}, pebble.Sync)
+	if err := h.db.DeleteRange([]byte{0}, []byte{255}, pebble.Sync); err != nil {
+		return fmt.Errorf("emptying the history: %w", err)
+	}
+	return h.turns.load(h.db)
 }
 
 // Place is where a page of a timeline ended.
@@ -385,6 +395,9 @@ func (h *History) Keep(ctx context.Context, now func() time.Time, age time.Durat
 	for {
 		if _, err := h.Retain(ctx, float64(now().Add(-age).UnixMilli())/1000, bytes); err != nil && ctx.Err() == nil {
 			h.log.Warn("the history could not be thinned out", "error", err)
+		}
+		if err := h.turns.forget(h.db, minuteOf(float64(now().Unix()))); err != nil {
+			h.log.Warn("the counts of the history could not be thinned out", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -92,7 +92,7 @@ func (s *Stream) Admit(subject string) (leave func(), ok bool) {
 
 const (
 	writeTime  = 5 * time.Second
-	keepAlive  = 15 // seconds
+	keepAlive  = 3 // seconds
 	replayBack = 5.0
 	maxReplay  = 10_000
 	readPiece  = 500
@@ -163,8 +163,10 @@ func (s *Stream) Serve(ctx context.Context, w http.ResponseWriter, f Filter, las
 				c.stale = stale
 				c.put("freshness", nil, map[string]any{"stale": stale})
 			}
+			// Said even if nothing happened: who hears nothing knows that the
+			// connection is dead, and not only quiet.
 			if quiet++; quiet >= keepAlive && c.b.Len() == 0 {
-				c.b.WriteString(": " + fmt.Sprint(keepAlive) + " s\n\n")
+				c.put("freshness", nil, map[string]any{"stale": c.stale})
 			}
 			if c.b.Len() > 0 {
 				quiet = 0

@@ -237,10 +237,8 @@ func (r *Reader) Search(q string) (*SearchResult, error) {
 	return to, nil
 }
 
-// maxCounted bounds the transitions that an overview counts.
-const maxCounted = 200_000
-
-// Overview returns totals, and what changed within a window that ends now.
+// Overview returns totals, and what changed within a window that ends now; the
+// window begins with a whole minute.
 func (r *Reader) Overview(window time.Duration) (*Overview, error) {
 	c, err := r.catalog()
 	if err != nil {
@@ -269,30 +267,10 @@ func (r *Reader) Overview(window time.Duration) (*Overview, error) {
 		to.Domains = append(to.Domains, DomainCount{d, statesOf(*states)})
 	}
 	slices.SortFunc(to.Domains, func(a, b DomainCount) int { return strings.Compare(a.Domain, b.Domain) })
-	type pair struct{ from, to string }
-	pairs := map[pair]int{}
-	counted := 0
-	since := float64(r.Now().Add(-window).UnixMilli()) / 1000
-	err = r.History.Since(since, func(e *history.Entry) bool {
-		if counted++; counted > maxCounted {
-			to.Truncated = true
-			return false
-		}
-		if e.Kind == history.State {
-			pairs[pair{e.OldState, e.NewState}]++
-			to.Transitions++
-		}
-		return true
-	})
-	if err != nil {
-		return nil, fault(err)
+	for _, t := range r.History.Turned(float64(r.Now().Add(-window).UnixMilli()) / 1000) {
+		to.Changes = append(to.Changes, Change{optional(t.From), t.To, int(t.Count)})
+		to.Transitions += int(t.Count)
 	}
-	for p, count := range pairs {
-		to.Changes = append(to.Changes, Change{optional(p.from), p.to, count})
-	}
-	slices.SortFunc(to.Changes, func(a, b Change) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.New, b.New))
-	})
 	return to, nil
 }
 

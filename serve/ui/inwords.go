@@ -125,3 +125,27 @@ func happenedInWords(d *identityData) string {
 	}
 	return fmt.Sprintf("All that happened, as a table (%d)", len(d.happened))
 }
+
+// notSuspected says what speaks for several actors in an identity that is not
+// suspected.
+func notSuspected(d *identityData) string {
+	returns := 0
+	for _, r := range d.Rows {
+		if r.Returns {
+			returns++
+		}
+	}
+	text := "Nothing says that these are several people: no fingerprint returns, and no primitive alternates."
+	switch n := d.counts.MultiActor; {
+	case returns > 0:
+		text = "Not suspected now, though " + plural(returns, "fingerprint returns", "fingerprints return") + "."
+	case n == 1:
+		text = "Nothing says that these are several people: no fingerprint returns, and one primitive alternates; one alone is no suspicion."
+	case n > 1:
+		text = "Not suspected now: no fingerprint returns, and " + itoa(n) + " primitives alternate."
+	}
+	if past := len(d.lives); past > 0 {
+		text += " It was suspected " + times(past) + " before."
+	}
+	return text
+}

@@ -18,7 +18,9 @@ import (
 
 const (
 	maxSuspectedShown = 5
-	maxRecentShown    = 30
+	maxRecentShown    = 20
+	maxRecentLooked   = 2000 // transitions that are looked at for who changed
+	maxChangedShown   = 8
 )
 
 func (h *Handler) overview(r *http.Request, p *page) (templ.Component, error) {
@@ -35,12 +37,18 @@ func (h *Handler) overview(r *http.Request, p *page) (templ.Component, error) {
 		return nil, err
 	}
 	d.suspected = found.Items
-	recent, err := h.o.Source.Recent(ctx, maxRecentShown)
+	recent, err := h.o.Source.Recent(ctx, maxRecentLooked)
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range recent {
+	for _, e := range recent[:min(len(recent), maxRecentShown)] {
 		d.recent = append(d.recent, recentEvent{Happening: e.Happening, identity: e.Identity, address: h.o.Source.Address(ctx, e.Identity)})
+	}
+	d.changed, d.ofLatest = whoChanged(recent, float64(p.now.Add(-window).UnixMilli())/1000)
+	d.changedMore = max(0, len(d.changed)-maxChangedShown)
+	d.changed = d.changed[:len(d.changed)-d.changedMore]
+	for i := range d.changed {
+		d.changed[i].address = h.o.Source.Address(ctx, d.changed[i].identity)
 	}
 	return overview(p, d), nil
 }

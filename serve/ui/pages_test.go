@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -182,7 +183,9 @@ func (f *fake) Recent(context.Context, int) ([]Recent, error) {
 func (f *fake) Address(context.Context, string) *query.Address { return f.address() }
 
 func (f *fake) Operations(context.Context) (*Operations, error) {
-	return &Operations{Tasks: []Task{{Owner: f.text, Phase: f.text}, {}}, DeadLetters: []DeadLetter{{TS: 1000, Reason: f.text, Stage: f.text, Source: f.text, Bytes: 3}}, Instances: []Instance{{Name: f.text, Version: f.text}}, Catalog: 1 << 20, Begins: 900}, f.err
+	return &Operations{Tasks: []Task{{Owner: f.text, Phase: f.text}, {}}, DeadLetters: []DeadLetter{{TS: 1000, Reason: f.text, Stage: f.text, Source: f.text, Bytes: 3, Preview: f.text}}, Instances: []Instance{{Name: f.text, Version: f.text}}, Catalog: 1 << 20, Begins: 900,
+		Reads: []Wire{{f.text, f.text}}, Writes: []Wire{{f.text, f.text}, {"b", "c"}}, Group: f.text, State: f.text, Unowned: 1,
+		Series: []Series{{Title: f.text, Unit: f.text, Step: 60, Until: 1100, Values: []float64{1, 0, 1e300, math.NaN(), math.Inf(1)}}, {Title: "none"}, {Title: "zeros", Step: 1, Until: 1100, Values: []float64{0, 0}}}}, f.err
 }
 
 func (f *fake) Freshness(context.Context) Freshness { return Freshness{AsOf: 1100, Building: 1} }

@@ -67,7 +67,24 @@ type Operations struct {
 	Instances   []Instance
 	Catalog     int64   // bytes
 	Begins      float64 // Unix seconds: the history is complete from then on
-	SVG         string  // not used where empty
+	Reads       []Wire  // topics that tasks read
+	Writes      []Wire  // topics that tasks write
+	Series      []Series
+	Group       string // of consumers, with its state in Kafka's words
+	State       string
+	Unowned     int
+}
+
+// Wire is a topic beside the tasks, and what flows there.
+type Wire struct{ Topic, What string }
+
+// Series is numbers over the last hour, the newest last.
+type Series struct {
+	Title  string
+	Unit   string
+	Step   float64 // seconds between two
+	Until  float64 // Unix seconds of the newest
+	Values []float64
 }
 
 // Task is a task as the group and its owner's heartbeats show it.
@@ -75,6 +92,7 @@ type Task struct {
 	Number   int32
 	Owner    string // empty: nobody
 	Phase    string // running, restoring, unowned
+	Host     string
 	InputLag int64
 	ReadLag  int64 // of the read side, in the task's changelog
 }
@@ -88,6 +106,7 @@ type DeadLetter struct {
 	Stage     string
 	Source    string // topic[partition]@offset
 	Bytes     int
+	Preview   string // the beginning of its text, escaped; shown to operators alone
 }
 
 // Instance is a process of the application by its last heartbeat.

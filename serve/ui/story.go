@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"handprint/serve/query"
@@ -63,4 +65,50 @@ func barOf(counts query.States) []band {
 		at += w
 	}
 	return bands
+}
+
+// changedIdentity is an identity whose rows changed their state.
+type changedIdentity struct {
+	identity string
+	address  *query.Address
+	changes  int     // of rows that had a state before
+	last     float64 // recorded
+	into     query.States
+}
+
+// whoChanged finds the identities that changed within a window, most changes first.
+// Of rows that are new nothing has changed. The second result is how many
+// transitions were looked at if the window has more; 0: it was looked at as a whole.
+func whoChanged(latest []Recent, since float64) ([]changedIdentity, int) {
+	byID := map[string]*changedIdentity{}
+	whole := len(latest) < maxRecentLooked
+	for i := range latest {
+		e := &latest[i]
+		if e.Recorded < since {
+			whole = true
+			continue
+		}
+		if e.Kind != "state" || e.OldState == nil || *e.OldState == "unknown" {
+			continue
+		}
+		c := byID[e.Identity]
+		if c == nil {
+			c = &changedIdentity{identity: e.Identity}
+			byID[e.Identity] = c
+		}
+		c.changes++
+		c.last = max(c.last, e.Recorded)
+		addState(&c.into, e.NewState)
+	}
+	out := make([]changedIdentity, 0, len(byID))
+	for _, c := range byID {
+		out = append(out, *c)
+	}
+	slices.SortFunc(out, func(x, y changedIdentity) int {
+		return cmp.Or(cmp.Compare(y.changes, x.changes), cmp.Compare(y.last, x.last), cmp.Compare(x.identity, y.identity))
+	})
+	if whole {
+		return out, 0
+	}
+	return out, len(latest)
 }

@@ -253,7 +253,7 @@
     if (!e?.event_id || seen.has(e.event_id)) return;
     seen.add(e.event_id);
     if (seen.size > maxSeen) seen.delete(seen.values().next().value);
-    if (down) missed++;
+    if (catching) missed++;
     const row = document.querySelector(`[data-primitive="${CSS.escape(e.primitive || "")}"]`), mine = here === "/identities/" + encodeURIComponent(e.identity_uuid);
     if (mine && $("changed-now")) {
       changedNow.add(e.primitive);
@@ -276,16 +276,30 @@
     fresh.classList.toggle("live", ok); fresh.classList.toggle("dead", !ok);
     fresh.replaceChildren(make("b", ok ? "live" : "not live", "live-word"), " " + words);
   };
-  let lastBeat = 0, asOf = 0;
+  let lastBeat = 0, catching = false;
+  const utc = (ms) => new Date(ms).toISOString().slice(11, 19);
   const beat = () => {
     lastBeat = Date.now();
-    if (down && missed + 1) { const n = missed; down = false; missed = 0; if (says) says.textContent = n ? `caught up: ${n} events came meanwhile` : "caught up: nothing came meanwhile"; }
-    liveIs(true, "as of " + new Date().toISOString().slice(11, 19) + " UTC");
+    if (down) {
+      down = false; missed = 0; catching = true;
+      setTimeout(() => { catching = false; if (says) says.textContent = missed ? `caught up: ${missed} events came meanwhile` : "caught up: nothing came meanwhile"; }, 1500);
+    }
+    liveIs(true, "as of " + utc(lastBeat) + " UTC");
   };
   const lost = () => {
     if (down) return;
-    down = true; missed = 0;
-    liveIs(false, lastBeat ? `reconnecting, last sign ${new Date(lastBeat).toISOString().slice(11, 19)} UTC` : "connecting");
+    down = true;
+    liveIs(false, lastBeat ? `reconnecting, last event ${utc(lastBeat)} UTC` : "connecting");
+  };
+  // The server says something every 3 s. Who hears nothing for long has lost it.
+  const deaf = 8000;
+  if (fresh) setInterval(() => { if (lastBeat && Date.now() - lastBeat > deaf) lost(); }, 1000);
+  const stale = (what) => {
+    const place = $("stale");
+    if (!place) return;
+    const words = { read: "What is shown is behind: the read side has not caught up with what is committed.", input: "Input is waiting that the engine has not processed. What is shown is the newest there is." }[what];
+    place.replaceChildren();
+    if (words) { const p = make("p", undefined, "msg"); p.append(make("b", words)); place.append(p); }
   };
   const handle = (m) => {
     if (m.type === "lost") { lost(); return; }
@@ -295,6 +309,8 @@
     switch (m.type) {
       case "state_changed": transition(e); break;
       case "summary": if (says && e) says.textContent = `${Number(e.skipped)} more in the last seconds`; break;
+      case "freshness": if (e) stale(e.stale); break;
+      case "reset":
       case "gap": if (says) says.textContent = "some events were missed: read the page again (r)"; break;
       case "multi_actor_suspected": if (says && e?.status !== "cleared") says.textContent = "several actors suspected: " + printable(e.evidence_summary || "", 120); break;
     }
@@ -305,18 +321,25 @@
   if (channel) channel.onmessage = (m) => handle(m.data);
   const open = () => new Promise((closed) => {
     const url = base + "/api/v1/events?types=state_changed,multi_actor_suspected";
-    let source = null, retry = 1000;
+    let source = null, retry = 1000, heard = 0;
     const emit = (m) => { handle(m); channel?.postMessage(m); };
     const connect = () => {
-      source = new EventSource(last && !source ? url + "&last_event_id=" + encodeURIComponent(last) : url);
-      source.onopen = () => { retry = 1000; emit({ type: "beat" }); };
+      source = new EventSource(last ? url + "&last_event_id=" + encodeURIComponent(last) : url);
+      heard = Date.now();
+      source.onopen = () => { retry = 1000; heard = Date.now(); emit({ type: "beat" }); };
       source.onerror = () => {
         emit({ type: "lost" });
         if (source.readyState === EventSource.CLOSED) { source = null; setTimeout(connect, retry); retry = Math.min(retry * 2, 10000); }
       };
-      for (const t of types) source.addEventListener(t, (m) => { if (m.lastEventId) last = m.lastEventId; emit({ type: t, data: m.data }); });
+      for (const t of types) source.addEventListener(t, (m) => { heard = Date.now(); if (m.lastEventId) last = m.lastEventId; emit({ type: t, data: m.data }); });
     };
     connect();
+    setInterval(() => { // a connection that is open and dead: a new one, from the last event on
+      if (!source || Date.now() - heard < deaf) return;
+      source.close(); source = null;
+      emit({ type: "lost" });
+      connect();
+    }, 1000);
     addEventListener("pagehide", () => { source?.close(); closed(); }, { once: true });
   });
   if (navigator.locks) navigator.locks.request("handprint-live" + base, open); else open();
