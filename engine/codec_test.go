@@ -43,8 +43,8 @@ func of[T any](name string, encode func([]byte, *T) []byte, decode func([]byte) 
 }
 
 // version1 is for records whose version is chosen: see Config.RecordVersion.
-func version1[T any](encode func([]byte, *T, byte) []byte) func([]byte, *T) []byte {
-	return func(dst []byte, v *T) []byte { return encode(dst, v, 1) }
+func version1[T any](encode func([]byte, *T, byte, *longWriter) []byte) func([]byte, *T) []byte {
+	return func(dst []byte, v *T) []byte { return encode(dst, v, 1, nil) }
 }
 
 func (c *codec) golden() string {

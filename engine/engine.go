@@ -157,6 +157,7 @@ type Engine struct {
 	contrib attribution.Series
 	keys    keyBuffers
 	buf     buffers
+	long    longWriter
 }
 
 // New returns task number task. The store must be the one that Process will be

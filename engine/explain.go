@@ -106,7 +106,9 @@ func Explain(from Reader, cfg *Config, identity, primitive string) (x Explanatio
 func explain(from Reader, cfg *Config, identity, primitive []byte) (x Explanation, found bool, err error) {
 	var r row
 	var values values
-	r, found, err = get(from, rowKey(nil, kindRow, identity, primitive), func(b []byte) (r row, err error) {
+	key := rowKey(nil, kindRow, identity, primitive)
+	values.long.at(from, key)
+	r, found, err = get(from, key, func(b []byte) (r row, err error) {
 		err = decodeRow(b, &r, &values)
 		return r, err
 	})
@@ -266,6 +268,7 @@ func eachSeries(from Reader, r *row, identity, primitive []byte, use func(s *att
 	take := func(c contribution, during bool) error {
 		var s series
 		var values values
+		values.long.at(from, seriesKey(nil, kindContribution, identity, primitive, c.attacker))
 		if err := decodeContribution(c.record, &s, &values); err != nil {
 			return err
 		}
@@ -311,7 +314,7 @@ func ConcernsRow(key []byte, identity, primitive string) bool {
 	switch key[0] {
 	case kindIdentity, kindUnsettled, kindFlagged, kindReturning, kindSuspicion:
 		return bytes.Equal(key[1:], id)
-	case kindRow, kindContribution, kindGone, kindLarge:
+	case kindRow, kindContribution, kindGone, kindLarge, kindLong:
 		if primitive != "" {
 			id = appendPrimitive(id, []byte(primitive))
 		}

@@ -215,7 +215,7 @@ func TestRecordsOfOtherVersionsStopTheTask(t *testing.T) {
 	stub := []byte(attribution.Stub([]byte(attacker)).String())
 	observation := []byte(`{"attacker_uuid":"10.0.0.1","primitive":"toolchain.ssh.hassh_client","value":"h","ts":1,"evidence_ref":"e"}`)
 	primitive := []byte("toolchain.ssh.hassh_client")
-	spilledRow := appendRow(nil, &row{inline: true, series: series{root: attribution.Value(`"x"`), Series: attribution.Series{Count: 1, Elsewhere: 1, Entries: sampleSeries.Entries[:1]}}}, 1)
+	spilledRow := appendRow(nil, &row{inline: true, series: series{root: attribution.Value(`"x"`), Series: attribution.Series{Count: 1, Elsewhere: 1, Entries: sampleSeries.Entries[:1]}}}, 1, nil)
 	tests := []struct {
 		name   string
 		key    []byte

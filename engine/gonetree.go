@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -18,13 +19,15 @@ import (
 // The records of a series are the nodes of a treap: a search tree by the order
 // in which values are forgotten (ts, then the string), and a heap by a random
 // priority, which keeps it flat whatever values and times are sent. A node is
-// found by its value; its children are named by theirs.
+// found by its name: its value, or goneMark and a digest of a long one, so that
+// nodes that are above long values stay small.
 //
 //	version   1
 //	ts        8 bytes
 //	priority  4 bytes, little endian
-//	left      a value, see appendValue; empty: none
+//	left      the name of a node, as appendValue has it; empty: none
 //	right     likewise
+//	value     if the name is a digest
 //
 // So adding and taking away read about as many nodes as the tree is deep, some
 // twenty of 4,096, and write two or three.
@@ -32,19 +35,26 @@ import (
 // goneInline is how many gone values a series carries itself.
 const goneInline = 8
 
+const goneMark = 0x03 // no canonical JSON begins with it, and nothing else that stands for a value
+
 type goneNode struct {
 	attribution.Gone
+	name        attribution.Value
 	priority    uint32
-	left, right attribution.Value
+	left, right attribution.Value // names
 }
 
 func appendGoneNode(dst []byte, n *goneNode) []byte {
 	dst = appendFloat(append(dst, 1), n.TS)
 	dst = binary.LittleEndian.AppendUint32(dst, n.priority)
-	return appendValue(appendValue(dst, n.left), n.right)
+	dst = appendValue(appendValue(dst, n.left), n.right)
+	if len(n.name) > 0 && n.name[0] == goneMark {
+		dst = appendValue(dst, n.Value)
+	}
+	return dst
 }
 
-// decodeGoneNode reads a node, without the value that is in its key.
+// decodeGoneNode reads a node, without the name that is in its key.
 func decodeGoneNode(b []byte, values *values) (n goneNode, err error) {
 	in := reader{b: b}
 	in.version(1)
@@ -56,6 +66,11 @@ func decodeGoneNode(b []byte, values *values) (n goneNode, err error) {
 		in.b = in.b[4:]
 	}
 	n.left, n.right = in.value(values), in.value(values)
+	if len(in.b) > 0 {
+		if n.Value = in.value(values); len(n.Value) <= longValue {
+			in.fail(errValue)
+		}
+	}
 	return n, in.end("value that was pushed out")
 }
 
@@ -63,13 +78,22 @@ func decodeGoneNode(b []byte, values *values) (n goneNode, err error) {
 // of a node, which the value is part of, and from the node.
 func decodeGone(name, record []byte, values *values) (g attribution.Gone, err error) {
 	in := reader{b: name}
-	value := in.value(values)
+	n := goneNode{name: in.value(values)}
 	if err := in.end("value that was pushed out"); err != nil {
 		return g, err
 	}
-	n, err := decodeGoneNode(record, values)
-	n.Value = value
+	err = n.read(n.name, record, values)
 	return n.Gone, err
+}
+
+// read reads the node that has a name.
+func (n *goneNode) read(name attribution.Value, record []byte, values *values) (err error) {
+	*n, err = decodeGoneNode(record, values)
+	n.name = name
+	if len(name) > 0 && name[0] != goneMark {
+		n.Value = name
+	}
+	return err
 }
 
 // goneTree is the tree of one series. The first fault sticks, in err, and makes
@@ -100,37 +124,53 @@ type goneBuffers struct {
 	values  values
 }
 
-func (t *goneTree) key(v attribution.Value) []byte {
+func (t *goneTree) key(name attribution.Value) []byte {
 	b := &t.engine.gone
-	b.key = appendValue(append(b.key[:0], t.prefix...), v)
+	b.key = appendValue(append(b.key[:0], t.prefix...), name)
 	return b.key
+}
+
+// name returns the name of a value's node.
+func (t *goneTree) name(v attribution.Value) attribution.Value {
+	if len(v) <= longValue {
+		return v
+	}
+	sum := sha256.Sum256(v)
+	b := &t.engine.gone
+	from := len(b.records)
+	b.records = append(append(b.records, goneMark), sum[:digestSize]...)
+	return b.records[from:len(b.records):len(b.records)]
 }
 
 // find returns the node of a value, if it has one.
 func (t *goneTree) find(v attribution.Value) (n goneNode, found bool) {
+	return t.named(t.name(v))
+}
+
+// named returns the node of a name, if there is one.
+func (t *goneTree) named(name attribution.Value) (n goneNode, found bool) {
 	if t.err != nil {
 		return goneNode{}, false
 	}
-	record, err := t.engine.store.Get(t.key(v))
+	record, err := t.engine.store.Get(t.key(name))
 	if err == nil && record != nil {
 		b := &t.engine.gone
 		from := len(b.records)
 		b.records = append(b.records, record...)
-		n, err = decodeGoneNode(b.records[from:len(b.records):len(b.records)], &b.values)
+		err = n.read(name, b.records[from:len(b.records):len(b.records)], &b.values)
 	}
 	if err != nil {
 		t.err = fmt.Errorf("reading a value that was pushed out: %w", err)
 		return goneNode{}, false
 	}
-	n.Value = v
 	return n, record != nil
 }
 
-// get returns the node of a value that has one.
-func (t *goneTree) get(v attribution.Value) goneNode {
-	n, found := t.find(v)
+// get returns the node of a name that has one.
+func (t *goneTree) get(name attribution.Value) goneNode {
+	n, found := t.named(name)
 	if !found && t.err == nil {
-		t.err = fmt.Errorf("the tree of values that were pushed out has no node %x", t.key(v))
+		t.err = fmt.Errorf("the tree of values that were pushed out has no node %x", t.key(name))
 	}
 	return n
 }
@@ -141,12 +181,12 @@ func (t *goneTree) put(n *goneNode) {
 	}
 	b := &t.engine.gone
 	b.out = appendGoneNode(b.out[:0], n)
-	t.engine.store.Put(t.key(n.Value), b.out)
+	t.engine.store.Put(t.key(n.name), b.out)
 }
 
 // insert adds a value that is not there.
 func (t *goneTree) insert(g attribution.Gone) {
-	n := goneNode{Gone: g, priority: rand.Uint32()}
+	n := goneNode{Gone: g, name: t.name(g.Value), priority: rand.Uint32()}
 	s := t.series
 	s.root = t.insertAt(s.root, &n)
 	if s.Elsewhere == 0 || g.TS < s.oldest {
@@ -158,7 +198,7 @@ func (t *goneTree) insert(g attribution.Gone) {
 func (t *goneTree) insertAt(at attribution.Value, n *goneNode) attribution.Value {
 	if len(at) == 0 {
 		t.put(n)
-		return n.Value
+		return n.name
 	}
 	here := t.get(at)
 	switch {
@@ -166,7 +206,7 @@ func (t *goneTree) insertAt(at attribution.Value, n *goneNode) attribution.Value
 	case n.priority > here.priority:
 		n.left, n.right = t.split(&here, &n.Gone)
 		t.put(n)
-		return n.Value
+		return n.name
 	case n.Less(&here.Gone):
 		if child := t.insertAt(here.left, n); !bytes.Equal(child, here.left) {
 			here.left = child
@@ -189,14 +229,14 @@ func (t *goneTree) split(here *goneNode, g *attribution.Gone) (less, rest attrib
 			here.right = inner
 			t.put(here)
 		}
-		return here.Value, rest
+		return here.name, rest
 	}
 	less, inner := t.splitAt(here.left, g)
 	if !bytes.Equal(inner, here.left) {
 		here.left = inner
 		t.put(here)
 	}
-	return less, here.Value
+	return less, here.name
 }
 
 func (t *goneTree) splitAt(at attribution.Value, g *attribution.Gone) (less, rest attribution.Value) {
@@ -211,7 +251,7 @@ func (t *goneTree) splitAt(at attribution.Value, g *attribution.Gone) (less, res
 func (t *goneTree) remove(n *goneNode) {
 	s := t.series
 	s.root = t.removeAt(s.root, n)
-	t.engine.store.Delete(t.key(n.Value))
+	t.engine.store.Delete(t.key(n.name))
 	if s.Elsewhere--; s.Elsewhere == 0 {
 		s.root = nil
 	} else if n.TS == s.oldest {
@@ -220,7 +260,7 @@ func (t *goneTree) remove(n *goneNode) {
 }
 
 func (t *goneTree) removeAt(at attribution.Value, n *goneNode) attribution.Value {
-	if bytes.Equal(at, n.Value) {
+	if bytes.Equal(at, n.name) {
 		return t.merge(n.left, n.right)
 	}
 	here := t.get(at)

@@ -26,7 +26,7 @@ func TestPushedOutHashValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spilled, large := 0, 0
+	spilled, large, long := 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		thresholds := attribution.DefaultThresholds()
 		thresholds.Window, thresholds.MinObservations, thresholds.CategoricalMajority = 1, 1, 1
@@ -62,6 +62,9 @@ func TestPushedOutHashValues(t *testing.T) {
 				ts := float64(i/3 + rapid.IntRange(0, 12).Draw(t, "ts"))
 				n := rapid.IntRange(0, 24).Draw(t, "value")
 				value := fmt.Sprintf(`"value %02d"`, n)
+				if n%4 == 1 {
+					value = fmt.Sprintf(`"value %02d %s"`, n, strings.Repeat("long", longValue/4))
+				}
 				if withLarge {
 					ts += float64(i) / 1024
 					if n%4 == 0 {
@@ -93,6 +96,8 @@ func TestPushedOutHashValues(t *testing.T) {
 					spilled++
 				case kindLarge:
 					large++
+				case kindLong:
+					long++
 				}
 			}
 		}
@@ -102,8 +107,8 @@ func TestPushedOutHashValues(t *testing.T) {
 		}
 		checkRows(t, c, m, &thresholds)
 	})
-	if !testing.Short() && (spilled == 0 || large == 0) { // a short run draws few
-		t.Errorf("%d gone values and %d large ones were stored: the test tests nothing", spilled, large)
+	if !testing.Short() && (spilled == 0 || large == 0 || long == 0) { // a short run draws few
+		t.Errorf("%d gone values, %d large and %d long ones were stored: the test tests nothing", spilled, large, long)
 	}
 }
 
@@ -203,6 +208,13 @@ func checkStoredHashes(t *rapid.T, c *cluster, want map[string]*attribution.Seri
 		if err != nil || !found {
 			t.Fatalf("series of %s in %s: found %v, %v", attacker, owner, found, err)
 		}
+		at := seriesKey(nil, kindLong, owner, []byte("t.hash"), []byte(attacker))
+		if home.row.inline {
+			at = rowKey(nil, kindLong, owner, []byte("t.hash"))
+		}
+		for i := range got.long {
+			live[string(at)+string(got.long[i].digest[:])] = true
+		}
 		for _, key := range checkTree(t, home, &got, owner, []byte("t.hash"), []byte(attacker)) {
 			live[key] = true
 		}
@@ -250,7 +262,7 @@ func checkStoredHashes(t *rapid.T, c *cluster, want map[string]*attribution.Seri
 	}
 	for p, s := range c.stores {
 		for _, k := range s.keys {
-			if slices.Contains([]byte{kindGone, kindLarge}, k[0]) && !live[k] {
+			if slices.Contains([]byte{kindGone, kindLarge, kindLong}, k[0]) && !live[k] {
 				t.Fatalf("task %d has a record of kind %q that belongs to no series: %x", p, k[0], k)
 			}
 		}

@@ -46,7 +46,7 @@ type Fact struct {
 
 // Inspect reads one record of the store, or of its changelog: value is nil for
 // one that was deleted. Values longer than 256 bytes stand as [StoredValue]
-// has them. It is for those who check a store from outside.
+// has them, those of series from 97 bytes on as [SeriesValue] has them. It is for those who check a store from outside.
 func Inspect(key, value []byte) (f Fact, err error) {
 	if len(key) == 0 {
 		return f, fmt.Errorf("a record without a key")
@@ -113,15 +113,42 @@ func Inspect(key, value []byte) (f Fact, err error) {
 	case FlaggedFact, SuspectFact, ReturningFact:
 		f.Names, err = decodeNames(value)
 	}
+	for i := range f.Series.Entries {
+		showLong(&f.Series.Entries[i].Value)
+	}
+	for i := range f.Series.Gone {
+		showLong(&f.Series.Gone[i].Value)
+	}
 	return f, err
 }
 
-// StoredValue returns a value as series and rows in the store have it: a long
-// one stands there as a digest.
+// showLong has what stands for a long value in a record stand as SeriesValue
+// has it.
+func showLong(v *attribution.Value) {
+	if isLong(*v) {
+		*v = append(attribution.Value{largeMark}, (*v)[1:]...)
+	}
+}
+
+// StoredValue returns a value as rows in the store have it: one of more than 256
+// bytes stands there as a digest.
 func StoredValue(v attribution.Value) attribution.Value {
 	if len(v) <= largeValue {
 		return v
 	}
+	return digestValue(v)
+}
+
+// SeriesValue returns a value as Inspect shows it in a series: one of more than
+// 96 bytes as a digest.
+func SeriesValue(v attribution.Value) attribution.Value {
+	if len(v) <= longValue {
+		return v
+	}
+	return digestValue(v)
+}
+
+func digestValue(v attribution.Value) attribution.Value {
 	sum := sha256.Sum256(v)
 	return attribution.Value(append([]byte{largeMark}, sum[:digestSize]...))
 }

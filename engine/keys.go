@@ -19,6 +19,7 @@ import (
 //	'c' contribution  identity, primitive, attacker
 //	'g' gone value    identity, primitive, attacker, the value
 //	'b' large value   identity, primitive, attacker, its digest
+//	'B' long value    identity, primitive, attacker unless it is a row's, its digest
 //	'q' waiting       identity, attacker, number (8 bytes, big endian)
 //	'w' how many wait identity, attacker
 //	'u' unsettled     identity
@@ -52,6 +53,7 @@ const (
 	kindContribution = 'c'
 	kindGone         = 'g'
 	kindLarge        = 'b'
+	kindLong         = 'B'
 	kindWaiting      = 'q'
 	kindWaitingCount = 'w'
 	kindUnsettled    = 'u'
@@ -83,6 +85,7 @@ var _ = map[byte]struct{}{
 	kindContribution: {},
 	kindGone:         {},
 	kindLarge:        {},
+	kindLong:         {},
 	kindWaiting:      {},
 	kindWaitingCount: {},
 	kindUnsettled:    {},

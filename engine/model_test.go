@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sort"
+	"strings"
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
@@ -103,6 +104,9 @@ func (o op) step() vectors.Step {
 	value := fmt.Sprint(o.Value)
 	if o.Primitive != "t.numeric" {
 		value = fmt.Sprintf(`"value %d"`, o.Value)
+		if o.Value == 2 {
+			value = fmt.Sprintf(`"value %d %s"`, o.Value, strings.Repeat("long", longValue/4))
+		}
 	}
 	return vectors.Step{Topic: "attacker.observation", Key: o.Attacker, Record: fmt.Appendf(nil,
 		`{"attacker_uuid":%q,"primitive":%q,"value":%s,"ts":%v,"evidence_ref":"session %d"}`, o.Attacker, o.Primitive, value, o.TS, o.Evidence)}

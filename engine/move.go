@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"handprint/attribution"
 )
@@ -249,7 +250,10 @@ func (e *Engine) detachRow(d *detach, primitive []byte, out *parts) error {
 			return err
 		}
 	}
-	out.add(partContribution, primitive, nil, appendContribution(nil, &s, byte(e.cfg.RecordVersion)))
+	out.add(partContribution, primitive, nil, appendContribution(nil, &s, byte(e.cfg.RecordVersion), nil))
+	for i := range s.long {
+		e.store.Delete(append(seriesKey(nil, kindLong, d.Old, primitive, d.Attacker), s.long[i].digest[:]...))
+	}
 	e.store.Delete(seriesKey(nil, kindContribution, d.Old, primitive, d.Attacker))
 	e.dropUnion(d.Old, primitive)
 	e.markDirty(d.Old, primitive)
@@ -346,7 +350,9 @@ func (e *Engine) attachParts(a *attach) (rows uint64, err error) {
 			if _, err := e.openRow(a.New, primitive); err != nil {
 				return rows, err
 			}
-			e.store.Put(seriesKey(nil, kindContribution, a.New, primitive, a.Attacker), record)
+			if err := e.bringContribution(a, primitive, record); err != nil {
+				return rows, err
+			}
 			if err := e.unionJoined(a.New, primitive, a.Attacker, record); err != nil {
 				return rows, err
 			}
@@ -357,4 +363,24 @@ func (e *Engine) attachParts(a *attach) (rows uint64, err error) {
 		}
 	}
 	return rows, in.end("attach")
+}
+
+// bringContribution stores what an attacker brings along to a row, in place of
+// what an earlier round of the event has brought.
+func (e *Engine) bringContribution(a *attach, primitive, record []byte) error {
+	s := series{Series: e.contrib}
+	if _, err := e.loadContribution(&s, a.New, primitive, a.Attacker); err != nil {
+		return err
+	}
+	earlier := slices.Clone(s.long)
+	for i := range earlier {
+		earlier[i].text = nil // is lent to the next series
+	}
+	if err := decodeContribution(record, &s, &e.buf.contribValues); err != nil {
+		return fmt.Errorf("contribution to %s: %w", primitive, err)
+	}
+	s.long = earlier
+	e.saveContribution(&s, a.New, primitive, a.Attacker)
+	e.contrib = s.Series
+	return nil
 }

@@ -253,7 +253,9 @@ func (e *Engine) openRow(identity, primitive []byte) (found bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	e.saveContribution(&e.row.series, identity, primitive, id.Own)
+	own := e.row.series
+	own.long = nil // they have records, but of the row
+	e.saveContribution(&own, identity, primitive, id.Own)
 	e.row.inline = false
 	e.saveRow(identity, primitive)
 	return true, nil

@@ -83,6 +83,8 @@ func (e *Engine) eachContribution(identity, primitive []byte, use func(s *series
 	var spilled [][]byte
 	s := series{Series: e.contrib}
 	err = scan(e.store, prefix, nil, func(rest, value []byte) error {
+		e.keys.contrib = append(append(e.keys.contrib[:0], prefix...), rest...)
+		e.buf.contribValues.long.at(e.store, e.keys.contrib)
 		if err := decodeContribution(value, &s, &e.buf.contribValues); err != nil {
 			return err
 		}

@@ -62,12 +62,14 @@ const (
 // that were pushed out, Elsewhere of them are the nodes of a tree (gonetree.go).
 type series struct {
 	attribution.Series
-	root   attribution.Value // of the tree
+	root   attribution.Value // the name of the tree's
 	oldest float64           // the least ts in it
+	long   []longText        // values that are records of their own, as it was read
 }
 
 // appendRow appends a row in a version, which is between 1 and [RecordVersion].
-func appendRow(dst []byte, r *row, version byte) []byte {
+// Long values of its series stand as long has them.
+func appendRow(dst []byte, r *row, version byte, long *longWriter) []byte {
 	at := len(dst) + 1
 	dst = append(dst, version, 0)
 	returns := r.published && r.was.Returns
@@ -78,7 +80,7 @@ func appendRow(dst []byte, r *row, version byte) []byte {
 	if r.inline {
 		entries = r.series.Entries
 		dst[at] |= rowInline
-		dst = appendSeries(dst, &r.series)
+		dst = appendSeries(dst, &r.series, long)
 	}
 	if !r.published {
 		return dst
@@ -88,7 +90,10 @@ func appendRow(dst []byte, r *row, version byte) []byte {
 	if returns {
 		flags = rowPublished | rowMore<<rowState
 	}
-	n := placeOfValue(entries, w.Value)
+	n := uint64(0)
+	if long == nil || len(w.Value) <= longValue { // else its entry has no text
+		n = placeOfValue(entries, w.Value)
+	}
 	dst = binary.AppendUvarint(dst, n)
 	if n == 0 {
 		dst = appendValue(dst, w.Value)
@@ -158,7 +163,7 @@ func secondsBits(ms int64) uint64 { return math.Float64bits(float64(ms) / 1000) 
 // parts of the record or of values.
 func decodeRow(b []byte, r *row, values *values) error {
 	in := reader{b: b}
-	r.was, r.series.Elsewhere = attribution.Row{}, 0
+	r.was, r.series.Elsewhere, r.series.long = attribution.Row{}, 0, nil
 	values.reset()
 	in.recordVersion()
 	in.row(r, values)
@@ -247,9 +252,9 @@ func (r *reader) place(entries []attribution.Entry) *attribution.Entry {
 }
 
 // appendContribution appends a contribution in a version: the version, then the
-// series.
-func appendContribution(dst []byte, s *series, version byte) []byte {
-	return appendSeries(append(dst, version), s)
+// series, whose long values stand as long has them.
+func appendContribution(dst []byte, s *series, version byte, long *longWriter) []byte {
+	return appendSeries(append(dst, version), s, long)
 }
 
 func decodeContribution(b []byte, s *series, values *values) error {

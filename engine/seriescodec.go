@@ -38,7 +38,7 @@ import (
 //	             latest      varints: time, partition, offset, as differences
 //	                         to place, if another record replaced the first
 //	tree       if gone values are records of their own: how many, uvarint, which
-//	           is not 0, the value that is their root, and the least ts, 8 bytes
+//	           is not 0, the name of their root, and the least ts, 8 bytes
 //	gone       uvarint, then each: a value, and a varint as ts has it, with what
 //	           was before expected; the first is expected at the last entry
 //
@@ -97,7 +97,8 @@ func expected(before uint64, ms int64, shift uint) uint64 {
 	return (before + uint64(ms<<22/1000)) >> shift << shift
 }
 
-func appendSeries(dst []byte, s *series) []byte {
+// appendSeries appends a series, whose long values stand as long has them.
+func appendSeries(dst []byte, s *series, long *longWriter) []byte {
 	low := uint64(1) << maxShift
 	for i := range s.Entries {
 		low |= math.Float64bits(s.Entries[i].TS)
@@ -177,7 +178,7 @@ func appendSeries(dst []byte, s *series) []byte {
 			dst = binary.AppendUvarint(dst, uint64(which))
 		}
 		if isNew {
-			dst = appendValue(dst, e.Value)
+			dst = appendValue(dst, long.stored(e.Value))
 		}
 		if form&entryPartition != 0 {
 			dst = binary.AppendVarint(dst, int64(e.Place.Partition)-int64(before.Place.Partition))
@@ -199,7 +200,7 @@ func appendSeries(dst []byte, s *series) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(s.Gone)))
 	for i := range s.Gone {
-		dst = appendValue(dst, s.Gone[i].Value)
+		dst = appendValue(dst, long.stored(s.Gone[i].Value))
 		is := math.Float64bits(s.Gone[i].TS)
 		dst = binary.AppendVarint(dst, int64(is-ts)>>shift)
 		ts = is
@@ -266,7 +267,8 @@ func (r *reader) series(s *series, values *values) {
 	flags := r.byte()
 	shift := uint(flags >> seriesShift)
 	s.Entries, s.Gone = s.Entries[:0], s.Gone[:0]
-	s.Elsewhere, s.root, s.oldest = 0, nil, 0
+	s.Elsewhere, s.root, s.oldest, s.long = 0, nil, 0, nil
+	defer func() { s.long = values.longs }()
 	if flags&seriesCounted == 0 {
 		s.Count = int64(r.uvarint())
 	}

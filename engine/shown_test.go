@@ -39,7 +39,7 @@ func TestStateRowsOf(t *testing.T) {
 			for _, version := range []int{1, RecordVersion} {
 				var value []byte
 				if c.row != nil {
-					value = appendRow(nil, c.row, byte(version))
+					value = appendRow(nil, c.row, byte(version), nil)
 				}
 				k, v, err := NewStateRows(nil).Of(c.key, value)
 				if bad := err != nil; bad != c.bad || (k != nil) != c.shown {
@@ -66,7 +66,7 @@ func TestStateRowsAllocateLittle(t *testing.T) {
 	id := []byte("00000000-0000-8000-8000-000000000001")
 	key := rowKey(nil, kindRow, id, []byte("t.any"))
 	r := row{published: true, was: attribution.Row{Value: attribution.Value(`"a"`), Count: 1, State: attribution.Stable}}
-	value := appendRow(nil, &r, RecordVersion)
+	value := appendRow(nil, &r, RecordVersion, nil)
 	rows := NewStateRows(nil)
 	if n := testing.AllocsPerRun(100, func() {
 		if _, _, err := rows.Of(key, value); err != nil {

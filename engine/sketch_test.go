@@ -11,7 +11,7 @@ func TestASketchSaysWhatTheRecordsSay(t *testing.T) {
 	const attacker = "2d9c1c1e-3d2f-4f60-9e5e-aaaaaaaaaaaa"
 	stub := attribution.Stub([]byte(attacker)).String()
 	r := row{published: true, was: attribution.Row{State: attribution.Drifting, Value: attribution.Value(`"x"`), Confidence: 0.5, Count: 7, LastChangeTS: 10, LastObservationTS: 12, UpdatedAt: 13}}
-	record := appendRow(nil, &r, RecordVersion)
+	record := appendRow(nil, &r, RecordVersion, nil)
 	key := rowKey(nil, kindRow, []byte(stub), []byte("motor.x"))
 	var s Sketcher
 	got, err := s.Read(key, record)

@@ -128,7 +128,7 @@ func TestManySuspectsAreSweptInSteps(t *testing.T) {
 				id := []byte(attribution.Stub(fmt.Append(nil, i)).String())
 				store.Put(idKey(nil, kindFlagged, id), appendNames(nil, []string{"x.a", "x.b"}))
 				for _, p := range []string{"x.a", "x.b"} {
-					store.Put(rowKey(nil, kindRow, id, []byte(p)), appendRow(nil, &row{published: true, was: sampleRow}, 1))
+					store.Put(rowKey(nil, kindRow, id, []byte(p)), appendRow(nil, &row{published: true, was: sampleRow}, 1, nil))
 				}
 			}
 			cfg := testConfig(1)

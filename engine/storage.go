@@ -56,6 +56,7 @@ func (e *Engine) loadRowBy(get func(key []byte) ([]byte, error), identity, primi
 		return false, nil
 	}
 	e.buf.row = append(e.buf.row[:0], b...)
+	e.buf.rowValues.long.at(e.store, e.keys.row)
 	if err := decodeRow(e.buf.row, &e.row, &e.buf.rowValues); err != nil {
 		return false, fmt.Errorf("row %s of %s: %w", primitive, identity, err)
 	}
@@ -85,8 +86,10 @@ func (e *Engine) setRowKey(identity, primitive []byte) {
 
 func (e *Engine) saveRow(identity, primitive []byte) {
 	e.setRowKey(identity, primitive)
-	e.buf.out = appendRow(e.buf.out[:0], &e.row, byte(e.cfg.RecordVersion))
+	e.long.begin(&e.row.series)
+	e.buf.out = appendRow(e.buf.out[:0], &e.row, byte(e.cfg.RecordVersion), &e.long)
 	e.store.Put(e.keys.row, e.buf.out)
+	e.storeLong(&e.row.series, e.keys.row)
 	e.stubs.wrote(identity, e.catalog.of(primitive))
 }
 
@@ -103,6 +106,7 @@ func (e *Engine) loadContribution(s *series, identity, primitive, attacker []byt
 		return false, nil
 	}
 	e.buf.contrib = append(e.buf.contrib[:0], b...)
+	e.buf.contribValues.long.at(e.store, e.keys.contrib)
 	if err := decodeContribution(e.buf.contrib, s, &e.buf.contribValues); err != nil {
 		return false, fmt.Errorf("contribution of %s to %s of %s: %w", attacker, primitive, identity, err)
 	}
@@ -111,8 +115,10 @@ func (e *Engine) loadContribution(s *series, identity, primitive, attacker []byt
 
 func (e *Engine) saveContribution(s *series, identity, primitive, attacker []byte) {
 	e.keys.contrib = seriesKey(e.keys.contrib, kindContribution, identity, primitive, attacker)
-	e.buf.out = appendContribution(e.buf.out[:0], s, byte(e.cfg.RecordVersion))
+	e.long.begin(s)
+	e.buf.out = appendContribution(e.buf.out[:0], s, byte(e.cfg.RecordVersion), &e.long)
 	e.store.Put(e.keys.contrib, e.buf.out)
+	e.storeLong(s, e.keys.contrib)
 }
 
 func (e *Engine) largeKey(ref attribution.Value, identity, primitive, attacker []byte) []byte {

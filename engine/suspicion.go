@@ -57,6 +57,7 @@ func (e *Engine) evidenceOf(identity []byte) (v attribution.Evidence, err error)
 // hasRows reports whether an identity has a row that the world was told of.
 func (e *Engine) hasRows(identity []byte) (some bool, err error) {
 	err = scan(e.store, idKey(nil, kindRow, identity), nil, func(_, value []byte) error {
+		e.buf.rowValues.long.from = nil // its series is not looked at
 		if err := decodeRow(bytes.Clone(value), &e.row, &e.buf.rowValues); err != nil {
 			return err
 		}

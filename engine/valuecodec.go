@@ -121,9 +121,11 @@ func appendValue(dst []byte, v attribution.Value) []byte {
 type values struct {
 	list  [][]byte
 	texts []byte
+	long  longReader
+	longs []longText // that were spelled out
 }
 
-func (v *values) reset() { v.list, v.texts = v.list[:0], v.texts[:0] }
+func (v *values) reset() { v.list, v.texts, v.longs = v.list[:0], v.texts[:0], v.longs[:0] }
 
 // value reads a value; the slice is part of the record or of values.
 func (r *reader) value(values *values) attribution.Value {
@@ -138,6 +140,9 @@ func (r *reader) value(values *values) attribution.Value {
 	text, from, ok := values.texts, len(values.texts), true
 	switch head & 3 {
 	case valueText:
+		if isLong(packed) {
+			return r.spellOut(packed, values)
+		}
 		return packed
 	case valueQuoted:
 		text = append(append(append(text, '"'), packed...), '"')

@@ -113,7 +113,7 @@ func TestEveryTSIsReadBitByBit(t *testing.T) {
 			if r.inline {
 				r.series.Series = s
 			}
-			got, err := readRow(appendRow(nil, &r, RecordVersion))
+			got, err := readRow(appendRow(nil, &r, RecordVersion, nil))
 			if err != nil || bitsOf(&got) != bitsOf(&r) {
 				t.Errorf("%v and %v: %s became %s, %v", a, b, bitsOf(&r), bitsOf(&got), err)
 			}
@@ -141,7 +141,7 @@ func TestASeriesOfMoreValuesThanAreTold(t *testing.T) {
 	for i := range maxSeen + 3000 {
 		s.Entries = append(s.Entries, drawEntryAt(i%(maxSeen+1000)))
 	}
-	got, err := readContribution(appendContribution(nil, &s, RecordVersion))
+	got, err := readContribution(appendContribution(nil, &s, RecordVersion, nil))
 	if err != nil || len(got.Entries) != len(s.Entries) {
 		t.Fatalf("%d entries, %v", len(got.Entries), err)
 	}
@@ -157,7 +157,7 @@ func TestASeriesOfMoreValuesThanAreTold(t *testing.T) {
 func TestUsualRowsAreSmall(t *testing.T) {
 	for _, tt := range []struct{ entries, bytes int }{{1, 50}, {32, 657}} {
 		r := usualRow(tt.entries)
-		if is := len(appendRow(nil, &r, RecordVersion)); is != tt.bytes {
+		if is := len(appendRow(nil, &r, RecordVersion, nil)); is != tt.bytes {
 			t.Errorf("%d entries take %d bytes, want %d", tt.entries, is, tt.bytes)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/pprof"
 	"text/tabwriter"
 )
 
@@ -21,6 +22,7 @@ const (
 	maxBytes    = 4096.0
 	microsByKiB = 5.0
 	bytesByKiB  = 1.1 * 1024
+	maxTimes    = 20 // of the usual observation's CPU
 )
 
 var errAbove = errors.New("above the bounds")
@@ -28,25 +30,47 @@ var errAbove = errors.New("above the bounds")
 func main() {
 	n := flag.Int("n", 2000, "observations that are measured for each kind of input")
 	only := flag.String("only", "", "measure the kinds whose name has this in it")
+	profile := flag.String("profile", "", "file for a CPU profile; default: none is taken")
 	flag.Parse()
-	if err := run(*n, *only); err != nil {
+	err := profiled(*profile, func() error { return run(*n, *only) })
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "worst:", err)
 		os.Exit(1)
 	}
 }
 
+// profiled calls do, and takes a CPU profile of it unless file is empty.
+func profiled(file string, do func() error) error {
+	if file == "" {
+		return do()
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	err = do()
+	pprof.StopCPUProfile()
+	return errors.Join(err, f.Close())
+}
+
 func run(n int, only string) error {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(out, "record\tCPU\tchangelog\tinput\t")
-	above := 0
+	above, usual := 0, 0.0
 	for _, k := range kinds(only) {
 		c, err := measure(&k, n)
 		if err != nil {
 			return fmt.Errorf("%s: %w", k.name, err)
 		}
+		if k.usual {
+			usual = c.micros
+		}
 		more := max(float64(c.record)/1024-1, 0)
 		mark := ""
-		if c.micros > maxMicros+more*microsByKiB || c.bytes > maxBytes+more*bytesByKiB {
+		if c.micros > maxMicros+more*microsByKiB || c.bytes > maxBytes+more*bytesByKiB || more == 0 && usual > 0 && c.micros > maxTimes*usual {
 			mark = "ABOVE: "
 			above++
 		}
@@ -56,7 +80,7 @@ func run(n int, only string) error {
 		return err
 	}
 	if above > 0 {
-		return fmt.Errorf("%d kinds of input are %w of %.0f us and %.0f B", above, errAbove, maxMicros, maxBytes)
+		return fmt.Errorf("%d kinds of input are %w of %.0f us, %.0f B and %d times the usual one", above, errAbove, maxMicros, maxBytes, maxTimes)
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func appendArrival(b []byte, a attribution.Arrival) []byte {
 
 func appendEntry(b []byte, e *attribution.Entry) []byte {
 	b = appendFloat(b, e.TS)
-	b = appendText(b, engine.StoredValue(e.Value))
+	b = appendText(b, engine.SeriesValue(e.Value))
 	b = binary.LittleEndian.AppendUint64(b, e.Evidence)
 	b = appendArrival(b, e.Place)
 	b = appendArrival(b, e.Latest)

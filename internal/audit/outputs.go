@@ -279,7 +279,7 @@ func digestSeries(s *attribution.Series, spilled bool) uint64 {
 	if !spilled {
 		gone := slices.Clone(s.Gone)
 		for i := range gone {
-			gone[i].Value = engine.StoredValue(gone[i].Value)
+			gone[i].Value = engine.SeriesValue(gone[i].Value)
 		}
 		slices.SortFunc(gone, func(x, y attribution.Gone) int { return bytes.Compare(x.Value, y.Value) })
 		for i := range gone {
