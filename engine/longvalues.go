@@ -32,16 +32,17 @@ type longText struct {
 // longReader spells out what stands for long values in a record. One without a
 // place to read from leaves them as they stand.
 type longReader struct {
-	from Reader
-	key  []byte // of a long value, without the digest
+	from   Reader
+	series []byte // the key of its row or contribution
+	key    []byte // scratch: of a long value
 }
 
 // at says where the long values of a series are, by the key of its row or
-// contribution.
-func (l *longReader) at(from Reader, key []byte) {
-	l.from = from
-	l.key = append(append(l.key[:0], kindLong), key[1:]...)
-}
+// contribution, which is to stay until the series is read.
+func (l *longReader) at(from Reader, key []byte) { l.from, l.series = from, key }
+
+// any reports whether the series has, or had, long values.
+func (w *longWriter) any() bool { return len(w.known) > 0 || len(w.fresh) > 0 }
 
 func isLong(v attribution.Value) bool { return len(v) == 1+digestSize && v[0] == longMark }
 
@@ -50,10 +51,9 @@ func (r *reader) spellOut(ref attribution.Value, values *values) attribution.Val
 	if values.long.from == nil {
 		return ref
 	}
-	n := len(values.long.key)
-	key := append(values.long.key, ref[1:]...)
-	values.long.key = key[:n]
-	b, err := values.long.from.Get(key)
+	l := &values.long
+	l.key = append(append(append(l.key[:0], kindLong), l.series[1:]...), ref[1:]...)
+	b, err := l.from.Get(l.key)
 	if err == nil && b == nil {
 		err = fmt.Errorf("the long value %x is not in the store", ref[1:])
 	}
@@ -85,10 +85,10 @@ func (w *longWriter) begin(s *series) {
 	}
 }
 
-// stored returns what stands for a value in the record. It is valid until the
-// next call.
+// stored returns what stands for a value of more than longValue bytes in the
+// record. It is valid until the next call.
 func (w *longWriter) stored(v attribution.Value) attribution.Value {
-	if w == nil || len(v) <= longValue || len(v) > largeValue {
+	if len(v) > largeValue { // a number, which is no longer than it must be
 		return v
 	}
 	w.ref[0] = longMark
@@ -127,9 +127,6 @@ func (w *longWriter) digest(v attribution.Value) [digestSize]byte {
 // series, whose key is given. The series was written with e.long just now.
 func (e *Engine) storeLong(s *series, key []byte) {
 	w := &e.long
-	if len(w.known) == 0 && len(w.fresh) == 0 {
-		return
-	}
 	e.keys.part = append(append(e.keys.part[:0], kindLong), key[1:]...)
 	of := func(l *longText) []byte { return append(e.keys.part, l.digest[:]...) }
 	left := w.known[:0]

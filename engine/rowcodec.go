@@ -163,10 +163,11 @@ func secondsBits(ms int64) uint64 { return math.Float64bits(float64(ms) / 1000) 
 // parts of the record or of values.
 func decodeRow(b []byte, r *row, values *values) error {
 	in := reader{b: b}
-	r.was, r.series.Elsewhere, r.series.long = attribution.Row{}, 0, nil
+	r.was, r.series.Elsewhere = attribution.Row{}, 0
 	values.reset()
 	in.recordVersion()
 	in.row(r, values)
+	r.series.long = values.longs
 	return in.end("row")
 }
 
@@ -262,5 +263,6 @@ func decodeContribution(b []byte, s *series, values *values) error {
 	values.reset()
 	in.recordVersion()
 	in.series(s, values)
+	s.long = values.longs
 	return in.end("contribution")
 }

@@ -178,7 +178,11 @@ func appendSeries(dst []byte, s *series, long *longWriter) []byte {
 			dst = binary.AppendUvarint(dst, uint64(which))
 		}
 		if isNew {
-			dst = appendValue(dst, long.stored(e.Value))
+			v := e.Value
+			if long != nil && len(v) > longValue {
+				v = long.stored(v)
+			}
+			dst = appendValue(dst, v)
 		}
 		if form&entryPartition != 0 {
 			dst = binary.AppendVarint(dst, int64(e.Place.Partition)-int64(before.Place.Partition))
@@ -200,7 +204,11 @@ func appendSeries(dst []byte, s *series, long *longWriter) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(s.Gone)))
 	for i := range s.Gone {
-		dst = appendValue(dst, long.stored(s.Gone[i].Value))
+		v := s.Gone[i].Value
+		if long != nil && len(v) > longValue {
+			v = long.stored(v)
+		}
+		dst = appendValue(dst, v)
 		is := math.Float64bits(s.Gone[i].TS)
 		dst = binary.AppendVarint(dst, int64(is-ts)>>shift)
 		ts = is
@@ -267,8 +275,7 @@ func (r *reader) series(s *series, values *values) {
 	flags := r.byte()
 	shift := uint(flags >> seriesShift)
 	s.Entries, s.Gone = s.Entries[:0], s.Gone[:0]
-	s.Elsewhere, s.root, s.oldest, s.long = 0, nil, 0, nil
-	defer func() { s.long = values.longs }()
+	s.Elsewhere, s.root, s.oldest = 0, nil, 0
 	if flags&seriesCounted == 0 {
 		s.Count = int64(r.uvarint())
 	}

@@ -89,7 +89,9 @@ func (e *Engine) saveRow(identity, primitive []byte) {
 	e.long.begin(&e.row.series)
 	e.buf.out = appendRow(e.buf.out[:0], &e.row, byte(e.cfg.RecordVersion), &e.long)
 	e.store.Put(e.keys.row, e.buf.out)
-	e.storeLong(&e.row.series, e.keys.row)
+	if e.long.any() {
+		e.storeLong(&e.row.series, e.keys.row)
+	}
 	e.stubs.wrote(identity, e.catalog.of(primitive))
 }
 
@@ -118,7 +120,9 @@ func (e *Engine) saveContribution(s *series, identity, primitive, attacker []byt
 	e.long.begin(s)
 	e.buf.out = appendContribution(e.buf.out[:0], s, byte(e.cfg.RecordVersion), &e.long)
 	e.store.Put(e.keys.contrib, e.buf.out)
-	e.storeLong(s, e.keys.contrib)
+	if e.long.any() {
+		e.storeLong(s, e.keys.contrib)
+	}
 }
 
 func (e *Engine) largeKey(ref attribution.Value, identity, primitive, attacker []byte) []byte {
