@@ -21,13 +21,16 @@ func TestDoctorComparesRules(t *testing.T) {
 	_, environ := withTopics(t)
 	ctx, cancel := context.WithCancel(deadline(t))
 	defer cancel()
-	work := func(args ...string) (stop func()) {
+	work := func(args ...string) (end func()) {
 		ctx, stop := context.WithCancel(ctx)
 		ended := make(chan struct{})
 		args = append([]string{"run", "--state-dir", t.TempDir(), "--log-level", "error"}, args...)
 		go func() {
 			defer close(ended)
-			run(ctx, streams{in: strings.NewReader(""), out: new(bytes.Buffer), err: new(bytes.Buffer), environ: environ}, args)
+			var said bytes.Buffer
+			if code := run(ctx, streams{in: strings.NewReader(""), out: new(bytes.Buffer), err: &said, environ: environ}, args); ctx.Err() == nil {
+				t.Errorf("it ended with %d: %s", code, said.String())
+			}
 		}()
 		return func() { stop(); <-ended }
 	}
@@ -38,14 +41,16 @@ func TestDoctorComparesRules(t *testing.T) {
 			if strings.Contains(r.out, want) {
 				return
 			}
-			if ctx.Err() != nil {
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
 				t.Fatalf("doctor never says %q: %+v", want, r)
 			}
 		}
 	}
 	stopFirst := work()
 	defer stopFirst()
-	stopSecond := work("--multi-actor-cap", "0.5")
+	stopSecond := work("--multi-actor-confidence-cap", "0.5")
 	says("processes work by different rules: ")
 	stopSecond()
 	defer work()()

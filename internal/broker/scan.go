@@ -153,9 +153,16 @@ func (s *scan) run(ctx context.Context, each func(*kgo.Record) error) error {
 					return err
 				}
 			}
+			if errors.Is(fp.Err, kerr.OffsetOutOfRange) {
+				start, asked := s.start(ctx)
+				if asked == nil && start > before { // retention was quicker
+					s.position, failures = start, 0
+					continue
+				}
+				err = asked
+			}
 			switch {
-			case errors.Is(fp.Err, kerr.OffsetOutOfRange) && resp.LogStartOffset > before:
-				s.position = resp.LogStartOffset // retention was quicker
+			case err != nil:
 			case fp.Err != nil:
 				if err = s.refused(fp.Err, resp); err == nil {
 					s.position, failures = s.skipTo, 0
@@ -189,6 +196,20 @@ func (s *scan) again(err error) bool {
 	s.located = false
 	var k *kerr.Error
 	return !errors.Is(err, errTooLarge) && (!errors.As(err, &k) || k.Retriable)
+}
+
+// start asks where the log begins now. Brokers do not say it with the error that
+// the offset is out of range.
+func (s *scan) start(ctx context.Context) (int64, error) {
+	starts, err := kadm.NewClient(s.cl).ListStartOffsets(ctx, s.topic)
+	if err != nil {
+		return 0, err
+	}
+	start, ok := starts.Lookup(s.topic, s.partition)
+	if !ok {
+		return 0, errors.New("nobody knows where the log begins")
+	}
+	return start.Offset, start.Err
 }
 
 func (s *scan) fetch(ctx context.Context) (*kmsg.FetchResponseTopicPartition, error) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -137,5 +138,50 @@ func TestScanTriesAgainWhatANewLeaderMayBetter(t *testing.T) {
 	}
 	if err := Scan(ctx, cl, func(*kgo.Record) error { return nil }, "missing"); err == nil {
 		t.Error("no error for a missing topic")
+	}
+}
+
+// What was deleted before it was read is stepped over, also by the answer of a real
+// broker, which does not say where the log begins.
+func TestScanStepsOverWhatWasDeleted(t *testing.T) {
+	ctx := deadline(t)
+	e := start(t, Options{})
+	cl := client(t, e)
+	if _, err := Ensure(ctx, cl, []TopicSpec{{Name: "log", Partitions: 1, ReplicationFactor: -1}}); err != nil {
+		t.Fatal(err)
+	}
+	const n, gone = 10, 6
+	for i := range n {
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "log", Value: fmt.Append(nil, i)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.cluster.ControlKey(int16(kmsg.Fetch), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		e.cluster.KeepControl()
+		req := kreq.(*kmsg.FetchRequest)
+		p := req.Topics[0].Partitions[0]
+		if p.FetchOffset >= gone {
+			return nil, nil, false
+		}
+		resp := kreq.ResponseKind().(*kmsg.FetchResponse)
+		topic := kmsg.NewFetchResponseTopic()
+		topic.Topic, topic.TopicID = req.Topics[0].Topic, req.Topics[0].TopicID
+		answer := kmsg.NewFetchResponseTopicPartition()
+		answer.Partition, answer.ErrorCode, answer.HighWatermark, answer.LogStartOffset = p.Partition, kerr.OffsetOutOfRange.Code, -1, -1
+		topic.Partitions = append(topic.Partitions, answer)
+		resp.Topics = append(resp.Topics, topic)
+		return resp, nil, true
+	})
+	upTo := make(kadm.Offsets)
+	upTo.AddOffset("log", 0, gone, -1)
+	if _, err := kadm.NewClient(cl).DeleteRecords(ctx, upTo); err != nil {
+		t.Fatal(err)
+	}
+	for end, want := range map[int64]string{n: "6789", gone + 1: "6", gone - 1: ""} {
+		got := ""
+		err := ScanRange(ctx, cl, func(r *kgo.Record) error { got += string(r.Value); return nil }, "log", 0, 0, end)
+		if err != nil || got != want {
+			t.Errorf("up to %d: %q, %v, want %q", end, got, err, want)
+		}
 	}
 }
