@@ -59,10 +59,18 @@ func Open(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
+	opened := make(chan struct{})
 	options := cluster.Options{Brokers: o.Brokers, Dir: filepath.Join(o.Dir, "kafka"), Config: o.BrokerConfig}
 	if way != cluster.Existing {
 		for i := range o.Brokers {
-			p, err := wireproxy.Listen(func() string { return l.Cluster.Upstream(i) })
+			p, err := wireproxy.Listen(func() string {
+				select {
+				case <-opened:
+					return l.Cluster.Upstream(i)
+				default: // somebody who remembers another use of the port
+					return ""
+				}
+			})
 			if err != nil {
 				return nil, err
 			}
@@ -72,8 +80,9 @@ func Open(ctx context.Context, o Options) (_ *Lab, err error) {
 	}
 	limit, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	// Nobody comes through a proxy before an instance is started.
-	l.Cluster, err = cluster.StartAs(limit, way, options)
+	if l.Cluster, err = cluster.StartAs(limit, way, options); err == nil {
+		close(opened)
+	}
 	return l, err
 }
 
