@@ -315,21 +315,25 @@ validate: ## Let the validators of OCSF, ECS, CEF, STIX and MISP judge 10,000 ho
 SINKS ?=
 
 # Receivers that make sinks-check delivers to, as far as they can be had: rsyslog of
-# Debian, VictoriaLogs of the Go proxy, medallion of PyPI.
-out/sinks-tools/ready: Makefile
+# Debian, VictoriaLogs of the Go proxy, medallion of PyPI, OpenSearch of Maven.
+out/sinks-tools/ready: Makefile integration/sinks/opensearch/pom.xml integration/sinks/opensearch/Launcher.java
 	@mkdir -p out/sinks-tools/rsyslog out/sinks-tools/debs
 	@if command -v apt-get >/dev/null; then \
-		(cd out/sinks-tools/debs && apt-get -qq download rsyslog libestr0 libfastjson4 liblognorm5 2>/dev/null) || echo "no rsyslog: it is left out"; \
+		(cd out/sinks-tools/debs && apt-get -qq download rsyslog rsyslog-openssl libestr0 libfastjson4 liblognorm5 2>/dev/null) || echo "no rsyslog: it is left out"; \
 		for deb in out/sinks-tools/debs/*.deb; do [[ ! -e $$deb ]] || dpkg -x "$$deb" out/sinks-tools/rsyslog; done; \
 	fi
 	@GOBIN=$(abspath out/sinks-tools) $(GO) install github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v1.52.2 || echo "no VictoriaLogs: it is left out"
 	@if command -v python3 >/dev/null; then \
 		python3 -m venv out/sinks-tools/python && out/sinks-tools/python/bin/pip install --quiet --disable-pip-version-check medallion==3.0.0 || echo "no medallion: it is left out"; \
 	fi
+	@if command -v mvn >/dev/null; then \
+		rm -rf out/sinks-tools/opensearch && mvn -q -B -f integration/sinks/opensearch/pom.xml dependency:copy-dependencies -DoutputDirectory=$(abspath out/sinks-tools/opensearch) && \
+		javac -cp 'out/sinks-tools/opensearch/*' -d out/sinks-tools/opensearch integration/sinks/opensearch/Launcher.java || echo "no OpenSearch: it is left out"; \
+	fi
 	@touch $@
 
 .PHONY: sinks-check
-sinks-check: build out/sinks-tools/ready ## Deliver to real receivers (rsyslog, VictoriaLogs, medallion), killing the sink and them, and count.
+sinks-check: build out/sinks-tools/ready ## Deliver to real receivers (OpenSearch, rsyslog, VictoriaLogs, medallion) through faults, killing the sink and them, and compare.
 	@$(GO) run ./integration/sinks $(SINKS)
 
 .PHONY: asyncapi-check

@@ -95,6 +95,9 @@ func (f *Formatter) Append(dst []byte, e *Event) []byte {
 	}
 }
 
+// Format returns the format that the Formatter is of.
+func (f *Formatter) Format() Format { return f.format }
+
 // Severity returns how severe e is, by the table of the Formatter.
 func (f *Formatter) Severity(e *Event) Severity { return f.table.of(e, f.cap) }
 

@@ -27,7 +27,7 @@ func (a *app) sinkCommand() *cobra.Command {
 		Example: `  handprint sink run --sinks sinks.yaml --brokers a:9092
   handprint sink lag --sinks sinks.yaml`,
 	})
-	cmd.AddCommand(a.sinkRunCommand(), a.sinkLagCommand(), a.sinkCheckCommand())
+	cmd.AddCommand(a.sinkRunCommand(), a.sinkLagCommand(), a.sinkCheckCommand(), a.sinkTemplateCommand())
 	return cmd
 }
 
@@ -168,6 +168,34 @@ func (a *app) sinkCheckCommand() *cobra.Command {
 	}
 	sinkFlags(cmd, &file, &only)
 	return cmd
+}
+
+func (a *app) sinkTemplateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "template events|rows",
+		Short: "Print the index template that Elasticsearch and OpenSearch need",
+		Long: `Print an index template for Elasticsearch and OpenSearch: of the data streams of
+events, or of the index of rows. It is put at _index_template/NAME before the
+first event comes.`,
+		Example: `  handprint sink template events | curl -XPUT -H 'Content-Type: application/json' --data-binary @- https://opensearch:9200/_index_template/handprint-events
+  handprint sink template rows | curl -XPUT -H 'Content-Type: application/json' --data-binary @- https://opensearch:9200/_index_template/handprint-state`,
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: []string{"events", "rows"},
+		RunE: func(_ *cobra.Command, args []string) error {
+			a.running = true
+			var text []byte
+			switch args[0] {
+			case "events":
+				text = deliver.EventsTemplate()
+			case "rows":
+				text = deliver.RowsTemplate()
+			default:
+				return usageErrorf("the template must be events or rows, is %s", args[0])
+			}
+			_, err := a.out.Write(text)
+			return err
+		},
+	}
 }
 
 func (a *app) sinkLagCommand() *cobra.Command {

@@ -1,8 +1,9 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,74 +12,108 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
+	"time"
+
+	"handprint/siem"
 )
 
 // receivers are the receivers that make sinks-check knows how to get.
-func receivers(dir, tools string) []receiver {
-	return []receiver{rsyslog(dir, tools, "tcp"), victoriaLogs(dir, tools), medallion(dir, tools)}
-}
-
-// The id of an event in a line of CEF.
-var externalID = regexp.MustCompile(` externalId=([0-9a-f-]{36}) `)
-
-// rsyslog is Debian's, unpacked below tools/rsyslog.
-func rsyslog(dir, tools, network string) receiver {
-	root, port := filepath.Join(tools, "rsyslog"), freePort()
-	out := filepath.Join(dir, "rsyslog.out")
-	lib := filepath.Join(root, "usr/lib/x86_64-linux-gnu")
-	binary := filepath.Join(root, "usr/sbin/rsyslogd")
-	return receiver{
-		name: "rsyslog", needs: binary,
-		sink: fmt.Sprintf("type: syslog, network: %s, address: '127.0.0.1:%d', format: cef, resend: 5s, batch-records: 3, events: [state_changed]", network, port),
-		start: func(ctx context.Context) (*exec.Cmd, error) {
-			config := filepath.Join(dir, "rsyslog.conf")
-			text := fmt.Sprintf("global(maxMessageSize=\"1m\" workDirectory=%q)\nmodule(load=\"imtcp\")\ninput(type=\"imtcp\" port=\"%d\")\ntemplate(name=\"raw\" type=\"string\" string=\"%%msg%%\\n\")\naction(type=\"omfile\" file=%q template=\"raw\")\n", dir, port, out)
-			if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
-				return nil, err
-			}
-			return startServer(ctx, dir, "rsyslog", port, []string{"LD_LIBRARY_PATH=" + lib}, binary, "-n", "-f", config, "-i", filepath.Join(dir, "rsyslog.pid"), "-M", filepath.Join(lib, "rsyslog"))
-		},
-		count: func(context.Context) (int, error) {
-			text, err := os.ReadFile(out)
-			if err != nil {
-				return 0, err
-			}
-			ids := map[string]bool{}
-			for _, m := range externalID.FindAllSubmatch(text, -1) {
-				ids[string(m[1])] = true
-			}
-			return len(ids), nil
-		},
+func receivers(dir, tools string) ([]receiver, error) {
+	if err := certificates(dir); err != nil {
+		return nil, err
 	}
+	return []receiver{
+		openSearch(dir, tools), rsyslog(dir, tools, "tcp"), rsyslog(dir, tools, "tls"), rsyslog(dir, tools, "udp"),
+		victoriaLogs(dir, tools), victoriaLogsHEC(dir, tools), medallion(dir, tools),
+	}, nil
 }
+
+// faultsEvery is one request in so many that fails.
+const faultsEvery = 5
+
+// impatient are settings of web sinks that make faults pass fast.
+const impatient = "timeout: 3s, retry-max: 1s, break-wait: 1s"
 
 // victoriaLogs takes bulk requests as Elasticsearch does. It keeps no documents by
-// id, so distinct ids are counted.
+// id, so a repeat is there twice, under the same event.id.
 func victoriaLogs(dir, tools string) receiver {
+	r := victoriaLogsAt(dir, tools, "victorialogs", "event.id", siem.ECS)
+	r.sink = "type: elasticsearch, url: 'http://ADDRESS/insert/elasticsearch', events: [state_changed, multi_actor_suspected, identity_formed, identity_linked, identity_merged, identity_unmerged], batch-records: 100, " +
+		impatient + ", headers: {VL-Msg-Field: message, VL-Time-Field: '@timestamp', VL-Stream-Fields: event.dataset}"
+	r.front = func(_ context.Context, seed uint64) (proxy, error) {
+		return newWebProxy(r.target(), seed, faultsEvery, true), nil
+	}
+	return r
+}
+
+// victoriaLogsHEC takes what Splunk's collector takes, without acknowledgements.
+func victoriaLogsHEC(dir, tools string) receiver {
+	r := victoriaLogsAt(dir, tools, "victorialogs-hec", "event.metadata.uid", siem.OCSF)
+	r.sink = "type: splunk, url: 'http://ADDRESS/insert/splunk', acks: false, batch-records: 100, " + impatient + ", headers: {VL-Stream-Fields: event.metadata.event_code}"
+	r.front = func(_ context.Context, seed uint64) (proxy, error) {
+		return newWebProxy(r.target(), seed, faultsEvery, false), nil
+	}
+	return r
+}
+
+func victoriaLogsAt(dir, tools, name, id string, format siem.Format) receiver {
 	binary, port := filepath.Join(tools, "victoria-logs"), freePort()
 	base := fmt.Sprintf("http://127.0.0.1:%d", port)
-	return receiver{
-		name: "victorialogs", needs: binary, early: true,
-		sink: fmt.Sprintf("type: elasticsearch, url: '%s/insert/elasticsearch', events: [state_changed], batch-records: 100, headers: {VL-Msg-Field: message, VL-Time-Field: '@timestamp', VL-Stream-Fields: event.dataset}", base),
-		start: func(ctx context.Context) (*exec.Cmd, error) {
-			return startServer(ctx, dir, "victorialogs", port, nil, binary, "-storageDataPath="+filepath.Join(dir, "vl"), "-httpListenAddr=127.0.0.1:"+strconv.Itoa(port),
-				"-retentionPeriod=100y", "-insert.maxLineSizeBytes=2097152", "-inmemoryDataFlushInterval=1s")
-		},
-		count: func(ctx context.Context) (int, error) {
-			text, err := get(ctx, base+"/select/logsql/query?query="+url.QueryEscape(`* | stats count_uniq(event.id) n`), nil)
-			if err != nil {
-				return 0, err
-			}
-			var row struct{ N string }
-			if err := json.Unmarshal(text, &row); err != nil {
-				return 0, err
-			}
-			return strconv.Atoi(row.N)
-		},
+	r := receiver{name: name, needs: binary, port: port, early: true}
+	r.start = func(ctx context.Context) (*exec.Cmd, error) {
+		return startServer(ctx, dir, name, port, nil, binary, "-storageDataPath="+filepath.Join(dir, name), "-httpListenAddr=127.0.0.1:"+strconv.Itoa(port),
+			"-retentionPeriod=100y", "-insert.maxLineSizeBytes=2097152", "-inmemoryDataFlushInterval=1s")
 	}
+	r.count = func(ctx context.Context) (int, error) {
+		text, err := get(ctx, base+"/select/logsql/query?query="+url.QueryEscape("* | stats count_uniq("+id+") n"), nil)
+		if err != nil {
+			return 0, err
+		}
+		var row struct{ N string }
+		if err := json.Unmarshal(text, &row); err != nil {
+			return 0, err
+		}
+		return strconv.Atoi(row.N)
+	}
+	r.compare = func(ctx context.Context, w *wanted) (int, string, error) {
+		text, err := get(ctx, base+"/select/logsql/query?query="+url.QueryEscape("* | fields "+id+", _msg, handprint.value"), nil)
+		if err != nil {
+			return 0, "", err
+		}
+		lines, seen, repeats := w.lines(format), map[string]bool{}, 0
+		for line := range bytes.Lines(text) {
+			var got map[string]string
+			if err := json.Unmarshal(line, &got); err != nil {
+				return 0, "", fmt.Errorf("%w in %.300s", err, line)
+			}
+			var want struct {
+				Message   string
+				Handprint struct{ Value string }
+			}
+			if err := json.Unmarshal([]byte(lines[got[id]]), &want); err != nil {
+				return 0, "", fmt.Errorf("the event %q was not sent", got[id])
+			}
+			if got["_msg"] != want.Message || got["handprint.value"] != want.Handprint.Value {
+				return 0, "", fmt.Errorf("the event %s is not as it was sent: %.500s", got[id], line)
+			}
+			if seen[got[id]] {
+				repeats++
+			}
+			seen[got[id]] = true
+		}
+		return repeats, "", missing(len(seen), len(lines))
+	}
+	return r
+}
+
+// missing is the error of a receiver that has not all events.
+func missing(got, want int) error {
+	if got != want {
+		return fmt.Errorf("%d of %d events are there", got, want)
+	}
+	return nil
 }
 
 // medallion is the TAXII server of the specification's own committee; its memory
@@ -86,58 +121,116 @@ func victoriaLogs(dir, tools string) receiver {
 func medallion(dir, tools string) receiver {
 	binary, port := filepath.Join(tools, "python/bin/medallion"), freePort()
 	const collection = "91a7b528-80eb-42ed-a74d-c6fbd5a26116"
-	base := fmt.Sprintf("http://127.0.0.1:%d/root", port)
 	password := filepath.Join(dir, "password")
-	return receiver{
-		name: "medallion", needs: binary, most: 400, forgets: true,
-		sink: fmt.Sprintf("type: taxii, url: '%s/collections/%s', user: admin, password-file: %s, events: [state_changed], batch-records: 10, timeout: 120s", base, collection, password),
-		start: func(ctx context.Context) (*exec.Cmd, error) {
-			if err := os.WriteFile(password, []byte("secret\n"), 0o600); err != nil {
-				return nil, err
-			}
-			data := `{"/discovery":{"title":"t","default":"` + base + `/","api_roots":["` + base + `/"]},"root":{"information":{"title":"r","versions":["application/taxii+json;version=2.1"],"max_content_length":104857600},"status":[],"collections":[{"id":"` + collection + `","title":"c","can_read":true,"can_write":true,"media_types":["application/stix+json;version=2.1"],"objects":[],"manifest":[]}]}}`
-			config := `{"backend":{"module":"medallion.backends.memory_backend","module_class":"MemoryBackend","filename":"` + filepath.Join(dir, "taxii.json") + `"},"users":{"admin":"secret"},"taxii":{"max_page_size":1000}}`
-			if err := os.WriteFile(filepath.Join(dir, "taxii.json"), []byte(data), 0o644); err != nil {
-				return nil, err
-			}
-			if err := os.WriteFile(filepath.Join(dir, "medallion.json"), []byte(config), 0o644); err != nil {
-				return nil, err
-			}
-			return startServer(ctx, dir, "medallion", port, nil, binary, "--host", "127.0.0.1", "--port", strconv.Itoa(port), filepath.Join(dir, "medallion.json"))
-		},
-		count: func(ctx context.Context) (int, error) {
-			header := http.Header{"Accept": {"application/taxii+json;version=2.1"}, "Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte("admin:secret"))}}
-			ids, next := map[string]bool{}, ""
-			for {
-				text, err := get(ctx, base+"/collections/"+collection+"/objects/?match%5Btype%5D=note&limit=1000"+next, header)
-				if err != nil {
-					return 0, err
-				}
-				var page struct {
-					More    bool
-					Next    string
-					Objects []struct{ ID string }
-				}
-				if err := json.Unmarshal(text, &page); err != nil {
-					return 0, err
-				}
-				for _, o := range page.Objects {
-					if ids[o.ID] {
-						return 0, fmt.Errorf("%s is there twice", o.ID)
-					}
-					ids[o.ID] = true
-				}
-				if !page.More {
-					return len(ids), nil
-				}
-				next = "&next=" + page.Next
-			}
-		},
+	r := receiver{name: "medallion", needs: binary, port: port, most: 400, forgets: true, unique: true,
+		sink: fmt.Sprintf("type: taxii, url: 'http://ADDRESS/root/collections/%s', user: admin, password-file: %s, events: [state_changed, multi_actor_suspected, identity_formed, identity_linked, identity_merged, identity_unmerged], batch-records: 10, timeout: 60s, retry-max: 1s, break-wait: 1s", collection, password)}
+	base := "http://" + r.target() + "/root"
+	// Medallion takes seconds for a request, so the timeout is long and a stall ends
+	// before it.
+	r.front = func(_ context.Context, seed uint64) (proxy, error) {
+		p := newWebProxy(r.target(), seed, faultsEvery, false)
+		p.stall = 3 * time.Second
+		return p, nil
 	}
+	r.start = func(ctx context.Context) (*exec.Cmd, error) {
+		data := `{"/discovery":{"title":"t","default":"` + base + `/","api_roots":["` + base + `/"]},"root":{"information":{"title":"r","versions":["application/taxii+json;version=2.1"],"max_content_length":104857600},"status":[],"collections":[{"id":"` + collection + `","title":"c","can_read":true,"can_write":true,"media_types":["application/stix+json;version=2.1"],"objects":[],"manifest":[]}]}}`
+		config := `{"backend":{"module":"medallion.backends.memory_backend","module_class":"MemoryBackend","filename":"` + filepath.Join(dir, "taxii.json") + `"},"users":{"admin":"secret"},"taxii":{"max_page_size":1000}}`
+		for name, text := range map[string]string{"password": "secret\n", "taxii.json": data, "medallion.json": config} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				return nil, err
+			}
+		}
+		return startServer(ctx, dir, "medallion", port, nil, binary, "--host", "127.0.0.1", "--port", strconv.Itoa(port), filepath.Join(dir, "medallion.json"))
+	}
+	objects := func(ctx context.Context) (map[string]json.RawMessage, int, error) {
+		header := http.Header{"Accept": {"application/taxii+json;version=2.1"}}
+		header.Set("Authorization", "Basic YWRtaW46c2VjcmV0") // admin:secret
+		all, next, repeats := map[string]json.RawMessage{}, "", 0
+		for {
+			text, err := get(ctx, base+"/collections/"+collection+"/objects/?limit=1000"+next, header)
+			if err != nil {
+				return nil, 0, err
+			}
+			var page struct {
+				More    bool
+				Next    string
+				Objects []json.RawMessage
+			}
+			if err := json.Unmarshal(text, &page); err != nil {
+				return nil, 0, err
+			}
+			for _, o := range page.Objects {
+				var head struct{ ID string }
+				if err := json.Unmarshal(o, &head); err != nil {
+					return nil, 0, err
+				}
+				if all[head.ID] != nil {
+					repeats++
+				}
+				all[head.ID] = o
+			}
+			if !page.More {
+				return all, repeats, nil
+			}
+			next = "&next=" + page.Next
+		}
+	}
+	r.count = func(ctx context.Context) (int, error) {
+		all, _, err := objects(ctx)
+		return len(all), err
+	}
+	r.compare = func(ctx context.Context, w *wanted) (int, string, error) {
+		got, repeats, err := objects(ctx)
+		if err != nil {
+			return 0, "", err
+		}
+		notes := 0
+		for _, e := range w.events {
+			b := siem.NewBundle()
+			b.Add(e)
+			err := b.Objects(func(id, _ string, text []byte) error {
+				if got[id] == nil {
+					return fmt.Errorf("%s is missing", id)
+				}
+				// Objects of several events, such as intrusion sets, have the time of
+				// the newest.
+				if strings.HasPrefix(id, "note--") {
+					notes++
+					return sameJSON(id, got[id], text)
+				}
+				return nil
+			})
+			if err != nil {
+				return 0, "", err
+			}
+		}
+		return repeats, fmt.Sprintf("%d objects, %d of them notes;", len(got), notes), nil
+	}
+	return r
+}
+
+func sameJSON(id string, got, want []byte) error {
+	var a, b any
+	if err := json.Unmarshal(got, &a); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(want, &b); err != nil {
+		return err
+	}
+	left, _ := json.Marshal(a)
+	right, _ := json.Marshal(b)
+	if !bytes.Equal(left, right) {
+		return fmt.Errorf("%s is not as it was sent: %.500s", id, got)
+	}
+	return nil
 }
 
 func get(ctx context.Context, address string, header http.Header) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	return call(ctx, http.MethodGet, address, header, nil)
+}
+
+func call(ctx context.Context, method, address string, header http.Header, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -149,9 +242,9 @@ func get(ctx context.Context, address string, header http.Header) ([]byte, error
 		return nil, err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", resp.Status, strings.TrimSpace(string(text)))
+	text, err := io.ReadAll(bufio.NewReader(resp.Body))
+	if err == nil && resp.StatusCode/100 != 2 {
+		err = fmt.Errorf("%s: %.500s", resp.Status, strings.TrimSpace(string(text)))
 	}
 	return text, err
 }

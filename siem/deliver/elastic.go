@@ -48,8 +48,7 @@ func (e *Elastic) Prepare(it *Item) {
 	if it.Event.Kind != siem.Row && it.Event.Kind != siem.Tombstone {
 		dst = canonical.AppendString(append(dst, `{"create":{"_index":`...), e.streams+"handprint."+siem.Dataset(it.Event)+"-"+e.namespace)
 		dst = canonical.AppendString(append(dst, `,"_id":`...), it.Event.ID)
-		dst = e.formatter.Append(append(dst, "}}\n"...), it.Event)
-		it.Body = append(dst, '\n')
+		it.Body = append(e.document(append(dst, "}}\n"...), it.Event), '\n')
 		return
 	}
 	action := `{"index":{"_index":`
@@ -61,9 +60,21 @@ func (e *Elastic) Prepare(it *Item) {
 	dst = strconv.AppendInt(append(dst, `,"version_type":"external","version":`...), it.Record.Offset, 10)
 	dst = append(dst, "}}\n"...)
 	if it.Event.Kind == siem.Row {
-		dst = append(e.formatter.Append(dst, it.Event), '\n')
+		dst = append(e.document(dst, it.Event), '\n')
 	}
 	it.Body = dst
+}
+
+// document appends an event as a document. A data stream takes none without
+// @timestamp, which OCSF does not have.
+func (e *Elastic) document(dst []byte, event *siem.Event) []byte {
+	if e.formatter.Format() == siem.ECS {
+		return e.formatter.Append(dst, event)
+	}
+	dst = append(strconv.AppendInt(append(dst, `{"@timestamp":`...), event.Time, 10), ',')
+	at := len(dst)
+	dst = e.formatter.Append(dst, event)
+	return append(dst[:at], dst[at+1:]...) // without its brace
 }
 
 // bulkAnswer is what is read of the answer to a bulk request.

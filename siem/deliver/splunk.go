@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -90,7 +91,7 @@ func (s *Splunk) Deliver(ctx context.Context, items []*Item) error {
 	if err != nil {
 		return err
 	}
-	if err := a.problem(); err != nil {
+	if err := hecProblem(a); err != nil {
 		return err
 	}
 	var got hecAnswer
@@ -112,9 +113,28 @@ func (s *Splunk) Deliver(ctx context.Context, items []*Item) error {
 	return nil
 }
 
-// await asks until a batch is indexed. Splunk forgets an id
-// that is asked for too late, and answers false from then on: the batch is then
-// sent again.
+// hecProblem is the error of a collector's answer. With 400 it refuses some events,
+// or says that the token, its index or its acknowledgements are not set up as the
+// sink is: then no event is to blame.
+func hecProblem(a *answer) error {
+	err := a.problem()
+	if a.status != http.StatusBadRequest {
+		return err
+	}
+	var got hecAnswer
+	if json.Unmarshal(a.body, &got) == nil {
+		switch got.Code {
+		case 7, 10, 11, 14, 16, 21, 22:
+			// Index, channel, acknowledgements, token.
+			return &Misconfigured{fmt.Errorf("code %d: %s", got.Code, oneLine([]byte(got.Text)))}
+		}
+	}
+	return err
+}
+
+// await asks until a batch is indexed. Splunk says true once, and false for what it
+// has not indexed, has told already, or has forgotten because it was asked too
+// late: such a batch is sent again.
 func (s *Splunk) await(ctx context.Context, ack int64) error {
 	ctx, cancel := context.WithTimeout(ctx, s.ackTime)
 	defer cancel()
@@ -122,7 +142,10 @@ func (s *Splunk) await(ctx context.Context, ack int64) error {
 	for {
 		a, err := s.client.post(ctx, s.url+"/services/collector/ack?channel="+s.channel, "application/json", []byte(`{"acks":[`+id+`]}`), http.Header{"X-Splunk-Request-Channel": {s.channel}})
 		if err == nil {
-			err = a.problem()
+			err = hecProblem(a)
+		}
+		if m := (*Misconfigured)(nil); errors.As(err, &m) {
+			return err
 		}
 		var got struct{ Acks map[string]bool }
 		if err == nil && json.Unmarshal(a.body, &got) == nil && got.Acks[id] {

@@ -30,6 +30,7 @@ type Syslog struct {
 	conn      net.Conn
 	broken    chan struct{} // closed when the peer has ended conn
 	ended     error         // how it did, once broken is closed; nil: well
+	endedAt   time.Time     // when it did, once broken is closed
 	sent      []sentBatch   // on this connection, or to be sent again on the next
 	held      int           // bytes of sent
 	restarted time.Time     // when something was last sent again
@@ -38,6 +39,7 @@ type Syslog struct {
 type sentBatch struct {
 	at   time.Time
 	body []byte
+	lost bool // maybe: it is to be sent again on the next connection
 }
 
 // SyslogConfig says where a syslog server is.
@@ -49,7 +51,8 @@ type SyslogConfig struct {
 	Formatter *siem.Formatter
 }
 
-// maxHeld bounds what is kept to be sent again: beyond it the oldest is let go.
+// maxHeld bounds what is kept to be sent again: beyond it nothing is sent until
+// the oldest is older than Resend.
 const maxHeld = 64 << 20
 
 func newSyslog(c SyslogConfig) *Syslog {
@@ -110,20 +113,35 @@ func (s *Syslog) Deliver(ctx context.Context, items []*Item) error {
 	for _, it := range items {
 		body = append(body, it.Body...)
 	}
+	if err := s.room(ctx); err != nil {
+		return err
+	}
 	if err := s.write(ctx, body); err != nil {
 		s.drop()
 		return err
 	}
-	s.keep(body)
+	s.sent, s.held = append(s.sent, sentBatch{at: s.now(), body: body}), s.held+len(body)
 	judge(items, Done, "")
 	return nil
 }
 
-// keep remembers what was sent, and forgets what was sent long ago.
-func (s *Syslog) keep(body []byte) {
-	now := s.now()
-	s.sent, s.held = append(s.sent, sentBatch{now, body}), s.held+len(body)
-	for len(s.sent) > 1 && (now.Sub(s.sent[0].at) > s.resend || s.held > maxHeld) {
+// room forgets what was sent longer than resend ago, and waits while too much is
+// left.
+func (s *Syslog) room(ctx context.Context) error {
+	for {
+		s.forget(s.now().Add(-s.resend))
+		if s.held <= maxHeld {
+			return nil
+		}
+		if !(wallClock{}).Sleep(ctx, s.sent[0].at.Add(s.resend).Sub(s.now())+time.Millisecond) {
+			return fmt.Errorf("more than %d MiB were sent to %s in the last %s: %w", maxHeld>>20, s.address, s.resend, ctx.Err())
+		}
+	}
+}
+
+// forget lets go what was sent before a time, and is not to be sent again.
+func (s *Syslog) forget(before time.Time) {
+	for len(s.sent) > 0 && !s.sent[0].lost && s.sent[0].at.Before(before) {
 		s.held -= len(s.sent[0].body)
 		s.sent = s.sent[1:]
 	}
@@ -156,7 +174,7 @@ func (s *Syslog) connect(ctx context.Context) error {
 	if network == "tls" {
 		network = "tcp"
 	}
-	dialer := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 5 * time.Second, Control: abandonAfter(s.resend)}
+	dialer := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 5 * time.Second, Control: abandonAfter(s.resend / 2)}
 	conn, err := dialer.DialContext(ctx, network, s.address)
 	if err != nil {
 		return err
@@ -173,15 +191,14 @@ func (s *Syslog) connect(ctx context.Context) error {
 		return nil
 	}
 	go s.watchPeer(conn, s.broken)
-	if len(s.sent) > 0 {
-		s.restarted = s.now()
-	}
-	for i, batch := range s.sent {
+	for i := range s.sent {
+		batch := &s.sent[i]
 		if err := s.write(ctx, batch.body); err != nil {
 			s.drop()
 			return err
 		}
-		s.sent[i].at = s.now()
+		batch.at, batch.lost = s.now(), false
+		s.restarted = batch.at
 	}
 	return nil
 }
@@ -190,6 +207,7 @@ func (s *Syslog) connect(ctx context.Context) error {
 // say, so reading returns only then.
 func (s *Syslog) watchPeer(conn net.Conn, broken chan<- struct{}) {
 	_, s.ended = io.Copy(io.Discard, conn)
+	s.endedAt = s.now()
 	close(broken)
 }
 
@@ -200,14 +218,16 @@ func (s *Syslog) drop() {
 		return
 	}
 	_ = s.conn.Close() // it is broken
-	if s.network != "udp" {
-		<-s.broken
-	}
 	s.conn = nil
-	limit := s.now().Add(-s.resend)
-	for len(s.sent) > 0 && s.sent[0].at.Before(limit) {
-		s.held -= len(s.sent[0].body)
-		s.sent = s.sent[1:]
+	if s.network == "udp" {
+		return
+	}
+	// The break may have been some time ago. What was not sent again since the
+	// break before this one is still to be.
+	<-s.broken
+	s.forget(s.endedAt.Add(-s.resend))
+	for i := range s.sent {
+		s.sent[i].lost = true
 	}
 }
 

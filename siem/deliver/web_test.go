@@ -232,6 +232,38 @@ func TestElasticLosesNothing(t *testing.T) {
 	}
 }
 
+// A document in OCSF has the time that a data stream needs.
+func TestElasticTakesOCSF(t *testing.T) {
+	e := newElastic(ElasticConfig{URL: "http://x", Formatter: siem.NewFormatter(siem.OCSF, siem.Options{})}, newWebClient(nil, nil))
+	it := &Item{Event: &siem.Event{ID: "x", Kind: siem.Transition, Time: 1795000000123, Identity: "i", Primitive: "a.b", Value: []byte("1")}}
+	e.Prepare(it)
+	_, doc, _ := strings.Cut(string(it.Body), "\n")
+	var got struct {
+		At  int64 `json:"@timestamp"`
+		UID int64 `json:"class_uid"`
+	}
+	if err := json.Unmarshal([]byte(doc), &got); err != nil || got.At != 1795000000123 || got.UID != 2004 {
+		t.Errorf("%v: %s", err, doc)
+	}
+}
+
+// The index templates are JSON, and hold values to one type.
+func TestElasticTemplates(t *testing.T) {
+	for _, text := range [][]byte{EventsTemplate(), RowsTemplate()} {
+		var got struct {
+			Patterns []string `json:"index_patterns"`
+			Template struct {
+				Mappings struct {
+					Properties map[string]any
+				}
+			}
+		}
+		if err := json.Unmarshal(text, &got); err != nil || len(got.Patterns) != 1 || got.Template.Mappings.Properties["@timestamp"] == nil {
+			t.Errorf("%v: %s", err, text)
+		}
+	}
+}
+
 // Of a mixed answer each item is judged by itself.
 func TestElasticJudgesEachItem(t *testing.T) {
 	log := newLog(topics.StateChanged)
@@ -286,94 +318,6 @@ func TestElasticKeepsTheNewestRow(t *testing.T) {
 	s := deliverAll(t, log, 1, false, open)
 	if len(fake.rows) != 0 || s.Had != 3 {
 		t.Errorf("%v, %+v", fake.rows, s)
-	}
-}
-
-// hecFake follows what Splunk documents of its HTTP Event Collector: a batch has
-// an id, which is acknowledged later, or never if the indexer went down.
-type hecFake struct {
-	t testing.TB
-	faults
-	mu      sync.Mutex
-	next    int64
-	pending map[string][]string // channel/ack: events
-	asked   map[string]int
-	indexed map[string]int // by event id
-}
-
-func (f *hecFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	body, _ := io.ReadAll(r.Body)
-	channel := r.Header.Get("X-Splunk-Request-Channel")
-	if r.Header.Get("Authorization") != "Splunk token" || channel == "" {
-		http.Error(w, `{"text":"Invalid token","code":4}`, http.StatusForbidden)
-		return
-	}
-	if r.URL.Path == "/services/collector/ack" {
-		var ask struct{ Acks []int64 }
-		if err := json.Unmarshal(body, &ask); err != nil {
-			f.t.Error(err)
-		}
-		acks := map[string]bool{}
-		for _, id := range ask.Acks {
-			at := channel + "/" + strconv.FormatInt(id, 10)
-			events, ok := f.pending[at]
-			f.asked[at]++
-			done := ok && f.asked[at] > 1 // not at once
-			acks[strconv.FormatInt(id, 10)] = done
-			if done {
-				for _, e := range events {
-					f.indexed[e]++
-				}
-				delete(f.pending, at)
-			}
-		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"acks": acks})
-		return
-	}
-	var ids []string
-	for d := json.NewDecoder(strings.NewReader(string(body))); ; {
-		var e struct {
-			Time       float64
-			SourceType string
-			Event      struct {
-				Metadata struct{ UID string }
-			}
-		}
-		if err := d.Decode(&e); err == io.EOF {
-			break
-		} else if err != nil || e.SourceType != "handprint:ocsf" || e.Event.Metadata.UID == "" {
-			http.Error(w, `{"text":"Invalid data format","code":6}`, http.StatusBadRequest)
-			return
-		}
-		ids = append(ids, e.Event.Metadata.UID)
-	}
-	apply := func() []byte {
-		at := channel + "/" + strconv.FormatInt(f.next, 10)
-		if f.every == 0 || f.rng.IntN(4) > 0 { // else the indexer loses it
-			f.pending[at] = ids
-		}
-		f.next++
-		return fmt.Appendf(nil, `{"text":"Success","code":0,"ackId":%d}`, f.next-1)
-	}
-	if !f.strike(w, r, apply) {
-		_, _ = w.Write(apply())
-	}
-}
-
-func TestSplunkWaitsForAcknowledgements(t *testing.T) {
-	log := newLog(topics.StateChanged)
-	fill(log, 2, 60, transitions)
-	fake := &hecFake{t: t, faults: faults{rng: rand.New(rand.NewPCG(1, 1)), every: 5}, pending: map[string][]string{}, asked: map[string]int{}, indexed: map[string]int{}}
-	server := httptest.NewServer(fake)
-	defer server.Close()
-	deliverAll(t, log, 2, true, func() Receiver {
-		return newSplunk(SplunkConfig{URL: server.URL, SourceType: "handprint:ocsf", Acks: true, AckTimeout: 50 * time.Millisecond, AckEvery: time.Millisecond,
-			Formatter: siem.NewFormatter(siem.OCSF, siem.Options{})}, newWebClient(nil, authorization("Splunk", "token")))
-	})
-	if len(fake.indexed) != 60 || len(log.dead) != 0 {
-		t.Errorf("%d of 60 events are indexed, %d are dead", len(fake.indexed), len(log.dead))
 	}
 }
 
