@@ -1,7 +1,6 @@
 package siem
 
 import (
-	"bytes"
 	"strconv"
 
 	"handprint/attribution"
@@ -82,9 +81,7 @@ func (f *Formatter) value(v attribution.Value, limit int) []byte {
 }
 
 func (f *Formatter) validScratch() []byte {
-	if bytes.Contains(f.scratch, []byte{0xED}) { // perhaps half a surrogate pair
-		f.scratch = bytes.ToValidUTF8(f.scratch, []byte("\uFFFD"))
-	}
+	f.scratch = validText(f.scratch)
 	return f.scratch
 }
 
@@ -101,7 +98,7 @@ func (f *Formatter) list(names []string, limit int) []byte {
 		}
 	}
 	f.scratch = cut(f.scratch, limit)
-	return f.scratch
+	return f.validScratch()
 }
 
 // cef appends e as a line of CEF version 0.

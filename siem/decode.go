@@ -96,7 +96,7 @@ func (d *Decoder) transition(e *Event, record []byte) error {
 	}
 	e.Kind, e.ID, e.Time, e.Identity, e.Primitive = Transition, t.EventID, Millis(t.TS), t.Identity, t.Primitive
 	e.State, e.Old, e.IsNew, e.Value, e.Previous = t.New, t.Old, t.IsNew, t.Value, t.Previous
-	e.Confidence, e.Observations = t.Confidence, t.Count
+	e.Confidence, e.Observations = share(t.Confidence), t.Count
 	return nil
 }
 
@@ -106,7 +106,7 @@ func (d *Decoder) row(e *Event, record []byte) error {
 		return err
 	}
 	e.Kind, e.Time, e.Identity, e.Primitive = Row, Millis(r.Row.UpdatedAt), r.Identity, r.Primitive
-	e.State, e.Value, e.Confidence, e.Observations = r.Row.State, r.Row.Value, r.Row.Confidence, r.Row.Count
+	e.State, e.Value, e.Confidence, e.Observations = r.Row.State, r.Row.Value, share(r.Row.Confidence), r.Row.Count
 	e.Since, e.LastSeen, e.Returns = Millis(r.Row.LastChangeTS), Millis(r.Row.LastObservationTS), r.Row.Returns
 	if schemas.IsAvro(record) {
 		record = schemas.AppendStateRowJSON(nil, &r)
@@ -131,7 +131,7 @@ func (d *Decoder) suspicion(e *Event, record []byte) error {
 		return err
 	}
 	e.Kind, e.ID, e.Time, e.Identity = Suspicion, s.EventID, Millis(s.TS), s.Identity
-	e.Primitives, e.Confidence, e.SuspicionID, e.Groups = s.Primitives, s.Confidence, s.ID, s.Groups
+	e.Primitives, e.Confidence, e.SuspicionID, e.Groups = s.Primitives, share(s.Confidence), s.ID, s.Groups
 	switch s.Status {
 	case attribution.SuspicionGrown:
 		e.Status = Grown
@@ -155,4 +155,13 @@ func (d *Decoder) identity(e *Event, record []byte) error {
 	e.Kind, e.ID, e.Time, e.Identity = Identity, c.EventID, Millis(c.TS), c.Identity
 	e.Change, e.Other, e.Attackers, e.Moved, e.Rows = c.Type, c.Other, c.Attackers, c.Moved, c.Rows
 	return nil
+}
+
+// share holds a confidence between 0 and 1: a record of other make, in Avro, may
+// have any number there, and none.
+func share(c float64) float64 {
+	if c > 0 {
+		return min(c, 1)
+	}
+	return 0
 }

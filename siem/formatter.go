@@ -82,7 +82,7 @@ func NewFormatter(format Format, o Options) *Formatter {
 
 // Append appends the line of e, without a line end.
 func (f *Formatter) Append(dst []byte, e *Event) []byte {
-	f.message = appendMessage(f.message[:0], e)
+	f.message = validText(appendMessage(f.message[:0], e))
 	switch f.format {
 	case OCSF:
 		return f.ocsf(dst, e)

@@ -166,15 +166,22 @@ func (f *Formatter) ocsfReasons(dst []byte, e *Event) []byte {
 		}
 		dst = appendField(dst, `{"name":`, p)
 		dst = appendField(dst, `,"category":`, category(p))
-		if i < len(e.Reasons) && len(e.Reasons[i].Values) > 0 {
-			for j, v := range e.Reasons[i].Values {
-				if j == 0 {
+		values := 0
+		for j := range e.Reasons {
+			if e.Reasons[j].Primitive != p {
+				continue
+			}
+			for _, v := range e.Reasons[j].Values {
+				if values == 0 {
 					dst = append(dst, `,"values":[`...)
 				} else {
 					dst = append(dst, ',')
 				}
 				dst = f.appendTextJSON(dst, v)
+				values++
 			}
+		}
+		if values > 0 {
 			dst = append(dst, ']')
 		}
 		dst = append(dst, '}')

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"handprint/attribution"
 	"handprint/internal/canonical"
@@ -69,4 +70,13 @@ func cut(text []byte, limit int) []byte {
 		limit--
 	}
 	return text[:limit]
+}
+
+// validText returns text with U+FFFD in place of what is no UTF-8: half a surrogate
+// pair, or bytes that a record of other make has in a name.
+func validText(text []byte) []byte {
+	if utf8.Valid(text) {
+		return text
+	}
+	return bytes.ToValidUTF8(text, []byte("\uFFFD"))
 }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
+	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -42,7 +40,7 @@ processes share its work.`,
 	}
 	cmd.Flags().StringVar(&to, "to", "", "ocsf, ecs, cef or leef.")
 	cmd.Flags().BoolVar(&q.rows, "rows", false, "Write rows and their deletions too.")
-	cmd.Flags().StringVar(&instance, "instance", "", "Name of this process among those of the group, for its transactional id. (default a random one)")
+	cmd.Flags().StringVar(&instance, "instance", "", "Name of this process among those of the group, for its transactional id. (default the host's name and a number that no other process here has)")
 	cmd.Flags().BoolVar(&fromNow, "from-now", false, "Begin with what comes from now on, if the group has not read anything yet.")
 	cmd.Flags().BoolVar(&create, "create", false, "Create the topic if it is not there.")
 	q.flags(cmd)
@@ -77,8 +75,17 @@ func (a *app) formatRun(ctx context.Context, q *formatQuery, to, instance string
 	if err := a.requireTopics(ctx, s.client, false, spec.Name); err != nil {
 		return fmt.Errorf("%w: --create makes it", err)
 	}
+	group := a.cfg.Application.ID + "-format-" + to
+	if instance == "" {
+		name, release, err := formatInstance(os.TempDir(), group)
+		if err != nil {
+			return err
+		}
+		defer release()
+		instance = name
+	}
 	stream := deliver.NewStream(deliver.StreamConfig{
-		Group: a.cfg.Application.ID + "-format-" + to, Instance: cmp.Or(instance, strings.ToLower(rand.Text()[:10])), Topics: topics, Output: spec.Name, DeadLetter: n.DeadLetter,
+		Group: group, Instance: instance, Topics: topics, Output: spec.Name, DeadLetter: n.DeadLetter,
 		FromNow: fromNow, Decoder: s.decoder, Await: s.reader.await, Formatter: siem.NewFormatter(format, s.options.Options), Options: s.opts, Log: a.log,
 		Timeout: a.cfg.Runtime.TransactionTimeout, DeadLetterValue: s.deadLetterValue,
 	})

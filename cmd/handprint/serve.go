@@ -80,6 +80,10 @@ func (a *app) runWeb(ctx context.Context, client []kgo.Opt, role guard.Role, dir
 	if err != nil {
 		return err
 	}
+	exports, err := a.exportOptions()
+	if err != nil {
+		return err
+	}
 	web := &a.cfg.Web
 	side, err := serve.Open(serve.Config{
 		Dir: dir, Client: client, Names: a.cfg.Topics, Partitions: a.cfg.Layout.Partitions, ApplicationID: a.cfg.Application.ID,
@@ -105,7 +109,7 @@ func (a *app) runWeb(ctx context.Context, client []kgo.Opt, role guard.Role, dir
 		Guard: guarded, LiveClients: web.LiveClients, LivePerSubject: web.LivePerSubject, Version: readVersion().text(), EventFormat: events,
 		Watch:    func(ctx context.Context) (*api.Health, error) { return a.engineHealth(ctx, asking) },
 		Pages:    serve.Pages(story),
-		Exporter: serve.NewSIEMExporter(siem.ExportOptions{Options: siem.Options{Version: readVersion().Version, Cap: a.cfg.Thresholds.MultiActorCap}}, c.Engine.Registry),
+		Exporter: serve.NewSIEMExporter(exports, c.Engine.Registry),
 	})
 	if err != nil {
 		return err
@@ -238,4 +242,20 @@ func (a *app) demoWeb(ctx context.Context, e *embedded, story *ui.Story) (link s
 		}
 		return "", nil, err
 	}
+}
+
+// exportOptions returns what the settings say of the exports of the API.
+func (a *app) exportOptions() (siem.ExportOptions, error) {
+	web := &a.cfg.Web
+	table := siem.DefaultTable()
+	for _, entry := range web.Severities {
+		what, name, _ := strings.Cut(entry, "=")
+		severity, ok := siem.ParseSeverity(name)
+		if !ok || !table.Set(what, severity) {
+			return siem.ExportOptions{}, usageErrorf("export-severity: must be WHAT=SEVERITY, with a state, suspicion, weak_suspicion, cleared, row or identity, and informational, low, medium or high, is %s", entry)
+		}
+	}
+	return siem.ExportOptions{Options: siem.Options{
+		Version: readVersion().Version, Cap: a.cfg.Thresholds.MultiActorCap, Namespace: web.Namespace, Severities: &table,
+	}}, nil
 }

@@ -91,6 +91,40 @@ func TestFormatRunIsExactlyOnce(t *testing.T) {
 	}
 }
 
+// A transaction that a killed process left open would hold readers up for minutes:
+// the process in its place, which has its transactional id, ends it.
+func TestFormatRunEndsWhatAKilledProcessLeft(t *testing.T) {
+	e, environ := withTopics(t)
+	topic := names.SIEM + ".cef"
+	send(t, e, true, transition("one", "x.one", attribution.Stable, attribution.Drifting))
+	run := func(want int) {
+		t.Helper()
+		r := runUntil(t, environ, func() bool { return len(committedValues(t, e, topic)) >= want }, "format", "run", "--to", "cef", "--create", "--instance", "a")
+		if r.code != exitOK {
+			t.Fatalf("%+v", r)
+		}
+	}
+	run(1)
+	killed, err := kgo.NewClient(append(e.ClientOpts(), kgo.TransactionalID("handprint-format-cef-a"), kgo.TransactionTimeout(10*time.Minute))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer killed.Close()
+	if err := killed.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := killed.ProduceSync(deadline(t), &kgo.Record{Topic: topic, Key: []byte("k"), Value: []byte("left open")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	send(t, e, true, transition("two", "x.one", attribution.Stable, attribution.Drifting))
+	run(2)
+	for _, line := range committedValues(t, e, topic) {
+		if line == "left open" {
+			t.Error("what the killed process wrote is committed")
+		}
+	}
+}
+
 func TestSinkRun(t *testing.T) {
 	e, environ := withTopics(t)
 	dir := t.TempDir()

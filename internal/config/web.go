@@ -39,6 +39,8 @@ type Web struct {
 	HistoryBytes   int
 	LiveClients    int
 	LivePerSubject int
+	Namespace      string   // data_stream.namespace of ECS in exports
+	Severities     []string // of exports, WHAT=SEVERITY
 }
 
 func declareWeb(s *Set, w *Web) {
@@ -70,6 +72,8 @@ func declareWeb(s *Set, w *Web) {
 	s.Bytes(&w.HistoryBytes, "history-bytes", 10<<30, Sizes(1<<20, 1<<44), "Most disk of the history; the oldest goes first.")
 	s.Int(&w.LiveClients, "live-clients", 500, Between(1, 100_000), "Live streams at a time.", Important(Low))
 	s.Int(&w.LivePerSubject, "live-clients-per-subject", 100, Between(1, 100_000), "Live streams of one subject.", Important(Low))
+	s.Text(&w.Namespace, "export-namespace", "default", Any[string](), "data_stream.namespace of ECS in exports.", Important(Low))
+	s.List(&w.Severities, "export-severity", nil, Any[[]string](), "Other severities in exports, each WHAT=SEVERITY as --severity of format run takes them, such as drifting=informational.", Important(Low))
 }
 
 // Pairs reads a list of NAME=VALUE, which was checked when it was set.
