@@ -15,8 +15,8 @@ const maxFormatProcesses = 1000
 
 // formatInstance returns the name of this process among those that format for a
 // group: the host's name, and the first number that no other process of this host
-// holds. The lock of a file in dir says which are held, and the kernel lets go those
-// of a process that was killed: the one that is started in its place has its name
+// holds. The lock of a file in dir says which are held, and the kernel lets go what a
+// killed process held: the one that is started in its place has its name
 // again, and so its transactional id, which ends the transaction that it left open.
 // The caller calls release at its end.
 func formatInstance(dir, group string) (name string, release func(), err error) {
