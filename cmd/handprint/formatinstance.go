@@ -13,12 +13,12 @@ import (
 // maxFormatProcesses is how many processes of one format a host has.
 const maxFormatProcesses = 1000
 
-// formatInstance returns the name of this process among those that format for a
-// group: the host's name, and the first number that no other process of this host
-// holds. The lock of a file in dir says which are held, and the kernel lets go what a
-// killed process held: the one that is started in its place has its name
-// again, and so its transactional id, which ends the transaction that it left open.
-// The caller calls release at its end.
+// formatInstance returns this process's name in a group of format run: the host's
+// name, and the first number that no other process of this host holds. A process
+// holds its number by the lock of a file in dir, which the kernel ends with the
+// process. So the one that is started in place of a killed one has its name, and its
+// transactional id, which ends the transaction that was left open. The caller calls
+// release at its end.
 func formatInstance(dir, group string) (name string, release func(), err error) {
 	host, err := os.Hostname()
 	if err != nil {

@@ -33,7 +33,7 @@ var webFaults = []string{"429", "500", "503", "late 503", "cut", "half an answer
 // bulkFault is the fault of a bulk request: a 200 in which some items are refused.
 const bulkFault = "mixed"
 
-// webProxy passes HTTP on, and makes one request in so many fail.
+// webProxy passes HTTP on, and makes one request of every fail.
 type webProxy struct {
 	target string
 	every  int

@@ -30,7 +30,7 @@ func receivers(dir, tools string) ([]receiver, error) {
 	}, nil
 }
 
-// faultsEvery is one request in so many that fails.
+// faultsEvery is how many requests there are to one that fails.
 const faultsEvery = 5
 
 // impatient are settings of web sinks that make faults pass fast.
