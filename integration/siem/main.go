@@ -35,7 +35,9 @@ func run(ctx context.Context, n int, seed uint64, python, binary, dir string) er
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
-	if err := siemtest.New(seed).Folder(in, n); err != nil {
+	records := siemtest.New(seed)
+	records.More = true
+	if err := records.Folder(in, n); err != nil {
 		return err
 	}
 	for _, cmd := range [][]string{

@@ -26,8 +26,19 @@ var hostile = []string{
 	"\U0001F480", "e\u0301", "\u202Eabc", "\uFEFF", "\uFFFD", " ", "  leading", "trailing  ", "a,b;c", "null", "true", "-1e308", "1,2", "=cmd|' /C calc'!A0", "\\n", "\\u0000", "^|=\\", "[1,2]",
 }
 
+// moreHostile are kinds of texts that hostile does not have: escapes and characters
+// of several bytes where a field is cut, keys behind spaces outside of ASCII, and
+// ends of other languages.
+var moreHostile = []string{
+	strings.Repeat(`\=`, 2100), strings.Repeat("\u20ac", 1400), strings.Repeat("\U0001F480", 300), "\u00a0cs1=x", "\u3000src=6.6.6.6", "\u200bmsg=",
+	`\` + "\n", `\|`, "|^|", "^^", "]]>", "<![CDATA[", "*/", "--", "\x1a", "\x9b31m", "\u2066x\u2069", "%0d%0a", "&#10;", "{{7*7}}", "<%= 1 %>", "1e309", "NaN", "0x10", "١٢", "İ", "ﬀ",
+}
+
 // Records makes records.
 type Records struct {
+	// More takes more kinds of hostile texts; the same seed makes other records then.
+	More bool
+
 	rng        *rand.Rand
 	primitives []string
 	registry   *attribution.Registry
@@ -77,7 +88,9 @@ func (r *Records) text() string {
 	}
 	var b strings.Builder
 	for range 1 + r.rng.IntN(4) {
-		if r.rng.IntN(2) == 0 {
+		if r.More && r.rng.IntN(3) == 0 {
+			b.WriteString(pick(r, moreHostile))
+		} else if r.rng.IntN(2) == 0 {
 			b.WriteString(pick(r, hostile))
 		} else {
 			fmt.Fprintf(&b, "%x", r.rng.Uint32())
