@@ -14,6 +14,7 @@ type elements struct {
 	held    []byte // from the beginning of the outermost part that is open
 	read    int64  // bytes of the line so far
 	stack   []bracket
+	deeper  int64 // brackets that are open beyond those
 	quoted  bool
 	escaped bool
 
@@ -32,8 +33,8 @@ type bracket struct {
 	excerpt     []byte // its beginning
 }
 
-// maxParts bounds how deep parts are looked for: of what stands deeper, the
-// brackets are counted only.
+// maxParts bounds how deep parts are looked for. Brackets that stand deeper are
+// counted only.
 const maxParts = 32
 
 // next looks at more of the line, and returns the rest of it and whether a part
@@ -101,10 +102,13 @@ func (e *elements) look(text []byte) (n int, found bool) {
 }
 
 func (e *elements) open(c byte) {
-	b := bracket{kind: c, start: -1, at: e.read - 1}
 	depth := len(e.stack)
-	inArray := depth > 0 && e.stack[depth-1].kind == '['
-	if depth < maxParts && (inArray || depth == 0 && c == '{') {
+	if depth == maxParts {
+		e.deeper++
+		return
+	}
+	b := bracket{kind: c, start: -1, at: e.read - 1}
+	if depth > 0 && e.stack[depth-1].kind == '[' || depth == 0 && c == '{' {
 		if len(e.held) == 0 {
 			e.held = append(e.held, c)
 		}
@@ -116,7 +120,11 @@ func (e *elements) open(c byte) {
 // close takes a closing bracket and reports whether a part ends with it.
 func (e *elements) close() bool {
 	last := len(e.stack) - 1
-	if last < 0 {
+	switch {
+	case e.deeper > 0:
+		e.deeper--
+		return false
+	case last < 0:
 		return false
 	}
 	b := e.stack[last]
@@ -145,7 +153,7 @@ func (e *elements) skip() {
 			continue
 		}
 		b.start, b.over, b.excerpt = -1, true, append([]byte(nil), e.held[:min(len(e.held), excerpt)]...)
-		e.stack = e.stack[:i+1]
+		e.stack, e.deeper = e.stack[:i+1], 0
 		e.quoted, e.escaped = false, false
 		inside := e.held[1:]
 		e.read -= int64(len(inside))
