@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"handprint/ingest/cowrie"
+	"handprint/ingest/network"
 	"handprint/internal/broker"
 	"handprint/internal/config"
 )
@@ -34,6 +35,7 @@ type app struct {
 	settings   *config.Set
 	cfg        config.Config
 	cowrie     cowrie.Settings
+	network    network.Numbers
 	log        *slog.Logger
 
 	// running is set when a command's own work begins: errors from before are
@@ -42,18 +44,23 @@ type app struct {
 }
 
 func newApp(s streams) *app {
-	a := &app{streams: s, cowrie: cowrie.DefaultSettings(), log: slog.New(slog.DiscardHandler)}
+	a := &app{streams: s, cowrie: cowrie.DefaultSettings(), network: network.DefaultNumbers(), log: slog.New(slog.DiscardHandler)}
 	a.settings = config.Declare(&a.cfg)
 	a.settings.Group(config.GroupCowrie)
 	for _, p := range a.cowrie.Params() {
-		a.settings.Foreign("cowrie-"+p.Name, paramType(p), p.Default, p.Range, p.Usage, a.setCowrie(p), p.Get, config.Important(config.Low))
+		a.settings.Foreign("cowrie-"+p.Name, paramType(p), p.Default, p.Range, p.Usage, setParam(p, a.cowrie.Validate), p.Get, config.Important(config.Low))
+	}
+	a.settings.Group(config.GroupNetwork)
+	for _, p := range a.network.Params() {
+		a.settings.Foreign("network-"+p.Name, paramType(p), p.Default, p.Range, p.Usage, setParam(p, a.network.Validate), p.Get, config.Important(config.Low))
 	}
 	return a
 }
 
-// setCowrie returns the function that sets p. A value out of range is an error
-// of that setting; how two settings go together is looked at when all are set.
-func (a *app) setCowrie(p cowrie.Param) func(string) error {
+// setParam returns the function that sets p, one of those that validate looks
+// at. A value out of range is an error of that setting; how two settings go
+// together is looked at when all are set.
+func setParam(p cowrie.Param, validate func() error) func(string) error {
 	about := "setting " + p.Name + ": "
 	return func(text string) error {
 		if text == p.Get() {
@@ -61,7 +68,7 @@ func (a *app) setCowrie(p cowrie.Param) func(string) error {
 		}
 		err := p.Set(text)
 		if err == nil {
-			if err = a.cowrie.Validate(); err == nil || !strings.HasPrefix(err.Error(), about) {
+			if err = validate(); err == nil || !strings.HasPrefix(err.Error(), about) {
 				return nil
 			}
 		}
@@ -69,7 +76,7 @@ func (a *app) setCowrie(p cowrie.Param) func(string) error {
 	}
 }
 
-// paramType names the kind of a setting of the Cowrie adapter by its notation.
+// paramType names the kind of a setting of an adapter by its notation.
 func paramType(p cowrie.Param) string {
 	if _, err := time.ParseDuration(p.Default); err == nil && strings.HasSuffix(p.Default, "s") {
 		return "duration"
@@ -103,6 +110,8 @@ func (a *app) load() error {
 	if err == nil {
 		if err = a.cowrie.Validate(); err != nil {
 			err = fmt.Errorf("cowrie: %w", err)
+		} else if err = a.network.Validate(); err != nil {
+			err = fmt.Errorf("network: %w", err)
 		}
 	}
 	if err != nil {

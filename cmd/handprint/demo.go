@@ -63,7 +63,7 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	if err := os.WriteFile(log, lab.Packed(), 0o600); err != nil {
 		return fmt.Errorf("unpacking the sample log: %w", err)
 	}
-	amounts, err := e.ingest(ctx, "cowrie", &ingest.Files{Names: []string{log}})
+	amounts, err := e.ingest(ctx, a.adapter("cowrie"), &ingest.Files{Names: []string{log}})
 	if err != nil {
 		return err
 	}

@@ -118,7 +118,7 @@ func (e *embedded) sweep(ctx context.Context) error {
 }
 
 // ingest sends what an adapter makes of files into the application.
-func (e *embedded) ingest(ctx context.Context, sensor string, files *ingest.Files) (ingest.Result, error) {
+func (e *embedded) ingest(ctx context.Context, adapt func(ingest.Sink) (ingest.Adapter, error), files *ingest.Files) (ingest.Result, error) {
 	p, err := ingest.NewProducer(ctx, ingest.ProducerConfig{
 		Brokers: e.broker.Addrs(), Observations: e.app.cfg.Topics.Observations, DeadLetters: e.app.cfg.Topics.DeadLetter,
 		Profiles: e.app.profileTopic(true),
@@ -127,7 +127,7 @@ func (e *embedded) ingest(ctx context.Context, sensor string, files *ingest.File
 		return ingest.Result{}, err
 	}
 	defer p.Close()
-	result, err := files.Run(ctx, p, e.app.adapter(sensor))
+	result, err := files.Run(ctx, p, adapt)
 	return result, errors.Join(err, p.Flush(ctx))
 }
 

@@ -55,7 +55,7 @@ at /metrics: what came from each sensor, and when the last of it.`,
 	cmd.Flags().StringVar(&format, "format", "", "Send json or avro; avro needs --schema-registry-url. (default as --output-format)")
 	complete(cmd, "format", "json", "avro")
 	n.flags(cmd)
-	return a.configure(cmd, config.GroupConnection, config.GroupTopics, config.GroupSchemas, "max-ahead", "addresses", "admin-listen")
+	return a.configure(cmd, config.GroupConnection, config.GroupTopics, config.GroupSchemas, "max-ahead", "addresses", "admin-listen", config.GroupNetwork)
 }
 
 // listener returns what the flags ask to listen on.
@@ -96,11 +96,11 @@ func (q *endpointQuery) listener() (net.Listener, *endpoint.Tokens, error) {
 }
 
 func (a *app) ingestServe(ctx context.Context, q *endpointQuery, n *networkQuery, format string) (err error) {
-	settings, err := n.settings()
+	settings, err := a.networkSettings(n)
 	if err != nil {
 		return err
 	}
-	settings.MaxAhead = a.cfg.Values.MaxAhead
+	settings.Missing = nil // each request is an adapter's whole life
 	listener, tokens, err := q.listener()
 	if err != nil {
 		return err

@@ -55,10 +55,9 @@ settings make the fields that observations are made of.`, what, title),
 	q.topicFlags(cmd, sensor)
 	n.flags(cmd)
 	if sensor == "zeek" {
-		cmd.Flags().StringVar(&n.path, "path", "", "What the rows are (ssh, ssl, conn, http), where neither they nor the file's name say it.")
-		complete(cmd, "path", "ssh", "ssl", "conn", "http")
+		n.pathFlag(cmd)
 	}
-	return a.configure(cmd, config.GroupConnection, "application-id", config.GroupTopics, config.GroupSchemas, "max-ahead", "addresses")
+	return a.configure(cmd, config.GroupConnection, "application-id", config.GroupTopics, config.GroupSchemas, "max-ahead", "addresses", config.GroupNetwork)
 }
 
 func (n *networkQuery) flags(cmd *cobra.Command) {
@@ -68,9 +67,14 @@ func (n *networkQuery) flags(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&n.primitives, "primitives", nil, "Send these primitives alone, such as where another sensor sends the others.")
 }
 
-// settings returns what the flags ask for.
-func (n *networkQuery) settings() (network.Settings, error) {
-	s := network.Settings{Sensor: n.sensor, IncludeLocal: n.includeLocal, Primitives: n.primitives, Path: n.path}
+func (n *networkQuery) pathFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&n.path, "path", "", "What the rows of Zeek are (ssh, ssl, conn, http), where neither they nor the file's name say it.")
+	complete(cmd, "path", "ssh", "ssl", "conn", "http")
+}
+
+// networkSettings returns what the flags ask for.
+func (a *app) networkSettings(n *networkQuery) (network.Settings, error) {
+	s := network.Settings{Numbers: a.network, MaxAhead: a.cfg.Values.MaxAhead, Missing: a.warn, Sensor: n.sensor, IncludeLocal: n.includeLocal, Primitives: n.primitives, Path: n.path}
 	for _, text := range n.localNets {
 		for part := range strings.SplitSeq(text, ",") {
 			prefix, err := netip.ParsePrefix(strings.TrimSpace(part))
@@ -88,14 +92,13 @@ func (n *networkQuery) settings() (network.Settings, error) {
 
 func (a *app) ingestNetwork(ctx context.Context, sensor string, q *ingestQuery, n *networkQuery, files []string) error {
 	q.addresses = true
-	settings, err := n.settings()
+	settings, err := a.networkSettings(n)
 	if err != nil {
 		return err
 	}
 	if err := q.check(files); err != nil {
 		return err
 	}
-	settings.MaxAhead, settings.Missing = a.cfg.Values.MaxAhead, a.warn
 	if q.follow {
 		return a.ingestFollow(ctx, q, sensor, files, func(s ingest.Sink) (ingest.Positioned, error) {
 			return newNetworkAdapter(sensor, settings, s)

@@ -28,37 +28,46 @@ func (a *app) replayCommand() *cobra.Command {
 	var from, out string
 	asJSON := false
 	var letters letterText
+	var n networkQuery
 	cmd := &cobra.Command{
-		Use:   "replay --from cowrie|behave --out DIR FILE...",
+		Use:   "replay --from cowrie|zeek|suricata|behave --out DIR FILE...",
 		Short: "Run the whole pipeline over files, and end",
 		Long: `Run the whole pipeline over files, with a broker inside this process, and end.
 The files are read in the order of their first lines, unpacked and unwrapped as
 handprint ingest does; "-" is standard input. Several actors are looked for as a live run would have done it,
-every --sweep-interval of the time of the observations.
+every --sweep-interval of the time of the observations. Zeek's and Suricata's logs
+need --local-net, as in handprint ingest.
 
 DIR gets state_changed.ndjson, multi_actor_suspected.ndjson, rows.ndjson,
 profiles.ndjson and dead_letters.ndjson, and a summary is printed: observations taken, dead letters,
 transitions, suspicions, identities. Files of an earlier replay in DIR are
 replaced.`,
 		Example: `  handprint replay --from cowrie --out yesterday /var/log/cowrie/cowrie.json.2026-03-01.gz
-  zcat *.gz | handprint replay --from behave --out out --json -`,
+  zcat *.gz | handprint replay --from behave --out out --json -
+  handprint replay --from suricata --local-net 192.0.2.0/24 --out out eve.json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
-			return a.replay(cmd.Context(), from, out, files, asJSON, letters.LetterText)
+			return a.replay(cmd.Context(), from, out, files, asJSON, letters.LetterText, &n)
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", "What the files are: cowrie, a Cowrie JSON log, or behave, observations as NDJSON.")
+	cmd.Flags().StringVar(&from, "from", "", "What the files are: cowrie, a Cowrie JSON log; zeek or suricata, logs of theirs; or behave, observations as NDJSON.")
+	complete(cmd, "from", replaySources[:]...)
 	cmd.Flags().StringVar(&out, "out", "", "Folder for the results; made if it is not there.")
 	cmd.Flags().Var(&letters, "dead-letter-text", "Keep of lines that cannot be used what may be told (masked), or all, passwords too.")
 	cmd.Flags().Lookup("dead-letter-text").NoOptDefVal = "masked"
 	cmd.Flags().BoolVar(&asJSON, "json", false, "Print the summary as JSON.")
+	n.flags(cmd)
+	n.pathFlag(cmd)
 	for _, required := range []string{"from", "out"} {
 		if err := cmd.MarkFlagRequired(required); err != nil {
 			panic(err) // the flag is declared above
 		}
 	}
-	return a.configure(cmd, config.GroupApplication, config.GroupRuntime, config.GroupThresholds, config.GroupValues, config.GroupCowrie)
+	return a.configure(cmd, config.GroupApplication, config.GroupRuntime, config.GroupThresholds, config.GroupValues, config.GroupCowrie, config.GroupNetwork)
 }
+
+// replaySources are what --from may be.
+var replaySources = [...]string{"cowrie", "zeek", "suricata", "behave"}
 
 // summary is what a replay says at its end.
 type summary struct {
@@ -71,9 +80,17 @@ type summary struct {
 	Reading *ingest.Tally `json:"reading"`
 }
 
-func (a *app) replay(ctx context.Context, from, out string, names []string, asJSON bool, letters ingest.LetterText) (err error) {
-	if from != "cowrie" && from != "behave" {
-		return usageErrorf("--from must be cowrie or behave, is %q", from)
+func (a *app) replay(ctx context.Context, from, out string, names []string, asJSON bool, letters ingest.LetterText, n *networkQuery) (err error) {
+	if !slices.Contains(replaySources[:], from) {
+		return usageErrorf("--from must be cowrie, zeek, suricata or behave, is %q", from)
+	}
+	adapt := a.adapter(from)
+	if from == "zeek" || from == "suricata" {
+		settings, err := a.networkSettings(n)
+		if err != nil {
+			return err
+		}
+		adapt = func(s ingest.Sink) (ingest.Adapter, error) { return newNetworkAdapter(from, settings, s) }
 	}
 	for _, name := range names {
 		if name == "-" {
@@ -100,7 +117,7 @@ func (a *app) replay(ctx context.Context, from, out string, names []string, asJS
 	files := &ingest.Files{Names: names}
 	files.Progress = ingest.NewProgress(os.Stderr, files.TotalSize())
 	files.Warn, files.Report, files.LetterText = a.warn, a.tell, letters
-	read, err := e.ingest(ctx, from, files)
+	read, err := e.ingest(ctx, adapt, files)
 	a.conclude(read.Tally)
 	// An input that cannot be read to its end does not keep the others' results
 	// back, nor does an input without any usable line.

@@ -122,6 +122,32 @@ not JSON
 	}
 }
 
+func TestReplayOfNetworkSensors(t *testing.T) {
+	zeek := "#separator \\x09\n#path\tssh\n#fields\tts\tuid\tid.orig_h\tid.resp_h\tclient\n1795396692.5\tC1\t198.51.100.7\t192.0.2.1\tSSH-2.0-x\n"
+	eve := `{"timestamp":"2026-11-23T02:18:12Z","flow_id":1,"event_type":"tls","src_ip":"198.51.100.7","dest_ip":"192.0.2.1","tls":{"ja4":"t13d1516h2_8daaf6152771_e5627efa2ab1","sni":"CANARY"}}` + "\n{CANARY\n"
+	for from, log := range map[string]string{"zeek": zeek, "suricata": eve} {
+		out := t.TempDir()
+		r := handprint(deadline(t), "", nil, "replay", "--from", from, "--out", out, "--json", "--local-net", "192.0.2.0/24", "--max-ahead", "0", file(t, log))
+		if r.code != exitOK || !strings.Contains(r.out, `"observations":1,`) || !strings.Contains(r.out, `"taken":1,`) {
+			t.Errorf("%s: %+v", from, r)
+		}
+		said := fmt.Sprint(r)
+		for _, name := range resultFiles {
+			text, err := os.ReadFile(filepath.Join(out, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			said += string(text)
+		}
+		if strings.Contains(said, "CANARY") {
+			t.Errorf("%s tells what it read: %s", from, said)
+		}
+	}
+	if r := handprint(deadline(t), "", nil, "replay", "--from", "zeek", "--out", t.TempDir(), file(t, zeek)); r.code != exitUsage || !strings.Contains(r.err, "--local-net") {
+		t.Errorf("without a network: %+v", r)
+	}
+}
+
 func TestAnObservationOfTheFutureIsADeadLetter(t *testing.T) {
 	line := func(ts float64) string {
 		return fmt.Sprintf(`{"attacker_uuid":"a","primitive":"x.y","value":1,"ts":%f,"evidence_ref":"e"}`+"\n", ts)

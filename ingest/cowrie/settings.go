@@ -3,6 +3,8 @@ package cowrie
 import (
 	"fmt"
 	"time"
+
+	"handprint/ingest/internal/param"
 )
 
 // Settings are the numbers of docs/cowrie.md. DefaultSettings has that page's;
@@ -125,7 +127,7 @@ type Settings struct {
 func DefaultSettings() Settings {
 	var s Settings
 	for _, p := range s.Params() {
-		p.reset()
+		p.Reset()
 	}
 	return s
 }
@@ -138,101 +140,101 @@ const maxDuration = 100 * 365 * 24 * time.Hour
 func (s *Settings) Params() []Param {
 	const second, any = time.Second, 1 << 30
 	return []Param{
-		durations("session-timeout", &s.SessionTimeout, time.Hour, time.Microsecond, maxDuration, "a session ends when a line of its sensor is stamped more than this after its latest event"),
-		durations("tunnel-timeout", &s.TunnelTimeout, 24*time.Hour, time.Microsecond, maxDuration, "the same for a session with an open tunnel, if it is longer than session-timeout; with separate-parts also how long a session that a timeout has cut is remembered"),
-		switches("separate-parts", &s.SeparateParts, false, "the rest of a session that a timeout has cut gets an evidence_ref and ids of its own, and its duration from its closing event"),
-		counts("max-open-sessions", &s.MaxOpenSessions, 100_000, 1, any, "most open sessions over all sensors; one more ends the one opened first"),
-		counts("max-ended-keys", &s.MaxEndedKeys, 1_000_000, 1, any, "most ended sessions remembered over all sensors, to ignore their late events; one more forgets the one that ended first"),
-		counts("max-held-bytes", &s.MaxHeldBytes, 256<<20, 1<<16, 1<<40, "most memory in bytes for the commands of open sessions; more ends the session opened first"),
+		param.Durations("session-timeout", &s.SessionTimeout, time.Hour, time.Microsecond, maxDuration, "a session ends when a line of its sensor is stamped more than this after its latest event"),
+		param.Durations("tunnel-timeout", &s.TunnelTimeout, 24*time.Hour, time.Microsecond, maxDuration, "the same for a session with an open tunnel, if it is longer than session-timeout; with separate-parts also how long a session that a timeout has cut is remembered"),
+		param.Switches("separate-parts", &s.SeparateParts, false, "the rest of a session that a timeout has cut gets an evidence_ref and ids of its own, and its duration from its closing event"),
+		param.Counts("max-open-sessions", &s.MaxOpenSessions, 100_000, 1, any, "most open sessions over all sensors; one more ends the one opened first"),
+		param.Counts("max-ended-keys", &s.MaxEndedKeys, 1_000_000, 1, any, "most ended sessions remembered over all sensors, to ignore their late events; one more forgets the one that ended first"),
+		param.Counts("max-held-bytes", &s.MaxHeldBytes, 256<<20, 1<<16, 1<<40, "most memory in bytes for the commands of open sessions; more ends the session opened first"),
 
-		confidences("low-confidence", &s.LowConfidence, 0.40, "confidence of a feature worked out from few commands, lines or failures"),
-		counts("full-from", &s.FullFrom, 5, 1, any, "fewest commands (for gaps: lines) for full confidence"),
+		param.Confidences("low-confidence", &s.LowConfidence, 0.40, "confidence of a feature worked out from few commands, lines or failures"),
+		param.Counts("full-from", &s.FullFrom, 5, 1, any, "fewest commands (for gaps: lines) for full confidence"),
 
-		counts("banner-bytes", &s.BannerBytes, 255, 4, 1<<16, "bytes of UTF-8 that are kept of a client banner"),
-		confidences("hassh-confidence", &s.HASSHConfidence, 0.95, "confidence of toolchain.ssh.hassh_client"),
-		confidences("banner-confidence", &s.BannerConfidence, 0.95, "confidence of toolchain.ssh.ssh_client_banner"),
-		confidences("kex-confidence", &s.KexConfidence, 0.95, "confidence of toolchain.ssh.kex_algorithm_order"),
-		confidences("ja4-confidence", &s.JA4Confidence, 0.50, "confidence of toolchain.tls.ja4_client"),
-		confidences("locale-confidence", &s.LocaleConfidence, 0.80, "confidence of environmental.locale"),
-		confidences("duration-confidence", &s.DurationConfidence, 0.85, "confidence of temporal.session_duration"),
-		durations("duration-short", &s.DurationShort, 60*second, 0, maxDuration, "a session shorter than this is short"),
-		durations("duration-medium", &s.DurationMedium, 600*second, 0, maxDuration, "a session shorter than this is medium"),
-		durations("duration-long", &s.DurationLong, 3600*second, 0, maxDuration, "a session shorter than this is long, any other a marathon"),
+		param.Counts("banner-bytes", &s.BannerBytes, 255, 4, 1<<16, "bytes of UTF-8 that are kept of a client banner"),
+		param.Confidences("hassh-confidence", &s.HASSHConfidence, 0.95, "confidence of toolchain.ssh.hassh_client"),
+		param.Confidences("banner-confidence", &s.BannerConfidence, 0.95, "confidence of toolchain.ssh.ssh_client_banner"),
+		param.Confidences("kex-confidence", &s.KexConfidence, 0.95, "confidence of toolchain.ssh.kex_algorithm_order"),
+		param.Confidences("ja4-confidence", &s.JA4Confidence, 0.50, "confidence of toolchain.tls.ja4_client"),
+		param.Confidences("locale-confidence", &s.LocaleConfidence, 0.80, "confidence of environmental.locale"),
+		param.Confidences("duration-confidence", &s.DurationConfidence, 0.85, "confidence of temporal.session_duration"),
+		param.Durations("duration-short", &s.DurationShort, 60*second, 0, maxDuration, "a session shorter than this is short"),
+		param.Durations("duration-medium", &s.DurationMedium, 600*second, 0, maxDuration, "a session shorter than this is medium"),
+		param.Durations("duration-long", &s.DurationLong, 3600*second, 0, maxDuration, "a session shorter than this is long, any other a marathon"),
 
-		counts("vocabulary-narrow", &s.VocabularyNarrow, 3, 0, any, "at most this many distinct heads are a narrow vocabulary"),
-		counts("vocabulary-broad", &s.VocabularyBroad, 10, 1, any, "at least this many distinct heads are a broad vocabulary"),
-		confidences("vocabulary-confidence", &s.VocabularyConfidence, 0.70, "full confidence of cognitive.tool_vocabulary"),
+		param.Counts("vocabulary-narrow", &s.VocabularyNarrow, 3, 0, any, "at most this many distinct heads are a narrow vocabulary"),
+		param.Counts("vocabulary-broad", &s.VocabularyBroad, 10, 1, any, "at least this many distinct heads are a broad vocabulary"),
+		param.Confidences("vocabulary-confidence", &s.VocabularyConfidence, 0.70, "full confidence of cognitive.tool_vocabulary"),
 
-		counts("branch-from", &s.BranchFrom, 5, 1, any, "fewer commands than this have unknown branch diversity"),
+		param.Counts("branch-from", &s.BranchFrom, 5, 1, any, "fewer commands than this have unknown branch diversity"),
 		ratios("branch-linear", &s.BranchLinear, 700_000, "distinct heads per command from which a session is a linear playbook"),
-		confidences("branch-confidence", &s.BranchConfidence, 0.80, "full confidence of cognitive.command_branch_diversity"),
-		confidences("branch-unknown-confidence", &s.BranchUnknownConfidence, 1, "confidence that branch diversity is unknown"),
+		param.Confidences("branch-confidence", &s.BranchConfidence, 0.80, "full confidence of cognitive.command_branch_diversity"),
+		param.Confidences("branch-unknown-confidence", &s.BranchUnknownConfidence, 1, "confidence that branch diversity is unknown"),
 
 		ratios("exploration-chaotic", &s.ExplorationChaotic, 300_000, "share of back-jumps from which exploration is chaotic"),
 		ratios("exploration-targeted", &s.ExplorationTargeted, 500_000, "share of repeated heads from which exploration is targeted"),
-		counts("exploration-full-from", &s.ExplorationFullFrom, 5, 1, any, "fewest heads that are not neutral for full confidence in exploration"),
-		confidences("exploration-confidence", &s.ExplorationConfidence, 0.60, "full confidence of cognitive.exploration_style"),
+		param.Counts("exploration-full-from", &s.ExplorationFullFrom, 5, 1, any, "fewest heads that are not neutral for full confidence in exploration"),
+		param.Confidences("exploration-confidence", &s.ExplorationConfidence, 0.60, "full confidence of cognitive.exploration_style"),
 
-		counts("pipes-moderate", &s.PipesModerate, 2, 1, any, "median of pipes per line from which chaining is moderate"),
-		counts("pipes-deep", &s.PipesDeep, 3, 1, any, "median of pipes per line from which chaining is deep"),
-		confidences("pipes-confidence", &s.PipesConfidence, 0.70, "full confidence of motor.shell_mastery.pipe_chaining_depth"),
-		confidences("pipes-edge-confidence", &s.PipesEdgeConfidence, 0.55, "the same where the median lies on a threshold"),
+		param.Counts("pipes-moderate", &s.PipesModerate, 2, 1, any, "median of pipes per line from which chaining is moderate"),
+		param.Counts("pipes-deep", &s.PipesDeep, 3, 1, any, "median of pipes per line from which chaining is deep"),
+		param.Confidences("pipes-confidence", &s.PipesConfidence, 0.70, "full confidence of motor.shell_mastery.pipe_chaining_depth"),
+		param.Confidences("pipes-edge-confidence", &s.PipesEdgeConfidence, 0.55, "the same where the median lies on a threshold"),
 
-		counts("landing-first", &s.LandingFirst, 5, 1, any, "how many first heads a landing ritual is looked for in"),
-		counts("landing-least", &s.LandingLeast, 2, 1, any, "fewest of them that make one"),
-		counts("landing-full-from", &s.LandingFullFrom, 3, 1, any, "fewest commands for full confidence in the landing ritual"),
-		confidences("landing-confidence", &s.LandingConfidence, 0.65, "full confidence of temporal.lifecycle_markers.landing_ritual"),
+		param.Counts("landing-first", &s.LandingFirst, 5, 1, any, "how many first heads a landing ritual is looked for in"),
+		param.Counts("landing-least", &s.LandingLeast, 2, 1, any, "fewest of them that make one"),
+		param.Counts("landing-full-from", &s.LandingFullFrom, 3, 1, any, "fewest commands for full confidence in the landing ritual"),
+		param.Confidences("landing-confidence", &s.LandingConfidence, 0.65, "full confidence of temporal.lifecycle_markers.landing_ritual"),
 
-		counts("exit-last", &s.ExitLast, 3, 1, any, "how many last commands an exit by cleaning up is looked for in"),
-		confidences("exit-confidence", &s.ExitConfidence, 0.65, "full confidence of temporal.lifecycle_markers.exit_behavior"),
+		param.Counts("exit-last", &s.ExitLast, 3, 1, any, "how many last commands an exit by cleaning up is looked for in"),
+		param.Confidences("exit-confidence", &s.ExitConfidence, 0.65, "full confidence of temporal.lifecycle_markers.exit_behavior"),
 
-		counts("cleanup-last", &s.CleanupLast, 5, 1, any, "how many last commands cleaning up is looked for in"),
-		counts("cleanup-thorough", &s.CleanupThorough, 3, 1, any, "distinct heads among them from which it is thorough"),
-		counts("cleanup-full-from", &s.CleanupFullFrom, 8, 1, any, "fewest commands for full confidence in cleaning up"),
-		confidences("cleanup-confidence", &s.CleanupConfidence, 0.55, "full confidence of operational.cleanup_behavior"),
-		confidences("cleanup-low-confidence", &s.CleanupLowConfidence, 0.35, "the same with fewer commands"),
+		param.Counts("cleanup-last", &s.CleanupLast, 5, 1, any, "how many last commands cleaning up is looked for in"),
+		param.Counts("cleanup-thorough", &s.CleanupThorough, 3, 1, any, "distinct heads among them from which it is thorough"),
+		param.Counts("cleanup-full-from", &s.CleanupFullFrom, 8, 1, any, "fewest commands for full confidence in cleaning up"),
+		param.Confidences("cleanup-confidence", &s.CleanupConfidence, 0.55, "full confidence of operational.cleanup_behavior"),
+		param.Confidences("cleanup-low-confidence", &s.CleanupLowConfidence, 0.35, "the same with fewer commands"),
 
-		counts("opsec-from", &s.OpsecFrom, 5, 1, any, "fewer commands than this say nothing of discipline"),
-		counts("opsec-last", &s.OpsecLast, 3, 1, any, "how many last commands a careful exit is looked for in"),
-		confidences("opsec-confidence", &s.OpsecConfidence, 0.45, "confidence of operational.opsec_discipline"),
+		param.Counts("opsec-from", &s.OpsecFrom, 5, 1, any, "fewer commands than this say nothing of discipline"),
+		param.Counts("opsec-last", &s.OpsecLast, 3, 1, any, "how many last commands a careful exit is looked for in"),
+		param.Confidences("opsec-confidence", &s.OpsecConfidence, 0.45, "confidence of operational.opsec_discipline"),
 
-		counts("objective-from", &s.ObjectiveFrom, 3, 1, any, "fewest classified heads for an objective"),
-		counts("objective-full-from", &s.ObjectiveFullFrom, 6, 1, any, "fewest classified heads for full confidence in it"),
-		confidences("objective-confidence", &s.ObjectiveConfidence, 0.60, "full confidence of operational.objective"),
+		param.Counts("objective-from", &s.ObjectiveFrom, 3, 1, any, "fewest classified heads for an objective"),
+		param.Counts("objective-full-from", &s.ObjectiveFullFrom, 6, 1, any, "fewest classified heads for full confidence in it"),
+		param.Confidences("objective-confidence", &s.ObjectiveConfidence, 0.60, "full confidence of operational.objective"),
 
-		counts("retry-full-from", &s.RetryFullFrom, 5, 1, any, "fewest failures for full confidence in the retry tactic"),
-		confidences("retry-confidence", &s.RetryConfidence, 0.65, "full confidence of cognitive.error_resilience.retry_tactic"),
-		counts("manual-full-from", &s.ManualFullFrom, 5, 1, any, "fewest failures for full confidence in the fallback to the manual"),
-		confidences("manual-confidence", &s.ManualConfidence, 0.65, "full confidence of cognitive.error_resilience.fallback_to_man"),
+		param.Counts("retry-full-from", &s.RetryFullFrom, 5, 1, any, "fewest failures for full confidence in the retry tactic"),
+		param.Confidences("retry-confidence", &s.RetryConfidence, 0.65, "full confidence of cognitive.error_resilience.retry_tactic"),
+		param.Counts("manual-full-from", &s.ManualFullFrom, 5, 1, any, "fewest failures for full confidence in the fallback to the manual"),
+		param.Confidences("manual-confidence", &s.ManualConfidence, 0.65, "full confidence of cognitive.error_resilience.fallback_to_man"),
 
-		counts("paced-lines", &s.PacedLines, 5, 1, any, "lines from which a session is paced, terminal or not"),
+		param.Counts("paced-lines", &s.PacedLines, 5, 1, any, "lines from which a session is paced, terminal or not"),
 
-		durations("latency-instant", &s.LatencyInstant, 300*time.Millisecond, 0, maxDuration, "longest median gap that is instant"),
-		durations("latency-typing", &s.LatencyTyping, 1500*time.Millisecond, 0, maxDuration, "longest median gap at typing speed"),
-		durations("latency-deliberate", &s.LatencyDeliberate, 2*second, 0, maxDuration, "longest median gap that is deliberate"),
-		durations("latency-light", &s.LatencyLight, 8*second, 0, maxDuration, "longest median gap of a lightweight language model"),
-		durations("latency-heavy", &s.LatencyHeavy, 30*second, 0, maxDuration, "longest median gap of a heavyweight language model"),
-		confidences("latency-confidence", &s.LatencyConfidence, 0.60, "full confidence of cognitive.inter_command_latency_class"),
+		param.Durations("latency-instant", &s.LatencyInstant, 300*time.Millisecond, 0, maxDuration, "longest median gap that is instant"),
+		param.Durations("latency-typing", &s.LatencyTyping, 1500*time.Millisecond, 0, maxDuration, "longest median gap at typing speed"),
+		param.Durations("latency-deliberate", &s.LatencyDeliberate, 2*second, 0, maxDuration, "longest median gap that is deliberate"),
+		param.Durations("latency-light", &s.LatencyLight, 8*second, 0, maxDuration, "longest median gap of a lightweight language model"),
+		param.Durations("latency-heavy", &s.LatencyHeavy, 30*second, 0, maxDuration, "longest median gap of a heavyweight language model"),
+		param.Confidences("latency-confidence", &s.LatencyConfidence, 0.60, "full confidence of cognitive.inter_command_latency_class"),
 
-		durations("consistency-above", &s.ConsistencyAbove, 300*time.Millisecond, 0, maxDuration, "a median gap up to this says nothing of consistency"),
-		counts("consistency-gaps", &s.ConsistencyGaps, 2, 2, any, "fewest gaps for consistency"),
+		param.Durations("consistency-above", &s.ConsistencyAbove, 300*time.Millisecond, 0, maxDuration, "a median gap up to this says nothing of consistency"),
+		param.Counts("consistency-gaps", &s.ConsistencyGaps, 2, 2, any, "fewest gaps for consistency"),
 		ratios("consistency-metronomic", &s.ConsistencyMetronomic, 400_000, "coefficient of variation of the gaps below which they are metronomic"),
 		ratios("consistency-bimodal", &s.ConsistencyBimodal, 1_500_000, "coefficient of variation of the gaps from which they are bimodal"),
-		confidences("consistency-confidence", &s.ConsistencyConfidence, 0.60, "full confidence of cognitive.inter_command_consistency"),
+		param.Confidences("consistency-confidence", &s.ConsistencyConfidence, 0.60, "full confidence of cognitive.inter_command_consistency"),
 
-		durations("planning-pause", &s.PlanningPause, 1500*time.Millisecond, 0, maxDuration, "a longer gap is a pause to plan"),
-		durations("planning-instant", &s.PlanningInstant, 300*time.Millisecond, 0, maxDuration, "longest gap without any planning"),
+		param.Durations("planning-pause", &s.PlanningPause, 1500*time.Millisecond, 0, maxDuration, "a longer gap is a pause to plan"),
+		param.Durations("planning-instant", &s.PlanningInstant, 300*time.Millisecond, 0, maxDuration, "longest gap without any planning"),
 		ratios("planning-deep", &s.PlanningDeep, 400_000, "share of pauses from which planning is deep"),
 		ratios("planning-reactive", &s.PlanningReactive, 500_000, "share of gaps without planning from which it is reactive"),
-		confidences("planning-confidence", &s.PlanningConfidence, 0.50, "full confidence of cognitive.planning_depth"),
+		param.Confidences("planning-confidence", &s.PlanningConfidence, 0.50, "full confidence of cognitive.planning_depth"),
 
-		durations("escalation-window", &s.EscalationWindow, 10*second, time.Millisecond, maxDuration, "length of session per window"),
-		counts("escalation-max-windows", &s.EscalationMaxWindows, 10, 1, 10_000, "most windows of a session"),
-		counts("escalation-full-from", &s.EscalationFullFrom, 5, 1, any, "fewest windows for full confidence in the escalation pattern"),
+		param.Durations("escalation-window", &s.EscalationWindow, 10*second, time.Millisecond, maxDuration, "length of session per window"),
+		param.Counts("escalation-max-windows", &s.EscalationMaxWindows, 10, 1, 10_000, "most windows of a session"),
+		param.Counts("escalation-full-from", &s.EscalationFullFrom, 5, 1, any, "fewest windows for full confidence in the escalation pattern"),
 		ratios("escalation-empty", &s.EscalationEmpty, 300_000, "share of empty windows from which a session can be bursty"),
 		ratios("escalation-bursty", &s.EscalationBursty, 1_000_000, "coefficient of variation of the counts from which it then is"),
 		ratios("escalation-sustained", &s.EscalationSustained, 500_000, "coefficient of variation of the counts below which it is sustained"),
-		confidences("escalation-confidence", &s.EscalationConfidence, 0.60, "full confidence of temporal.escalation_pattern"),
+		param.Confidences("escalation-confidence", &s.EscalationConfidence, 0.60, "full confidence of temporal.escalation_pattern"),
 	}
 }
 
@@ -241,7 +243,7 @@ func (s *Settings) Params() []Param {
 // microseconds.
 func (s *Settings) Validate() error {
 	for _, p := range s.Params() {
-		if err := p.check(); err != nil {
+		if err := p.Check(); err != nil {
 			return fmt.Errorf("setting %s: %w", p.Name, err)
 		}
 	}

@@ -245,6 +245,30 @@ func TestWhatIsSentCanBeChosen(t *testing.T) {
 	}
 }
 
+func TestNumbersAreSettings(t *testing.T) {
+	s := settings()
+	s.Numbers = network.DefaultNumbers()
+	for _, p := range s.Params() {
+		if p.Get() != p.Default {
+			t.Errorf("%s is %s, not %s", p.Name, p.Get(), p.Default)
+		}
+	}
+	s.DurationShort, s.DurationConfidence, s.BannerBytes = time.Second, 0.2, 8
+	conn := `{"_path":"conn","ts":1,"uid":"C","id.orig_h":"198.51.100.7","id.resp_h":"192.0.2.1","service":"ssh","duration":1.0,"conn_state":"SF"}` + "\n"
+	ssh := `{"_path":"ssh","ts":1,"uid":"C","id.orig_h":"198.51.100.7","id.resp_h":"192.0.2.1","client":"SSH-2.0-x"}`
+	out, _ := run(t, t.TempDir(), "zeek", "x", conn+ssh, s)
+	if len(out.sent) != 2 || out.sent[0]["value"] != "medium" || out.sent[0]["confidence"] != 0.2 || out.sent[1]["value"] != "SSH-2.0-" {
+		t.Errorf("%v", out.sent)
+	}
+	for _, wrong := range []func(){func() { s.DurationMedium = 0 }, func() { s.DurationLong = time.Second }, func() { s.TLSConfidence = 2 }, func() { s.Repeats = -1 }} {
+		kept := s.Numbers
+		if wrong(); s.Validate() == nil {
+			t.Errorf("%+v is valid", s.Numbers)
+		}
+		s.Numbers = kept
+	}
+}
+
 func TestAMissingFieldIsSaidOnce(t *testing.T) {
 	var said []string
 	s := settings()

@@ -3,7 +3,6 @@ package network
 import (
 	"bytes"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"handprint/ingest"
@@ -20,14 +19,15 @@ func digest(text []byte) string {
 
 const blanks = " \t\r\n"
 
-// banner returns an SSH client's banner, empty if the text is none.
-func banner(text []byte) string {
+// banner returns an SSH client's banner, cut to a limit in bytes, empty if the
+// text is none.
+func banner(text []byte, limit int) string {
 	text = bytes.Trim(text, blanks)
 	if !bytes.HasPrefix(text, []byte("SSH-")) {
 		return ""
 	}
-	if len(text) > bannerBytes {
-		end := bannerBytes
+	if len(text) > limit {
+		end := limit
 		for end > 0 && !utf8.RuneStart(text[end]) {
 			end--
 		}
@@ -110,16 +110,16 @@ func dialect(text []byte) string {
 }
 
 // durationClass returns the class of a session's length.
-func durationClass(micros int64) string {
-	switch d := time.Duration(micros) * time.Microsecond; {
-	case micros >= int64(longBelow/time.Microsecond):
-		return "marathon"
-	case d < shortBelow:
+func (n *Numbers) durationClass(micros int64) string {
+	switch {
+	case micros < n.DurationShort.Microseconds():
 		return "short"
-	case d < mediumBelow:
+	case micros < n.DurationMedium.Microseconds():
 		return "medium"
+	case micros < n.DurationLong.Microseconds():
+		return "long"
 	}
-	return "long"
+	return "marathon"
 }
 
 func isDigit(c byte) bool      { return c >= '0' && c <= '9' }
@@ -136,40 +136,40 @@ func all(text []byte, is func(byte) bool) bool {
 }
 
 // say calls send for each primitive that a row shows.
-func (r *Row) say(send func(primitive string, value ingest.Value, confidence float64) error) error {
+func (r *Row) say(n *Numbers, send func(primitive string, value ingest.Value, confidence float64) error) error {
 	text := func(primitive, value string, confidence float64) error {
 		if value == "" {
 			return nil
 		}
 		return send(primitive, ingest.Text(value), confidence)
 	}
-	if err := text(HASSH, digest(r.HASSH), sshConfidence); err != nil {
+	if err := text(HASSH, digest(r.HASSH), n.SSHConfidence); err != nil {
 		return err
 	}
-	if err := text(Banner, banner(r.Banner), sshConfidence); err != nil {
+	if err := text(Banner, banner(r.Banner, n.BannerBytes), n.SSHConfidence); err != nil {
 		return err
 	}
 	if order := kexOrder(r.Algorithms); len(order) > 0 {
-		if err := send(KexOrder, ingest.List(order), sshConfidence); err != nil {
+		if err := send(KexOrder, ingest.List(order), n.SSHConfidence); err != nil {
 			return err
 		}
 	}
-	if err := text(JA3, digest(r.JA3), tlsConfidence); err != nil {
+	if err := text(JA3, digest(r.JA3), n.TLSConfidence); err != nil {
 		return err
 	}
-	if err := text(JA4, ja4(r.JA4), tlsConfidence); err != nil {
+	if err := text(JA4, ja4(r.JA4), n.TLSConfidence); err != nil {
 		return err
 	}
 	if len(r.Agent) > 0 {
-		if err := text(Agent, agentClass(r.Agent), agentConfidence); err != nil {
+		if err := text(Agent, agentClass(r.Agent), n.AgentConfidence); err != nil {
 			return err
 		}
 	}
-	if err := text(Dialect, dialect(r.Dialect), dialectConfidence); err != nil {
+	if err := text(Dialect, dialect(r.Dialect), n.DialectConfidence); err != nil {
 		return err
 	}
 	if r.Session {
-		return text(Duration, durationClass(r.End-r.Start), durationConfidence)
+		return text(Duration, n.durationClass(r.End-r.Start), n.DurationConfidence)
 	}
 	return nil
 }

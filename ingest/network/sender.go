@@ -79,7 +79,7 @@ func NewSender(settings Settings, source string, hints map[string]Hint, emit fun
 	}
 	return &Sender{
 		settings: settings, source: source, emit: emit, hints: hints,
-		stats: Stats{Reasons: map[string]int64{}}, repeats: repeats{seed: maphash.MakeSeed()}, seen: map[string]*seen{},
+		stats: Stats{Reasons: map[string]int64{}}, repeats: repeats{seed: maphash.MakeSeed(), atLeast: settings.Repeats}, seen: map[string]*seen{},
 	}, nil
 }
 
@@ -137,7 +137,7 @@ func (s *Sender) Send(from netip.Addr, r *Row) error {
 		s.attacker.addr, s.attacker.id, s.attacker.text = from, ingest.AttackerID(from), from.String()
 	}
 	some := false
-	err := r.say(func(primitive string, value ingest.Value, confidence float64) error {
+	err := r.say(&s.settings.Numbers, func(primitive string, value ingest.Value, confidence float64) error {
 		some = true
 		if len(s.settings.Primitives) > 0 && !slices.Contains(s.settings.Primitives, primitive) {
 			return nil
@@ -176,11 +176,11 @@ func (s *Sender) hint(r *Row) {
 		n = &seen{}
 		s.seen[r.Kind] = n
 	}
-	if n.rows++; n.has || n.rows > missingAfter {
+	if n.rows++; n.has || n.rows > s.settings.Hint {
 		return
 	}
-	if n.has = h.Has(r); !n.has && n.rows == missingAfter {
-		s.settings.Missing(fmt.Sprintf("none of %d rows of %s %s", missingAfter, r.Kind, h.Text))
+	if n.has = h.Has(r); !n.has && n.rows == s.settings.Hint {
+		s.settings.Missing(fmt.Sprintf("none of %d rows of %s %s", s.settings.Hint, r.Kind, h.Text))
 	}
 }
 
@@ -214,10 +214,11 @@ func (s *Sender) Tally(lines, extra, blank, part, header, dead int64) ingest.Tal
 	return t
 }
 
-// repeats remembers what was sent: of many, at least the last repeatsKnown. It
+// repeats remembers what was sent: of many, at least the last of a number. It
 // has two generations: the older goes when the younger is full.
 type repeats struct {
 	seed         maphash.Seed
+	atLeast      int
 	young, older map[uint64]uint64
 }
 
@@ -238,7 +239,7 @@ func (r *repeats) known(evidence, primitive string, value []byte) bool {
 		return old == sum
 	}
 	old, ok := r.older[key]
-	if r.young == nil || len(r.young) >= repeatsKnown {
+	if r.young == nil || len(r.young) >= r.atLeast {
 		r.older, r.young = r.young, map[uint64]uint64{}
 	}
 	r.young[key] = sum

@@ -24,6 +24,7 @@ const (
 	GroupValues      = "Values"
 	GroupSchemas     = "Schemas"
 	GroupCowrie      = "Cowrie"
+	GroupNetwork     = "Network sensors"
 	GroupLogging     = "Logging"
 	GroupAdmin       = "Administration"
 )
