@@ -387,10 +387,21 @@ func (l *followedLog) readPlain(s *segment) (some bool, err error) {
 		return true, l.tail(s)
 	}
 	// Its writer may hold it for a moment after the next one has come.
-	if l.current+1 < len(l.segments) && l.idle >= 2 {
+	if l.current+1 < len(l.segments) && (l.idle >= 2 || l.settled()) {
 		return true, l.finish(s)
 	}
 	return false, nil
+}
+
+// settledAfter is how many looks long nothing has been written to a file whose
+// writer has left it. Without it, a folder of old files would take two looks
+// for each.
+const settledAfter = 20
+
+// settled reports whether the current file was written to long ago.
+func (l *followedLog) settled() bool {
+	info, err := l.file.Stat()
+	return err == nil && time.Since(info.ModTime()) > settledAfter*l.run.Every
 }
 
 // split takes the whole lines of what was read.

@@ -57,8 +57,8 @@ func newApp(s streams) *app {
 	return a
 }
 
-// setParam returns the function that sets p, one of those that validate looks
-// at. A value out of range is an error of that setting; how two settings go
+// setParam returns the function that sets p; validate looks at it and at the
+// others. A value out of range is an error of that setting; how two settings go
 // together is looked at when all are set.
 func setParam(p cowrie.Param, validate func() error) func(string) error {
 	about := "setting " + p.Name + ": "

@@ -118,7 +118,7 @@ func DefaultNumbers() Numbers {
 	return n
 }
 
-// numbers are those that count.
+// numbers returns the numbers, the defaults if none were given.
 func (s *Settings) numbers() *Numbers {
 	if s.Numbers == (Numbers{}) {
 		s.Numbers = DefaultNumbers()
