@@ -1,33 +1,27 @@
 // Looks at every page with Debian's Chromium: axe in both themes, forced colours,
 // 320 px and 400 %; keys alone; scripts off; what comes live; nothing requested
-// from elsewhere; the size of a first visit. Takes the address of a running demo
-// (HANDPRINT_URL, with its token in the fragment) or starts one. With --pictures
-// DIR it makes a picture of every page in both themes instead.
-import { spawn } from "node:child_process";
+// from elsewhere; the size of a first visit; numbers against the rows; what people
+// do with the pages (jobs.mjs). ONLY names parts. With --pictures DIR it makes a
+// picture of every page in both themes instead.
 import { mkdirSync } from "node:fs";
 import { chromium } from "playwright-core";
 import AxeBuilder from "@axe-core/playwright";
+import { hostile } from "./hostile.mjs";
+import { analyst, newcomer } from "./jobs.mjs";
+import { live } from "./live.mjs";
+import { numbers } from "./numbers.mjs";
+import { demo as startDemo, Serve } from "./programs.mjs";
 
 const at = process.argv.indexOf("--pictures");
 const pictures = at > 0 ? process.argv[at + 1] : "";
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-let demo = null, faults = 0;
+let faults = 0;
 const fail = (what) => { faults++; console.log("FAULT " + what); };
 const ok = (what) => console.log("ok    " + what);
+const only = process.env.ONLY?.split(","); // parts: pages, keys, jobs, numbers, scripts, live, hostile
+const part = (name) => !only || only.includes(name);
 
-async function start() {
-  if (process.env.HANDPRINT_URL) return process.env.HANDPRINT_URL;
-  demo = spawn("bin/handprint", ["demo"], { stdio: ["ignore", "pipe", "pipe"] });
-  return new Promise((found, gone) => {
-    let text = "";
-    const look = (chunk) => { text += chunk; const m = text.match(/https?:\/\/127\.0\.0\.1:\d+\S*#t=\S+/); if (m && /transitions|rows/.test(text)) found(m[0]); };
-    demo.stdout.on("data", look); demo.stderr.on("data", look);
-    demo.on("exit", (code) => gone(new Error(`the demo ended with ${code}: ${text}`)));
-    setTimeout(() => gone(new Error("the demo printed no link: " + text.slice(0, 2000))), 180000).unref();
-  });
-}
-
-const link = await start();
+const { process: demo, link, broker } = await startDemo();
 const origin = new URL(link).origin, base = new URL(link).pathname.replace(/\/$/, "");
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
 try {
@@ -64,7 +58,7 @@ try {
     }
     console.log("pictures in " + pictures);
   } else {
-    const modes = [
+    const modes = !part("pages") ? [] : [
       ["light", { colorScheme: "light" }, 1280], ["dark", { colorScheme: "dark" }, 1280], ["forced colours", { colorScheme: "light", forcedColors: "active" }, 1280],
       ["320 px", { colorScheme: "light", forcedColors: "none" }, 320], ["400 %", { colorScheme: "dark", forcedColors: "none" }, 320],
     ];
@@ -93,17 +87,11 @@ try {
     if (await page.evaluate(() => document.activeElement.id) !== "q") fail("/ does not lead to the search"); else ok("keys alone");
     await page.keyboard.type("127.0.9"); await page.waitForSelector("#suggest a", { timeout: 20000 }).catch(() => fail("no results as one types"));
     await page.keyboard.press("ArrowDown"); await page.keyboard.press("Enter");
-    await page.waitForURL(new RegExp("identities/" + id)); await page.waitForLoadState(); ok("search by keys");
+    await page.waitForURL(new RegExp("identities/" + id + "$")); await page.waitForLoadState(); ok("search by keys");
 
-    // Numbers on the page are those of the API.
-    await page.goto(origin + base + "/");
-    const counts = await page.evaluate(async (u) => (await (await fetch(u)).json()).states, origin + base + "/api/v1/overview");
-    const shown = await page.$$eval(".five .n", (l) => l.map((e) => Number(e.textContent.replaceAll(",", ""))));
-    if (JSON.stringify(shown) !== JSON.stringify([counts.unknown, counts.stable, counts.drifting, counts.conflicted, counts.multi_actor])) fail(`the overview shows ${shown}, the API has ${JSON.stringify(counts)}`); else ok("numbers are the API's");
-
-    // Live: the page says so.
-    await page.waitForSelector("#fresh.live", { timeout: 30000 }).then(() => ok("live"), () => fail("the page is not live"));
-
+    const says = { ok, fail };
+    if (part("jobs")) await newcomer(page, origin + base + "/", says);
+    if (part("numbers")) await numbers(page, origin + base, broker, says);
     // A first visit.
     const fresh = await browser.newContext(); let bytes = 0;
     const first = await fresh.newPage(), session = await fresh.newCDPSession(first);
@@ -122,17 +110,23 @@ try {
     }
     await plain.close();
 
-    // A server that stops is said within 10 s.
-    if (demo) {
-      await page.goto(origin + base + "/"); await page.waitForSelector("#fresh.live", { timeout: 30000 }).catch(() => {});
-      demo.removeAllListeners("exit"); demo.kill("SIGKILL");
-      await page.waitForSelector("#fresh.dead", { timeout: 10000 }).then(() => ok("a server that stopped is said within 10 s"), () => fail("a server that stopped is not said within 10 s"));
+    // What changes the state comes last.
+    if (part("live") || part("hostile")) {
+      const serve = await new Serve(broker).start(), own = await browser.newContext({ viewport: { width: 1280, height: 900 } }), other = await own.newPage();
+      other.on("pageerror", (e) => fail("script error: " + e.message));
+      try {
+        await other.goto(serve.origin + "/login");
+        await other.fill("input[name=token]", serve.token); await other.click("form button"); await other.waitForSelector("h1:text('Overview')");
+        if (part("live")) await live(other, serve, says);
+        if (part("hostile")) await hostile(other, serve, says);
+      } finally { await serve.kill().catch(() => {}); }
     }
+    if (part("jobs")) await analyst(page, origin + base, broker, says);
     if (elsewhere.length) fail("requests to elsewhere: " + elsewhere.slice(0, 3)); else ok("nothing is requested from elsewhere");
     console.log(`${faults} faults`);
   }
 } finally {
   await browser.close();
-  if (demo) { demo.removeAllListeners("exit"); demo.kill("SIGKILL"); }
+  demo.removeAllListeners("exit"); demo.kill("SIGKILL");
 }
 process.exit(faults ? 1 : 0);

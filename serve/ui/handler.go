@@ -127,6 +127,11 @@ func (h *Handler) render(make func(*http.Request, *page) (templ.Component, error
 		p := h.page(r)
 		status := http.StatusOK
 		content, err := make(r, p)
+		var elsewhere *redirect
+		if errors.As(err, &elsewhere) {
+			http.Redirect(w, r, p.base+elsewhere.path, http.StatusSeeOther)
+			return
+		}
 		if err != nil {
 			var m message
 			m, status = h.problem(r, p, err)

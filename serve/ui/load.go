@@ -265,6 +265,9 @@ func (h *Handler) search(r *http.Request, p *page) (templ.Component, error) {
 			return nil, err
 		}
 	}
+	if id := exactly(found, q); id != "" && p.query.Get("part") == "" {
+		return nil, &redirect{"/identities/" + pathPart(id)}
+	}
 	names := map[string]*query.Address{}
 	for _, id := range found.Identities {
 		names[id] = h.o.Source.Address(ctx, id)
@@ -273,6 +276,33 @@ func (h *Handler) search(r *http.Request, p *page) (templ.Component, error) {
 		return searchResults(p, found, names), nil
 	}
 	return search(p, found, names), nil
+}
+
+// redirect is an answer that lies elsewhere.
+type redirect struct{ path string }
+
+func (r *redirect) Error() string { return "the answer is at " + r.path }
+
+// exactly is the identity that a search names in full: by its id, by the id of an
+// attacker, or by an address that one identity alone has. Empty: there is none.
+func exactly(found *query.SearchResult, q string) string {
+	if slices.Contains(found.Identities, q) && len(q) <= maxLinked {
+		return q
+	}
+	id := ""
+	for _, a := range found.Attackers {
+		if a.Identity == "" || a.Attacker != q && (a.Address == nil || a.Address.Address != q) {
+			continue
+		}
+		if id != "" && id != a.Identity {
+			return ""
+		}
+		id = a.Identity
+	}
+	if len(id) > maxLinked || found.Total > len(found.Attackers) && id == "" {
+		return ""
+	}
+	return id
 }
 
 func (h *Handler) operations(r *http.Request, p *page) (templ.Component, error) {
@@ -304,10 +334,11 @@ func (h *Handler) act(r *http.Request, p *page, kind string) (templ.Component, e
 		return nil, err
 	}
 	d := &actionData{kind: kind, winner: winner.Identity, loser: loser.Identity, moves: loser.Total,
-		winnerAt: h.o.Source.Address(ctx, winner.Identity), loserAt: h.o.Source.Address(ctx, loser.Identity)}
+		winnerAt: h.o.Source.Address(ctx, winner.Identity), loserAt: h.o.Source.Address(ctx, loser.Identity),
+		members: loser.Attackers, rows: movedRows(kind, winner, loser)}
 	if kind == "unmerge" {
 		d.attackers = slices.DeleteFunc(r.PostForm["attacker"], func(a string) bool { return a == "" || len(a) > 256 })
-		d.moves = len(d.attackers)
+		d.moves, d.members = len(d.attackers), membersNamed(winner.Attackers, d.attackers)
 	} else if winner.Identity == loser.Identity {
 		return nil, &query.Problem{Kind: query.BadParameter, Detail: "Both are one identity already."}
 	}

@@ -248,6 +248,11 @@ func checkMarkup(t *testing.T, where, page string) {
 			tok := z.Token()
 			src := ""
 			for _, a := range tok.Attr {
+				// Ids in forms are exact; what is shown of an attribute is not.
+				shown := a.Key == "title" || strings.HasPrefix(a.Key, "aria-") || tok.Data == "option" && a.Key == "value" && strings.HasPrefix(a.Val, `"`)
+				if shown && strings.ContainsAny(a.Val, "\u202E\u200B\x00\x1b") {
+					t.Errorf("%s: %s of %s has an invisible character", where, a.Key, tok.Data)
+				}
 				if a.Key == "src" {
 					src = a.Val
 				}
@@ -314,6 +319,40 @@ func TestEachProblemIsASentenceOfItsOwn(t *testing.T) {
 	if w := ask(t, serve(t, &fake{text: "x"}), "GET", "/hp/values?primitive=a&value=x", nil); w.Code != 400 {
 		t.Errorf("a value that is no JSON: %d", w.Code)
 	}
+}
+
+// Who types a whole id or address is there; a beginning shows what begins so.
+func TestASearchForAWholeNameGoesThere(t *testing.T) {
+	h := serve(t, &fake{text: "127.0.0.7"})
+	w := ask(t, h, "GET", "/hp/search?q=127.0.0.7", nil)
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/hp/identities/127.0.0.7" {
+		t.Errorf("the whole address: %d to %q", w.Code, w.Header().Get("Location"))
+	}
+	if w = ask(t, h, "GET", "/hp/search?q=127.0", nil); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "127.0.0.7") {
+		t.Errorf("the beginning: %d", w.Code)
+	}
+	if id := exactly(&query.SearchResult{Attackers: []query.Attacker{{Attacker: "a", Identity: "i", Address: &query.Address{Address: "x"}}, {Attacker: "b", Identity: "j", Address: &query.Address{Address: "x"}}}}, "x"); id != "" {
+		t.Errorf("an address of two identities leads to %q", id)
+	}
+}
+
+func FuzzASCIIJSON(f *testing.F) {
+	for _, s := range hostile {
+		f.Add(s[:min(len(s), 100)])
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		text := quoted(s)
+		shown := asciiJSON(text)
+		var before, after string
+		if len(text) <= maxLinked && (json.Unmarshal(text, &before) != nil || json.Unmarshal([]byte(shown), &after) != nil || before != after) {
+			t.Errorf("%s is shown as %s", text, shown)
+		}
+		for _, r := range shown {
+			if r < ' ' || r == 0x7f || r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069 || r == 0x200B || r == 0xFEFF {
+				t.Errorf("%q shows %U", s, r)
+			}
+		}
+	})
 }
 
 func TestActionsAreShownBeforeTheyAreSent(t *testing.T) {

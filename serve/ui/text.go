@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -78,6 +79,28 @@ func valueText(value json.RawMessage) string {
 		return s[:8] + "…"
 	}
 	return printable(s, maxShown)
+}
+
+// asciiJSON is a value as JSON in which everything that is not plainly printed is an
+// escape: the same value, and nothing invisible in a page. One that is too long for
+// a link is none.
+func asciiJSON(value json.RawMessage) string {
+	if len(value) > maxLinked {
+		return ""
+	}
+	var b strings.Builder
+	for _, r := range string(value) {
+		switch {
+		case r == ' ' || r < 0x10000 && unicode.IsPrint(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
 }
 
 func valueTitle(value json.RawMessage) string { return printable(plain(value), maxTitle) }

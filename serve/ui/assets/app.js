@@ -292,7 +292,7 @@
     liveIs(false, lastBeat ? `reconnecting, last event ${utc(lastBeat)} UTC` : "connecting");
   };
   // The server says something every 3 s. Who hears nothing for long has lost it.
-  const deaf = 8000;
+  const deaf = 6000;
   if (fresh) setInterval(() => { if (lastBeat && Date.now() - lastBeat > deaf) lost(); }, 1000);
   const stale = (what) => {
     const place = $("stale");
