@@ -225,7 +225,7 @@ func (p *pages) Operations(ctx context.Context) (*ui.Operations, error) {
 // series are what the page of operations draws of the last hour.
 func (p *pages) series() []ui.Series {
 	now := p.now()
-	minutes := p.history.TurnedByMinute(float64(now.Unix()), 60)
+	minutes := p.history.ByMinute(float64(now.Unix()), 60)
 	rates := make([]float64, len(minutes))
 	for i, n := range minutes {
 		rates[i] = float64(n)

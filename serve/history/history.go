@@ -65,16 +65,18 @@ type History struct {
 	db     *pebble.DB
 	log    *slog.Logger
 	begins atomic.Uint64 // bits of Unix seconds
-	turns  turns
+	tally  tally
 }
 
 // Keys: 'i' identity's digest (16), the time descending (8), place (13): the entry.
 // 'a' recorded in milliseconds (8), place (13): its key by identity.
-// 't' counts of transitions by minute. 'm' name: what the caller keeps. A place is source, partition, offset.
+// 'm' name: what the caller keeps.
+// 'n' minute (8): how many transitions were recorded in it. A place is source, partition, offset.
 const (
 	byIdentity = 'i'
 	byArrival  = 'a'
 	mark       = 'm'
+	byMinute   = 'n'
 	digestLen  = 16
 	placeLen   = 13
 )
@@ -88,11 +90,11 @@ func Open(dir string, log *slog.Logger) (*History, error) {
 	}
 	h := &History{db: db, log: log}
 	h.begins.Store(math.Float64bits(math.Inf(1)))
-	if err := h.turns.load(db); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the history in %s: %w", dir, err), db.Close())
-	}
 	if b, err := h.Mark("begins"); err == nil && len(b) == 8 {
 		h.begins.Store(binary.BigEndian.Uint64(b))
+	}
+	if err := h.tally.load(db); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	return h, nil
 }
@@ -160,7 +162,7 @@ func (h *History) Add(entries []Entry, marks map[string][]byte) error {
 			}
 		}
 	}
-	if err := h.turns.add(b, entries); err != nil {
+	if err := h.tally.count(entries, b); err != nil {
 		return err
 	}
 	for name, value := range marks {
@@ -190,10 +192,10 @@ func (h *History) Mark(name string) ([]byte, error) {
 // Reset empties the history: it was made from another application's topics.
 func (h *History) Reset() error {
 	h.begins.Store(math.Float64bits(math.Inf(1)))
-	if err := h.db.DeleteRange([]byte{0}, []byte{255}, pebble.Sync); err != nil {
-		return fmt.Errorf("emptying the history: %w", err)
-	}
-	return h.turns.load(h.db)
+	h.tally.mu.Lock()
+	h.tally.minutes, h.tally.newest = make(map[int64]*Changes), 0
+	h.tally.mu.Unlock()
+	return h.db.DeleteRange([]byte{0}, []byte{255}, pebble.Sync)
 }
 
 // Place is where a page of a timeline ended.
@@ -395,9 +397,6 @@ func (h *History) Keep(ctx context.Context, now func() time.Time, age time.Durat
 	for {
 		if _, err := h.Retain(ctx, float64(now().Add(-age).UnixMilli())/1000, bytes); err != nil && ctx.Err() == nil {
 			h.log.Warn("the history could not be thinned out", "error", err)
-		}
-		if err := h.turns.forget(h.db, minuteOf(float64(now().Unix()))); err != nil {
-			h.log.Warn("the counts of the history could not be thinned out", "error", err)
 		}
 		select {
 		case <-ctx.Done():

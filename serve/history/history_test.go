@@ -119,3 +119,51 @@ func TestTheOldestGoWhenThereAreTooManyBytes(t *testing.T) {
 		t.Errorf("%d dropped, begins %v, %v", dropped, h.Begins(), err)
 	}
 }
+
+// The numbers of transitions are those of the entries, also after a restart.
+func TestChangesAreCounted(t *testing.T) {
+	dir := t.TempDir()
+	h := open(t, dir)
+	var all []Entry
+	add := func(recorded float64, old, new string, kind Kind) {
+		all = append(all, Entry{Identity: "a", Kind: kind, Recorded: recorded, OldState: old, NewState: new, Source: Transitions, Offset: int64(len(all))})
+	}
+	add(100, "", "unknown", State)
+	add(200, "stable", "drifting", State)
+	add(210, "stable", "drifting", State)
+	add(220, "stable", "stable", Value)
+	add(1200, "drifting", "stable", State)
+	add(1200, "drifting", "a state to come", State)
+	if err := h.Add(all, nil); err != nil {
+		t.Fatal(err)
+	}
+	check := func() {
+		t.Helper()
+		for since, want := range map[float64]int{0: 4, 100: 4, 130: 3, 239: 3, 240: 1, 1200: 1, 1260: 0} {
+			if got := h.Changes(since); got.Total() != want {
+				t.Errorf("%d transitions since %v, want %d", got.Total(), since, want)
+			}
+		}
+		if c := h.Changes(0); c[NoRow][0] != 1 || c[1][2] != 2 || c[2][1] != 1 {
+			t.Errorf("the transitions are %v", c)
+		}
+	}
+	check()
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h = open(t, dir)
+	defer h.Close()
+	check()
+	// Weeks later the first are not counted any more, and take no memory.
+	all = nil
+	for n := range tallyMinutes + 10 {
+		add(1e7+60*float64(n), "stable", "drifting", State)
+	}
+	if err := h.Add(all, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.Changes(0); got.Total() > tallyMinutes {
+		t.Errorf("%d transitions of %d minutes are counted", got.Total(), tallyMinutes)
+	}
+}

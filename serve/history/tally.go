@@ -1,158 +1,165 @@
 package history
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"handprint/attribution"
 )
 
-// Turn is a transition from one state to another; From is empty for a new row.
-type Turn struct{ From, To string }
+// states is how many states a row can be in; one more stands for no row.
+const states = int(attribution.MultiActor) + 1
 
-// turns counts transitions by the minute in which they were recorded, so that an
-// overview need not read them. Counts are kept with the entries, in the same step,
-// for longer than any window that is asked for.
-type turns struct {
-	mu      sync.RWMutex
-	minutes map[int64]map[Turn]int64
+// Changes are transitions by the state before, where [NoRow] stands for a row that is
+// new, and the state after.
+type Changes [states + 1][states]uint32
+
+// NoRow is the state before of a row that is new.
+const NoRow = states
+
+// Total returns the sum.
+func (c *Changes) Total() (n int) {
+	for _, row := range c {
+		for _, count := range row {
+			n += int(count)
+		}
+	}
+	return n
 }
 
-// Keys 't' minute (8) from 0 to: the count (8).
-const byMinute = 't'
+// tallyMinutes is for how many minutes transitions are counted: a little more than a
+// week.
+const tallyMinutes = 7*24*60 + 60
 
-// keptMinutes is for how long counts are kept.
-const keptMinutes = 8 * 24 * 60
-
-func minuteOf(recorded float64) int64 { return int64(max(0, recorded)) / 60 }
-
-func turnKey(minute int64, t Turn) []byte {
-	key := binary.BigEndian.AppendUint64([]byte{byMinute}, uint64(minute))
-	return append(append(append(key, t.From...), 0), t.To...)
+// tally counts transitions by the minute in which they were recorded, so that nobody
+// has to read them to know how many there were. It is kept with the entries, in the
+// same writes.
+type tally struct {
+	mu      sync.Mutex
+	minutes map[int64]*Changes
+	newest  int64
 }
 
-// load reads the counts.
-func (t *turns) load(db *pebble.DB) error {
-	t.minutes = map[int64]map[Turn]int64{}
+const tallyLen = (states + 1) * states * 4
+
+func minuteOf(recorded float64) int64 { return int64(recorded) / 60 }
+
+func tallyKey(minute int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{byMinute}, uint64(minute))
+}
+
+// count counts the transitions of entries, and puts the minutes that have changed into
+// the batch.
+func (t *tally) count(entries []Entry, b *pebble.Batch) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	changed := map[int64]*Changes{}
+	for i := range entries {
+		e := &entries[i]
+		if e.Kind != State || !(e.Recorded >= 0) {
+			continue
+		}
+		from := NoRow
+		if e.OldState != "" {
+			s, err := attribution.ParseState(e.OldState)
+			if err != nil {
+				continue // of a newer release
+			}
+			from = int(s)
+		}
+		to, err := attribution.ParseState(e.NewState)
+		if err != nil {
+			continue
+		}
+		minute := minuteOf(e.Recorded)
+		if minute <= t.newest-tallyMinutes {
+			continue
+		}
+		c := t.minutes[minute]
+		if c == nil {
+			c = new(Changes)
+			t.minutes[minute] = c
+		}
+		c[from][to]++
+		changed[minute] = c
+		t.newest = max(t.newest, minute)
+	}
+	for minute, c := range changed {
+		value := make([]byte, 0, tallyLen)
+		for _, row := range c {
+			for _, n := range row {
+				value = binary.LittleEndian.AppendUint32(value, n)
+			}
+		}
+		if err := b.Set(tallyKey(minute), value, nil); err != nil {
+			return fmt.Errorf("counting transitions: %w", err)
+		}
+	}
+	return t.forget(b)
+}
+
+// forget drops the minutes that are too old to be asked for.
+func (t *tally) forget(b *pebble.Batch) error {
+	oldest := t.newest - tallyMinutes
+	if len(t.minutes) <= tallyMinutes || oldest <= 0 {
+		return nil
+	}
+	for minute := range t.minutes {
+		if minute <= oldest {
+			delete(t.minutes, minute)
+		}
+	}
+	if err := b.DeleteRange(tallyKey(0), tallyKey(oldest+1), nil); err != nil {
+		return fmt.Errorf("counting transitions: %w", err)
+	}
+	return nil
+}
+
+// load reads the minutes that are kept.
+func (t *tally) load(db *pebble.DB) error {
+	t.minutes = make(map[int64]*Changes)
 	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{byMinute}, UpperBound: []byte{byMinute + 1}})
 	if err != nil {
-		return fmt.Errorf("reading counts: %w", err)
+		return fmt.Errorf("reading the numbers of transitions: %w", err)
 	}
 	for valid := it.First(); valid; valid = it.Next() {
 		key, value := it.Key(), it.Value()
-		if len(key) < 10 || len(value) != 8 {
+		if len(key) != 9 || len(value) != tallyLen {
 			continue
 		}
-		from, to, ok := bytes.Cut(key[9:], []byte{0})
-		if ok {
-			t.count(int64(binary.BigEndian.Uint64(key[1:])), Turn{string(from), string(to)}, int64(binary.BigEndian.Uint64(value)))
+		minute := int64(binary.BigEndian.Uint64(key[1:]))
+		c := new(Changes)
+		for i := range c {
+			for j := range c[i] {
+				c[i][j] = binary.LittleEndian.Uint32(value[4*(i*states+j):])
+			}
 		}
+		t.minutes[minute] = c
+		t.newest = max(t.newest, minute)
 	}
-	return it.Close()
-}
-
-func (t *turns) count(minute int64, turn Turn, n int64) int64 {
-	m := t.minutes[minute]
-	if m == nil {
-		m = map[Turn]int64{}
-		t.minutes[minute] = m
-	}
-	m[turn] += n
-	return m[turn]
-}
-
-// add counts entries, and writes the counts that have changed into b.
-func (t *turns) add(b *pebble.Batch, entries []Entry) error {
-	type place struct {
-		minute int64
-		turn   Turn
-	}
-	changed := map[place]int64{}
-	t.mu.Lock()
-	for i := range entries {
-		if e := &entries[i]; e.Kind == State {
-			p := place{minuteOf(e.Recorded), Turn{e.OldState, e.NewState}}
-			changed[p] = t.count(p.minute, p.turn, 1)
-		}
-	}
-	t.mu.Unlock()
-	for p, n := range changed {
-		if err := b.Set(turnKey(p.minute, p.turn), binary.BigEndian.AppendUint64(nil, uint64(n)), nil); err != nil {
-			return fmt.Errorf("keeping counts: %w", err)
-		}
+	if err := it.Close(); err != nil {
+		return fmt.Errorf("reading the numbers of transitions: %w", err)
 	}
 	return nil
 }
 
-// forget drops the counts of minutes that no window reaches.
-func (t *turns) forget(db *pebble.DB, now int64) error {
-	oldest := now - keptMinutes
-	t.mu.Lock()
-	gone := false
-	for minute := range t.minutes {
-		if minute < oldest {
-			delete(t.minutes, minute)
-			gone = true
+// Changes returns how many transitions were recorded since the minute in which a time
+// lies, in Unix seconds; of the last week at most.
+func (h *History) Changes(since float64) (sum Changes) {
+	h.tally.mu.Lock()
+	defer h.tally.mu.Unlock()
+	for minute, c := range h.tally.minutes {
+		if minute < minuteOf(max(0, since)) {
+			continue
 		}
-	}
-	t.mu.Unlock()
-	if !gone {
-		return nil
-	}
-	end := binary.BigEndian.AppendUint64([]byte{byMinute}, uint64(oldest))
-	if err := db.DeleteRange([]byte{byMinute}, end, pebble.NoSync); err != nil {
-		return fmt.Errorf("thinning out counts: %w", err)
-	}
-	return nil
-}
-
-// Turned is how often rows turned from one state to another.
-type Turned struct {
-	Turn
-	Count int64
-}
-
-// Turned counts the transitions that were recorded since a time, by whole minutes:
-// the minute of that time counts as a whole. Most first.
-func (h *History) Turned(since float64) []Turned {
-	from := minuteOf(since)
-	sum := map[Turn]int64{}
-	h.turns.mu.RLock()
-	for minute, m := range h.turns.minutes {
-		if minute >= from {
-			for t, n := range m {
-				sum[t] += n
+		for i := range c {
+			for j := range c[i] {
+				sum[i][j] += c[i][j]
 			}
 		}
 	}
-	h.turns.mu.RUnlock()
-	out := make([]Turned, 0, len(sum))
-	for t, n := range sum {
-		out = append(out, Turned{t, n})
-	}
-	slices.SortFunc(out, func(a, b Turned) int {
-		if a.Count != b.Count {
-			return int(min(max(b.Count-a.Count, -1), 1))
-		}
-		return bytes.Compare([]byte(a.To+"\x00"+a.From), []byte(b.To+"\x00"+b.From))
-	})
-	return out
-}
-
-// TurnedByMinute counts the transitions that were recorded in each of the minutes up
-// to the one of a time, the oldest first.
-func (h *History) TurnedByMinute(until float64, minutes int) []int64 {
-	out := make([]int64, minutes)
-	last := minuteOf(until)
-	h.turns.mu.RLock()
-	defer h.turns.mu.RUnlock()
-	for i := range out {
-		for _, n := range h.turns.minutes[last-int64(minutes-1-i)] {
-			out[i] += n
-		}
-	}
-	return out
+	return sum
 }

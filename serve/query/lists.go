@@ -237,8 +237,7 @@ func (r *Reader) Search(q string) (*SearchResult, error) {
 	return to, nil
 }
 
-// Overview returns totals, and what changed within a window that ends now; the
-// window begins with a whole minute.
+// Overview returns totals, and what changed within a window that ends now.
 func (r *Reader) Overview(window time.Duration) (*Overview, error) {
 	c, err := r.catalog()
 	if err != nil {
@@ -267,10 +266,22 @@ func (r *Reader) Overview(window time.Duration) (*Overview, error) {
 		to.Domains = append(to.Domains, DomainCount{d, statesOf(*states)})
 	}
 	slices.SortFunc(to.Domains, func(a, b DomainCount) int { return strings.Compare(a.Domain, b.Domain) })
-	for _, t := range r.History.Turned(float64(r.Now().Add(-window).UnixMilli()) / 1000) {
-		to.Changes = append(to.Changes, Change{optional(t.From), t.To, int(t.Count)})
-		to.Transitions += int(t.Count)
+	changes := r.History.Changes(float64(r.Now().Add(-window).UnixMilli()) / 1000)
+	to.Transitions = changes.Total()
+	for from, row := range changes {
+		old := ""
+		if from != history.NoRow {
+			old = attribution.State(from).String()
+		}
+		for state, count := range row {
+			if count > 0 {
+				to.Changes = append(to.Changes, Change{optional(old), attribution.State(state).String(), int(count)})
+			}
+		}
 	}
+	slices.SortFunc(to.Changes, func(a, b Change) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.New, b.New), strings.Compare(deref(a.Old), deref(b.Old)))
+	})
 	return to, nil
 }
 

@@ -135,6 +135,14 @@ func optional(s string) *string {
 	return &s
 }
 
+// deref returns what optional was given.
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
 // finite returns n, or 0 where there is no such number.
 func finite(n float64) float64 {
 	if math.IsInf(n, 0) || math.IsNaN(n) {
