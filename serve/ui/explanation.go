@@ -18,6 +18,7 @@ type explanation struct {
 	Steps      []step             `json:"steps"`
 	Change     []wouldChange      `json:"would_change"`
 	Evidence   string             `json:"evidence"`
+	EndsAfter  int                `json:"ends_after"`
 }
 
 type explainedRow struct {

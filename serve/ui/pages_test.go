@@ -122,7 +122,7 @@ func (f *fake) Explain(_ context.Context, _, primitive string, _ bool) (json.Raw
 		recent = append(recent, entryOf(1000+float64(10*i), v))
 	}
 	b, err := json.Marshal(map[string]any{
-		"primitive": primitive, "merger": merger, "agrees": false, "kind": "CATEGORICAL",
+		"primitive": primitive, "merger": merger, "ends_after": 3, "agrees": false, "kind": "CATEGORICAL",
 		"row":    map[string]any{"state": "multi_actor", "confidence": 0.6, "current_value": f.text, "last_change_ts": 1000},
 		"window": map[string]any{"size": 5, "recent": recent, "older": []any{entryOf(990, "c")}, "kept": 6, "pushed_out": 1},
 		"facts":  map[string]any{"cv": 0.3, "mean": 1e307, "older_mean": -1e308, "shift": 2.0}, "thresholds": map[string]float64{"window": 5, f.text: 1},

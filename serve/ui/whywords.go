@@ -165,3 +165,12 @@ func hashSpan(d *whyData) string {
 	}
 	return "24 h"
 }
+
+// endsInWords says how long the state would hold if nothing but the newest value came.
+func endsInWords(d *whyData) string {
+	entries := d.Window.entries()
+	if len(entries) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("If only “%s” comes from now on, the state ends after %s.", shorter(valueText(entries[len(entries)-1].Value), 60), plural(d.EndsAfter, "more observation", "more observations"))
+}

@@ -316,6 +316,8 @@
     }
     if (table && m.type === "state_changed") { clearTimeout(tell.timer); tell.timer = setTimeout(tell, 5000); }
   };
+  // A session that is over is said as what it is.
+  const loggedOut = () => fetch(base + "/api/v1/search?q=zz").then((a) => { if (a.status === 401) { liveIs(false, "your session is over: "); fresh?.append(link("/", "log in again")); } }).catch(() => {});
   const types = ["snapshot", "state_changed", "multi_actor_suspected", "freshness", "summary", "gap", "reset", "bye", "beat"];
   const channel = "BroadcastChannel" in window ? new BroadcastChannel("handprint" + base) : null;
   if (channel) channel.onmessage = (m) => handle(m.data);
@@ -329,7 +331,7 @@
       source.onopen = () => { retry = 1000; heard = Date.now(); emit({ type: "beat" }); };
       source.onerror = () => {
         emit({ type: "lost" });
-        if (source.readyState === EventSource.CLOSED) { source = null; setTimeout(connect, retry); retry = Math.min(retry * 2, 10000); }
+        if (source.readyState === EventSource.CLOSED) { source = null; loggedOut(); setTimeout(connect, retry); retry = Math.min(retry * 2, 10000); }
       };
       for (const t of types) source.addEventListener(t, (m) => { heard = Date.now(); if (m.lastEventId) last = m.lastEventId; emit({ type: t, data: m.data }); });
     };
