@@ -298,14 +298,14 @@ func (h *History) Since(recorded float64, yield func(e *Entry) bool) (err error)
 }
 
 // Latest returns the entries of a kind that were recorded last, the newest first,
-// at most limit. It looks at a hundred times as many at most.
+// at most limit. It looks at ten times as many at most, or at 3,000.
 func (h *History) Latest(limit int, kind Kind) (entries []Entry, err error) {
 	it, err := h.db.NewIter(&pebble.IterOptions{LowerBound: []byte{byArrival}, UpperBound: []byte{byArrival + 1}})
 	if err != nil {
 		return nil, fmt.Errorf("reading the history: %w", err)
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
-	for valid, looked := it.Last(), 0; valid && len(entries) < limit && looked < 100*limit; valid, looked = it.Prev(), looked+1 {
+	for valid, looked := it.Last(), 0; valid && len(entries) < limit && looked < max(10*limit, 3000); valid, looked = it.Prev(), looked+1 {
 		v, closer, err := h.db.Get(it.Value())
 		if errors.Is(err, pebble.ErrNotFound) {
 			continue

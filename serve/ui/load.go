@@ -19,7 +19,7 @@ import (
 const (
 	maxSuspectedShown = 5
 	maxRecentShown    = 20
-	maxRecentLooked   = 2000 // transitions that are looked at for who changed
+	maxRecentLooked   = 1000 // transitions that are looked at for who changed
 	maxChangedShown   = 8
 )
 
