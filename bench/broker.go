@@ -40,6 +40,9 @@ type rig struct {
 	// whose attackers is misrouted.
 	plain, linked map[string]bool
 
+	// shown has made a record of every attacker for each of its primitives; nil: not yet.
+	shown *load.Generator
+
 	embedded *exec.Cmd // nil: not ours
 	ask      io.WriteCloser
 	kafka    *exec.Cmd // nil: not ours
@@ -170,6 +173,9 @@ func (b *rig) fillInput(ctx context.Context, input topology.Names, format *schem
 	if err != nil {
 		return err
 	}
+	if b.shown != nil {
+		g = b.shown // goes on where the first part ended
+	}
 	failed := make(chan error, 1)
 	produce := func(topic string, partition int32, key, value []byte) {
 		r := &kgo.Record{Topic: topic, Partition: partition, Key: append([]byte(nil), key...), Value: append([]byte(nil), value...)}
@@ -185,6 +191,9 @@ func (b *rig) fillInput(ctx context.Context, input topology.Names, format *schem
 	b.plain, b.linked = map[string]bool{}, map[string]bool{}
 	owner := map[string]string{}
 	for key, value := range g.Events {
+		if b.shown != nil {
+			break // they are in the first part
+		}
 		produce(input.IdentityEvents, 0, key, value)
 		e, err := schemas.IdentityEventDecoder{Writers: b.writers}.Decode("", value)
 		if err != nil {
@@ -196,6 +205,13 @@ func (b *rig) fillInput(ctx context.Context, input topology.Names, format *schem
 		}
 	}
 	clean := map[string]bool{}
+	if b.seen && b.shown == nil {
+		for r := range g.Each {
+			produce(input.Observations, r.Partition, r.Key, r.Value)
+		}
+		b.shown = g
+		return b.written(ctx, failed)
+	}
 	for range b.observations {
 		r := g.Next()
 		produce(input.Observations, r.Partition, r.Key, r.Value)
@@ -213,7 +229,12 @@ func (b *rig) fillInput(ctx context.Context, input topology.Names, format *schem
 			b.plain[attribution.Stub([]byte(attacker)).String()] = true
 		}
 	}
-	err = b.client.Flush(ctx)
+	return b.written(ctx, failed)
+}
+
+// written waits until what was produced is acknowledged, all of it.
+func (b *rig) written(ctx context.Context, failed <-chan error) error {
+	err := b.client.Flush(ctx)
 	select {
 	case err = <-failed:
 	default:
@@ -227,7 +248,7 @@ func (b *rig) fillInput(ctx context.Context, input topology.Names, format *schem
 // job makes the topics that a contender writes to, and says what it has to do.
 func (b *rig) job(ctx context.Context, name string, c *contender, ownInput bool) (*job, error) {
 	j := &job{Contender: c.name, Brokers: b.brokers, Partitions: b.load.Partitions, Threads: b.threads,
-		Group: b.prefix + name, Dir: filepath.Join(b.dir, name), Static: b.static}
+		Group: b.prefix + name, Dir: filepath.Join(b.dir, name), Static: b.static, Caches: b.caches}
 	j.Names = topology.DefaultNames(b.prefix+name+"-", "app")
 	j.Names.Health, j.Names.Control = b.input.Health, b.input.Control
 	if !ownInput {

@@ -33,6 +33,7 @@ type report struct {
 	GCs          uint32
 	Commits      int64
 	Produced     int64
+	Changes      int64 // of Produced, records of the changelog
 	Uncompressed int64 // bytes of what was produced
 	Compressed   int64 // the same on the wire
 }
@@ -144,6 +145,16 @@ func (m *meter) OnProduceBatchWritten(_ kgo.BrokerMetadata, _ string, _ int32, b
 	m.report.Produced += int64(batch.NumRecords)
 	m.report.Uncompressed += int64(batch.UncompressedBytes)
 	m.report.Compressed += int64(batch.CompressedBytes)
+}
+
+// batch counts what a transaction has for the changelog.
+func (m *meter) batch(r processor.BatchReport) {
+	if r.Outcome != processor.Committed {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.report.Changes += r.Changes
 }
 
 // committed counts a transaction.

@@ -144,6 +144,7 @@ type job struct {
 	Dir        string // of the store
 	Profiles   string // directory; empty: none
 	Registry   string // of schemas; empty: JSON
+	Caches     [2]int // record cache and store cache of handprint, MiB; 0: as the program has them
 	Static     bool   // be a static member, where that is a choice
 
 	Copies float64 // records written for each one read

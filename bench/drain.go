@@ -26,6 +26,7 @@ type result struct {
 	Audit audit
 
 	Latency  []time.Duration `json:",omitempty"` // sorted
+	Flooded  []time.Duration `json:",omitempty"` // likewise, of the other partitions while one is flooded
 	Restarts restarts
 }
 
@@ -56,7 +57,11 @@ func (b *rig) drain(ctx context.Context, c *contender, j *job) (res result, err 
 			r.kill()
 		}
 	}()
-	committed, moved := int64(0), begin
+	before, err := look()
+	if err != nil {
+		return res, err
+	}
+	committed, moved := before, begin
 	for {
 		select {
 		case err := <-r.ended:
@@ -71,7 +76,7 @@ func (b *rig) drain(ctx context.Context, c *contender, j *job) (res result, err 
 			return res, err
 		}
 		if n > committed {
-			if committed == 0 {
+			if committed == before {
 				res.FirstCommit = now.Sub(begin)
 			}
 			committed, moved = n, now
@@ -83,7 +88,7 @@ func (b *rig) drain(ctx context.Context, c *contender, j *job) (res result, err 
 		if now.Sub(moved) > patience {
 			return res, fmt.Errorf("%s has done nothing for %s (see %s)", c.name, patience, b.dir)
 		}
-		if now.Sub(moved) > quiet && committed > 0 {
+		if now.Sub(moved) > quiet && committed > before {
 			behind, err := b.behind(ctx, j)
 			if err != nil {
 				return res, err

@@ -10,6 +10,7 @@ import (
 
 	"handprint/attribution"
 	"handprint/engine"
+	"handprint/internal/memory"
 	"handprint/processor"
 	"handprint/state"
 	"handprint/topology"
@@ -18,7 +19,14 @@ import (
 // handprint runs the topology until ctx ends.
 func (j *job) handprint(ctx context.Context, m *meter) (err error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	store, err := state.Open(j.Dir, state.Options{Logger: log})
+	record, blocks := memory.Read().Caches()
+	if j.Caches[0] > 0 {
+		record = j.Caches[0] << 20
+	}
+	if j.Caches[1] > 0 {
+		blocks = j.Caches[1] << 20
+	}
+	store, err := state.Open(j.Dir, state.Options{Logger: log, HoldBytes: record, CacheBytes: int64(blocks)})
 	if err != nil {
 		return err
 	}
@@ -30,7 +38,7 @@ func (j *job) handprint(ctx context.Context, m *meter) (err error) {
 			ApplicationID: j.Group, InstanceID: "bench", StaticMembership: true, // as it is by default
 			Client:     []kgo.Opt{kgo.SeedBrokers(j.Brokers...), kgo.WithHooks(m)},
 			Partitions: j.Partitions, Threads: j.Threads, Store: store, Logger: log,
-			OnCommit: m.committed,
+			OnCommit: m.committed, Hooks: processor.Hooks{Batch: m.batch},
 		},
 	}
 	if j.Registry != "" {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -21,8 +22,9 @@ func at(l []time.Duration, share float64) time.Duration {
 	return l[min(len(l)-1, int(share*float64(len(l))))]
 }
 
-// latency holds a contender at the rate. It has topics of its own.
-func (b *rig) latency(ctx context.Context, c *contender, name string) (l []time.Duration, err error) {
+// latency holds a contender at the rate, and floods a partition if flood is above 0.
+// It has topics of its own.
+func (b *rig) latency(ctx context.Context, c *contender, name string, flood int) (l []time.Duration, err error) {
 	j, err := b.job(ctx, name+"-rate", c, true)
 	if err != nil {
 		return nil, err
@@ -37,7 +39,7 @@ func (b *rig) latency(ctx context.Context, c *contender, name string) (l []time.
 	if err != nil {
 		return nil, err
 	}
-	if l, err = b.holdRate(ctx, reader, c, j.Names.Observations); err != nil {
+	if l, err = b.holdRate(ctx, reader, c, j.Names.Observations, flood); err != nil {
 		r.kill()
 		return nil, fmt.Errorf("%s: %w (see %s)", c.name, err, b.dir)
 	}
@@ -51,12 +53,19 @@ func (b *rig) latency(ctx context.Context, c *contender, name string) (l []time.
 // not hidden by what was not sent meanwhile. What is sent before the first
 // transition was seen, and until the rate has been held for as long as the
 // warm-up, does not count.
-func (b *rig) holdRate(ctx context.Context, reader *kgo.Client, c *contender, topic string) (l []time.Duration, err error) {
+func (b *rig) holdRate(ctx context.Context, reader *kgo.Client, c *contender, topic string, flood int) (l []time.Duration, err error) {
 	f, err := b.feed(ctx, c, topic, 1)
 	if err != nil {
 		return nil, err
 	}
 	defer f.stop()
+	flooding, endFlood := context.WithCancel(ctx)
+	flooded := make(chan error, 1)
+	go func() { flooded <- b.floodWith(flooding, topic, flood) }() // ends with this function
+	defer func() {
+		endFlood()
+		err = errors.Join(err, <-flooded)
+	}()
 	patient, stop := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no transition within %s", patience))
 	defer stop()
 	end, skip := time.Time{}, 0
@@ -74,6 +83,9 @@ func (b *rig) holdRate(ctx context.Context, reader *kgo.Client, c *contender, to
 			patient = ctx
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
+			if flood > 0 && b.isFlooded(r.Key) {
+				return
+			}
 			if i, ok := b.observationOf(r.Value); ok && i >= skip {
 				l = append(l, now.Sub(f.due(i)))
 			}

@@ -25,6 +25,9 @@ type plan struct {
 	brokers      []string
 	real         bool
 	static       bool
+	seen         bool   // every attacker has shown each of its primitives before
+	flood        int    // observations a second that one attacker sends to be expensive, while latency is measured once more
+	caches       [2]int // record cache and store cache of handprint, MiB; 0: as the program has them
 	commit       time.Duration
 	rate         int
 	hold, warm   time.Duration
@@ -71,6 +74,10 @@ func parse(args []string) (p plan, err error) {
 	f.Float64Var(&p.load.Linked, "linked", 0.02, "share of attackers that a clusterer has linked")
 	f.Float64Var(&p.load.Misrouted, "misrouted", 0.01, "share of records in another partition than their key's")
 	f.Uint64Var(&p.load.Seed, "seed", 1, "seed of the load")
+	f.BoolVar(&p.seen, "seen", false, "before what is measured, take in one observation of every attacker for each of its primitives; one contender, one round, without -audit")
+	f.IntVar(&p.flood, "flood", 0, "measure latency a second time, while one attacker sends so many observations a second, made to be expensive, to partition 0: of the other partitions")
+	f.IntVar(&p.caches[0], "record-cache", 0, "record cache of handprint, MiB; 0: what follows the memory limit, as in the program")
+	f.IntVar(&p.caches[1], "store-cache", 0, "likewise its store cache")
 	names := f.String("contenders", "handprint,copy,copymuch", "who runs, separated by commas; the first is the one that the others are compared with")
 	f.IntVar(&p.threads, "threads", 1, "workers of handprint, and of the copies")
 	f.IntVar(&p.rounds, "rounds", 1, "how often everything is run; the table shows medians")
@@ -100,6 +107,8 @@ func parse(args []string) (p plan, err error) {
 	switch {
 	case f.NArg() > 0:
 		return p, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	case p.seen && (p.audit || len(p.contenders) != 1 || p.rounds != 1):
+		return p, errors.New("-seen is for one contender, one round and -audit=false")
 	case p.observations < 1 || p.threads < 1 || p.rounds < 1 || p.rate < 1:
 		return p, errors.New("-n, -threads, -rounds and -rate must be at least 1")
 	}
@@ -167,6 +176,14 @@ func (b *rig) round(ctx context.Context, round int, results map[string][]result)
 				return err
 			}
 		}
+		if b.seen { // it has the first part; the second one is measured
+			if _, err := b.drain(ctx, c, j); err != nil {
+				return err
+			}
+			if err := b.fill(ctx); err != nil {
+				return err
+			}
+		}
 		res, err := b.drain(ctx, c, j)
 		if err != nil {
 			return err
@@ -181,8 +198,13 @@ func (b *rig) round(ctx context.Context, round int, results map[string][]result)
 	for i := range done {
 		c, res, err := &b.contenders[i], &done[i], error(nil)
 		if c.concludes && b.hold > 0 {
-			if res.Latency, err = b.latency(ctx, c, fmt.Sprintf("%s-%d", c.name, round)); err != nil {
+			if res.Latency, err = b.latency(ctx, c, fmt.Sprintf("%s-%d", c.name, round), 0); err != nil {
 				return err
+			}
+			if b.flood > 0 {
+				if res.Flooded, err = b.latency(ctx, c, fmt.Sprintf("%s-%d-flood", c.name, round), b.flood); err != nil {
+					return err
+				}
 			}
 			if len(res.Latency) == 0 {
 				fmt.Fprintf(os.Stderr, "bench: %s wrote no transition that was due while latency was measured: -warm and -hold are too short for it\n", c.name)

@@ -46,6 +46,13 @@ func figures(p *plan) []figure {
 		{"rows", "%.0f", func(r *result) float64 { return float64(r.Audit.Rows) }},
 		{"allocations/observation", "%.2f", own(func(r *report) float64 { return float64(r.Mallocs) / n })},
 		{"records written/observation", "%.2f", own(func(r *report) float64 { return float64(r.Produced) / n })},
+		{"  of them changelog", "%.2f", own(func(r *report) float64 { return float64(r.Changes) / n })},
+		{"CPU/changelog record, us", "%.2f", func(r *result) float64 {
+			if r.Report == nil || r.Report.Changes == 0 {
+				return 0
+			}
+			return float64(r.CPU.Nanoseconds()) / 1000 / float64(r.Report.Changes)
+		}},
 		{"  bytes", "%.0f", own(func(r *report) float64 { return float64(r.Uncompressed) / n })},
 		{"  bytes on the wire", "%.0f", own(func(r *report) float64 { return float64(r.Compressed) / n })},
 		{"commits", "%.0f", own(func(r *report) float64 { return float64(r.Commits) })},
@@ -54,6 +61,8 @@ func figures(p *plan) []figure {
 		{"  p95", "%.1f", quantile(0.95)},
 		{"  p99", "%.1f", quantile(0.99)},
 		{"  p99.9", "%.1f", quantile(0.999)},
+		{fmt.Sprintf("while one partition gets %d/s, of the others: p50, ms", p.flood), "%.1f", func(r *result) float64 { return at(r.Flooded, 0.5).Seconds() * 1000 }},
+		{"  p99", "%.1f", func(r *result) float64 { return at(r.Flooded, 0.99).Seconds() * 1000 }},
 		{"start with kept state to commit, s", "%.2f", func(r *result) float64 { return r.Restarts.Kept.First.Seconds() }},
 		{"  of all partitions", "%.2f", func(r *result) float64 { return r.Restarts.Kept.All.Seconds() }},
 		{"kill -9 to commit, s", "%.2f", func(r *result) float64 { return r.Restarts.Killed.First.Seconds() }},

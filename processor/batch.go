@@ -415,6 +415,7 @@ func (b *batch) apply() error {
 			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
 		}
 	}
+	b.noteLoads()
 	for tp, next := range b.consumed {
 		b.w.p.watch.reached(tp, next, b.ends[tp])
 	}

@@ -78,6 +78,9 @@ type TaskStatus struct {
 	// as of the last time the brokers were heard; nil if not known. Markers
 	// of transactions count until the watch has looked what is there.
 	Lag *int64 `json:"lag,omitempty"`
+	// Load is what the task does to its worker, over some seconds; nil if it had
+	// nothing to do lately.
+	Load *Load `json:"load,omitempty"`
 	// LastProgress is when the task last made progress: took a batch, read some of
 	// its changelog, or changed its phase.
 	LastProgress time.Time `json:"last_progress"`

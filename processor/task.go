@@ -34,12 +34,16 @@ type task struct {
 	handler Handler
 	context Context
 	inBatch bool // has records in the current batch
+	load    taskLoad
 }
 
 func (t *task) running() bool { return t.state.Load() == TaskRunning }
 
 func (t *task) status(worker int, clock Clock) TaskStatus {
 	s := TaskStatus{Partition: t.partition, Worker: worker, State: t.state.Load().(TaskState), LastProgress: time.Unix(0, max(t.progressed.Load(), t.progress.moved.Load()))}
+	if load := t.load.shown.Load(); load != nil && s.State == TaskRunning && clock.Now().Sub(s.LastProgress) <= 2*loadWindow {
+		s.Load = load
+	}
 	if s.State == TaskRestoring {
 		s.Restore = t.progress.snapshot(clock.Now())
 	}

@@ -274,7 +274,7 @@ func (b *batch) turns(ctx, limit context.Context) error {
 		b.recycle()
 		b.times.end(&b.times.process)
 		room := min(b.limit, b.w.cfg.MaxBatchRecords) - int(b.count)
-		if !whole || len(b.dropped) > 0 || b.w.pace.careful > 0 || b.w.unready != nil || b.w.isWoken() ||
+		if !whole || len(b.dropped) > 0 || b.times.process >= fairSlice && b.othersWait() || b.w.pace.careful > 0 || b.w.unready != nil || b.w.isWoken() ||
 			b.bytes() >= maxTurnBytes || b.w.cfg.Clock.Now().Sub(b.startedAt) >= min(maxTurnTime, b.w.cfg.TransactionTimeout/turnShare) {
 			break
 		}
@@ -330,8 +330,14 @@ func (b *batch) process(ctx context.Context) (whole bool, err error) {
 		return false, err
 	}
 	began, left := b.w.cfg.Clock.Now(), min(maxProcessing, b.w.cfg.TransactionTimeout/turnShare)-b.times.process
+	shared := b.othersWait()
+	if shared {
+		b.smallestFirst()
+		left = min(left, fairSlice-b.times.process)
+	}
 	n := 0
 	whole = true
+	now := began
 	for i, f := range b.turn.parts {
 		if f.dropped != nil {
 			if err := b.repair(f.task); err != nil {
@@ -346,9 +352,11 @@ func (b *batch) process(ctx context.Context) (whole bool, err error) {
 			if !whole {
 				break
 			}
-			if n > 0 && b.w.cfg.Clock.Now().Sub(began) >= left {
+			if n > 0 && now.Sub(began) >= left {
 				whole = false
-				b.w.pace.ended(n)
+				if !shared {
+					b.w.pace.ended(n)
+				}
 				b.putBack(i, j)
 				break
 			}
@@ -361,6 +369,9 @@ func (b *batch) process(ctx context.Context) (whole bool, err error) {
 				return false, &batchError{fmt.Errorf("task %d: processing %s[%d] at offset %d: %w", f.task.partition, r.Topic, r.Partition, r.Offset, err)}
 			}
 			n++
+			done := b.w.cfg.Clock.Now()
+			f.task.load.spent(r.Key, done.Sub(now))
+			now = done
 		}
 	}
 	b.sizes.read(b)

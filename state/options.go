@@ -57,9 +57,6 @@ const (
 	pebbleFormat = pebble.FormatTableFormatV6
 )
 
-// MostMemtables is how many bytes memtables of the default size take at most.
-const MostMemtables = memtables * defaultMemtableBytes
-
 func (o Options) withDefaults() Options {
 	if o.FS == nil {
 		o.FS = vfs.Default

@@ -26,8 +26,10 @@ import (
 type point struct {
 	Attackers, Threads int
 	PerSecond          float64 // observations
+	Changes            float64 // changelog records a second
 	Memory             float64 // the peak, MB
 	CPU                float64 // us an observation
+	ChangeCPU          float64 // us a changelog record
 	Sweep              float64 // ms, with a hundred suspects
 }
 
@@ -65,6 +67,12 @@ func run(sizes, threads string, least int, out string, more []string) error {
 			return err
 		}
 		bySize = append(bySize, p)
+	}
+	fmt.Println("the same, every attacker having shown each of its two primitives before:")
+	for _, n := range counts {
+		if _, err := measure(n, workers[0], max(least, n*3/2), append([]string{"-seen", "-breadth", "2"}, more...)); err != nil {
+			return err
+		}
 	}
 	fmt.Println("a sweep that has a hundred suspects, ms:", sweeps)
 	var bySweep []point
@@ -146,6 +154,7 @@ func measure(attackers, threads, observations int, more []string) (p point, err 
 	var results map[string][]struct {
 		Wall, CPU time.Duration
 		Memory    int64
+		Report    struct{ Changes int64 }
 	}
 	if err := json.Unmarshal(text, &results); err != nil {
 		return p, fmt.Errorf("what bench says: %w", err)
@@ -156,6 +165,10 @@ func measure(attackers, threads, observations int, more []string) (p point, err 
 	r := results["handprint"][0]
 	p = point{Attackers: attackers, Threads: threads, PerSecond: float64(observations) / r.Wall.Seconds(),
 		Memory: float64(r.Memory) / 1e6, CPU: float64(r.CPU.Nanoseconds()) / 1e3 / float64(observations)}
-	fmt.Printf("%d attackers, %d workers: %.0f observations/s, %.2f us CPU each, %.0f MB\n", attackers, threads, p.PerSecond, p.CPU, p.Memory)
+	if n := float64(r.Report.Changes); n > 0 {
+		p.Changes, p.ChangeCPU = n/r.Wall.Seconds(), float64(r.CPU.Nanoseconds())/1e3/n
+	}
+	fmt.Printf("%d attackers, %d workers: %.0f observations/s, %.2f us CPU each; %.0f changelog records/s, %.2f us CPU each; %.0f MB\n",
+		attackers, threads, p.PerSecond, p.CPU, p.Changes, p.ChangeCPU, p.Memory)
 	return p, nil
 }

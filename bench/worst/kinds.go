@@ -12,7 +12,9 @@ type kind struct {
 	attackers int // of one identity; 0: one attacker that no event has named
 	before    int // observations that come first
 	observe   func(n int) (attacker, primitive, value string)
-	usual     bool // what the others are compared with
+	ts        func(n int) float64 // nil: ten observations a second
+	evidence  func(n int) int     // nil: each in a session of its own
+	usual     bool                // what the others are compared with
 }
 
 const (
@@ -57,6 +59,12 @@ func kinds(only string) (list []kind) {
 	add(kind{
 		name: "an identity of 800 attackers with one fingerprint that all have", attackers: 800, before: 8000,
 		observe: func(n int) (string, string, string) { return address(n % 800), hash, `"0123456789abcdef"` },
+	})
+	add(kind{
+		name: "an identity of 100000 attackers with 10 fingerprints each", attackers: 100_000, before: 1_000_000,
+		observe: func(n int) (string, string, string) {
+			return address(n % 100_000), hash, fmt.Sprintf(`"%032x"`, n%1_000_000)
+		},
 	})
 	add(kind{
 		name: "100000 primitives of one attacker", before: 100_000,

@@ -30,9 +30,16 @@ var errAbove = errors.New("above the bounds")
 func main() {
 	n := flag.Int("n", 2000, "observations that are measured for each kind of input")
 	only := flag.String("only", "", "measure the kinds whose name has this in it")
+	long := flag.Duration("search", 0, "draw kinds of input at random for so long, and print the most expensive, instead of the table")
+	seed := flag.Uint64("seed", 1, "of the first kind that is drawn")
 	profile := flag.String("profile", "", "file for a CPU profile; default: none is taken")
 	flag.Parse()
-	err := profiled(*profile, func() error { return run(*n, *only) })
+	err := profiled(*profile, func() error {
+		if *long > 0 {
+			return search(*long, *seed, min(*n, 500))
+		}
+		return run(*n, *only)
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "worst:", err)
 		os.Exit(1)
@@ -68,9 +75,9 @@ func run(n int, only string) error {
 		if k.usual {
 			usual = c.micros
 		}
-		more := max(float64(c.record)/1024-1, 0)
+		micros, bytes := bounds(c.record)
 		mark := ""
-		if c.micros > maxMicros+more*microsByKiB || c.bytes > maxBytes+more*bytesByKiB || more == 0 && usual > 0 && c.micros > maxTimes*usual {
+		if c.micros > micros || c.bytes > bytes || c.record <= 1024 && usual > 0 && c.micros > maxTimes*usual {
 			mark = "ABOVE: "
 			above++
 		}
@@ -83,4 +90,10 @@ func run(n int, only string) error {
 		return fmt.Errorf("%d kinds of input are %w of %.0f us, %.0f B and %d times the usual one", above, errAbove, maxMicros, maxBytes, maxTimes)
 	}
 	return nil
+}
+
+// bounds returns what an observation may cost whose record has so many bytes.
+func bounds(record int) (micros, bytes float64) {
+	more := max(float64(record)/1024-1, 0)
+	return maxMicros + more*microsByKiB, maxBytes + more*bytesByKiB
 }

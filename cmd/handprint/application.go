@@ -118,7 +118,8 @@ var injectFaults func(*topology.Config, *state.Options)
 // openStore opens the store in the state directory and gives the application
 // its instance id, which is kept there.
 func (a *app) openStore(c *topology.Config, dir string) error {
-	o := state.Options{Logger: a.log, HoldBytes: a.cfg.Runtime.RecordCache, CacheBytes: int64(a.cfg.Runtime.StoreCache)}
+	record, blocks := a.cfg.Runtime.Caches()
+	o := state.Options{Logger: a.log, HoldBytes: record, CacheBytes: int64(blocks)}
 	if injectFaults != nil {
 		injectFaults(c, &o)
 	}

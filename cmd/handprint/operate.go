@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"handprint/internal/config"
+	"handprint/internal/memory"
 	"handprint/internal/operations"
-	"handprint/state"
 )
 
 // operated is the application that operator's commands look at.
@@ -99,7 +99,8 @@ func (a *app) doctor(ctx context.Context, asJSON bool) error {
 
 // caches returns how many bytes a process uses outside of Go's heap.
 func (a *app) caches() uint64 {
-	return uint64(a.cfg.Runtime.RecordCache + a.cfg.Runtime.StoreCache + state.MostMemtables)
+	record, blocks := a.cfg.Runtime.Caches()
+	return uint64(record + blocks + memory.Memtables)
 }
 
 func (a *app) lagCommand() *cobra.Command {

@@ -44,7 +44,7 @@ func (a *app) plan(p *planned, asJSON bool) error {
 	}
 	load := operations.Load{
 		Rate: float64(p.rate), Identities: float64(p.identities), Observations: float64(p.each),
-		Instances: p.instances, Standbys: a.cfg.Runtime.Standbys, Caches: a.caches(),
+		Instances: p.instances, Standbys: a.cfg.Runtime.Standbys, Caches: a.plannedCaches(),
 	}
 	plan := operations.PlanFor(load)
 	if asJSON {
@@ -52,4 +52,14 @@ func (a *app) plan(p *planned, asJSON bool) error {
 	}
 	fmt.Fprint(a.out, plan.Text(load))
 	return nil
+}
+
+// plannedCaches is what the caches and memtables of a planned process take: as they
+// are set, else as they were when the plan's figures were measured. Unset ones follow the
+// limit that is planned and take about a third of it.
+func (a *app) plannedCaches() uint64 {
+	if a.cfg.Runtime.RecordCache == 0 && a.cfg.Runtime.StoreCache == 0 {
+		return operations.MeasuredCaches
+	}
+	return a.caches()
 }

@@ -14,8 +14,7 @@ import (
 	"handprint/attribution"
 	"handprint/integration/instance"
 	"handprint/integration/lab"
-	"handprint/internal/config"
-	"handprint/state"
+	"handprint/internal/memory"
 )
 
 // manyRows makes an instance hold many rows in bounded memory, and starts it
@@ -91,9 +90,8 @@ func bounded(app *lab.App, n int, o *options) instance.Config {
 // goLimit is how many MiB Go may take of so many, as handprint doctor advises: it
 // leaves room for the caches, which are not in what Go counts.
 func goLimit(container int64) int64 {
-	var c config.Config
-	config.Declare(&c) // which sets the defaults
-	caches := c.Runtime.RecordCache + c.Runtime.StoreCache + state.MostMemtables
+	record, blocks := memory.Limits{Container: uint64(container) << 20}.Caches()
+	caches := record + blocks + memory.Memtables
 	return (container<<20 - int64(caches)) * 9 / 10 >> 20
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"handprint/attribution"
+	"handprint/internal/memory"
 	"handprint/topology"
 )
 
@@ -68,7 +69,7 @@ type Runtime struct {
 	Threads            int
 	BatchRecords       int
 	BatchBytes         int
-	RecordCache        int // bytes
+	RecordCache        int // bytes; 0: see Caches
 	StoreCache         int // bytes
 	TransactionTimeout time.Duration
 	SessionTimeout     time.Duration
@@ -210,6 +211,24 @@ func declareTopics(s *Set, c *Config) {
 	}
 }
 
+// orByLimit demands a size, or 0 for what follows the memory limit.
+func orByLimit(lo, hi int) Check[int] {
+	return Check[int]{"0, or between " + formatBytes(lo) + " and " + formatBytes(hi), func(n int) bool { return n == 0 || lo <= n && n <= hi }}
+}
+
+// Caches returns the sizes of the record cache and the store cache, in bytes: as
+// they are set, else by the memory limit of this process.
+func (r *Runtime) Caches() (record, store int) {
+	record, store = memory.Read().Caches()
+	if r.RecordCache > 0 {
+		record = r.RecordCache
+	}
+	if r.StoreCache > 0 {
+		store = r.StoreCache
+	}
+	return record, store
+}
+
 func declareRuntime(s *Set, r *Runtime) {
 	s.Group(GroupRuntime)
 	s.Path(&r.StateDir, "state-dir", "handprint-state", NotEmpty(), "Folder of the local store. Each process has its own; keep it across restarts.", Important(High))
@@ -223,8 +242,8 @@ func declareRuntime(s *Set, r *Runtime) {
 	s.Int(&r.Threads, "threads", 2, Between(1, 256), "Workers of this process. More than its share of the partitions stay idle.", Important(High))
 	s.Int(&r.BatchRecords, "batch-records", 80_000, Between(1, 1_000_000), "Most records of one transaction of a worker that is behind; one that keeps up commits what there is.")
 	s.Bytes(&r.BatchBytes, "batch-bytes", 1<<19, Sizes(1<<10, 1<<30), "About the most input, compressed, that one fetch brings.")
-	s.Bytes(&r.RecordCache, "record-cache", 128<<20, Sizes(1<<20, 1<<30), "Memory for what tasks have read and written lately, shared by all tasks. What is in it costs no read, and reaches the local store once every few seconds.", Important(High))
-	s.Bytes(&r.StoreCache, "store-cache", 16<<20, Sizes(1<<20, 1<<34), "Memory for blocks of the local store, read when the record cache does not have a record.")
+	s.Bytes(&r.RecordCache, "record-cache", 0, orByLimit(1<<20, 1<<30), "Memory for what tasks have read and written lately, shared by all tasks. What is in it costs no read, and reaches the local store once every few seconds. 0 follows the memory limit of the process: with store-cache and 32MiB of writes, 512MiB if there is none, a third of a container's (beyond 512MiB an eighth), nine tenths of what GOMEMLIMIT leaves of a container's.", Important(High))
+	s.Bytes(&r.StoreCache, "store-cache", 0, orByLimit(1<<20, 1<<34), "Memory for blocks of the local store, read when the record cache does not have a record. 0 follows the memory limit, as that of record-cache does; of serve it is 16MiB.")
 	s.Duration(&r.TransactionTimeout, "transaction-timeout", 10*time.Second, Between(time.Second, 15*time.Minute), "How long a transaction that nobody ends keeps readers waiting.")
 	s.Duration(&r.SessionTimeout, "group-session-timeout", 10*time.Second, Between(100*time.Millisecond, 30*time.Minute), "How long after its last sign of life a worker is taken for dead.")
 	s.Duration(&r.RebalanceTimeout, "rebalance-timeout", time.Minute, Between(time.Second, time.Hour), "How long the group waits for a worker to end its batch when tasks move.", Important(Low))

@@ -41,6 +41,7 @@ func Layers() []Layer {
 		{[]string{"internal/vectors"}, "the conformance vectors, for tests"},
 		{[]string{"attribution"}, "the domain: series, mergers, rows, sweep, registry. Pure"},
 		{[]string{"internal/unpack"}, "bounds what a compressed batch of a topic may become in memory"},
+		{[]string{"internal/memory"}, "how much memory the process may take, and how much of it the caches should"},
 		{[]string{"internal/canonical"}, "canonical JSON"},
 		{[]string{"internal/javakafka"}, "the Java software that tests run against, from Maven"},
 		{[]string{"internal/conventions"}, "this list, the words to avoid, and the tests that keep both"},

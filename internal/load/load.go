@@ -148,13 +148,34 @@ func (g *Generator) Next() *Record {
 	return r
 }
 
+// Each yields a record of every attacker for each of its primitives, before those
+// of Next. The record is valid until yield returns.
+func (g *Generator) Each(yield func(*Record) bool) {
+	for attacker := range uint64(g.cfg.Attackers) {
+		g.session++
+		g.attacker = attacker
+		g.show()
+		g.left, g.at, g.stride = g.cfg.Breadth, 0, 1
+		for g.left > 0 {
+			if !yield(g.Next()) {
+				return
+			}
+		}
+	}
+}
+
+// show makes the primitives those of the attacker.
+func (g *Generator) show() {
+	traits := mix(traitsNamespace<<56 | g.attacker)
+	g.first = int(traits % uint64(len(g.primitives)))
+	g.apart = coprime(int(traits>>32), len(g.primitives))
+}
+
 // begin starts a session: an attacker, and which of its primitives it yields.
 func (g *Generator) begin() {
 	g.session++
 	g.attacker = g.zipf.Uint64()
-	traits := mix(traitsNamespace<<56 | g.attacker)
-	g.first = int(traits % uint64(len(g.primitives)))
-	g.apart = coprime(int(traits>>32), len(g.primitives))
+	g.show()
 	g.left = min(g.cfg.Breadth, 1+g.rnd.IntN(2*g.cfg.Session-1))
 	g.at = g.rnd.IntN(g.cfg.Breadth)
 	g.stride = coprime(g.rnd.Int(), g.cfg.Breadth)

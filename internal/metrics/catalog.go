@@ -71,6 +71,9 @@ var (
 var (
 	tasks           = declare(Gauge, "tasks", "Tasks owned here, by phase: waiting, restoring, running.", "state")
 	taskLag         = declare(Gauge, "task_input_lag_offsets", "Input offsets that the task has not processed. Missing until the brokers were heard.", "task")
+	taskRecords     = declare(Gauge, "task_records_per_second", "Input records that the task processes a second, over the last seconds. Missing while it has nothing to do.", "task")
+	taskBusy        = declare(Gauge, "task_busy_ratio", "Share of the time that the task's handler works. Missing while it has nothing to do.", "task")
+	taskCostliest   = declare(Gauge, "task_costliest_ratio", "Share of the task's time that the costliest key of its input takes, an attacker as a rule, from a sample; the status says which. Missing while it has nothing to do.", "task")
 	taskProgress    = declare(Gauge, "task_last_progress_timestamp_seconds", "When the task last got on, in Unix seconds.", "task")
 	taskBlocked     = declare(Gauge, "task_blocked", "1 if the task waits for another task and has got no answer for the stall timeout.", "task")
 	taskStuck       = declare(Gauge, "task_stuck", "1 if the task has something to do and has not got on for the stall timeout.", "task")

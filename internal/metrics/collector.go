@@ -195,6 +195,11 @@ func collectTasks(s *processor.Status, put func(*Metric, float64, ...string)) {
 		if !t.LastProgress.IsZero() {
 			put(taskProgress, float64(t.LastProgress.UnixMilli())/1e3, task)
 		}
+		if l := t.Load; l != nil {
+			put(taskRecords, l.Records, task)
+			put(taskBusy, l.Busy, task)
+			put(taskCostliest, l.Share, task)
+		}
 		put(taskBlocked, truth(t.Blocked != ""), task)
 		put(taskStuck, truth(t.Stuck != ""), task)
 		if p := t.Restore; p != nil {

@@ -30,7 +30,7 @@ func full() View {
 		Members:  []processor.MemberStatus{{Worker: 0, MemberID: "m"}, {Worker: 1}},
 		Tasks: []processor.TaskStatus{
 			{Partition: engine.CoordinatorTask, State: processor.TaskRunning, Blocked: "no task answers"},
-			{Partition: 3, State: processor.TaskRunning, Lag: &lag, LastProgress: time.Unix(5, 0), Stuck: "it does not get on"},
+			{Partition: 3, State: processor.TaskRunning, Lag: &lag, LastProgress: time.Unix(5, 0), Stuck: "it does not get on", Load: &processor.Load{Records: 5, Busy: 0.5, Share: 0.25}},
 			{Partition: 4, State: processor.TaskRestoring, Restore: &processor.Progress{Done: 1, Total: 10, Left: 9 * time.Second}},
 			{Partition: 4, State: processor.TaskWaiting, Worker: 1},
 		},

@@ -8,10 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"strconv"
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"handprint/internal/memory"
 )
 
 // Less free space than this on the state directory's filesystem is warned
@@ -94,7 +94,7 @@ func existing(dir string) (string, error) {
 // memory compares the limit of the container with Go's, which does not count the
 // caches.
 func (d *doctor) memory(caches uint64) {
-	container, limited := cgroupLimit()
+	container, limited := memory.Container()
 	d.limits(caches, debug.SetMemoryLimit(-1), container, limited)
 }
 
@@ -120,20 +120,6 @@ func (d *doctor) limits(caches uint64, goLimit int64, container uint64, limited 
 
 // leastHeap is what an application takes besides its caches, at least.
 const leastHeap = 192 << 20
-
-// cgroupLimit returns the memory limit of this process's control group, of
-// version 2 or 1, if there is one.
-func cgroupLimit() (bytes uint64, limited bool) {
-	for _, path := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue
-		}
-		n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
-		return n, err == nil && n < 1<<60
-	}
-	return 0, false
-}
 
 func size(n uint64) string {
 	switch {

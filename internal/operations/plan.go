@@ -14,7 +14,7 @@ type measured struct{ at, value float64 }
 var (
 	// Microseconds of CPU of the application an observation, by identities.
 	cpuByIdentities = []measured{{10e3, 5.10}, {100e3, 8.51}, {1e6, 14.33}, {5e6, 23.93}}
-	// Peak memory of a process with one worker and the default caches, in MB, by identities.
+	// Peak memory of a process with one worker and caches of 176 MiB, in MB, by identities.
 	memoryByIdentities = []measured{{10e3, 132}, {100e3, 225}, {1e6, 282}, {5e6, 339}}
 	// Bytes of store an identity of 17 primitives takes, by its observations.
 	storeByObservations = []measured{{1.5, 116}, {10, 715}, {150, 4580}, {500, 13000}}
@@ -26,7 +26,9 @@ var (
 const (
 	memoryOfWorker = 18   // MB that each further worker takes
 	cpuOfBroker    = 2.67 // microseconds of the brokers' CPU an observation, before replication
-	defaultCaches  = 176 << 20
+
+	// MeasuredCaches is what the caches and memtables took, in bytes, when that was measured.
+	MeasuredCaches = 176 << 20
 
 	// What is planned for besides what was measured.
 	maxBusy         = 0.5  // of a core: the rest is for peaks, restores, a process that is away
@@ -79,7 +81,7 @@ func PlanFor(l Load) Plan {
 	// The identities of a process, with the copies that it keeps for others.
 	share := min(1, float64(1+l.Standbys)/float64(l.Instances))
 	peak := (between(memoryByIdentities, l.Identities) + memoryOfWorker*float64(p.Threads-1)) * 1e6
-	peak += float64(l.Caches) - defaultCaches
+	peak += float64(l.Caches) - MeasuredCaches
 	p.Memory = roundUp(max(peak*memoryReserve, float64(l.Caches+leastHeap)), 64<<20)
 	p.GoLimit = (p.Memory - l.Caches) / 10 * 9
 	p.Disk = roundUp(l.Identities*share*between(storeByObservations, each)*storeWhileMoved, 256<<20)

@@ -76,7 +76,7 @@ func TestThePlanIsMadeOfMeasurements(t *testing.T) {
 }
 
 func TestPlanExamples(t *testing.T) {
-	base := Load{Instances: 2, Standbys: 1, Caches: defaultCaches}
+	base := Load{Instances: 2, Standbys: 1, Caches: MeasuredCaches}
 	for name, c := range map[string]struct {
 		rate, identities, observations      float64
 		cores, partitions, memoryMiB, diskG int

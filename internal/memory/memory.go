@@ -1,0 +1,80 @@
+// Package memory knows how much memory this process may take, and how much of
+// it the caches should. How the caches use it is not here but in state.
+package memory
+
+import (
+	"math"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+)
+
+// Limits are the limits of a process, in bytes; 0: there is none.
+type Limits struct {
+	Container uint64 // of its control group
+	Heap      uint64 // of Go's heap: GOMEMLIMIT, which does not count the caches
+}
+
+// Read returns the limits of this process.
+func Read() (l Limits) {
+	l.Container, _ = Container()
+	if n := debug.SetMemoryLimit(-1); n != math.MaxInt64 {
+		l.Heap = uint64(n)
+	}
+	return l
+}
+
+// Container returns the memory limit of this process's control group, of
+// version 2 or 1, if there is one.
+func Container() (bytes uint64, limited bool) {
+	for _, path := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		return parse(string(text))
+	}
+	return 0, false
+}
+
+// parse reads what a control group says: a number, or max; version 1 has a number
+// near 2^63 for no limit.
+func parse(text string) (bytes uint64, limited bool) {
+	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
+	if err != nil || n >= 1<<60 {
+		return 0, false
+	}
+	return n, true
+}
+
+const (
+	// Memtables is what writes to the local store take besides the caches, at most.
+	Memtables = 32 << 20
+
+	unlimited = 512 << 20 // of the caches and memtables together, without a limit
+	least     = 64 << 20  // likewise, whatever the limit
+	most      = 1 << 30   // of the record cache
+)
+
+// Caches returns the sizes, in bytes, of the cache of records and that of blocks of
+// the local store. With what the memtables take they are 512 MiB if there is no
+// limit. In a container they are a third of it, and beyond 512 MiB an eighth; if Go's
+// heap has its own limit there, nine tenths of what that leaves, but no more than half of the container.
+// Without a container they are as much as half of the heap may be.
+func (l Limits) Caches() (record, store int) {
+	total := uint64(unlimited)
+	switch {
+	case l.Container > 0 && l.Heap > 0:
+		total = min((l.Container-min(l.Container, l.Heap))*9/10, l.Container/2)
+	case l.Container > 0:
+		total = min(l.Container/3, max(unlimited, l.Container/8))
+	case l.Heap > 0:
+		total = l.Heap / 2
+	}
+	left := int(max(min(total, 2*most), least)) - Memtables
+	// Records that are in memory cost neither a read nor decompression, so most goes
+	// to them; blocks are what a new attacker's keys and filters are in.
+	store = left / 6
+	return min(left-store, most), store
+}

@@ -1,0 +1,42 @@
+package memory
+
+import "testing"
+
+func TestCachesFollowTheLimits(t *testing.T) {
+	const mib = 1 << 20
+	for name, tt := range map[string]struct {
+		limits Limits
+		total  int // with memtables
+	}{
+		"no limit":                     {Limits{}, 512 * mib},
+		"a container":                  {Limits{Container: 768 * mib}, 256 * mib},
+		"a container of 2 GiB":         {Limits{Container: 2048 * mib}, 512 * mib},
+		"a container of 8 GiB":         {Limits{Container: 8192 * mib}, 1024 * mib},
+		"a container and a heap":       {Limits{Container: 1000 * mib, Heap: 700 * mib}, 270 * mib},
+		"a small heap in a container":  {Limits{Container: 1000 * mib, Heap: 100 * mib}, 500 * mib},
+		"a heap as large as the whole": {Limits{Container: 1000 * mib, Heap: 1000 * mib}, 64 * mib},
+		"a heap":                       {Limits{Heap: 600 * mib}, 300 * mib},
+		"a tiny container":             {Limits{Container: 32 * mib}, 64 * mib},
+	} {
+		t.Run(name, func(t *testing.T) {
+			record, store := tt.limits.Caches()
+			if got := record + store + Memtables; got != tt.total {
+				t.Errorf("record cache %d MiB, store cache %d MiB: %d MiB, want %d", record/mib, store/mib, got/mib, tt.total/mib)
+			}
+			if store < mib || record < mib {
+				t.Errorf("record cache %d, store cache %d: a cache is below its least size", record, store)
+			}
+		})
+	}
+	if record, _ := (Limits{Container: 1 << 40}).Caches(); record > most {
+		t.Errorf("the record cache is %d, more than its setting may be", record)
+	}
+}
+
+func TestContainerLimits(t *testing.T) {
+	for text, want := range map[string]uint64{"max\n": 0, "536870912\n": 512 << 20, "9223372036854771712\n": 0, "": 0} {
+		if got, limited := parse(text); got != want || limited != (want > 0) {
+			t.Errorf("%q: %d, %v; want %d", text, got, limited, want)
+		}
+	}
+}

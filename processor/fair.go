@@ -1,0 +1,184 @@
+package processor
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+)
+
+// Tasks of a worker share its transactions, so what one has to do holds up the
+// others' commits. While a task keeps up with its input, a batch with records of
+// other tasks works for a slice of time only: what comes for the task in the meantime
+// waits for a slice, not for a full transaction. Kafka keeps the order within a
+// partition, so of its own partition a flood costs what it costs.
+
+const (
+	// fairSlice is how long the handlers of a batch work while tasks that keep up
+	// wait for its commit.
+	fairSlice = 20 * time.Millisecond
+	// keepsUpFor is how long a task that had read all its input counts as one that
+	// keeps up, whether or not it has input again.
+	keepsUpFor = time.Second
+	// loadWindow is over how long the load of a task is counted.
+	loadWindow = 5 * time.Second
+	// sampled is the share of the records whose cost is counted by key: one in so
+	// many.
+	sampled = 13
+	// maxCostly is how many keys of a task have their cost counted.
+	maxCostly = 16
+	// maxShownKey bounds the bytes of a key that Status shows.
+	maxShownKey = 128
+)
+
+// Load is what a task does to its worker, over the last seconds.
+type Load struct {
+	Records float64 `json:"records_per_second"`
+	Busy    float64 `json:"busy"` // share of the time that its handler works, from 0 to 1
+	// Costliest is the key of input records, as a rule an attacker, that takes most
+	// of the task's time, cut to 128 bytes; Share is its part of it, estimated from
+	// a sample, from 0 to 1.
+	Costliest string  `json:"costliest,omitempty"`
+	Share     float64 `json:"costliest_share"`
+}
+
+// taskLoad counts the load of a task. Only the worker's goroutine uses it, but for
+// shown.
+type taskLoad struct {
+	since   time.Time // the beginning of the window
+	records int64
+	busy    time.Duration
+	sample  int
+	keys    []costlyKey
+	keptUp  time.Time // when it had read all its input last
+	shown   atomic.Pointer[Load]
+}
+
+type costlyKey struct {
+	key  []byte
+	cost time.Duration
+}
+
+// spent notes that a record took so long. Keys that are new take the place, and the
+// cost, of the cheapest, as the space-saving algorithm has it: no key that costs
+// more than a sixteenth of all is missed.
+func (l *taskLoad) spent(key []byte, cost time.Duration) {
+	l.records++
+	l.busy += cost
+	if l.sample++; l.sample < sampled {
+		return
+	}
+	l.sample = 0
+	least := 0
+	for i := range l.keys {
+		if bytes.Equal(l.keys[i].key, key) {
+			l.keys[i].cost += cost
+			return
+		}
+		if l.keys[i].cost < l.keys[least].cost {
+			least = i
+		}
+	}
+	if len(l.keys) < maxCostly {
+		l.keys = append(l.keys, costlyKey{bytes.Clone(key), cost})
+		return
+	}
+	k := &l.keys[least]
+	k.key, k.cost = append(k.key[:0], key...), k.cost+cost
+}
+
+// show makes what Status shows if the window is over, and begins another.
+func (l *taskLoad) show(now time.Time) {
+	if l.since.IsZero() {
+		l.since = now
+	}
+	took := now.Sub(l.since)
+	if took < loadWindow {
+		return
+	}
+	s := &Load{Records: float64(l.records) / took.Seconds(), Busy: min(1, l.busy.Seconds()/took.Seconds())}
+	total, most := time.Duration(0), time.Duration(0)
+	for i := range l.keys {
+		k := &l.keys[i]
+		if total += k.cost; k.cost > most {
+			most, s.Costliest = k.cost, shownKey(k.key)
+		}
+	}
+	if total > 0 {
+		s.Share = most.Seconds() / total.Seconds()
+	}
+	l.shown.Store(s)
+	l.since, l.records, l.busy, l.keys = now, 0, 0, l.keys[:0]
+}
+
+// shownKey is a key as text of a bounded length: keys are what anybody sends.
+func shownKey(key []byte) string {
+	return string(bytes.ToValidUTF8(key[:min(len(key), maxShownKey)], []byte(string(utf8.RuneError))))
+}
+
+// othersWait reports whether a task of the worker that keeps up with its input
+// waits, or may soon, for the commit of a batch that has records of others.
+func (b *batch) othersWait() bool {
+	if len(b.w.tasks) < 2 || len(b.tasks) == 0 {
+		return false
+	}
+	now := b.w.cfg.Clock.Now()
+	for _, t := range b.w.tasks {
+		if t.running() && now.Sub(t.load.keptUp) < keepsUpFor && (len(b.tasks) > 1 || b.tasks[0] != t) {
+			return true
+		}
+	}
+	return false
+}
+
+// behindOf is how many offsets of a task's input could have been polled besides
+// what the batch has, which is of the task.
+func (b *batch) behindOf(t *task) (n int64) {
+	for i := range t.inputs.list {
+		tp := TopicPartition{t.inputs.list[i].Topic, t.partition}
+		if next, ok := b.consumed[tp]; ok {
+			n += max(0, b.ends[tp]-next-keptUpMarkers)
+		}
+	}
+	return n
+}
+
+// keptUpMarkers is how many offsets may be left of a topic that is read to its end:
+// markers of transactions.
+const keptUpMarkers = 4
+
+// smallestFirst puts the records of the tasks with the fewest first, so that a turn
+// that ends early leaves records of the tasks with the most. The order of what a task has
+// stays as it is.
+func (b *batch) smallestFirst() {
+	size := make(map[*task]int, len(b.tasks))
+	for _, f := range b.turn.parts {
+		size[f.task] += len(f.records)
+	}
+	slices.SortStableFunc(b.turn.parts, func(x, y fetched) int { return cmp.Compare(size[x.task], size[y.task]) })
+}
+
+// noteLoads is told that the batch was committed.
+func (b *batch) noteLoads() {
+	now := b.w.cfg.Clock.Now()
+	for _, t := range b.tasks {
+		if back := b.readsAgain(t); !back && b.behindOf(t) == 0 {
+			t.load.keptUp = now
+		} else {
+			t.load.keptUp = time.Time{}
+		}
+		t.load.show(now)
+	}
+}
+
+// readsAgain reports whether records of a task go back to be read again.
+func (b *batch) readsAgain(t *task) bool {
+	for tp := range b.back {
+		if tp.Partition == t.partition {
+			return true
+		}
+	}
+	return false
+}
