@@ -19,8 +19,8 @@ const (
 	// fairSlice is how long the handlers of a batch work while tasks that keep up
 	// wait for its commit.
 	fairSlice = 20 * time.Millisecond
-	// keepsUpFor is how long a task that had read all its input counts as one that
-	// keeps up, whether or not it has input again.
+	// keepsUpFor is how long a task with less than a turn of its input left counts as
+	// one that keeps up.
 	keepsUpFor = time.Second
 	// loadWindow is over how long the load of a task is counted.
 	loadWindow = 5 * time.Second
@@ -52,7 +52,7 @@ type taskLoad struct {
 	busy    time.Duration
 	sample  int
 	keys    []costlyKey
-	keptUp  time.Time // when it had read all its input last
+	keptUp  time.Time // when less than a turn of its input was left last
 	shown   atomic.Pointer[Load]
 }
 
@@ -139,15 +139,11 @@ func (b *batch) behindOf(t *task) (n int64) {
 	for i := range t.inputs.list {
 		tp := TopicPartition{t.inputs.list[i].Topic, t.partition}
 		if next, ok := b.consumed[tp]; ok {
-			n += max(0, b.ends[tp]-next-keptUpMarkers)
+			n += max(0, b.ends[tp]-next)
 		}
 	}
 	return n
 }
-
-// keptUpMarkers is how many offsets may be left of a topic that is read to its end:
-// markers of transactions.
-const keptUpMarkers = 4
 
 // smallestFirst puts the records of the tasks with the fewest first, so that a turn
 // that ends early leaves records of the tasks with the most. The order of what a task has
@@ -164,21 +160,11 @@ func (b *batch) smallestFirst() {
 func (b *batch) noteLoads() {
 	now := b.w.cfg.Clock.Now()
 	for _, t := range b.tasks {
-		if back := b.readsAgain(t); !back && b.behindOf(t) == 0 {
+		if b.behindOf(t) < int64(b.w.cfg.TurnRecords) {
 			t.load.keptUp = now
 		} else {
 			t.load.keptUp = time.Time{}
 		}
 		t.load.show(now)
 	}
-}
-
-// readsAgain reports whether records of a task go back to be read again.
-func (b *batch) readsAgain(t *task) bool {
-	for tp := range b.back {
-		if tp.Partition == t.partition {
-			return true
-		}
-	}
-	return false
 }
