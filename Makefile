@@ -139,6 +139,16 @@ peers-vectors: ## Run the merge vectors through every peer. Needs Java, Maven, P
 bench-worst: ## Measure what the most expensive observations cost that we know of: CPU and changelog bytes. Ends with 1 if one is above the bounds.
 	$(GO) run -pgo=$(PGO) ./bench/worst
 
+# Folder for the state of bench-serve, which a million identities make 4 GB (with SQLite 7 GB), and its flags.
+BENCH_SERVE_DIR ?= out/bench-serve
+BENCH_SERVE ?=
+
+.PHONY: bench-serve
+bench-serve: ## Measure the read side with a million identities: starts, following, questions under load, live clients, SQLite beside it.
+	$(GO) run ./bench/serve -dir $(BENCH_SERVE_DIR) -build
+	$(GO) run ./bench/serve -dir $(BENCH_SERVE_DIR) -build -sqlite
+	$(GO) run -pgo=$(PGO) ./bench/serve -dir $(BENCH_SERVE_DIR) $(BENCH_SERVE)
+
 .PHONY: bench-scale
 bench-scale: ## Measure at 10 thousand to 5 million identities and with 1, 2, 4 threads; draw docs/scale.svg.
 	$(GO) run ./bench/scale

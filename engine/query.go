@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 
 	"handprint/attribution"
 )
@@ -19,7 +20,8 @@ type Reader interface {
 type IdentityView struct {
 	Identity   string
 	MergedInto string   // empty: it stands for itself
-	Members    []Member // by attacker
+	Members    []Member // by attacker, those of [ViewSome] at most
+	Attackers  int      // how many there are altogether
 	Rows       []RowView
 	History    []HistoryEntry // oldest first
 	Unsettled  bool           // an identity event that touches it is not over
@@ -45,6 +47,12 @@ type RowView struct {
 
 // View reads what is known of an identity from the task that is its home.
 func View(from Reader, id string) (v IdentityView, err error) {
+	return ViewSome(from, id, math.MaxInt)
+}
+
+// ViewSome is [View] with so many of the attackers at most, as an identity may have a
+// hundred thousand.
+func ViewSome(from Reader, id string, members int) (v IdentityView, err error) {
 	v.Identity = id
 	key := []byte(id)
 	read := func(what string, decode func() error) {
@@ -56,22 +64,17 @@ func View(from Reader, id string) (v IdentityView, err error) {
 	}
 	read("record", func() error {
 		i, _, err := get(from, idKey(nil, kindIdentity, key), decodeIdentity)
-		v.MergedInto = string(i.MergedInto)
+		v.MergedInto, v.Attackers = string(i.MergedInto), int(i.Members)
 		if len(i.Own) > 0 {
+			v.Attackers++
 			v.Members = append(v.Members, Member{Attacker: string(i.Own)})
 		}
 		return err
 	})
 	read("members", func() error {
-		return scan(from, idKey(nil, kindMember, key), nil, func(rest, value []byte) error {
-			attacker, _, err := cutID(rest)
-			if err != nil {
-				return err
-			}
-			m, err := decodeMember(value)
-			v.Members = append(v.Members, Member{Attacker: string(attacker), Version: m.Version})
-			return err
-		})
+		brought, err := Members(from, id, "", members-len(v.Members))
+		v.Members = append(v.Members, brought...)
+		return err
 	})
 	read("rows", func() error {
 		return scan(from, idKey(nil, kindRow, key), nil, func(rest, value []byte) error {
@@ -186,6 +189,9 @@ func Members(from Reader, id, after string, limit int) (page []Member, err error
 	var start []byte
 	if after != "" {
 		start = append(appendID(bytes.Clone(prefix), []byte(after)), 0)
+	}
+	if limit <= 0 {
+		return nil, nil
 	}
 	var fault error
 	err = from.Scan(prefix, start, func(key, value []byte) bool {

@@ -100,7 +100,7 @@ func (s *Side) Listen(c WebConfig) (_ *Web, err error) {
 	}
 	w.server = &http.Server{
 		Handler: w.Guard, TLSConfig: tls, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
+		ConnContext: live.WithConn, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
 	}
 	return w, nil
 }

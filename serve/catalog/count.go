@@ -212,8 +212,9 @@ func (c *Catalog) IDsWithPrefix(prefix string, limit int) (found []string) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	var hits []uint32
+	begins := c.ids.prefix(prefix)
 	for n := range c.identities.n {
-		if c.identities.at(uint32(n)).isShown() && c.ids.hasPrefix(uint32(n), prefix) {
+		if begins.holds(uint32(n)) && c.identities.at(uint32(n)).isShown() {
 			if hits = append(hits, uint32(n)); len(hits) >= 4*limit+64 {
 				slices.SortFunc(hits, c.ids.compare)
 				hits = hits[:limit]

@@ -52,6 +52,7 @@ type query struct {
 	none      bool // nothing can match
 	rowless   bool // nothing is asked of rows but their state
 	found     map[uint32]struct{}
+	prefix    prefixOf // of Q
 }
 
 func (c *Catalog) compile(f *Filter) *query {
@@ -73,7 +74,7 @@ func (c *Catalog) compile(f *Filter) *query {
 		}
 	}
 	if f.Q != "" {
-		q.found = make(map[uint32]struct{})
+		q.found, q.prefix = make(map[uint32]struct{}), c.ids.prefix(f.Q)
 		c.eachAttacker(f.Q, func(_ uint32, a *attacker) bool {
 			if n, ok := c.identityOf(a); ok {
 				q.found[n] = struct{}{}
@@ -114,7 +115,7 @@ func (q *query) takesIdentity(n uint32, i *identity) bool {
 		return false
 	case q.Q != "":
 		if _, ok := q.found[n]; !ok {
-			return q.c.ids.hasPrefix(n, q.Q)
+			return q.prefix.holds(n)
 		}
 	}
 	return true
@@ -188,6 +189,7 @@ func (c *Catalog) breathe() {
 // address lies in the network q.
 func (c *Catalog) eachAttacker(q string, yield func(n uint32, a *attacker) bool) {
 	network, isNetwork := parseNetwork(q)
+	prefix := c.attackerIDs.prefix(q)
 	for n := 0; n < c.attackers.n; n++ {
 		a := c.attackers.at(uint32(n))
 		switch {
@@ -195,7 +197,7 @@ func (c *Catalog) eachAttacker(q string, yield func(n uint32, a *attacker) bool)
 			if a.profile == nil || !network.Contains(a.profile.ip) {
 				continue
 			}
-		case a.profile != nil && strings.HasPrefix(a.profile.text, q), c.attackerIDs.hasPrefix(uint32(n), q):
+		case a.profile != nil && strings.HasPrefix(a.profile.text, q), prefix.holds(uint32(n)):
 		default:
 			continue
 		}

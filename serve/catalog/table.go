@@ -91,15 +91,51 @@ func (t *ids) compare(a, b uint32) int {
 	return strings.Compare(t.text(a), t.text(b))
 }
 
-// hasPrefix reports whether the text of an id begins with prefix.
-func (t *ids) hasPrefix(n uint32, prefix string) bool {
-	if len(t.texts) > 0 {
-		if s, ok := t.texts[n]; ok {
-			return strings.HasPrefix(s, prefix)
+// prefixOf is the beginning of ids, made ready for comparing with many.
+type prefixOf struct {
+	t       *ids
+	text    string
+	digits  attribution.UUID // of a UUID that begins with the text
+	nibbles int              // how many of the digits count
+	isUUID  bool             // false: no UUID begins with the text
+}
+
+// prefix makes the beginning of ids ready.
+func (t *ids) prefix(text string) prefixOf {
+	p := prefixOf{t: t, text: text, isUUID: len(text) <= 36}
+	for i := 0; i < len(text) && p.isUUID; i++ {
+		c := text[i]
+		hyphen := i == 8 || i == 13 || i == 18 || i == 23
+		switch {
+		case hyphen:
+			p.isUUID = c == '-'
+			continue
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		default:
+			p.isUUID = false
+			continue
+		}
+		p.digits[p.nibbles/2] |= c << (4 * (1 - p.nibbles%2))
+		p.nibbles++
+	}
+	return p
+}
+
+// holds reports whether the text of an id begins with the prefix.
+func (p *prefixOf) holds(n uint32) bool {
+	if len(p.t.texts) > 0 {
+		if s, ok := p.t.texts[n]; ok {
+			return strings.HasPrefix(s, p.text)
 		}
 	}
-	var text [36]byte
-	return len(prefix) <= 36 && string(t.uuids.at(n).AppendText(text[:0])[:len(prefix)]) == prefix
+	if !p.isUUID {
+		return false
+	}
+	u, whole := p.t.uuids.at(n), p.nibbles/2
+	return bytes.Equal(u[:whole], p.digits[:whole]) && (p.nibbles%2 == 0 || u[whole]>>4 == p.digits[whole]>>4)
 }
 
 // Sizes of what a map has for an entry, for the account of the memory.

@@ -44,20 +44,36 @@ type Event struct {
 	OldState  string // of a transition; empty: new
 	NewState  string // of a transition
 	Data      []byte // JSON, one line
+
+	domain string // of Primitive
+	what   string // what summaries count it as
+}
+
+// prepare works out what every client would work out for itself.
+func (e *Event) prepare() {
+	e.domain, _, _ = strings.Cut(e.Primitive, ".")
+	switch {
+	case e.Type != StateChanged:
+		e.what = e.Type
+	case e.OldState == "":
+		e.what = "new"
+	default:
+		e.what = e.OldState + ">" + e.NewState
+	}
 }
 
 // Ring holds the newest events for all clients. A client is a place in it: it has
 // no queue of its own, so any number of slow ones take no memory and stop nobody.
 type Ring struct {
 	mu     sync.Mutex
-	events []Event // by sequence number modulo the size
-	next   uint64  // sequence number of the next event
+	events []*Event // by sequence number modulo the size
+	next   uint64   // sequence number of the next event
 	woken  chan struct{}
 }
 
 // NewRing returns a ring of so many events.
 func NewRing(size int) *Ring {
-	return &Ring{events: make([]Event, size), woken: make(chan struct{})}
+	return &Ring{events: make([]*Event, size), woken: make(chan struct{})}
 }
 
 // Publish puts events into the ring and wakes all who wait. It never waits.
@@ -65,10 +81,14 @@ func (r *Ring) Publish(events ...Event) {
 	if len(events) == 0 {
 		return
 	}
+	for i := range events {
+		events[i].prepare()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, e := range events {
-		r.events[r.next%uint64(len(r.events))] = e
+	for i := range events {
+		e := events[i] // on its own, so that the ring alone keeps it
+		r.events[r.next%uint64(len(r.events))] = &e
 		r.next++
 	}
 	close(r.woken)
@@ -83,14 +103,16 @@ func (r *Ring) End() uint64 {
 }
 
 // Read returns events from a sequence number on, at most limit, how many of those
-// before are gone, and a channel that is closed when there is more.
-func (r *Ring) Read(from uint64, limit int) (events []Event, missed uint64, more <-chan struct{}) {
+// before are gone, and a channel that is closed when there is more. The events are not
+// to be changed; into is used again.
+func (r *Ring) Read(from uint64, limit int, into []*Event) (events []*Event, missed uint64, more <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if size := uint64(len(r.events)); r.next > size && from < r.next-size {
 		missed = r.next - size - from
 		from = r.next - size
 	}
+	events = into[:0]
 	for ; from < r.next && len(events) < limit; from++ {
 		events = append(events, r.events[from%uint64(len(r.events))])
 	}

@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,9 +27,8 @@ type Filter struct {
 }
 
 func (f *Filter) takes(e *Event) bool {
-	domain, _, _ := strings.Cut(e.Primitive, ".")
 	return (len(f.Types) == 0 || slices.Contains(f.Types, e.Type)) && (f.Identity == "" || f.Identity == e.Identity || f.Identity == e.Other) &&
-		(f.Primitive == "" || f.Primitive == e.Primitive) && (f.Domain == "" || f.Domain == domain) &&
+		(f.Primitive == "" || f.Primitive == e.Primitive) && (f.Domain == "" || f.Domain == e.domain) &&
 		(len(f.NewState) == 0 || slices.Contains(f.NewState, e.NewState))
 }
 
@@ -41,6 +41,7 @@ type Config struct {
 	Clients    int                     // at most, at the same time
 	PerSubject int                     // of these, of one subject
 	Tick       func() <-chan time.Time // every second; nil: the system's clock. Tests give their own
+	WriteTime  time.Duration           // how long a client may take for a piece; 0: 5 s
 }
 
 // Stream serves events to clients.
@@ -57,6 +58,9 @@ type Stream struct {
 
 // NewStream returns a Stream.
 func NewStream(c Config) *Stream {
+	if c.WriteTime == 0 {
+		c.WriteTime = writeTime
+	}
 	return &Stream{Config: c, subjects: make(map[string]int), stopping: make(chan struct{})}
 }
 
@@ -96,7 +100,33 @@ const (
 	replayBack = 5.0
 	maxReplay  = 10_000
 	readPiece  = 500
+	// writePiece is how much is written at once: a client has to take that much within
+	// the time for a write, or is cut off.
+	writePiece = 16 << 10
+	// sendBuffer is how much the operating system keeps of what a client has not
+	// taken: by default it would be some MiB for each.
+	sendBuffer = 64 << 10
 )
+
+// connKey is under which a request has its connection.
+type connKey struct{}
+
+// WithConn is for [http.Server]: requests have their connection with them, whose
+// buffer a stream bounds.
+func WithConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// narrow bounds what the operating system keeps for a client.
+func narrow(ctx context.Context) {
+	c, _ := ctx.Value(connKey{}).(net.Conn)
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
+		c = t.NetConn()
+	}
+	if b, ok := c.(interface{ SetWriteBuffer(bytes int) error }); ok {
+		_ = b.SetWriteBuffer(sendBuffer) // it works without
+	}
+}
 
 // client is one connection.
 type client struct {
@@ -110,6 +140,7 @@ type client struct {
 	sum    summary
 	stale  string
 	b      bytes.Buffer
+	read   []*Event
 }
 
 // summary is what was not sent one by one.
@@ -123,6 +154,7 @@ type summary struct {
 // Serve sends events to a client until it goes. lastID is the last event that it has
 // seen; nil: none.
 func (s *Stream) Serve(ctx context.Context, w http.ResponseWriter, f Filter, lastID *ID) error {
+	narrow(ctx)
 	c := &client{s: s, w: w, rc: http.NewResponseController(w), f: f, place: s.Ring.End(), tokens: f.Rate}
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -189,7 +221,8 @@ func (s *Stream) ticks() (<-chan time.Time, func()) {
 // drain sends what is in the ring, and returns what to wait for.
 func (c *client) drain() (<-chan struct{}, error) {
 	for {
-		events, missed, more := c.s.Ring.Read(c.place, readPiece)
+		events, missed, more := c.s.Ring.Read(c.place, readPiece, c.read)
+		c.read = events
 		if missed > 0 {
 			c.place += missed
 			c.s.missed.Add(int64(missed))
@@ -200,7 +233,12 @@ func (c *client) drain() (<-chan struct{}, error) {
 		}
 		c.place += uint64(len(events))
 		for i := range events {
-			c.event(&events[i])
+			c.event(events[i])
+			if c.b.Len() >= writePiece {
+				if err := c.flush(); err != nil {
+					return nil, err
+				}
+			}
 		}
 		if err := c.flush(); err != nil {
 			return nil, err
@@ -219,20 +257,12 @@ func (c *client) event(e *Event) {
 		c.last = e.ID
 		return
 	}
-	what := e.Type
-	if e.Type == StateChanged {
-		if e.OldState != "" {
-			what = e.OldState + ">" + e.NewState
-		} else {
-			what = "new"
-		}
-	}
 	if c.sum.Skipped == 0 {
 		c.sum = summary{From: e.ID.String(), By: map[string]int{}}
 	}
 	c.sum.Skipped++
 	c.sum.To = e.ID.String()
-	c.sum.By[what]++
+	c.sum.By[e.what]++
 	c.last = e.ID
 }
 
@@ -249,8 +279,10 @@ func (c *client) replay(last ID) error {
 	c.last = last
 	sent := 0
 	cut := false
+	var failed error
 	err := c.s.History.Since(float64(last.Millis)/1000-replayBack, func(entry *history.Entry) bool {
 		e, ok := Of(entry)
+		e.prepare()
 		if !ok || !c.f.takes(&e) || e.ID == last {
 			return true
 		}
@@ -260,9 +292,12 @@ func (c *client) replay(last ID) error {
 		}
 		c.raw(e.Type, e.ID.String(), e.Data)
 		c.last = e.ID
-		return c.b.Len() < 1<<20 || c.flush() == nil
+		if c.b.Len() >= writePiece {
+			failed = c.flush()
+		}
+		return failed == nil
 	})
-	if err != nil {
+	if err = errors.Join(err, failed); err != nil {
 		return err
 	}
 	if cut {
@@ -299,7 +334,7 @@ func (c *client) flush() error {
 	if c.b.Len() == 0 {
 		return nil
 	}
-	_ = c.rc.SetWriteDeadline(time.Now().Add(writeTime)) // not every writer can
+	_ = c.rc.SetWriteDeadline(time.Now().Add(c.s.WriteTime)) // not every writer can
 	_, err := c.w.Write(c.b.Bytes())
 	c.b.Reset()
 	if err == nil {

@@ -301,10 +301,10 @@ func (r *Reader) Identity(id string, follow bool) (*Identity, error) {
 		}
 		c, _ := r.Source.Catalog()
 		to := &Identity{
-			Identity: id, Followed: followed, MergedInto: optional(v.MergedInto), Unsettled: v.Unsettled, Attackers: []Member{}, Total: len(v.Members),
+			Identity: id, Followed: followed, MergedInto: optional(v.MergedInto), Unsettled: v.Unsettled, Attackers: []Member{}, Total: v.Attackers,
 			Suspicion: r.suspicion(c, c.SuspicionOf(id)), Rows: r.rows(v.Rows), Position: s.position(), AsOf: s.asOf,
 		}
-		for _, m := range v.Members[:min(len(v.Members), maxMembers)] {
+		for _, m := range v.Members {
 			to.Attackers = append(to.Attackers, r.member(c, m))
 		}
 		return to, nil
@@ -326,7 +326,7 @@ func (r *Reader) view(id string) (*engine.IdentityView, *snapshot, error) {
 		return nil, nil, err
 	}
 	defer s.Close()
-	v, err := engine.View(s, id)
+	v, err := engine.ViewSome(s, id, maxMembers)
 	if err != nil {
 		return nil, nil, fault(err)
 	}
@@ -359,33 +359,53 @@ func (r *Reader) Position(id string) (Position, bool) {
 	return s.position(), true
 }
 
-// Members returns a page of the attackers of an identity, by their place in the
-// store.
+// Members returns a page of the attackers of an identity: a stub's own, then those
+// that events brought, in the order of the store.
 func (r *Reader) Members(id, after string, limit int) (*MemberList, error) {
 	question := "members " + id
 	at, err := decodeCursor(question, after)
 	if err != nil {
 		return nil, err
 	}
-	v, s, err := r.view(id)
+	v, _, err := r.view(id)
 	if err != nil {
 		return nil, err
 	}
-	from := 0
-	if at != nil {
-		from = int(min(max(at.number, 0), float64(len(v.Members))))
-		if i := slices.IndexFunc(v.Members, func(m engine.Member) bool { return m.Attacker == at.text }); i >= 0 {
-			from = i + 1
-		}
+	s, err := r.snapshot(r.home(id))
+	if err != nil {
+		return nil, err
 	}
+	defer s.Close()
+	// One more than the page has says whether there is another page.
+	limit = limitOf(limit)
+	var page []engine.Member
+	from := ""
+	if at == nil {
+		for _, m := range v.Members[:min(len(v.Members), 1)] {
+			if m.Version == 0 { // a stub's own has no record of a member
+				page = append(page, m)
+			}
+		}
+	} else {
+		from = at.text
+	}
+	brought, err := engine.Members(s, id, from, limit+1-len(page))
+	if err != nil {
+		return nil, fault(err)
+	}
+	page = append(page, brought...)
 	c, _ := r.Source.Catalog()
-	list := &MemberList{Items: []Member{}, Total: len(v.Members), AsOf: s.asOf}
-	end := min(from+limitOf(limit), len(v.Members))
-	for _, m := range v.Members[from:end] {
+	list := &MemberList{Items: []Member{}, Total: v.Attackers, AsOf: s.asOf}
+	for _, m := range page[:min(len(page), limit)] {
 		list.Items = append(list.Items, r.member(c, m))
 	}
-	if end < len(v.Members) {
-		list.Next = encodeCursor(question, cursor{float64(end), v.Members[end-1].Attacker})
+	if len(page) > limit {
+		last := page[limit-1]
+		text := last.Attacker
+		if last.Version == 0 {
+			text = "" // nothing that events brought was shown
+		}
+		list.Next = encodeCursor(question, cursor{text: text})
 	}
 	return list, nil
 }
