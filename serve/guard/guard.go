@@ -191,18 +191,56 @@ func (g *Guard) TLS() (*tls.Config, error) {
 		return nil, fmt.Errorf("web-tls-cert and web-tls-key: %w", err)
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: reload.get, NextProtos: []string{"h2", "http/1.1"}}
-	if g.cfg.ClientCA != "" {
-		pem, err := os.ReadFile(g.cfg.ClientCA)
+	if g.cfg.ClientCA == "" {
+		return c, nil
+	}
+	clients := &authorities{file: g.cfg.ClientCA}
+	pool, err := clients.get()
+	if err != nil {
+		return nil, fmt.Errorf("web-client-ca: %w", err)
+	}
+	c.ClientCAs, c.ClientAuth = pool, tls.VerifyClientCertIfGiven
+	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		pool, err := clients.get()
 		if err != nil {
-			return nil, fmt.Errorf("web-client-ca: %w", err)
+			return nil, err
 		}
-		c.ClientCAs = x509.NewCertPool()
-		if !c.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("web-client-ca %s has no certificate", g.cfg.ClientCA)
-		}
-		c.ClientAuth = tls.VerifyClientCertIfGiven
+		fresh := c.Clone()
+		fresh.ClientCAs, fresh.GetConfigForClient = pool, nil
+		// A session that was begun under other authorities is not gone on with.
+		fresh.SessionTicketsDisabled = true
+		return fresh, nil
 	}
 	return c, nil
+}
+
+// authorities are read again when their file changes.
+type authorities struct {
+	file   string
+	mu     sync.Mutex
+	loaded *x509.CertPool
+	mod    time.Time
+}
+
+// get returns the authorities; a file that cannot be read leaves those that there were.
+func (a *authorities) get() (*x509.CertPool, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	info, err := os.Stat(a.file)
+	if err == nil && (a.loaded == nil || !info.ModTime().Equal(a.mod)) {
+		var pem []byte
+		if pem, err = os.ReadFile(a.file); err == nil {
+			if pool := x509.NewCertPool(); pool.AppendCertsFromPEM(pem) {
+				a.loaded, a.mod = pool, info.ModTime()
+			} else {
+				err = fmt.Errorf("%s has no certificate", a.file)
+			}
+		}
+	}
+	if a.loaded == nil {
+		return nil, err
+	}
+	return a.loaded, nil
 }
 
 // certificate is read again when its file changes.

@@ -34,7 +34,13 @@ type oidcLogin struct {
 
 	mu       sync.Mutex
 	provider *oidc.Provider
+	failed   error // of the last attempt to ask the issuer
+	again    time.Time
 }
+
+// askAgain is for how long an issuer that has not answered is left alone: each attempt
+// takes up to ten seconds, and all others wait for it.
+const askAgain = 5 * time.Second
 
 func newOIDC(c OIDCConfig, s *sessions) *oidcLogin { return &oidcLogin{cfg: c, sessions: s} }
 
@@ -45,12 +51,16 @@ func (o *oidcLogin) find(ctx context.Context) (*oidc.Provider, error) {
 	if o.provider != nil {
 		return o.provider, nil
 	}
+	if o.failed != nil && o.sessions.now().Before(o.again) {
+		return nil, o.failed
+	}
 	client := &http.Client{Timeout: 10 * time.Second}
 	// The provider fetches keys later, when the request is over.
 	p, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), client), o.cfg.Issuer)
 	if err == nil {
 		o.provider = p
 	}
+	o.failed, o.again = err, o.sessions.now().Add(askAgain)
 	return p, err
 }
 
