@@ -271,6 +271,12 @@ docs: ## Write docs/configuration.md, docs/asyncapi.yaml and docs/metrics.md ane
 schemathesis: ## Send what the document allows, and what it does not, to a running API: API=http://127.0.0.1:8480 TOKEN=hp_... (pip install schemathesis).
 	schemathesis run docs/openapi.json --url "$(API)" -H "Authorization: Bearer $(TOKEN)" --checks not_a_server_error --exclude-path /api/v1/events
 
+.PHONY: breaking
+breaking: ## Compare docs/openapi.json with that of the last release (SINCE): a removed path, field or value, or a new required parameter, ends with 1.
+	@mkdir -p out
+	@[[ -n "$(SINCE)" ]] || { echo "There is no release yet, so nothing can break: name a commit with SINCE=..."; exit 0; }; \
+	git show "$(SINCE):docs/openapi.json" > out/openapi-before.json && $(GO) run github.com/oasdiff/oasdiff@v1.38.0 breaking --fail-on ERR out/openapi-before.json docs/openapi.json
+
 .PHONY: check-docs
 check-docs: ## Check that docs/configuration.md is fresh and that links between documents lead somewhere.
 	@$(GO) run ./cmd/handprint reference | diff -u docs/configuration.md - || { echo "docs/configuration.md is out of date: make docs"; exit 1; }

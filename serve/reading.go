@@ -18,6 +18,7 @@ func (w *Web) Reading() *metrics.Reading {
 		Requests: w.Guard.Requests(), Stuck: f.Stuck(),
 	}
 	r.Applied, r.Bad = f.Applied()
+	r.Disagreed = w.Side.Reader.Disagreed()
 	r.Clients, r.Missed, r.Cut = w.Stream.Clients()
 	switch {
 	case phase.Ready:

@@ -93,9 +93,9 @@ func Open(c Config) (_ *Side, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Reader = &query.Reader{
+	s.Reader = query.New(query.Config{
 		Source: s.Follower, Store: s.store, History: s.history, Partitions: c.Partitions, Registry: c.Registry, Thresholds: c.Thresholds, Now: c.Clock.Now,
-	}
+	})
 	return s, nil
 }
 
@@ -120,14 +120,14 @@ func claim(dir, owner string) error {
 // Run keeps the read side up to date until ctx ends.
 func (s *Side) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	thinned := make(chan struct{})
-	go func() {
-		defer close(thinned)
+	var beside sync.WaitGroup
+	beside.Go(func() { s.Reader.Work(ctx) })
+	beside.Go(func() {
 		s.history.Keep(ctx, s.cfg.Clock.Now, s.cfg.HistoryAge, s.cfg.HistoryBytes)
-	}()
+	})
 	err := s.Follower.Run(ctx)
 	cancel()
-	<-thinned
+	beside.Wait()
 	return err
 }
 

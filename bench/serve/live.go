@@ -165,8 +165,8 @@ func (s *slow) Read(b []byte) (int, error) {
 	return s.from.Read(b)
 }
 
-// measureSlow has many transitions a second go to clients of which half are slow and
-// one does not read at all, and counts what each was told of.
+// measureSlow has many transitions a second go to clients, half of them slow and one
+// that does not read at all, and counts what each was told of.
 func (r *rig) measureSlow(ctx context.Context) error {
 	if err := errors.Join(r.stopEngine(), r.startSide()); err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 
 	"handprint/internal/admin"
 	"handprint/internal/config"
+	"handprint/internal/metrics"
 	"handprint/internal/tracing"
 	"handprint/processor"
 	"handprint/topology"
@@ -87,14 +88,15 @@ func (o *observers) trace(ctx context.Context, a *app, c *topology.Config) error
 }
 
 // attach shows p.
-func (o *observers) attach(a *app, c *topology.Config, p *processor.Processor) {
+// beside is a read side in this process, nil as long as there is none.
+func (o *observers) attach(a *app, c *topology.Config, p *processor.Processor, beside func() *metrics.Reading) {
 	if o.server == nil {
 		return
 	}
 	dir := c.Runtime.Store.Dir()
 	o.server.Attach(admin.Source{
 		Version: readVersion().text(), Status: p.Status, Store: c.Runtime.Store.Metrics, Engine: c.Engine.Counters,
-		Waiting: o.waiting,
+		Waiting: o.waiting, Beside: beside,
 		DiskFree: func() int64 {
 			usage, err := vfs.Default.GetDiskUsage(dir)
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"handprint/internal/broker"
 	"handprint/internal/config"
+	"handprint/internal/metrics"
 	"handprint/internal/operations"
 	"handprint/serve"
 	"handprint/serve/guard"
@@ -87,7 +89,13 @@ func (a *app) run(ctx context.Context, web bool) (err error) {
 	if err != nil {
 		return err
 	}
-	observers.attach(a, &c, p)
+	var beside atomic.Pointer[serve.Web]
+	observers.attach(a, &c, p, func() *metrics.Reading {
+		if w := beside.Load(); w != nil {
+			return w.Reading()
+		}
+		return nil
+	})
 	if !web {
 		return p.Run(ctx)
 	}
@@ -96,7 +104,10 @@ func (a *app) run(ctx context.Context, web bool) (err error) {
 	served := make(chan error, 1)
 	go func() {
 		defer stop() // a read side that cannot go on ends the process
-		served <- a.runWeb(running, client, guard.Operate, a.cfg.Web.Dir, nil, func(w *serve.Web) { fmt.Fprintf(a.out, "serving on %s\n", w.URL()) })
+		served <- a.runWeb(running, client, guard.Operate, a.cfg.Web.Dir, nil, func(w *serve.Web) {
+			beside.Store(w)
+			fmt.Fprintf(a.out, "serving on %s\n", w.URL())
+		})
 	}()
 	err = p.Run(running)
 	stop()

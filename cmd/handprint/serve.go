@@ -95,7 +95,12 @@ func (a *app) runWeb(ctx context.Context, client []kgo.Opt, role guard.Role, dir
 		return err
 	}
 	defer func() { err = errors.Join(err, side.Close()) }()
-	guarded, err := a.guardConfig(role)
+	note, noted, err := a.auditTopic(ctx, client)
+	if err != nil {
+		return err
+	}
+	defer noted()
+	guarded, err := a.guardConfig(role, note)
 	if err != nil {
 		return err
 	}
@@ -138,8 +143,9 @@ func (a *app) knowSchemas(ctx context.Context, c *topology.Config) (*schemas.For
 	return a.inputFormat(ctx, a.cfg.Schemas.OutputFormat, schemas.IdentityEventContract)
 }
 
-// guardConfig is who may reach the interface, by the settings.
-func (a *app) guardConfig(role guard.Role) (guard.Config, error) {
+// guardConfig is who may reach the interface, by the settings. note gets the lines of
+// the audit too, unless it is nil.
+func (a *app) guardConfig(role guard.Role, note func(line []byte) error) (guard.Config, error) {
 	web := &a.cfg.Web
 	c := guard.Config{
 		Listen: web.Listen, BasePath: web.BasePath, Hosts: web.Hosts, TLSCert: web.TLSCert, TLSKey: web.TLSKey, ClientCA: web.ClientCA, TokenFile: web.TokenFile,
@@ -168,7 +174,7 @@ func (a *app) guardConfig(role guard.Role) (guard.Config, error) {
 		}
 		c.OIDC.ClientSecret = strings.TrimSpace(string(text))
 	}
-	if c.Audit, err = guard.OpenAudit(web.AuditFile, nil); err != nil {
+	if c.Audit, err = guard.OpenAudit(web.AuditFile, note); err != nil {
 		return c, fmt.Errorf("audit-file: %w", err)
 	}
 	return c, nil

@@ -39,6 +39,9 @@ type Source struct {
 	Formats func() []metrics.FormatCounts
 	// Reading is a read side; nil: there is none.
 	Reading func() *metrics.Reading
+	// Beside is a read side in the process of an engine: it is shown, and the process
+	// is live and ready without it. It may return nil, and be nil itself.
+	Beside func() *metrics.Reading
 }
 
 // Server shows one process. Before Attach it says that the process starts.
@@ -150,6 +153,9 @@ func (s *Server) view() metrics.View {
 	if from.Formats != nil {
 		v.Formats = from.Formats()
 	}
+	if from.Beside != nil {
+		v.Reading = from.Beside()
+	}
 	if from.Reading != nil {
 		v.Reading = from.Reading()
 	}
@@ -217,6 +223,9 @@ func (s *Server) statusz(w http.ResponseWriter, _ *http.Request) {
 		sinks = from.Sinks()
 	}
 	var reading *metrics.Reading
+	if from.Beside != nil {
+		reading = from.Beside()
+	}
 	if from.Reading != nil {
 		reading = from.Reading()
 	}

@@ -33,6 +33,7 @@ type Web struct {
 	Rate           float64
 	Burst          int
 	AuditFile      string
+	AuditTopic     string
 	Dir            string
 	CatalogMemory  int // bytes
 	HistoryAge     time.Duration
@@ -66,6 +67,7 @@ func declareWeb(s *Set, w *Web) {
 	s.Float(&w.Rate, "web-rate", 100, Between(0.0, 1e6), "Requests a second of one subject; 0 for no bound.", Important(Low))
 	s.Int(&w.Burst, "web-burst", 300, Between(1, 1_000_000), "Requests of one subject at once.", Important(Low))
 	s.Path(&w.AuditFile, "audit-file", "", Any[string](), "File that gets a line for each login, export and action. Empty: the newest are in memory alone.")
+	s.Text(&w.AuditTopic, "audit-topic", "", Any[string](), "Topic that gets these lines too; it has to exist. What cannot be noted there is refused. Empty for none.", Important(Low))
 	s.Path(&w.Dir, "serve-dir", "handprint-serve", NotEmpty(), "Folder of the read side: a copy of the state, the history, the catalogue. It may be deleted at any time, and is made again.", Important(High))
 	s.Bytes(&w.CatalogMemory, "catalog-memory", 2<<30, Sizes(1<<20, 1<<40), "Most memory of the catalogue. One that needs more refuses lists and says so.")
 	s.Duration(&w.HistoryAge, "history-retention", 90*24*time.Hour, AtLeast(time.Hour), "How long transitions and suspicions are kept for timelines.")

@@ -35,6 +35,9 @@ type Reading struct {
 	Applied int64   `json:"applied"`  // changelog records
 	Bad     int64   `json:"bad"`      // records that could not be decoded
 
+	// Disagreed are explanations that did not give what their row says.
+	Disagreed int64 `json:"explanations_disagreed"`
+
 	Complete     bool  `json:"complete"` // the catalogue is
 	CatalogBytes int64 `json:"catalog_bytes"`
 	HistoryBytes int64 `json:"history_bytes"`
@@ -170,6 +173,7 @@ func collectReading(r *Reading, put func(*Metric, float64, ...string)) {
 	}
 	put(readApplied, float64(r.Applied))
 	put(readBad, float64(r.Bad))
+	put(readDisagree, float64(r.Disagreed))
 	put(catalogReady, truth(r.Complete))
 	put(catalogBytes, float64(r.CatalogBytes))
 	put(historyBytes, float64(r.HistoryBytes))

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -28,8 +29,15 @@ type Exporter interface {
 	Export(ctx context.Context, to io.Writer, format string, next func() (*query.Identity, error)) error
 }
 
-// maxExported bounds the identities of an export.
+// maxExported bounds the identities of an export, or of a part of one.
 const maxExported = 10_000
+
+// The headers of an export: how many identities match, and where the next part begins.
+const (
+	exportTotal = "Handprint-Export-Total"
+	exportNext  = "Handprint-Next-Cursor"
+	exportBegin = "begin" // the cursor of the first part
+)
 
 var eventTypes = []string{"state_changed", "multi_actor_suspected", "identity_formed", "identity_linked", "identity_merged", "identity_unmerged"}
 
@@ -61,8 +69,9 @@ func (s *server) streams(mux Mux, api huma.API) {
 	s.describe(api, &events)
 
 	mux.HandleFunc("GET /api/v1/export/{format}", s.export)
-	export := read("/export/{format}", "exportIdentities", "Identities that match, at most 10,000, in another format", "export")
-	export.Description = "json is one identity a line, csv one row a line. What else there is, is said by an unknown format's error."
+	export := read("/export/{format}", "exportIdentities", "Identities that match, in another format", "export")
+	export.Description = "json is one identity a line, csv one row a line. What else there is, is said by an unknown format's error. An export has at most 10,000 identities: if more match it is refused (400), and is to be had in parts, " +
+		"the first with cursor=begin, each other with the cursor that the header Handprint-Next-Cursor of the part before says, which the last part does not have."
 	filtered, _ := api.OpenAPI().Paths["/api/v1/identities"]
 	export.Parameters = []*huma.Param{{Name: "format", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(40)}}}
 	for _, p := range filtered.Get.Parameters {
@@ -70,7 +79,11 @@ func (s *server) streams(mux Mux, api huma.API) {
 			export.Parameters = append(export.Parameters, p)
 		}
 	}
-	export.Responses = map[string]*huma.Response{"200": {Description: "The export", Content: map[string]*huma.MediaType{
+	export.Parameters = append(export.Parameters, &huma.Param{Name: "cursor", In: "query", Description: "begin: in parts; then the cursor of the next part.", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(2048)}})
+	export.Responses = map[string]*huma.Response{"200": {Description: "The export", Headers: map[string]*huma.Param{
+		exportTotal: {Description: "How many identities match.", Schema: &huma.Schema{Type: huma.TypeInteger}},
+		exportNext:  {Description: "The cursor of the next part; absent: this is all, or the last part.", Schema: &huma.Schema{Type: huma.TypeString}},
+	}, Content: map[string]*huma.MediaType{
 		"application/x-ndjson": {Schema: &huma.Schema{Type: huma.TypeString}}, "text/csv": {Schema: &huma.Schema{Type: huma.TypeString}},
 	}}}
 	s.describe(api, &export)
@@ -165,7 +178,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 
 // exportQuery reads the filters of an export by the document's own rules.
 func exportQuery(q url.Values) (query.IdentityQuery, string) {
-	known := []string{"state", "primitive", "value", "value_prefix", "domain", "min_confidence", "max_confidence", "returns", "suspected", "unsettled", "members_min", "changed_since", "changed_before", "seen_since", "merged", "q", "sort"}
+	known := []string{"state", "primitive", "value", "value_prefix", "domain", "min_confidence", "max_confidence", "returns", "suspected", "unsettled", "members_min", "changed_since", "changed_before", "seen_since", "merged", "q", "sort", "cursor"}
 	if name := unknownParameter(q, known...); name != "" {
 		return query.IdentityQuery{}, "There is no such parameter: " + strconv.Quote(name)
 	}
@@ -227,16 +240,27 @@ func (s *server) export(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, problem.New("unprocessable", wrong))
 		return
 	}
-	q.Limit = 200
-	next, err := s.each(r.Context(), q)
+	inParts := r.URL.Query().Has("cursor")
+	if q.Cursor = r.URL.Query().Get("cursor"); q.Cursor == exportBegin {
+		q.Cursor = ""
+	}
+	part, err := s.Reader.Part(q, maxExported)
+	if err == nil && part.Next != "" && !inParts {
+		err = &query.Problem{Kind: query.BadParameter, Detail: fmt.Sprintf("%d identities match, and an export has at most %d: ask for fewer, or for parts, the first with cursor=begin.", part.Total, maxExported)}
+	}
 	if err != nil {
 		if p := (*problem.Problem)(nil); errors.As(s.failed(r.Context(), err), &p) {
 			refuse(w, r, p)
 		}
 		return
 	}
+	next := s.each(r.Context(), part.IDs)
 	for name, value := range s.FreshnessHeaders() {
 		w.Header().Set(name, value)
+	}
+	w.Header().Set(exportTotal, strconv.Itoa(part.Total))
+	if part.Next != "" {
+		w.Header().Set(exportNext, part.Next)
 	}
 	w.Header().Set("Content-Type", media)
 	w.Header().Set("Content-Disposition", `attachment; filename="handprint-identities.`+format+`"`)
@@ -254,42 +278,23 @@ func (s *server) export(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// each returns a function that yields the identities that match, one by one. The first
-// Page is read before it returns.
-func (s *server) each(ctx context.Context, q query.IdentityQuery) (func() (*query.Identity, error), error) {
-	list, err := s.Reader.Identities(q)
-	if err != nil {
-		return nil, err
-	}
-	given := 0
+// each returns a function that yields identities, one by one; nil behind the last.
+func (s *server) each(ctx context.Context, ids []string) func() (*query.Identity, error) {
 	return func() (*query.Identity, error) {
-		for {
+		for len(ids) > 0 {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			if given >= maxExported {
-				return nil, nil
-			}
-			if len(list.Items) == 0 {
-				if list.Next == "" {
-					return nil, nil
-				}
-				q.Cursor = list.Next
-				if list, err = s.Reader.Identities(q); err != nil {
-					return nil, err
-				}
-				continue
-			}
-			id := list.Items[0].Identity
-			list.Items = list.Items[1:]
-			given++
+			id := ids[0]
+			ids = ids[1:]
 			i, err := s.Reader.Identity(id, false)
 			if p := (*query.Problem)(nil); errors.As(err, &p) && p.Kind == query.UnknownIdentity {
 				continue // it has gone meanwhile
 			}
 			return i, err
 		}
-	}, nil
+		return nil, nil
+	}
 }
 
 func exportJSON(w io.Writer, next func() (*query.Identity, error)) error {

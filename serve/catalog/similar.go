@@ -126,6 +126,9 @@ func (c *Catalog) Suggest(minScore float64, limit int) (found []attribution.Sugg
 	for _, p := range c.primitives {
 		holders := make(map[uint32][]uint32)
 		for at := range p.rows.n {
+			if at%scanPlaces == scanPlaces-1 {
+				c.breathe()
+			}
 			r := p.rows.at(uint32(at))
 			if r.flags&rowUsed == 0 || r.state != attribution.Stable || c.identities.at(r.identity).merged != 0 {
 				continue

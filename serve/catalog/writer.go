@@ -333,6 +333,13 @@ func (w *Writer) ForgetProfiles(before float64) (forgotten int) {
 	return forgotten
 }
 
+// ForgetEvents drops what event topics said: suspicions and addresses.
+func (w *Writer) ForgetEvents() {
+	clear(w.c.suspicions)
+	clear(w.c.latest)
+	w.ForgetProfiles(math.Inf(1))
+}
+
 func (a *address) set(from []*Profile) {
 	*a = address{from: from, first: math.Inf(1), last: math.Inf(-1)}
 	for _, p := range from {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -51,6 +52,9 @@ const positionsMark = "events"
 func (f *Follower) tail(ctx context.Context) error {
 	n := &f.cfg.Names
 	topics := []string{n.StateChanged, n.MultiActorSuspects, n.IdentityChanged, n.Profiles}
+	if err := f.checkTopics(ctx, topics); err != nil {
+		return err
+	}
 	kept := make(eventPositions)
 	if b, err := f.cfg.History.Mark(positionsMark); err != nil {
 		return err
@@ -116,6 +120,62 @@ func (f *Follower) tail(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+const topicsMark = "topics"
+
+// checkTopics empties a history that was made of other topics: those of another
+// cluster, or an application that began anew. One topic that was made anew is none.
+func (f *Follower) checkTopics(ctx context.Context, topics []string) error {
+	adm := kadm.NewClient(f.client)
+	var details kadm.TopicDetails
+	for {
+		var err error
+		if details, err = adm.ListTopics(ctx, topics...); err == nil {
+			err = details.Error()
+		}
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil || errors.Is(err, kerr.TopicAuthorizationFailed) {
+			return err
+		}
+		f.cfg.Logger.Warn("the event topics cannot be asked who they are, trying again", "error", err)
+		if err := f.cfg.pause(ctx); err != nil {
+			return err
+		}
+	}
+	var now []string
+	for _, topic := range topics {
+		now = append(now, details[topic].ID.String())
+	}
+	mark, err := f.cfg.History.Mark(topicsMark)
+	if err != nil {
+		return err
+	}
+	var was []string
+	if mark != nil {
+		if err := json.Unmarshal(mark, &was); err != nil {
+			return fmt.Errorf("reading which topics the history is of: %w", err)
+		}
+	}
+	same := slices.ContainsFunc(now, func(id string) bool { return slices.Contains(was, id) })
+	if len(was) > 0 && !same {
+		f.cfg.Logger.Warn("the history was made from the topics of another cluster, and begins anew")
+		if err := f.cfg.History.Reset(); err != nil {
+			return fmt.Errorf("emptying the history: %w", err)
+		}
+		f.filling.RLock() // a catalogue that is being filled takes over what the one before has
+		f.catalog.Load().Apply(func(w *catalog.Writer) { w.ForgetEvents() })
+		f.filling.RUnlock()
+		f.mu.Lock()
+		f.events = nil
+		f.mu.Unlock()
+	}
+	if mark, err = json.Marshal(now); err != nil {
+		return err
+	}
+	return f.cfg.History.Add(nil, map[string][]byte{topicsMark: mark})
 }
 
 // bounds asks for the ends of topics until there is an answer: brokers may be away

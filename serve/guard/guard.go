@@ -222,7 +222,7 @@ type authorities struct {
 	mod    time.Time
 }
 
-// get returns the authorities; a file that cannot be read leaves those that there were.
+// get returns the authorities; a file that cannot be read leaves the ones before.
 func (a *authorities) get() (*x509.CertPool, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

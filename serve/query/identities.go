@@ -173,6 +173,48 @@ func (r *Reader) Identities(q IdentityQuery) (*IdentityList, error) {
 	return list, nil
 }
 
+// Part is the ids of identities that match, for an export.
+type Part struct {
+	IDs   []string
+	Total int    // that match
+	Next  string // cursor of the next part; empty: this is the last
+}
+
+// Part returns the ids of the identities that match, at most limit, from the cursor of
+// the query on.
+func (r *Reader) Part(q IdentityQuery, limit int) (*Part, error) {
+	c, err := r.catalog()
+	if err != nil {
+		return nil, err
+	}
+	f, err := q.filter()
+	if err != nil {
+		return nil, err
+	}
+	sort, ok := sortsOf[q.Sort]
+	if !ok {
+		return nil, problem(BadParameter, "sort: one of %s.", strings.Join(Sorts, ", "))
+	}
+	question := q.question()
+	at, err := decodeCursor(question, q.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	var after *catalog.Key
+	if at != nil {
+		after = &catalog.Key{Value: at.number, ID: at.text}
+	}
+	l := c.List(f, sort, after, limit)
+	part := &Part{Total: l.Total}
+	for i := range l.Identities {
+		part.IDs = append(part.IDs, l.Identities[i].ID)
+	}
+	if l.More {
+		part.Next = encodeCursor(question, cursor{l.Last.Value, l.Last.ID})
+	}
+	return part, nil
+}
+
 func (r *Reader) listed(c *catalog.Catalog, i *catalog.Identity) (*ListedIdentity, error) {
 	to := &ListedIdentity{
 		Identity: i.ID, States: statesOf(i.States), Rows: i.Rows, Attackers: i.Attackers, First: []string{}, ChangeTS: finite(i.ChangeTS), SeenTS: finite(i.SeenTS),
@@ -359,8 +401,8 @@ func (r *Reader) Position(id string) (Position, bool) {
 	return s.position(), true
 }
 
-// Members returns a page of the attackers of an identity: a stub's own, then those
-// that events brought, in the order of the store.
+// Members returns a page of the attackers of an identity: a stub's own, then the
+// attackers that events brought, in the order of the store.
 func (r *Reader) Members(id, after string, limit int) (*MemberList, error) {
 	question := "members " + id
 	at, err := decodeCursor(question, after)

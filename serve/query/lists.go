@@ -2,6 +2,7 @@ package query
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"math"
 	"slices"
@@ -318,33 +319,81 @@ func (r *Reader) Similar(id string, limit int) (*PairList, error) {
 	return &PairList{Items: pairsOf(found), ComputedAt: now, Complete: true, AsOf: now}, nil
 }
 
-// suggestions are computed now and then, by whoever asks first.
+// suggestions are computed in the background, when somebody asks and the last ones
+// have grown old: they take seconds where there is much.
 type suggestions struct {
 	mu       sync.Mutex
 	at       time.Time
 	pairs    []attribution.Suggestion
 	complete bool
+	done     chan struct{} // closed when the computation that is due has ended; nil: none is due
+	wanted   chan struct{} // has room for one
 }
 
-// suggestAgain is for how long suggestions are shown before they are computed anew.
-const suggestAgain = time.Minute
+const (
+	// suggestAgain is for how long suggestions are shown before they are computed anew.
+	suggestAgain = time.Minute
+	// suggestWait is how long an answer waits for suggestions that are being computed.
+	suggestWait = 2 * time.Second
+	// maxSuggestions bounds the suggestions that are kept.
+	maxSuggestions = 1000
+)
 
-// maxSuggestions bounds the suggestions that are kept.
-const maxSuggestions = 1000
+// want has suggestions computed if they are old, and returns what is closed when they
+// are there; nil: they are.
+func (s *suggestions) want(now time.Time) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done == nil && !s.at.IsZero() && now.Sub(s.at) < suggestAgain && !now.Before(s.at) {
+		return nil
+	}
+	if s.done == nil {
+		s.done = make(chan struct{})
+		s.wanted <- struct{}{} // there is room: nothing was wanted
+	}
+	return s.done
+}
 
-// Suggestions returns the pairs that score highest, at least minScore. They are
-// computed once a minute at most.
+// Work computes in the background what takes long, until ctx ends.
+func (r *Reader) Work(ctx context.Context) {
+	s := &r.suggestions
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wanted:
+		}
+		c, _ := r.Source.Catalog()
+		pairs, complete := c.Suggest(0, maxSuggestions)
+		s.mu.Lock()
+		s.pairs, s.complete, s.at = pairs, complete, r.Now()
+		close(s.done)
+		s.done = nil
+		s.mu.Unlock()
+	}
+}
+
+// Suggestions returns the pairs that score highest, at least minScore, as they were
+// computed last: a minute ago at most, or while they are being computed anew.
 func (r *Reader) Suggestions(minScore float64, limit int) (*PairList, error) {
-	c, err := r.catalog()
-	if err != nil {
+	if _, err := r.catalog(); err != nil {
 		return nil, err
 	}
 	s := &r.suggestions
+	if done := s.want(r.Now()); done != nil {
+		t := time.NewTimer(suggestWait)
+		defer t.Stop()
+		select {
+		case <-done:
+		case <-t.C:
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := r.Now(); s.at.IsZero() || now.Sub(s.at) >= suggestAgain || now.Before(s.at) {
-		s.pairs, s.complete = c.Suggest(0, maxSuggestions)
-		s.at = now
+	if s.at.IsZero() {
+		p := problem(CatalogBuilding, "Suggestions are being computed for the first time since the start.")
+		p.After = suggestWait
+		return nil, p
 	}
 	end := len(s.pairs)
 	if minScore > 0 {

@@ -22,8 +22,8 @@ type Source interface {
 	Freshness(partition int32) follow.Freshness
 }
 
-// Reader answers questions. Its methods may be called by any number of goroutines.
-type Reader struct {
+// Config is what a Reader needs.
+type Config struct {
 	Source     Source
 	Store      *state.Store // the copy
 	History    *history.History
@@ -31,9 +31,18 @@ type Reader struct {
 	Registry   *attribution.Registry
 	Thresholds attribution.Thresholds
 	Now        func() time.Time
+}
 
+// Reader answers questions. Its methods may be called by any number of goroutines.
+type Reader struct {
+	Config
 	suggestions suggestions
 	disagreed   atomic.Int64
+}
+
+// New returns a Reader. Somebody has to run [Reader.Work].
+func New(c Config) *Reader {
+	return &Reader{Config: c, suggestions: suggestions{wanted: make(chan struct{}, 1)}}
 }
 
 // AsOf returns until when everything is applied, Unix seconds.
