@@ -36,6 +36,10 @@ type brokers struct {
 	behind func() float64 // seconds that what is shown is old; nil: not noted
 	noted  samples
 
+	opts       []kgo.Opt // of clients that are made for one reader
+	partitions int32
+	observers  chan struct{} // a place for each reader of observations
+
 	health atomic.Pointer[api.Health]
 }
 

@@ -67,7 +67,9 @@ func (s *Side) Listen(c WebConfig) (_ *Web, err error) {
 			client.Close()
 		}
 	}()
-	w.brokers = &brokers{client: client, names: s.cfg.Names, format: c.EventFormat, watch: c.Watch, writers: s.cfg.Writers, now: s.cfg.Clock.Now, log: s.cfg.Logger}
+	w.brokers = &brokers{client: client, names: s.cfg.Names, format: c.EventFormat, watch: c.Watch, writers: s.cfg.Writers, now: s.cfg.Clock.Now, log: s.cfg.Logger,
+		opts:       append(s.cfg.Client[:len(s.cfg.Client):len(s.cfg.Client)], kgo.ClientID(s.cfg.ApplicationID+"-serve-observations")),
+		partitions: s.cfg.Partitions, observers: make(chan struct{}, maxObservers)}
 	w.brokers.behind = func() float64 {
 		f := s.Reader.Freshness(-1)
 		if f.ReadLag == 0 || f.AsOf == 0 {
@@ -80,7 +82,7 @@ func (s *Side) Listen(c WebConfig) (_ *Web, err error) {
 		Snapshot: w.snapshot, Stale: w.stale,
 	})
 	w.Document = api.Register(w.Guard.Mux(), api.Config{
-		Reader: s.Reader, Waiter: s.Follower, Operations: w.brokers, Stream: w.Stream, Evidence: w.brokers.Evidence, Exporter: c.Exporter, Audit: c.Guard.Audit,
+		Reader: s.Reader, Waiter: s.Follower, Operations: w.brokers, Stream: w.Stream, Evidence: w.brokers.Evidence, Observer: w.brokers, Exporter: c.Exporter, Audit: c.Guard.Audit,
 		IdentityEvents: s.cfg.Names.IdentityEvents, Version: c.Version, Logger: s.cfg.Logger, Now: s.cfg.Clock.Now,
 	})
 	if c.Pages != nil {

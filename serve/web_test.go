@@ -422,3 +422,70 @@ func TestTheDocumentIsThatOfTheCode(t *testing.T) {
 		t.Errorf("docs/openapi.json is not what the code says: go test ./serve -run Document -update (%v)", err)
 	}
 }
+
+// A client that asks for them is told of an attacker's observations as they come, and
+// of nobody else's.
+func TestObservationsAsTheyCome(t *testing.T) {
+	app := servetest.Start(t)
+	some(app)
+	s, _ := open(t, app, t.TempDir())
+	caught(t, s)
+	w, secrets := web(t, s, nil)
+	for path, status := range map[string]int{
+		"?types=observation": 422, "?types=observation&attacker=nobody": 404, "?types=observation&identity=nobody": 404, "?types=observation&identity=x&attacker=y": 422,
+	} {
+		if resp, body := ask(t, w, http.MethodGet, "/api/v1/events"+path, secrets[guard.Read], ""); resp.StatusCode != status {
+			t.Errorf("%s: %d %.200s", path, resp.StatusCode, body)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.Addr()+"/api/v1/events?types=observation&attacker=a1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+secrets[guard.Read])
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	stop := make(chan struct{})
+	sent := make(chan struct{})
+	go func() { // until one arrives: a reader begins at the end of the topic
+		defer close(sent)
+		for n := 0; ; n++ {
+			ts := 1_699_999_900 + float64(n)
+			if err := app.Client.ProduceSync(ctx, app.Observation("a2", hassh, `"f7"`, ts), app.Observation("a1", hassh, `"f8"`, ts)).FirstErr(); err != nil {
+				return
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	in, event := bufio.NewScanner(resp.Body), ""
+	for in.Scan() {
+		if name, ok := strings.CutPrefix(in.Text(), "event: "); ok {
+			event = name
+		}
+		if data, ok := strings.CutPrefix(in.Text(), "data: "); ok && event == "observation" {
+			var o struct {
+				Attacker string `json:"attacker_uuid"`
+				Identity string `json:"identity_uuid"`
+				Value    string `json:"value"`
+			}
+			if err := json.Unmarshal([]byte(data), &o); err != nil || o.Attacker != "a1" || o.Identity != stub("a1") || o.Value != "f8" {
+				t.Errorf("%s: %v", data, err)
+			}
+			break
+		}
+	}
+	if err := in.Err(); err != nil {
+		t.Error(err)
+	}
+	close(stop)
+	<-sent
+}

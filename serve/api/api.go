@@ -44,6 +44,7 @@ type Config struct {
 	// topic, within bounds; nil: there is no access to it.
 	Evidence       func(ctx context.Context, x *engine.Explanation)
 	Exporter       Exporter // nil: json and csv alone
+	Observer       Observer // nil: live clients are not told of observations
 	Audit          *guard.Audit
 	IdentityEvents string // the topic
 	Version        string

@@ -39,7 +39,16 @@ const (
 	exportBegin = "begin" // the cursor of the first part
 )
 
-var eventTypes = []string{"state_changed", "multi_actor_suspected", "identity_formed", "identity_linked", "identity_merged", "identity_unmerged"}
+// Observer reads the observations of some attackers, as they come, for one live client
+// until ctx ends.
+type Observer interface {
+	Observe(ctx context.Context, identity string, attackers []string, to *live.Observed) error
+}
+
+// ErrTooMany is returned by an Observer that has no room for another client.
+var ErrTooMany = errors.New("there are as many readers of observations as there may be")
+
+var eventTypes = []string{"state_changed", "multi_actor_suspected", "identity_formed", "identity_linked", "identity_merged", "identity_unmerged", live.Observation}
 
 const (
 	defaultRate = 20
@@ -52,14 +61,14 @@ func (s *server) streams(mux Mux, api huma.API) {
 	events := read("/events", "streamEvents", "What happens, as server-sent events", "live")
 	events.Description = "A text/event-stream. First `snapshot`, then `state_changed`, `multi_actor_suspected`, `identity_formed`, `identity_linked`, `identity_merged`, `identity_unmerged`, " +
 		"each with the topic's record and `recorded`; `summary` instead of what is over `rate` a second; `gap` where the client fell behind; `reset` where the id to go on from is older than the history; " +
-		"`freshness`; `bye`. Go on with Last-Event-ID: at least once, drop by `event_id`.\n\n```\nevent: state_changed\nid: 1795959338411.3.1823\ndata: {\"event_id\":\"e34c...\",\"identity_uuid\":\"...\",\"primitive\":\"...\",\"old_state\":\"stable\",\"new_state\":\"drifting\"}\n```"
+		"`freshness`; `bye`. `observation`, each observation of an identity or of an attacker as it comes, is sent only if `types` names it. Go on with Last-Event-ID: at least once, drop by `event_id`.\n\n```\nevent: state_changed\nid: 1795959338411.3.1823\ndata: {\"event_id\":\"e34c...\",\"identity_uuid\":\"...\",\"primitive\":\"...\",\"old_state\":\"stable\",\"new_state\":\"drifting\"}\n```"
 	text := func(name, doc string) *huma.Param {
 		return &huma.Param{Name: name, In: "query", Description: doc, Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(512)}}
 	}
 	explode := true
 	events.Parameters = []*huma.Param{
-		{Name: "types", In: "query", Description: "Separated by commas; all if absent.", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(200)}},
-		text("identity", "Events of this identity."), text("primitive", "Transitions of this primitive."), text("domain", "Transitions of primitives of this domain."),
+		{Name: "types", In: "query", Description: "Separated by commas; all but observation if absent.", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(200)}},
+		text("identity", "Events of this identity."), text("attacker", "Events of the identity of this attacker, an id or an address; its observations alone."), text("primitive", "Transitions of this primitive."), text("domain", "Transitions of primitives of this domain."),
 		{Name: "new_state", In: "query", Explode: &explode, Schema: &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString, Enum: []any{"unknown", "stable", "drifting", "conflicted", "multi_actor"}}}},
 		{Name: "rate", In: "query", Description: "Events a second; more are summed up.", Schema: &huma.Schema{Type: huma.TypeInteger, Minimum: float(1), Maximum: float(maxRate), Default: defaultRate}},
 		text("last_event_id", "Go on behind this event."),
@@ -120,7 +129,7 @@ func unknownParameter(q url.Values, known ...string) string {
 func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	unfit := func(detail string) { refuse(w, r, problem.New("unprocessable", detail)) }
-	if name := unknownParameter(q, "types", "identity", "primitive", "domain", "new_state", "rate", "last_event_id"); name != "" {
+	if name := unknownParameter(q, "types", "identity", "attacker", "primitive", "domain", "new_state", "rate", "last_event_id"); name != "" {
 		unfit("There is no such parameter: " + strconv.Quote(name))
 		return
 	}
@@ -160,6 +169,11 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 		}
 		last = &id
 	}
+	attackers, p := s.observedBy(q, &f)
+	if p != nil {
+		refuse(w, r, p)
+		return
+	}
 	leave, ok := s.Stream.Admit(guard.SubjectOf(r.Context()).Name)
 	if !ok {
 		p := problem.New("too-many", "There are as many live clients as there may be.")
@@ -171,9 +185,64 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	for name, value := range s.FreshnessHeaders() {
 		w.Header().Set(name, value)
 	}
-	if err := s.Stream.Serve(r.Context(), w, f, last); err != nil && r.Context().Err() == nil {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	if attackers != nil {
+		f.Observed = live.NewObserved()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if err := s.Observer.Observe(ctx, f.Identity, attackers, f.Observed); err != nil && ctx.Err() == nil {
+				s.Logger.Warn("a live client cannot be told of observations", "request_id", guard.RequestID(ctx), "error", err)
+				cancel() // it comes back, and is told of none silently
+			}
+		}()
+		defer func() { cancel(); <-done }()
+	}
+	if err := s.Stream.Serve(ctx, w, f, last); err != nil && r.Context().Err() == nil {
 		s.Logger.Info("a live client was cut off", "request_id", guard.RequestID(r.Context()), "error", err)
 	}
+}
+
+// observedBy returns whose observations a client asks for: of one attacker, or of all of
+// an identity. nil: it does not ask for any.
+func (s *server) observedBy(q url.Values, f *live.Filter) (attackers []string, p *problem.Problem) {
+	attacker := q.Get("attacker")
+	if attacker != "" && f.Identity != "" {
+		return nil, problem.New("unprocessable", "identity or attacker, not both.")
+	}
+	if attacker != "" {
+		id, err := s.Reader.OwnerOf(attacker)
+		if err != nil {
+			return nil, problem.New("unknown-attacker", "There is no attacker with this id or address.")
+		}
+		f.Identity = id
+	}
+	if !slices.Contains(f.Types, live.Observation) {
+		return nil, nil
+	}
+	if f.Identity == "" {
+		return nil, problem.New("unprocessable", "observation needs an identity or an attacker.")
+	}
+	if s.Observer == nil {
+		return nil, problem.New("no-broker", "This read side has no access to the brokers.")
+	}
+	if attacker != "" {
+		a, err := s.Reader.Attacker(attacker)
+		if err != nil {
+			return nil, problem.New("unknown-attacker", "There is no attacker with this id or address.")
+		}
+		return []string{a.Attacker}, nil
+	}
+	i, err := s.Reader.Identity(f.Identity, false)
+	if err != nil {
+		return nil, problem.New("unknown-identity", "There is no identity with this id.")
+	}
+	attackers = []string{}
+	for _, m := range i.Attackers {
+		attackers = append(attackers, m.Attacker)
+	}
+	return attackers, nil
 }
 
 // exportQuery reads the filters of an export by the document's own rules.

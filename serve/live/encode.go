@@ -10,6 +10,7 @@ import (
 const (
 	StateChanged = "state_changed"
 	Suspected    = "multi_actor_suspected"
+	Observation  = "observation"
 )
 
 // Encode returns the data of an event: the topic's record, by the names that it has

@@ -24,6 +24,39 @@ type Filter struct {
 	Domain    string
 	NewState  []string
 	Rate      int // events a second; more are summed up
+	// Observed are observations that the client has asked for besides; nil: none.
+	Observed *Observed
+}
+
+// Observed hands the observations that one client has asked for from their reader to
+// the client: more than fit are dropped and counted.
+type Observed struct {
+	events  chan *Event
+	dropped atomic.Int64
+}
+
+// observedRoom is how many observations wait for a client.
+const observedRoom = 256
+
+// NewObserved returns one with room.
+func NewObserved() *Observed { return &Observed{events: make(chan *Event, observedRoom)} }
+
+// Publish hands an observation over. It never waits.
+func (o *Observed) Publish(e Event) {
+	e.prepare()
+	select {
+	case o.events <- &e:
+	default:
+		o.dropped.Add(1)
+	}
+}
+
+// channel returns what a client waits for; nil if it has asked for none.
+func (o *Observed) channel() <-chan *Event {
+	if o == nil {
+		return nil
+	}
+	return o.events
 }
 
 func (f *Filter) takes(e *Event) bool {
@@ -188,9 +221,12 @@ func (s *Stream) Serve(ctx context.Context, w http.ResponseWriter, f Filter, las
 			c.put("bye", nil, map[string]any{"reason": "the process stops: connect again"})
 			return c.flush()
 		case <-more:
+		case e := <-f.Observed.channel():
+			c.observed(e)
 		case <-tick:
 			c.tokens = f.Rate
 			c.summarise()
+			c.unobserved()
 			if stale := s.Stale(); stale != c.stale {
 				c.stale = stale
 				c.put("freshness", nil, map[string]any{"stale": stale})
@@ -243,6 +279,29 @@ func (c *client) drain() (<-chan struct{}, error) {
 		if err := c.flush(); err != nil {
 			return nil, err
 		}
+	}
+}
+
+// observed sends an observation, or counts it where there are too many. It has no id:
+// who comes back goes on behind the last event of the topics that everybody is told of.
+func (c *client) observed(e *Event) {
+	switch {
+	case !c.f.takes(e):
+	case c.tokens <= 0:
+		c.f.Observed.dropped.Add(1)
+	default:
+		c.tokens--
+		c.raw(e.Type, "", e.Data)
+	}
+}
+
+// unobserved tells of the observations that were not sent.
+func (c *client) unobserved() {
+	if c.f.Observed == nil {
+		return
+	}
+	if n := c.f.Observed.dropped.Swap(0); n > 0 {
+		c.put("gap", nil, map[string]any{"missed": n, "of": Observation})
 	}
 }
 
