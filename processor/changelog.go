@@ -136,6 +136,9 @@ func (r *changelogReader) read(ctx context.Context) ([]*kgo.Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	if answers[0] == nil {
+		return nil, fmt.Errorf("a fetch was answered without partition %d, which it asked for", r.partition)
+	}
 	records, err := r.process(answers[0])
 	if errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.InconsistentTopicID) {
 		if err := r.locate(ctx); errors.Is(err, errOtherTopic) {
@@ -172,7 +175,8 @@ func (r *changelogReader) process(resp *kmsg.FetchResponseTopicPartition) ([]*kg
 // fetchAll fetches for several readers of one topic, whose partitions leader
 // leads, in one request, and returns an answer for each. At most bytes are
 // fetched altogether and partBytes of each partition; the broker waits up to
-// wait for there to be something.
+// wait for there to be something. Where bytes is reached a broker may leave the
+// other partitions out, as the embedded one does: their answer is nil.
 func fetchAll(ctx context.Context, client *kgo.Client, leader int32, readers []*changelogReader, wait time.Duration, bytes, partBytes int32) ([]*kmsg.FetchResponseTopicPartition, error) {
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis = int32(wait.Milliseconds())
@@ -208,11 +212,6 @@ func fetchAll(ctx context.Context, client *kgo.Client, leader int32, readers []*
 					answers[n] = p
 				}
 			}
-		}
-	}
-	for n, r := range readers {
-		if answers[n] == nil {
-			return nil, fmt.Errorf("a fetch was answered without partition %d, which it asked for", r.partition)
 		}
 	}
 	return answers, nil

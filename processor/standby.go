@@ -259,6 +259,8 @@ func (s *standbys) read(ctx context.Context, client *kgo.Client, due []*standby)
 }
 
 func (s *standbys) readFrom(ctx context.Context, client *kgo.Client, leader int32, copies []*standby) error {
+	// Who was left out of the last answer is first in this one.
+	slices.SortStableFunc(copies, func(a, b *standby) int { return cmp.Compare(truth(b.waited), truth(a.waited)) })
 	readers := make([]*changelogReader, len(copies))
 	for i, c := range copies {
 		readers[i] = c.reader
@@ -267,7 +269,12 @@ func (s *standbys) readFrom(ctx context.Context, client *kgo.Client, leader int3
 	answers, err := fetchAll(ctx, client, leader, readers, standbyMaxWait, standbyFetchBytes, standbyPartBytes)
 	for i, c := range copies {
 		cause := err
-		if err == nil {
+		switch {
+		case err != nil:
+		case answers[i] == nil:
+			c.waited = true
+		default:
+			c.waited = false
 			cause = c.take(answers[i], began)
 		}
 		switch f := (*fatalError)(nil); {
@@ -282,6 +289,13 @@ func (s *standbys) readFrom(ctx context.Context, client *kgo.Client, leader int3
 		s.ready()
 	}
 	return nil
+}
+
+func truth(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // anyReady reports whether the group is to be asked to look again.

@@ -25,6 +25,7 @@ type standby struct {
 	restorer   *restorer
 	opened     bool // the checkpoint is known
 	younger    bool // the changelog was reported as younger than the copy
+	waited     bool // the last fetch had no room for it
 	checkpoint state.Checkpoint
 	retry      backoff
 	denied     denial

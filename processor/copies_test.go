@@ -1,0 +1,65 @@
+package processor
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/state"
+)
+
+// Copies of changelogs whose batches do not all fit one fetch come to their ends, all
+// of them: the broker leaves out of an answer what has no room in it.
+func TestCopiesOfLargeBatches(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	cfg := c.config(newStore(t))
+	client := c.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerLinger(0))
+	random := rand.New(rand.NewPCG(1, 2))
+	var records []*kgo.Record
+	for task := range int32(testTasks) {
+		for n := range 2 * standbyFetchBytes / testTasks / (900 << 10) {
+			value := make([]byte, 900<<10)
+			for i := range value {
+				value[i] = byte(random.Uint32())
+			}
+			records = append(records, &kgo.Record{Topic: testChangelog, Partition: task, Key: []byte{byte(n)}, Value: value})
+		}
+	}
+	if err := client.ProduceSync(c.ctx, records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	copies := NewCopies(CopiesConfig{
+		Client: cfg.Client, Name: "copies", Changelog: testChangelog, Partitions: testTasks, Store: cfg.Store, Logger: cfg.Logger,
+		Watcher: CopyWatcher{Applied: func(int32, []*kgo.Record, state.Checkpoint) {}, Emptied: func(int32) {}},
+	})
+	ctx, stop := context.WithCancel(c.ctx)
+	done := make(chan error, 1)
+	go func() { done <- copies.Run(ctx) }()
+	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		all, caught := copies.Status(), 0
+		for _, s := range all {
+			if s.Lag == 0 {
+				caught++
+			}
+		}
+		if caught == testTasks {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the copies are at %+v", all)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for task := range int32(testTasks) {
+		if got := contents(t, cfg.Store, task); len(got) == 0 {
+			t.Errorf("the copy of task %d is empty", task)
+		}
+	}
+}
