@@ -173,6 +173,10 @@ type Config struct {
 	unpack []kgo.Opt // of clients, for MaxBatchUnpacked
 
 	maxMarkersWait time.Duration // see markers.go; other than its default in tests
+
+	// expendable says that the stores are copies that may be made again at any time,
+	// also from a changelog that knows less than they do.
+	expendable bool
 }
 
 // TopicPartition names a partition of a topic.

@@ -14,7 +14,9 @@ import (
 // Copies keeps a copy of the stores of all tasks, outside the group, for those who
 // read what the tasks have concluded. It is made of the same parts as a standby
 // copy, by the same rules: committed records only, position and records in one
-// write, rebuilt when the changelog is another topic or may have lost deletions.
+// write, rebuilt when the changelog is another topic or may have lost deletions. Unlike
+// a standby copy it is nobody's last: one that is further on than its changelog is
+// rebuilt too.
 type Copies struct {
 	standbys *standbys
 	cfg      Config
@@ -49,6 +51,7 @@ func NewCopies(c CopiesConfig) *Copies {
 		ApplicationID: c.Name, InstanceID: "copies", Client: c.Client, Changelog: c.Changelog, Partitions: c.Partitions,
 		Store: c.Store, ChangelogRetention: c.ChangelogRetention, Clock: c.Clock, Logger: c.Logger,
 	}.withDefaults()
+	cfg.expendable = true
 	copies := &Copies{cfg: cfg}
 	copies.standbys = newStandbys(&copies.cfg, newLeases(c.Partitions), new(counters), func() {})
 	copies.standbys.watcher = &c.Watcher

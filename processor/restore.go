@@ -313,7 +313,7 @@ var errYounger = errors.New("the changelog was deleted, made anew or put back fr
 // refuseYounger returns errYounger if the store has read further than the
 // changelog says.
 func (r *restorer) refuseYounger(ctx context.Context, reader *changelogReader, ends bounds) error {
-	if r.history.at < 0 {
+	if r.history.at < 0 || r.cfg.expendable {
 		return nil
 	}
 	newest, err := newestPositions(ctx, reader, ends)

@@ -86,7 +86,7 @@ const (
 func Open(dir string, log *slog.Logger) (*History, error) {
 	db, err := pebble.Open(dir, &pebble.Options{Logger: discard{}, MemTableSize: 16 << 20, FormatMajorVersion: pebble.FormatNewest})
 	if err != nil {
-		return nil, fmt.Errorf("opening the history in %s: %w", dir, err)
+		return nil, fmt.Errorf("opening the history (if it is damaged, delete its folder, and it begins anew): %w", err)
 	}
 	h := &History{db: db, log: log}
 	h.begins.Store(math.Float64bits(math.Inf(1)))
