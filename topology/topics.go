@@ -110,12 +110,16 @@ func (n Names) Specs(l Layout) []broker.TopicSpec {
 	// commands that they have read.
 	commands := log(n.Commands, l.Partitions, 0)
 	commands.Configs["retention.ms"], commands.Configs["retention.bytes"] = "-1", "-1"
+	observations, events := log(n.Observations, l.Partitions, l.Retention), log(n.IdentityEvents, 1, l.Retention)
+	health, control := log(n.Health, 1, l.Retention), log(n.Control, 1, l.Retention)
+	for _, read := range []*broker.TopicSpec{&observations, &events, &control} {
+		read.ReadOnly = true
+	}
+	health.SmallRecords, profiles.SmallRecords = true, true
 	return []broker.TopicSpec{
-		log(n.Observations, l.Partitions, l.Retention),
-		log(n.IdentityEvents, 1, l.Retention),
+		observations, events,
 		stateChanged, suspects, identityChanged, state, identities, profiles, dead,
-		log(n.Health, 1, l.Retention),
-		log(n.Control, 1, l.Retention),
+		health, control,
 		commands,
 		table(n.Changelog),
 	}

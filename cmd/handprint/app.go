@@ -101,6 +101,22 @@ func (a *app) configure(cmd *cobra.Command, groupsOrNames ...string) *cobra.Comm
 	return cmd
 }
 
+// writeSettings decide how records and topics are written. A command that writes
+// nothing takes them, since one file of settings serves all commands, and does
+// not list them.
+var writeSettings = []string{"replication-factor", "retention", "profile-retention", "output-format", "schema-auto-register"}
+
+// configureReading is configure for a command that only reads.
+func (a *app) configureReading(cmd *cobra.Command, groupsOrNames ...string) *cobra.Command {
+	a.configure(cmd, groupsOrNames...)
+	for _, name := range writeSettings {
+		if f := cmd.Flags().Lookup(name); f != nil {
+			f.Hidden = true
+		}
+	}
+	return cmd
+}
+
 // load reads the configuration and sets up the log.
 func (a *app) load() error {
 	warnings, err := a.settings.Load(a.configFile, a.environ)
@@ -226,8 +242,9 @@ func (a *app) requireTopics(ctx context.Context, cl *kgo.Client, fit bool, names
 	return topicsError(problems)
 }
 
-// topicsError makes one line of problems, nil of none.
+// topicsError makes one line of the problems that are no advice, nil of none.
 func topicsError(problems []broker.Problem) error {
+	problems = broker.Needed(problems)
 	switch len(problems) {
 	case 0:
 		return nil

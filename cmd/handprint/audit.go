@@ -76,7 +76,7 @@ has lost what the application had read or written, so that nothing can be said.`
 	cmd.Flags().IntVar(&most, "show", 100, "How many differences to list; all are counted.")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "Print the report as JSON.")
 	cmd.Flags().BoolVar(&swept, "swept", false, "Count a suspicion that is due as lost: every task has swept since the last row changed.")
-	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupThresholds, config.GroupValues, config.GroupSchemas)
+	return a.configureReading(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupThresholds, config.GroupValues, config.GroupSchemas)
 }
 
 // auditOptions are the application as it is configured.

@@ -48,7 +48,7 @@ wrote.`,
 	cmd.Flags().StringVar(&q.stage, "stage", "", "Only this stage: observation, identity-event, command, ingest, internal.")
 	cmd.Flags().BoolVar(&q.asJSON, "json", false, "Print one JSON object a reason.")
 	cmd.Flags().IntVar(&q.list, "show", 50, "How many reasons to list; all are counted.")
-	return a.configure(cmd, config.GroupConnection, config.GroupTopics)
+	return a.configureReading(cmd, config.GroupConnection, config.GroupTopics)
 }
 
 // reasonCount is how many dead letters have a reason.

@@ -66,7 +66,7 @@ were sent as Avro look the same.`,
 	outputFlag(cmd, &q.output)
 	complete(cmd, "from", "beginning", "now")
 	complete(cmd, "type", typeStateChanged, typeSuspected)
-	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupSchemas)
+	return a.configureReading(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupSchemas)
 }
 
 func (a *app) events(ctx context.Context, q *eventsQuery) error {

@@ -43,7 +43,7 @@ references are read from the input topic, as far as it still has them.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "Print JSON: of one primitive the object of the HTTP API.")
-	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupThresholds, config.GroupSchemas, "registry-file")
+	return a.configureReading(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupThresholds, config.GroupSchemas, "registry-file")
 }
 
 // explained is what is said of a whole identity.

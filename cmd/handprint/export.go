@@ -49,7 +49,7 @@ With --identity of one identity, else of all.`,
 	if err := cmd.MarkFlagRequired("format"); err != nil {
 		panic(err) // the flag is declared above
 	}
-	return a.configure(cmd, config.GroupConnection, config.GroupTopics, config.GroupSchemas, "multi-actor-confidence-cap", "registry-file")
+	return a.configureReading(cmd, config.GroupConnection, config.GroupTopics, config.GroupSchemas, "multi-actor-confidence-cap", "registry-file")
 }
 
 func (a *app) export(ctx context.Context, q *exportQuery) error {

@@ -49,5 +49,5 @@ the partition of the attacker.`,
 			return err
 		},
 	}
-	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics)
+	return a.configureReading(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics)
 }

@@ -36,7 +36,7 @@ a while where that is long.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.showIdentity(cmd.Context(), args[0], o) },
 	}
 	outputFlag(cmd, &o)
-	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics)
+	return a.configureReading(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics)
 }
 
 func (a *app) showIdentity(ctx context.Context, id string, o output) error {

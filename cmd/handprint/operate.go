@@ -122,7 +122,7 @@ which are the markers of transactions.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "Print JSON, with --watch an object a line.")
 	cmd.Flags().DurationVar(&watch, "watch", 0, "Print again after each such time, such as 5s, until interrupted.")
-	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics)
+	return a.configureReading(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics)
 }
 
 func (a *app) lag(ctx context.Context, asJSON bool, watch time.Duration) error {

@@ -37,7 +37,7 @@ JSON object a line.`,
 	}
 	f.flags(cmd)
 	outputFlag(cmd, &o)
-	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupSchemas)
+	return a.configureReading(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupSchemas)
 }
 
 func (a *app) rows(ctx context.Context, f *filter, o output) error {

@@ -46,7 +46,7 @@ Pairs come up by values that at most --most-holders identities share.`,
 	cmd.Flags().IntVar(&q.MostHolders, "most-holders", 100, "A value that more identities share brings no pair up.")
 	cmd.Flags().Float64Var(&q.MinScore, "min-score", 3, "Least score, in bits.")
 	outputFlag(cmd, &o)
-	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupSchemas)
+	return a.configureReading(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, config.GroupSchemas)
 }
 
 func (a *app) suggest(ctx context.Context, q attribution.SuggestOptions, o output) error {

@@ -48,7 +48,7 @@ then checked: see "handprint topics check".`,
 			Short: "Check that the topics fit, and say what to change if not",
 			Long: `Check that the topics exist with the partitions and settings that they need.
 Every problem is one line that says what to change. Exits with 5 if there are
-any.`,
+any that handprint cannot work with; the others are marked as advice.`,
 			Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.checkTopics(cmd, asJSON) },
 		},
@@ -154,11 +154,14 @@ func (a *app) checkTopics(cmd *cobra.Command, asJSON bool) error {
 		fmt.Fprintln(a.out, "all topics fit")
 	default:
 		for _, p := range problems {
+			if p.Advice {
+				fmt.Fprint(a.out, "advice: ")
+			}
 			fmt.Fprintln(a.out, p)
 		}
 	}
-	if len(problems) > 0 {
-		return &codeError{exitTopics, fmt.Errorf("%d problem(s) with the topics", len(problems))}
+	if needed := broker.Needed(problems); len(needed) > 0 {
+		return &codeError{exitTopics, fmt.Errorf("%d problem(s) with the topics", len(needed))}
 	}
 	return nil
 }

@@ -34,6 +34,8 @@ type Problem struct {
 	Have string `json:"have"` // as it is; empty for a missing topic
 	Want string `json:"want"` // as it must be
 	Fix  string `json:"fix"`  // what to change
+	// Advice is a problem that handprint can work with.
+	Advice bool `json:"advice,omitempty"`
 }
 
 // String returns the problem as one line that says what to change.
@@ -41,7 +43,29 @@ func (p Problem) String() string {
 	if p.Have == "" {
 		return fmt.Sprintf("topic %s: %s: %s", p.Topic, p.Want, p.Fix)
 	}
-	return fmt.Sprintf("topic %s: %s is %s, must be %s: %s", p.Topic, p.What, p.Have, p.Want, p.Fix)
+	must := "must"
+	if p.Advice {
+		must = "should"
+	}
+	return fmt.Sprintf("topic %s: %s is %s, %s be %s: %s", p.Topic, p.What, p.Have, must, p.Want, p.Fix)
+}
+
+// advice reports whether a topic of spec that differs in what, the name of a
+// setting or "replication factor", does what handprint needs all the same.
+func (s *TopicSpec) advice(what string) bool {
+	switch what {
+	case maxMessage:
+		return s.ReadOnly || s.SmallRecords
+	case minInsync, "replication factor":
+		return s.ReadOnly
+	}
+	return false
+}
+
+// Needed returns the problems that handprint cannot work with: those that are
+// not advice.
+func Needed(problems []Problem) []Problem {
+	return slices.DeleteFunc(slices.Clone(problems), func(p Problem) bool { return p.Advice })
 }
 
 // Check compares the topics of specs with those of the cluster and returns
@@ -52,7 +76,8 @@ func (p Problem) String() string {
 // the same; min.insync.replicas must be at least what is wanted, as far as the
 // topic's replication factor allows, and not above it; delete.retention.ms,
 // retention.ms, retention.bytes and max.message.bytes must be at least what is
-// wanted, -1 counting as no limit.
+// wanted, -1 counting as no limit. Some of it is only advice for topics that
+// handprint reads, or writes small records to.
 func Check(ctx context.Context, cl *kgo.Client, specs []TopicSpec) ([]Problem, error) {
 	adm := kadm.NewClient(cl)
 	m, err := describe(ctx, adm, specs)
@@ -103,6 +128,9 @@ func compare(s TopicSpec, partitions, replicas int, have map[string]string) []Pr
 		if p, bad := compareConfig(s, key, value, replicas); bad {
 			problems = append(problems, p)
 		}
+	}
+	for i := range problems {
+		problems[i].Advice = s.advice(problems[i].What)
 	}
 	return problems
 }

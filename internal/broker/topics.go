@@ -32,6 +32,14 @@ type TopicSpec struct {
 	// that is created; [Check] looks at the ones that decide whether data can be
 	// lost or refused, and leaves tuning to the operator.
 	Configs map[string]string
+	// ReadOnly is a topic that handprint reads and others write: what counts is
+	// that its records stay until they are read. How large they may be and on how
+	// many brokers they lie is for whoever writes them to decide, and [Check] only
+	// gives advice.
+	ReadOnly bool
+	// SmallRecords is a topic whose records are far below every default of
+	// max.message.bytes: more is advice.
+	SmallRecords bool
 }
 
 // Ensure creates the topics of specs that do not exist and waits until they

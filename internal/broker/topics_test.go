@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -112,6 +113,34 @@ func TestCompareRules(t *testing.T) {
 	}
 	if got := compare(TopicSpec{Name: "t", Partitions: 8, AnyPartitions: true, ReplicationFactor: 3}, 2, 1, nil); len(got) != 1 || got[0].What != "replication factor" {
 		t.Errorf("with any partitions: %v", got)
+	}
+	for _, c := range []struct {
+		spec   TopicSpec
+		advice string // the settings that are only advised, in the order of the problems
+		needed string
+	}{
+		{TopicSpec{}, "", "[partitions replication factor cleanup.policy max.message.bytes min.insync.replicas retention.ms]"},
+		{TopicSpec{ReadOnly: true}, "[replication factor max.message.bytes min.insync.replicas]", "[partitions cleanup.policy retention.ms]"},
+		{TopicSpec{SmallRecords: true}, "[max.message.bytes]", "[partitions replication factor cleanup.policy min.insync.replicas retention.ms]"},
+	} {
+		c.spec.Name, c.spec.Partitions, c.spec.ReplicationFactor = "t", 2, 3
+		c.spec.Configs = map[string]string{cleanupPolicy: "delete", minInsync: "2", maxMessage: "4194304", retentionMs: "1000"}
+		found := compare(c.spec, 1, 2, map[string]string{cleanupPolicy: "compact", minInsync: "1", maxMessage: "1048588", retentionMs: "10"})
+		var advice, needed []string
+		for _, p := range found {
+			if p.Advice {
+				advice = append(advice, p.What)
+				if !strings.Contains(p.String(), " should be ") {
+					t.Errorf("advice sounds like a demand: %s", p)
+				}
+			}
+		}
+		for _, p := range Needed(found) {
+			needed = append(needed, p.What)
+		}
+		if got := fmt.Sprint(advice); got != c.advice && len(advice) > 0 || fmt.Sprint(needed) != c.needed {
+			t.Errorf("%+v: advice %v, needed %v", c.spec, advice, needed)
+		}
 	}
 	s := TopicSpec{Name: "t", Partitions: 1, Configs: map[string]string{cleanupPolicy: "compact,delete"}}
 	if got := compare(s, 1, 1, map[string]string{cleanupPolicy: "delete"}); len(got) != 1 || !strings.HasSuffix(got[0].Fix, "--add-config cleanup.policy=[compact,delete]") {

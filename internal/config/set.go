@@ -208,7 +208,8 @@ func (s *Set) Flags(fs *pflag.FlagSet, groupsOrNames ...string) {
 			f = &flagText{setting: st}
 			s.flags[st.Name] = f
 		}
-		flag := fs.VarPF(f, st.Name, "", st.Doc)
+		// pflag takes a word in backquotes for the name of the value.
+		flag := fs.VarPF(f, st.Name, "", strings.ReplaceAll(st.Doc, "`", ""))
 		flag.Hidden = st.Importance == Low
 		if st.isBool {
 			flag.NoOptDefVal = "true"

@@ -156,6 +156,8 @@ func (d *doctor) topics() {
 	for _, p := range problems {
 		if p.What == "existence" {
 			d.add("topic "+p.Topic, Warning, "handprint topics create, or let handprint run create it", "does not exist")
+		} else if p.Advice {
+			d.add("topic "+p.Topic, Warning, p.Fix, "%s is %s, should be %s", p.What, p.Have, p.Want)
 		} else {
 			d.add("topic "+p.Topic, Failed, p.Fix, "%s is %s, must be %s", p.What, p.Have, p.Want)
 		}
