@@ -15,6 +15,27 @@ import (
 // is late is worth nothing.
 const sideTimeout = 10 * time.Second
 
+// produceWithin is ProduceSync that ends with ctx. The client keeps a record that
+// it has once tried to send for as long as no broker says what became of it, and
+// ProduceSync waits for that: with all brokers away a stop would wait for them. A
+// record that is not heard of has the error of ctx, and may arrive all the same.
+func produceWithin(ctx context.Context, client *kgo.Client, records ...*kgo.Record) kgo.ProduceResults {
+	heard := make(chan kgo.ProduceResult, len(records))
+	for _, r := range records {
+		client.Produce(ctx, r, func(r *kgo.Record, err error) { heard <- kgo.ProduceResult{Record: r, Err: err} })
+	}
+	results := make(kgo.ProduceResults, 0, len(records))
+	for len(results) < len(records) {
+		select {
+		case r := <-heard:
+			results = append(results, r)
+		case <-ctx.Done():
+			return append(results, kgo.ProduceResult{Record: records[len(results)], Err: ctx.Err()})
+		}
+	}
+	return results
+}
+
 // tick writes a tick record into the commands partition of each task that runs
 // here, at every interval, and where it is asked to. It acts on nothing by itself: whoever owns the
 // partition when the record is read does, in a transaction that the record's
@@ -66,7 +87,7 @@ func (p *Processor) tickTasks(ctx context.Context, client *kgo.Client, now time.
 	}
 	limit, cancel := context.WithTimeout(ctx, sideTimeout)
 	defer cancel()
-	for _, r := range client.ProduceSync(limit, records...) {
+	for _, r := range produceWithin(limit, client, records...) {
 		if r.Err == nil {
 			p.counters.ticks.Add(1)
 		} else if ctx.Err() == nil {
@@ -83,7 +104,7 @@ func (p *Processor) heartbeat(ctx context.Context, client *kgo.Client) {
 	now := p.cfg.Clock.Now()
 	for {
 		limit, cancel := context.WithTimeout(ctx, sideTimeout)
-		err := client.ProduceSync(limit, &kgo.Record{
+		err := produceWithin(limit, client, &kgo.Record{
 			Topic: p.cfg.Health, Partition: 0, Value: p.cfg.HeartbeatValue(now, p.Status()),
 		}).FirstErr()
 		cancel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"sync"
 	"testing"
 	"time"
 
@@ -208,5 +209,37 @@ func TestOnCommitTellsOffsets(t *testing.T) {
 				t.Errorf("%s[%d]: told of records up to %d, has them up to %d", topic, p, told, end)
 			}
 		}
+	}
+}
+
+// TestStopWhileNoBrokerAnswers stops a process whose heartbeat is on its way to
+// brokers that are gone: nobody will say what became of it, and the stop must not
+// wait for that.
+func TestStopWhileNoBrokerAnswers(t *testing.T) {
+	c := newCluster(t)
+	cfg := c.config(newStore(t))
+	cfg.Health, cfg.HeartbeatInterval = testHealth, time.Millisecond
+	reached, over := make(chan struct{}), make(chan struct{})
+	var once, end sync.Once
+	t.Cleanup(func() { end.Do(func() { close(over) }) })
+	c.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if r.(*kmsg.ProduceRequest).TransactionID != nil {
+			return nil, nil, false
+		}
+		once.Do(func() { close(reached) })
+		c.SleepControl(func() { <-over })
+		return nil, nil, false
+	})
+	p := start(t, cfg)
+	p.awaitTasks(testTasks)
+	select {
+	case <-reached:
+	case <-c.ctx.Done():
+		t.Fatal("no heartbeat was sent")
+	}
+	p.stop()
+	if err := p.wait(); err != nil {
+		t.Error(err)
 	}
 }

@@ -228,7 +228,11 @@ func (b *batch) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 			return
 		}
 		if b.w.mayLog(topic, partition, err) {
-			b.w.log.Warn("reading failed, the client tries again", "topic", topic, "partition", partition, "error", err)
+			about := []any{"topic", topic, "partition", partition}
+			if topic == "" { // it is about the group
+				about = []any{"group", b.w.cfg.ApplicationID}
+			}
+			b.w.log.Warn("reading failed, the client tries again", append(about, "error", err)...)
 		}
 	})
 	if ctx.Err() != nil {
