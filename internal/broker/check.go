@@ -62,8 +62,8 @@ func (s *TopicSpec) advice(what string) bool {
 	return false
 }
 
-// Needed returns the problems that handprint cannot work with: those that are
-// not advice.
+// Needed returns the problems that handprint cannot work with, which are all but
+// advice.
 func Needed(problems []Problem) []Problem {
 	return slices.DeleteFunc(slices.Clone(problems), func(p Problem) bool { return p.Advice })
 }
