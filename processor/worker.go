@@ -110,7 +110,9 @@ func (w *worker) run(ctx context.Context) error {
 			return err
 		}
 		w.p.counters.rejoins.Add(1)
-		w.log.Warn("session ended, joining again", "error", err)
+		if w.mayLog("session", 0, err) { // with the brokers away it ends every few seconds
+			w.log.Warn("session ended, joining again", "error", err)
+		}
 		if w.commits > commits {
 			retry.reset()
 		}
@@ -164,7 +166,7 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 // again.
 const logAgain = 30 * time.Second
 
-// mayLog reports whether an error of a partition is news.
+// mayLog reports whether an error of a partition, or of the session, is news.
 func (w *worker) mayLog(topic string, partition int32, err error) bool {
 	const maxSaid = 1000
 	now, what := w.cfg.Clock.Now(), fmt.Sprintf("%s[%d] %v", topic, partition, err)
