@@ -33,8 +33,8 @@ func (d *doctor) rules() {
 		seen[data.Process] = true
 		all = append(all, process{fmt.Sprintf("%s at %s", m.ClientID, strings.TrimPrefix(m.ClientHost, "/")), data.Job})
 	}
-	if len(all) == 0 {
-		return
+	if len(all) < 2 {
+		return // nothing to compare
 	}
 	slices.SortFunc(all, func(a, b process) int { return strings.Compare(a.name, b.name) })
 	var differ []string
