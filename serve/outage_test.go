@@ -233,7 +233,7 @@ func TestTheFolderMayBeAnything(t *testing.T) {
 		other.Send(other.Observation("b1", hassh, `"g1"`, 1_699_999_000))
 		s, _ := open(t, other, dir)
 		caught(t, s)
-		if got := ids(t, s); got != fmt.Sprint(stub("b1"), query.States{Unknown: 1}) {
+		if got := ids(t, s); got != fmt.Sprint(stub("b1"), query.States{Stable: 1}) {
 			t.Errorf("the identities are\n%s", got)
 		}
 		until(t, "the timeline of the new cluster is there", func() bool {
