@@ -76,15 +76,18 @@ func (p *Processor) endDeparted(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
-		ids = slices.DeleteFunc(ids, func(id string) bool { return members[p.processOf(id)] })
+		ids = slices.DeleteFunc(ids, func(id string) bool {
+			process := p.processOf(id)
+			return members[process] && process != p.cfg.InstanceID
+		})
 		return nil, p.endTransactions(limit, ids)
 	})
 	return err
 }
 
-// foreign returns the transactional ids of the application's other processes that
-// have a transaction open in partitions of a topic that only the application
-// writes to.
+// foreign returns the transactional ids that none of this process's workers has, and
+// that have a transaction open in partitions of a topic that only the application
+// writes to. This process may have had more workers before.
 func (p *Processor) foreign(ctx context.Context, topic string, partitions ...int32) ([]string, error) {
 	admin := kadm.NewClient(p.side)
 	where := make(kadm.TopicsSet)
@@ -108,7 +111,7 @@ func (p *Processor) foreign(ctx context.Context, topic string, partitions ...int
 	}
 	var ids []string
 	for _, t := range listed.Sorted() {
-		if process := p.processOf(t.TxnID); process != "" && process != p.cfg.InstanceID {
+		if p.processOf(t.TxnID) != "" && !p.isWorker(t.TxnID) {
 			ids = append(ids, t.TxnID)
 		}
 	}
@@ -124,6 +127,11 @@ func (p *Processor) processOf(id string) string {
 		return ""
 	}
 	return name[:end]
+}
+
+// isWorker reports whether a transactional id is of one of this process's workers.
+func (p *Processor) isWorker(id string) bool {
+	return slices.ContainsFunc(p.workers, func(w *worker) bool { return w.transactionalID() == id })
 }
 
 // memberProcesses returns the processes that are members of the group.

@@ -2,6 +2,8 @@ package processor
 
 import (
 	"errors"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -73,4 +75,46 @@ func TestDepartedAreNotMembers(t *testing.T) {
 	}
 	one.halt()
 	two.halt()
+}
+
+// A process that is started again with fewer threads ends what a worker that it has
+// no longer left open.
+func TestFewerThreadsEndTheirOrphans(t *testing.T) {
+	t.Parallel()
+	for _, step := range []Step{AfterFlush, AfterOffsets} {
+		t.Run(step.String(), func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t)
+			const keys, n = 8, 20
+			cfg := c.config(newStore(t))
+			cfg.StaticMembership, cfg.SessionTimeout, cfg.TransactionTimeout = false, time.Second, 10*time.Minute
+			again := cfg
+			again.Store = newStore(t)
+			cfg.Threads = 2
+			var running atomic.Pointer[running]
+			cfg.Fault = func(s Step, tasks []int32) error {
+				p := running.Load()
+				if s != step || p == nil {
+					return nil
+				}
+				for _, task := range p.Status().Tasks {
+					if task.Worker == 1 && slices.Contains(tasks, task.Partition) {
+						return errTest
+					}
+				}
+				return nil
+			}
+			p := start(t, cfg)
+			p.awaitTasks(testTasks)
+			running.Store(p)
+			c.feed(testInput, keys, n)
+			if err := p.wait(); !errors.Is(err, errTest) {
+				t.Fatal(err)
+			}
+			p = start(t, again)
+			c.await(testOutput, keys*n*2)
+			p.halt()
+			c.checkCounts(keys, n, testInput, testCommands)
+		})
+	}
 }

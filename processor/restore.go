@@ -51,6 +51,10 @@ const (
 	blockedLook  = int(orphanAgain / restoreMaxWait)
 )
 
+// errTooSlow is returned when a restore has taken longer than the changelog keeps
+// deletions: what it has read may be deleted, and nothing says so any more.
+var errTooSlow = errors.New("the restore takes too long and may have missed deletions")
+
 // run restores the store and returns its checkpoint. It tries again whatever
 // may pass, and gives up when ctx ends or the store or the broker's permissions
 // fail.
@@ -76,7 +80,7 @@ func (r *restorer) run(ctx context.Context) (state.Checkpoint, error) {
 			return state.Checkpoint{}, ctx.Err()
 		case errors.As(err, &f):
 			return state.Checkpoint{}, err
-		case errors.Is(err, errOutOfRange), errors.Is(err, errOtherTopic), errors.Is(err, errOtherHistory):
+		case errors.Is(err, errOutOfRange), errors.Is(err, errOtherTopic), errors.Is(err, errOtherHistory), errors.Is(err, errTooSlow):
 			reader.id = noTopicID
 			failed := r.rebuild(ctx, reader, err.Error())
 			switch {
@@ -186,7 +190,11 @@ func (r *restorer) follow(ctx context.Context, reader *changelogReader, end int6
 		if err := r.advance(p.records, p.position, cp); err != nil {
 			return err
 		}
-		if now := r.cfg.Clock.Now(); now.Sub(lastLog) >= restoreLogEvery {
+		now := r.cfg.Clock.Now()
+		if retention := r.cfg.ChangelogRetention; retention > 0 && at < end && now.Sub(cp.At) >= retention {
+			return fmt.Errorf("%w: it goes on from what was true %s ago, and deletions are kept for %s (delete.retention.ms)", errTooSlow, now.Sub(cp.At).Round(time.Second), retention)
+		}
+		if now.Sub(lastLog) >= restoreLogEvery {
 			lastLog = now
 			p := r.progress.snapshot(now)
 			r.log.Info("restoring", "task", r.task, "done", p.Done, "total", p.Total,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -367,5 +368,44 @@ func TestRestoreSurvivesErrors(t *testing.T) {
 	}
 	if n := r.counters.rebuilds.Load(); n != 1 {
 		t.Errorf("%d rebuilds, want 1", n)
+	}
+}
+
+// A restore that takes longer than deletions are kept begins anew.
+func TestRestoreThatTakesTooLong(t *testing.T) {
+	t.Parallel()
+	l := newChangelog(t, newCluster(t), "slow")
+	l.write()
+	big := make([]byte, 512<<10) // nothing that can be compressed
+	random := rand.NewChaCha8([32]byte{1})
+	for i := range 20 { // more than a fetch brings
+		_, _ = random.Read(big)
+		r := &kgo.Record{Topic: l.topic, Key: fmt.Appendf(nil, "k%d", i), Value: big}
+		if err := l.writer.ProduceSync(l.ctx, r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.end(true)
+	store := newStore(t)
+	r := l.restorer(store)
+	slow := once(2) // of what is written, the first is the checkpoint
+	emptied := 0
+	r.watcher = &CopyWatcher{
+		Applied: func(int32, []*kgo.Record, state.Checkpoint) {
+			if slow() {
+				l.clock.Advance(24 * time.Hour)
+			}
+		},
+		Emptied: func(int32) { emptied++ },
+	}
+	cp, err := r.run(l.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := r.counters.rebuilds.Load(); n != 1 || emptied != 3 {
+		t.Errorf("it was rebuilt %d times and emptied %d times", n, emptied)
+	}
+	if !cp.At.Equal(l.clock.Now()) || len(contents(t, store, 0)) != 20 {
+		t.Errorf("the checkpoint is of %v with %d keys, the time is %v", cp.At, len(contents(t, store, 0)), l.clock.Now())
 	}
 }

@@ -106,6 +106,9 @@ func (a *app) audit(ctx context.Context, o audit.Options) (audit.Report, error) 
 		return audit.Report{}, err
 	}
 	defer cl.Close()
+	if err := a.requireApplication(ctx, cl); err != nil {
+		return audit.Report{}, err
+	}
 	if err := a.requireTopics(ctx, cl, false, auditedTopics(&o.Topics)...); err != nil {
 		return audit.Report{}, err
 	}

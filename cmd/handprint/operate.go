@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/internal/config"
 	"handprint/internal/memory"
@@ -110,11 +111,12 @@ func (a *app) lagCommand() *cobra.Command {
 		Use:   "lag",
 		Short: "Show how far each task is behind, and who has it",
 		Long: `Show how far each task is behind in each of its inputs, which member of the group
-has it, and how many offsets of the changelog a rebuild would read.
+has it, and how many offsets of the changelog a rebuild would read. How many tasks
+there are is taken from the topics; with --partitions it must be that number.
 
 A lag of up to 1000 is counted in records, a larger one in offsets, a few of
 which are the markers of transactions.`,
-		Example: `  handprint lag --brokers a:9092 --application-id soc --partitions 12
+		Example: `  handprint lag --brokers a:9092 --application-id soc
   handprint lag --watch 5s
   handprint lag --json`,
 		Args: cobra.NoArgs,
@@ -139,6 +141,12 @@ func (a *app) lag(ctx context.Context, asJSON bool, watch time.Duration) error {
 		t := time.NewTicker(watch)
 		defer t.Stop()
 		ticks = t.C
+	}
+	if err := a.requireApplication(ctx, cl); err != nil {
+		return err
+	}
+	if err := a.countPartitions(ctx, cl); err != nil {
+		return err
 	}
 	for {
 		if err := a.requireTopics(ctx, cl, false, a.cfg.Topics.Observations, a.cfg.Topics.IdentityEvents, a.cfg.Topics.Commands, a.cfg.Topics.Changelog); err != nil {
@@ -165,6 +173,35 @@ func (a *app) lag(ctx context.Context, asJSON bool, watch time.Duration) error {
 			}
 		}
 	}
+}
+
+// requireApplication returns an error if the cluster knows nothing of the application.
+func (a *app) requireApplication(ctx context.Context, cl *kgo.Client) error {
+	err := a.operated().Confirm(ctx, cl)
+	if errors.Is(err, operations.ErrNoApplication) {
+		err = &codeError{exitTopics, err}
+	}
+	return err
+}
+
+// countPartitions takes the number of tasks from the topics, and refuses another one
+// that was set.
+func (a *app) countPartitions(ctx context.Context, cl *kgo.Client) error {
+	if err := a.requireTopics(ctx, cl, false, a.cfg.Topics.Observations, a.cfg.Topics.Commands, a.cfg.Topics.Changelog); err != nil {
+		return err
+	}
+	n, err := a.operated().CountPartitions(ctx, cl)
+	if errors.Is(err, operations.ErrPartitions) {
+		err = &codeError{exitTopics, err}
+	}
+	if err != nil {
+		return err
+	}
+	if set := a.settings.Lookup("partitions"); set.Origin() != (config.Origin{}) && a.cfg.Layout.Partitions != n {
+		return &codeError{exitTopics, fmt.Errorf("partitions is %d, but topic %s has %d: leave it out, or name the right topics", a.cfg.Layout.Partitions, a.cfg.Topics.Observations, n)}
+	}
+	a.cfg.Layout.Partitions = n
+	return nil
 }
 
 func writeLag(w io.Writer, p paper, l *operations.Lag) error {
@@ -243,6 +280,9 @@ func (a *app) reset(ctx context.Context, o operations.ResetOptions, from string,
 		return err
 	}
 	defer cl.Close()
+	if err := a.requireApplication(ctx, cl); err != nil {
+		return err
+	}
 	if err := a.requireTopics(ctx, cl, false, a.cfg.Topics.Observations, a.cfg.Topics.IdentityEvents); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -186,8 +187,30 @@ func TestLagCountsRecordsAndNotMarkers(t *testing.T) {
 	if r.code != exitOK || !strings.Contains(strings.Join(strings.Fields(r.out), " "), "3 behind in all; group handprint is Dead with 0 members, 2 of 2 tasks have no owner") {
 		t.Errorf("%+v", r)
 	}
-	if r := handprint(deadline(t), "", environ, "lag", "--partitions", "3"); r.code != exitFailure || !strings.Contains(r.err, "has no partition 2") {
+	if r := handprint(deadline(t), "", environ, "lag", "--partitions", "3"); r.code != exitTopics || !strings.Contains(r.err, "partitions is 3, but topic attacker.observation has 2") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// lag takes the number of tasks from the topics.
+func TestLagCountsTasksByTheTopics(t *testing.T) {
+	_, environ := withTopics(t)
+	environ = slices.DeleteFunc(slices.Clone(environ), func(v string) bool { return strings.HasPrefix(v, "HANDPRINT_PARTITIONS=") })
+	r := handprint(deadline(t), "", environ, "lag", "--json")
+	var lag operations.Lag
+	if err := json.Unmarshal([]byte(r.out), &lag); err != nil || len(lag.Tasks) != 2 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What looks at an application says that there is none by this name.
+func TestAnApplicationThatDoesNotExist(t *testing.T) {
+	_, environ := withTopics(t)
+	for _, command := range [][]string{{"lag"}, {"reset"}, {"reset", "--execute"}, {"audit"}} {
+		r := handprint(deadline(t), "", environ, append(command, "--application-id", "nobody")...)
+		if r.code != exitTopics || !strings.Contains(r.err, "there is no such application") || !strings.Contains(r.err, "no group nobody and no topic nobody-state-changelog") || r.out != "" {
+			t.Errorf("%v: %+v", command, r)
+		}
 	}
 }
 

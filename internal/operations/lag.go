@@ -136,6 +136,9 @@ func MeasureLag(ctx context.Context, cl *kgo.Client, a *Application) (*Lag, erro
 	return lag, nil
 }
 
+// deadGroup is the state of a group that does not exist, in Kafka's words.
+const deadGroup = "Dead"
+
 // describeGroup returns a group; one that does not exist is "Dead" and has no
 // members.
 func describeGroup(ctx context.Context, adm *kadm.Client, name string) (kadm.DescribedGroup, error) {
@@ -148,7 +151,7 @@ func describeGroup(ctx context.Context, adm *kadm.Client, name string) (kadm.Des
 		return g, fmt.Errorf("asking for group %s: %w", name, g.Err)
 	}
 	if g.State == "" {
-		g.State = "Dead"
+		g.State = deadGroup
 	}
 	return g, nil
 }

@@ -63,7 +63,7 @@ func PlanReset(ctx context.Context, cl *kgo.Client, a *Application, o ResetOptio
 	}
 	r := &Reset{app: a, now: time.Now(), copies: make(map[string]int16)}
 	step := func(format string, args ...any) { r.Steps = append(r.Steps, fmt.Sprintf(format, args...)) }
-	if group.State != "Dead" {
+	if group.State != deadGroup {
 		step("delete the consumer group %s with its offsets", a.ID)
 	}
 	candidates := []string{a.Names.Changelog, a.Names.Commands}
