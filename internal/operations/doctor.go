@@ -64,6 +64,7 @@ func Diagnose(ctx context.Context, cl *kgo.Client, a *Application, h Host) []Che
 	d.topics()
 	d.topicPermissions()
 	d.timestamps()
+	d.settings()
 	d.group()
 	d.rules()
 	d.lostInput()
@@ -150,7 +151,7 @@ func (d *doctor) topics() {
 	specs := d.app.specs()
 	problems, err := broker.Check(d.ctx, d.cl, specs)
 	if err != nil {
-		d.add("topics", Failed, "let this principal describe the topics and their configurations (docs/operations.md, ACLs)", "%v", err)
+		d.add("topics", Failed, fixFor(err, "let this principal describe the topics and their configurations"), "%v", err)
 		return
 	}
 	for _, p := range problems {
@@ -193,13 +194,10 @@ func awaitGroup(ctx context.Context, adm *kadm.Client, name string) (kadm.Descri
 func (d *doctor) group() {
 	g, err := awaitGroup(d.ctx, d.adm, d.app.ID)
 	if err != nil {
-		fix := "look at the brokers: whoever coordinates the group does not answer"
-		if errors.Is(err, kerr.GroupAuthorizationFailed) || errors.Is(err, kerr.ClusterAuthorizationFailed) {
-			fix = "let this principal read and describe the group (docs/operations.md, ACLs)"
-		}
-		d.add("group", Failed, fix, "%v", err)
+		d.add("group", Failed, fixFor(err, "let this principal read and describe the group"), "%v", err)
 		return
 	}
+	d.groupSize(&g)
 	if !mayJoin(&g) {
 		d.add("group permissions", Failed, "allow Read on group "+d.app.ID, "this principal must not join group %s", d.app.ID)
 	}

@@ -98,7 +98,7 @@ func (d *doctor) topicPermissions() {
 	d.blind = p.blind
 	switch {
 	case err != nil:
-		d.add("permissions", Failed, "let this principal describe the topics", "%v", err)
+		d.add("permissions", Failed, fixFor(err, "let this principal describe the topics"), "%v", err)
 	case len(p.missing) > 0:
 		d.add("permissions", Failed, "allow "+strings.Join(p.missing, ", "), "%d are missing on topics", len(p.missing))
 	case p.said:
@@ -124,7 +124,7 @@ func (d *doctor) transactions(now func() time.Time) {
 	case errors.Is(err, errNoHealth):
 		return // said already
 	case err != nil:
-		d.add("transactions", Failed, fmt.Sprintf("allow Write and Describe on transactional ids that begin with %s-, and Write on topic %s", d.app.ID, d.app.Names.Health), "%v", err)
+		d.add("transactions", Failed, fixFor(err, fmt.Sprintf("allow Write and Describe on transactional ids that begin with %s-, and Write on topic %s", d.app.ID, d.app.Names.Health)), "%v", err)
 		return
 	}
 	d.add("transactions", OK, "", "one was begun and aborted in %s", after.Sub(before).Round(time.Millisecond))
