@@ -113,7 +113,7 @@ func (a *app) audit(ctx context.Context, o audit.Options) (audit.Report, error) 
 		return audit.Report{}, err
 	}
 	report, err := audit.Run(ctx, o)
-	if errors.Is(err, audit.ErrHistoryGone) {
+	if errors.Is(err, audit.ErrHistoryGone) || errors.Is(err, audit.ErrOtherTopic) {
 		err = &codeError{exitHistoryGone, err}
 	}
 	return report, err

@@ -19,7 +19,7 @@ const (
 	exitState       = 4   // the state directory cannot be used
 	exitTopics      = 5   // a topic is missing or does not fit
 	exitDifferences = 6   // an audit found differences
-	exitHistoryGone = 7   // an audit cannot be made: retention took the beginning
+	exitHistoryGone = 7   // an audit cannot be made: a topic lost its beginning, or is not the one that was processed
 	exitUnusable    = 8   // nothing of a sensor's log could be used
 	exitInterrupted = 130 // ended by a signal before the work was done
 )
@@ -32,7 +32,8 @@ const exitCodes = `Exit codes:
   4    the state directory cannot be used (locked, not writable, of a newer version)
   5    a topic is missing or does not fit
   6    an audit found differences
-  7    an audit cannot be made: retention took the beginning of a topic
+  7    an audit cannot be made: a topic has lost its beginning, or is not the one
+       that was processed
   8    none of the lines of a sensor's log could be used
   130  interrupted before the work was done`
 

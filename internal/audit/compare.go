@@ -72,9 +72,12 @@ func (a *Auditor) suspect(i *identity, flagged []string) {
 	for _, s := range a.newSuspicions[i] {
 		for _, name := range s.primitives {
 			r := i.row(a.model.primitive([]byte(name)))
-			if r == nil || !r.said {
+			switch {
+			case r == nil || !r.said && !r.has && !r.state.there && !r.log.there:
 				a.differs(Different, names.MultiActorSuspects, s.place, i.id, "%s never had a row", name)
-			} else if !r.flapped {
+			case !r.said:
+				a.differs(Different, names.MultiActorSuspects, s.place, i.id, "%s has a row, but no transition says that it was ever in multi_actor", name)
+			case !r.flapped:
 				a.differs(Different, names.MultiActorSuspects, s.place, i.id, "%s was never in multi_actor", name)
 			}
 		}

@@ -3,6 +3,7 @@ package audit_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -334,5 +335,41 @@ func TestHistoryGone(t *testing.T) {
 	_, err := audit.Run(t.Context(), a.options())
 	if err == nil || !strings.Contains(err.Error(), audit.ErrHistoryGone.Error()) || !strings.Contains(err.Error(), a.names.Observations+"[0]") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestOtherTopic audits an application whose input is not what it has processed: it
+// was made anew, empty or with other records.
+func TestOtherTopic(t *testing.T) {
+	for name, records := range map[string]int{"empty": 0, "with other records": 500} {
+		t.Run(name, func(t *testing.T) {
+			b := startBroker(t)
+			a := eventful(t, b, t.TempDir())
+			a.stop()
+			adm := kadm.NewClient(a.client)
+			if _, err := adm.DeleteTopics(t.Context(), a.names.Observations); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := adm.CreateTopics(t.Context(), 2, 1, nil, a.names.Observations); err != nil {
+				t.Fatal(err)
+			}
+			writer, err := kgo.NewClient(b.ClientOpts()...) // one that has not heard of the other topic
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer writer.Close()
+			for range records {
+				writer.Produce(t.Context(), &kgo.Record{Topic: a.names.Observations, Key: []byte("a"), Value: []byte(`{}`)}, nil)
+			}
+			if err := writer.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			o := a.options()
+			o.Timeout = 2 * time.Second
+			_, err = audit.Run(t.Context(), o)
+			if !errors.Is(err, audit.ErrOtherTopic) || !strings.Contains(err.Error(), a.names.Observations+"[") || !strings.Contains(err.Error(), "made anew") {
+				t.Errorf("error %v", err)
+			}
+		})
 	}
 }

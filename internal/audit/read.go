@@ -36,6 +36,9 @@ func (a *Auditor) awaitRest(ctx context.Context) (ends, error) {
 	for {
 		found, moving, err := a.look(ctx)
 		if err == nil && moving == "" {
+			if err := a.processed(ctx); err != nil {
+				return nil, err
+			}
 			return found, nil
 		}
 		if err != nil && ctx.Err() == nil {
@@ -47,6 +50,12 @@ func (a *Auditor) awaitRest(ctx context.Context) (ends, error) {
 		select {
 		case <-time.After(restPause):
 		case <-ctx.Done():
+			// It waits in vain for what the application will never take.
+			limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.o.Timeout)
+			defer cancel()
+			if err := a.processed(limit); errors.Is(err, ErrOtherTopic) {
+				return nil, err
+			}
 			return nil, fmt.Errorf("waiting for rest: %w: %s", context.Cause(ctx), why)
 		}
 	}
