@@ -294,8 +294,17 @@ func (b *batch) flush(ctx context.Context) error {
 	if err := b.session.Client().Flush(ctx); err != nil {
 		return fmt.Errorf("waiting for %d records to be acknowledged: %w", b.produced, err)
 	}
-	if err := b.gate.error(); err != nil || !b.newTopics {
+	if err := b.gate.error(); err != nil {
 		return err
+	}
+	for _, t := range b.tasks {
+		if end := b.acks.changelogEnd(t.partition); end > 0 && end <= t.checkpoint.Offset {
+			return fmt.Errorf("task %d: changelog %s[%d] took a record at offset %d, but the task's state is of offset %d: the topic was made anew, or cut",
+				t.partition, b.w.cfg.Changelog, t.partition, end-1, t.checkpoint.Offset)
+		}
+	}
+	if !b.newTopics {
+		return nil
 	}
 	if err := settleTopics(ctx, b.session.Client()); err != nil {
 		return fmt.Errorf("waiting for the client to know its topics: %w", err)

@@ -72,6 +72,9 @@ type Config struct {
 	Threads int
 	// Store is the local store. The processor does not close it.
 	Store *state.Store
+	// Outputs are the topics that handlers write to. The watch says when one was made
+	// anew. May be empty.
+	Outputs []string
 	// NewHandler is called each time a task starts, after its restore. An
 	// error stops the processor.
 	NewHandler func(Task) (Handler, error)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -20,6 +21,10 @@ type watch struct {
 	workers []*worker                   // of the process
 	side    *kgo.Client                 // for questions outside of transactions, while run runs
 	compare func(context.Context) error // of this process's rules with those of the group's other members
+
+	ids    map[string]kadm.TopicID // of topics, as they were at the last look
+	policy string                  // of the changelog's cleanup, at the last look
+	looked atomic.Bool             // it has looked at them
 
 	mu     sync.Mutex
 	inputs map[TopicPartition]*inputMark
@@ -93,7 +98,8 @@ func (w *watch) why(p int32) string {
 }
 
 // run looks at the tasks at every interval until ctx ends. It returns an error if
-// a topic has got partitions that no task reads.
+// a topic has got partitions that no task reads, or if what the process works on was
+// taken away under it.
 func (w *watch) run(ctx context.Context, side *kgo.Client) error {
 	w.side = side
 	ticks, stop := w.cfg.Clock.NewTicker(min(max(w.cfg.StallTimeout/4, time.Millisecond), maxWatchInterval))
@@ -106,7 +112,14 @@ func (w *watch) run(ctx context.Context, side *kgo.Client) error {
 			limit, cancel := context.WithTimeout(ctx, sideTimeout)
 			err := w.lookAtInputs(limit, w.runningTasks())
 			differ := w.compare(limit)
+			around := w.lookAround(limit)
 			cancel()
+			if f := (*fatalError)(nil); errors.As(around, &f) {
+				return around
+			}
+			if around != nil && ctx.Err() == nil {
+				w.log.Debug("looking at topics and the state directory failed", "error", around)
+			}
 			if f := (*fatalError)(nil); errors.As(err, &f) {
 				return err
 			}

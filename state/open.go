@@ -122,6 +122,12 @@ func open(dir string, o Options) (_ *Store, err error) {
 	// the same partition below it.
 	s.bulkBytes, s.tables = o.BulkBytes, po.MakeWriterOptions(0, s.db.TableFormat())
 	s.inUse.Store(true)
+	if s.frozen {
+		return s, nil
+	}
+	if err := s.takeOwnership(); err != nil {
+		return nil, errors.Join(unwritable(dir, err), s.db.Close())
+	}
 	return s, nil
 }
 

@@ -24,6 +24,7 @@ type Store struct {
 	logger *slog.Logger
 	inUse  atomic.Bool // neither being opened nor being closed
 	frozen bool        // opened for reading
+	owner  string      // what the file owner must say
 
 	bulkBytes int                   // see Options
 	tables    sstable.WriterOptions // of what writeBulk makes

@@ -50,6 +50,7 @@ func (c Config) Processor() (*processor.Processor, error) {
 	r.Singles = []string{c.Names.IdentityEvents}
 	r.Commands, r.Changelog = c.Names.Commands, c.Names.Changelog
 	r.Health, r.Control = c.Names.Health, c.Names.Control
+	r.Outputs = []string{c.Names.StateChanged, c.Names.MultiActorSuspects, c.Names.IdentityChanged, c.Names.State, c.Names.Identities, c.Names.DeadLetter}
 	r.TickInterval = c.SweepInterval
 	r.Tick = func(now time.Time) (key, value []byte) { return nil, engine.TickCommand(seconds(now)) }
 	c.Engine.Partitions = r.Partitions
