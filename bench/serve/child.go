@@ -153,11 +153,10 @@ func (j *job) serve(ctx context.Context, stop func()) (err error) {
 
 // process is a child that runs.
 type process struct {
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	out    *bufio.Reader
-	began  time.Time
-	before usage
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	out   *bufio.Reader
+	began time.Time
 }
 
 func start(j job) (*process, error) {

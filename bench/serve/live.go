@@ -78,7 +78,6 @@ func (r *rig) measureClients(ctx context.Context) error {
 // told is what a client was told of.
 type told struct {
 	events, summed, missed int64
-	reconnected            int
 	cut                    bool // it did not read, and its connection was ended
 }
 

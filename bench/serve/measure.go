@@ -272,11 +272,11 @@ func (r *rig) measureQueries(ctx context.Context) error {
 	defer running.Wait()
 	defer stop()
 	time.Sleep(warm)
-	began, before, engineBefore, applied := time.Now(), r.side.used(), r.engine.used(), s.Applied
+	began, before, engineBefore := time.Now(), r.side.used(), r.engine.used()
 	if s, err = r.side.ask(); err != nil {
 		return err
 	}
-	applied = s.Applied
+	applied := s.Applied
 	t := newTimings()
 	questions := (&rig{plan: r.plan, primitives: r.primitives, random: newRandom()}).questions()
 	asking, done := context.WithTimeout(ctx, r.hold)

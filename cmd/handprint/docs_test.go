@@ -28,7 +28,7 @@ func pagesOf(t *testing.T) []string {
 var (
 	// A line of a block of code that begins with a command line of handprint, and
 	// one within a pair of backquotes.
-	commandOfBlock = regexp.MustCompile("^(?:    )?(?:\\$ |until |\\w+=\\$\\()?(?:bin/)?handprint +([a-z-].*)")
+	commandOfBlock = regexp.MustCompile(`^(?:    )?(?:\$ |until |\w+=\$\()?(?:bin/)?handprint +([a-z-].*)`)
 	commandInText  = regexp.MustCompile("`(?:bin/)?handprint +([a-z-][^`\n]*)`")
 )
 
