@@ -47,7 +47,7 @@ func TestRunRefusesInOneLine(t *testing.T) {
 		{"other partitions", []string{"run", "--partitions=3", "--state-dir", t.TempDir()}, exitTopics, "partitions"},
 		{"no such registry", []string{"run", "--registry-file=/nowhere", "--state-dir", t.TempDir()}, exitUsage, "/nowhere"},
 		{"series too short", []string{"run", "--series-entries=3", "--state-dir", t.TempDir()}, exitUsage, "series-entries"},
-		{"unknown sensor", []string{"replay", "--from=syslog", "--out", t.TempDir(), regular}, exitUsage, "--from must be cowrie or behave"},
+		{"unknown sensor", []string{"replay", "--from=syslog", "--out", t.TempDir(), regular}, exitUsage, "--from must be cowrie, zeek, suricata or behave"},
 		{"no such log", []string{"replay", "--from=cowrie", "--out", t.TempDir(), "/nowhere"}, exitUsage, "/nowhere"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -220,14 +220,14 @@ func openHEC(url string, more func(*SplunkConfig)) func() Receiver {
 // that expire, faults of the network, and kills.
 func TestSplunkWaitsForAcknowledgements(t *testing.T) {
 	log := newLog(topics.StateChanged)
-	fill(log, 2, 60, transitions)
+	fill(log, 2, 24, transitions)
 	fake := newHECFake(t, 1, 5)
 	fake.busy, fake.expire = 5, 5
 	server := httptest.NewServer(fake)
 	defer server.Close()
 	deliverAll(t, log, 2, true, openHEC(server.URL, nil))
-	if len(fake.indexed) != 60 || len(log.dead) != 0 {
-		t.Errorf("%d of 60 events are indexed, %d are dead", len(fake.indexed), len(log.dead))
+	if len(fake.indexed) != 24 || len(log.dead) != 0 {
+		t.Errorf("%d of 24 events are indexed, %d are dead", len(fake.indexed), len(log.dead))
 	}
 	if fake.codes[9] == 0 || fake.expired == 0 {
 		t.Errorf("answers by code %v, %d acknowledgements expired: the test tests less than it should", fake.codes, fake.expired)
