@@ -146,7 +146,7 @@ func (a *app) newLogger() *slog.Logger {
 	if err := level.UnmarshalText([]byte(a.cfg.Logging.Level)); err != nil {
 		level = slog.LevelInfo // the setting allows only words that slog knows
 	}
-	o := &slog.HandlerOptions{Level: level}
+	o := &slog.HandlerOptions{Level: level, ReplaceAttr: plainError}
 	if a.cfg.Logging.Format == "json" || a.cfg.Logging.Format == "auto" && !isTerminal(a.err) {
 		return slog.New(slog.NewJSONHandler(a.err, o))
 	}

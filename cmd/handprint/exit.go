@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"regexp"
 	"strings"
 
 	"handprint/internal/broker"
@@ -75,9 +77,24 @@ func exitCode(err error) int {
 // oneLine joins the lines of an error's text: one failure is one line on
 // standard error.
 func oneLine(err error) string {
-	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' })
+	lines := strings.FieldsFunc(plainWords(err.Error()), func(r rune) bool { return r == '\n' || r == '\r' })
 	for i := range lines {
 		lines[i] = strings.TrimSpace(lines[i])
 	}
 	return printable(strings.Join(lines, "; "))
+}
+
+// shardErrors is what the client library says of a request that went to several
+// brokers.
+var shardErrors = regexp.MustCompile(`request (\w+) has \d+ separate shard errors, first: `)
+
+// plainWords leaves out of an error's text what says nothing to an operator.
+func plainWords(text string) string { return shardErrors.ReplaceAllString(text, "$1: ") }
+
+// plainError is plainWords for the errors in the log.
+func plainError(_ []string, a slog.Attr) slog.Attr {
+	if err, is := a.Value.Any().(error); is {
+		a.Value = slog.StringValue(plainWords(err.Error()))
+	}
+	return a
 }

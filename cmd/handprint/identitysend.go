@@ -40,9 +40,16 @@ func (a *app) resolve(ctx context.Context, cl *kgo.Client, q *identityQuery, nam
 		return err
 	}
 	if e.Type == attribution.Merged || e.Type == attribution.Unmerged {
-		// Of these the loser's own id counts, and not that of whom it stands for.
-		if e.Loser, err = identity(e.Loser); err != nil {
+		// Of these the loser's own id counts, and not that of whom it stands for. An
+		// attacker that belongs to the winner now is to be itself again: its stub.
+		named := e.Loser
+		if e.Loser, err = identity(named); err != nil {
 			return err
+		}
+		if e.Type == attribution.Unmerged && e.Loser == e.Identity {
+			if m, err := names.find(named); err == nil && m.identity == "" {
+				e.Loser = attribution.Stub([]byte(m.attacker)).String()
+			}
 		}
 	}
 	for i, text := range e.Attackers {
@@ -98,6 +105,9 @@ func (n *directory) willMove(e *attribution.IdentityEvent) []string {
 	case attribution.Unmerged:
 		to, verb = e.Loser, "return to"
 		lines = append(lines, n.shown(e.Loser)+" is itself again")
+		if len(e.Attackers) == 0 {
+			lines = append(lines, "no attacker goes back to it: name the ones that shall")
+		}
 	}
 	for i, attacker := range e.Attackers {
 		if i == 20 {
@@ -184,8 +194,8 @@ func (a *app) sendIdentityEvent(ctx context.Context, q *identityQuery) error {
 	if err := a.resolve(ctx, cl, q, names); err != nil {
 		return err
 	}
-	if e.Type == attribution.Merged && e.Identity == e.Loser {
-		return usageErrorf("the event would be a bad record: it merges an identity with itself")
+	if e.Identity == e.Loser && (e.Type == attribution.Merged || e.Type == attribution.Unmerged) {
+		return usageErrorf("winner and loser are the same identity, %s", shortID(e.Identity))
 	}
 	for _, line := range names.willMove(e) {
 		fmt.Fprintln(a.err, line)

@@ -355,8 +355,16 @@ func TestIdentitiesOfARunningApplication(t *testing.T) {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}
-	command("identity", "unmerge", "--winner", winner, "--loser", loser)
+	// By addresses: the loser's is the winner's now, and still names the loser.
+	if r := handprint(ctx, "", environ, "identity", "unmerge", "--winner", "127.0.4.1", "--loser", "127.0.4.1", "127.0.4.2"); r.code != exitUsage || !strings.Contains(r.err, "winner and loser are the same identity") {
+		t.Errorf("an unmerge of the winner: %+v", r)
+	}
+	command("identity", "unmerge", "--winner", "127.0.4.1", "--loser", "127.0.4.2", "127.0.4.2")
 	until(loser, `"type":"identity.unmerged"`)
+	until(loser, `"attackers_in":1`)
+	if owner := strings.TrimSpace(command("identity", "owner", "127.0.4.2")); owner != loser {
+		t.Errorf("after the unmerge 127.0.4.2 is %s's, want %s's", owner, loser)
+	}
 	if r := handprint(ctx, "", environ, "identity", "show", "nobody"); r.code != exitUsage || !strings.Contains(r.err, "\"nobody\" is no address, attacker or identity that is known") {
 		t.Errorf("an identity that is not known: %+v", r)
 	}

@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"pgregory.net/rapid"
 
 	"handprint/state"
@@ -77,6 +79,22 @@ func TestErrorsOfTheStateDirectoryHaveTheirExitCode(t *testing.T) {
 func TestOneLine(t *testing.T) {
 	if got := oneLine(errors.Join(errors.New("a"), errors.New("b\x1b"))); got != `a; b\u001b` {
 		t.Errorf("%q", got)
+	}
+}
+
+// What the client library says of its parts is left out, on the command line and
+// in the log.
+func TestErrorsNameNoShards(t *testing.T) {
+	err := fmt.Errorf("asking for the newest offsets: %w", &kadm.ShardErrors{Name: "ListOffsets", Errs: []kadm.ShardError{{Err: errors.New("unable to dial 192.0.2.1:9092")}}})
+	const want = "asking for the newest offsets: ListOffsets: unable to dial 192.0.2.1:9092"
+	if got := oneLine(err); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := plainError(nil, slog.Any("error", err)); got.Value.String() != want {
+		t.Errorf("in the log %q, want %q", got.Value, want)
+	}
+	if got := plainError(nil, slog.Int("n", 1)); got.Value.Int64() != 1 {
+		t.Errorf("%v", got)
 	}
 }
 
