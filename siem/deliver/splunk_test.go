@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -305,7 +306,8 @@ func TestSplunkIsSetUpWrongly(t *testing.T) {
 			}
 			it := &Item{Event: &siem.Event{ID: "e"}, Body: []byte(`{"sourcetype":"handprint:ocsf","event":{"metadata":{"uid":"e"}}}`)}
 			err := s.Deliver(deadline(t), []*Item{it})
-			if _, ok := err.(*Misconfigured); !ok || !strings.Contains(err.Error(), c.want) {
+			var wrong *Misconfigured
+			if !errors.As(err, &wrong) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, not %q", err, c.want)
 			}
 		})

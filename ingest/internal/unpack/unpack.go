@@ -206,7 +206,7 @@ func (p *packed) Read(b []byte) (int, error) {
 // there is none. The decoders of bzip2 and xz say that by text alone.
 func endsBefore(err error) bool {
 	return errors.Is(err, zstd.ErrMagicMismatch) ||
-		err == error(bzip2.StructuralError("bad magic value in continuation file")) ||
+		errors.Is(err, bzip2.StructuralError("bad magic value in continuation file")) ||
 		err.Error() == "xz: invalid header magic bytes"
 }
 
