@@ -125,7 +125,7 @@ func (j *job) serve(ctx context.Context, stop func()) (err error) {
 	defer func() { err = errors.Join(err, audit.Close()) }()
 	web, err := side.Listen(serve.WebConfig{
 		Guard:       guard.Config{Listen: "127.0.0.1:0", LocalRole: guard.Read, OpenLoopback: true, Audit: audit, Now: time.Now, Logger: newLogger()},
-		LiveClients: 500, LivePerSubject: 500, Version: "bench",
+		LiveClients: 500, LivePerSubject: 500, Version: "bench", Pages: serve.Pages(nil),
 	})
 	if err != nil {
 		return err

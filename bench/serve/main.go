@@ -32,7 +32,7 @@ type plan struct {
 }
 
 // measurements are what -only may name, in the order in which they run.
-var measurements = []string{"start", "follow", "queries", "sqlite", "clients", "slow"}
+var measurements = []string{"start", "follow", "queries", "sqlite", "clients", "slow", "pages"}
 
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == childArg {
@@ -78,7 +78,7 @@ func parse(args []string) (p plan, err error) {
 	if err := f.Parse(args); err != nil {
 		return p, err
 	}
-	p.only = measurements
+	p.only = measurements[:len(measurements)-1] // pages need a browser
 	if *only != "" {
 		p.only = strings.Split(*only, ",")
 	}
@@ -112,7 +112,7 @@ func run(ctx context.Context, p plan) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	measures := map[string]func(context.Context) error{
-		"start": r.measureStart, "follow": r.measureFollow, "queries": r.measureQueries, "sqlite": r.measureSQLite, "clients": r.measureClients, "slow": r.measureSlow,
+		"start": r.measureStart, "follow": r.measureFollow, "queries": r.measureQueries, "sqlite": r.measureSQLite, "clients": r.measureClients, "slow": r.measureSlow, "pages": r.measurePages,
 	}
 	for _, name := range measurements {
 		if !slices.Contains(p.only, name) {
