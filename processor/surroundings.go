@@ -26,19 +26,20 @@ func (w *watch) lookAround(ctx context.Context) error {
 		return err
 	}
 	admin := kadm.NewClient(w.side)
-	if err := w.lookAtTopics(ctx, admin); err != nil {
+	topics, err := w.lookAtTopics(ctx, admin)
+	if err != nil {
 		return err
 	}
-	return w.lookAtPolicy(ctx, admin)
+	return w.lookAtSettings(ctx, admin, topics)
 }
 
 // lookAtTopics says which topics were made anew since the last look. Inputs and
 // commands are for openInputs to say, when their task begins anew; the changelog ends
 // the processor.
-func (w *watch) lookAtTopics(ctx context.Context, admin *kadm.Client) error {
-	topics, err := admin.ListTopics(ctx, slices.Concat(w.cfg.Outputs, []string{w.cfg.Changelog})...)
+func (w *watch) lookAtTopics(ctx context.Context, admin *kadm.Client) (kadm.TopicDetails, error) {
+	topics, err := admin.ListTopics(ctx, w.written()...)
 	if err != nil {
-		return fmt.Errorf("asking for the topics: %w", err)
+		return nil, fmt.Errorf("asking for the topics: %w", err)
 	}
 	if w.ids == nil {
 		w.ids = make(map[string]kadm.TopicID)
@@ -50,9 +51,9 @@ func (w *watch) lookAtTopics(ctx context.Context, admin *kadm.Client) error {
 		}
 		w.ids[name] = t.ID
 		switch {
-		case !known || before == t.ID:
+		case !known || before == t.ID, name == w.cfg.Commands:
 		case name == w.cfg.Changelog:
-			return fatal(fmt.Errorf("changelog %s was deleted and made anew while the process ran (its topic id was %s and is %s): "+
+			return nil, fatal(fmt.Errorf("changelog %s was deleted and made anew while the process ran (its topic id was %s and is %s): "+
 				"put the right one back; or begin from nothing with: handprint reset", name, before, t.ID))
 		default:
 			w.log.Error("an output topic was made anew while the process ran: what was in it is gone, and is not sent again", "topic", name,
@@ -60,22 +61,33 @@ func (w *watch) lookAtTopics(ctx context.Context, admin *kadm.Client) error {
 		}
 	}
 	w.looked.Store(true)
-	return nil
+	return topics, nil
 }
 
-// lookAtPolicy says when the changelog is not compacted, or no longer.
-func (w *watch) lookAtPolicy(ctx context.Context, admin *kadm.Client) error {
-	configs, err := admin.DescribeTopicConfigs(ctx, w.cfg.Changelog)
+// written are the topics that the application writes to.
+func (w *watch) written() []string {
+	topics := slices.Concat(w.cfg.Outputs, []string{w.cfg.Changelog})
+	if w.cfg.Commands != "" {
+		topics = append(topics, w.cfg.Commands)
+	}
+	return topics
+}
+
+// lookAtSettings says when the changelog is not compacted, or no longer, and where
+// too few replicas are in sync for a write.
+func (w *watch) lookAtSettings(ctx context.Context, admin *kadm.Client, topics kadm.TopicDetails) error {
+	configs, err := admin.DescribeTopicConfigs(ctx, w.written()...)
 	if err != nil {
-		return fmt.Errorf("asking for the configuration of %s: %w", w.cfg.Changelog, err)
+		return fmt.Errorf("asking for the configuration of topics: %w", err)
 	}
 	for _, t := range configs {
 		for _, c := range t.Configs {
-			if t.Err == nil && c.Key == cleanupPolicy {
+			if t.Name == w.cfg.Changelog && t.Err == nil && c.Key == cleanupPolicy {
 				w.notePolicy(c.MaybeValue())
 			}
 		}
 	}
+	w.noteReplicas(shortOfReplicas(topics, configs), w.cfg.Clock.Now())
 	return nil
 }
 

@@ -24,7 +24,10 @@ type watch struct {
 
 	ids    map[string]kadm.TopicID // of topics, as they were at the last look
 	policy string                  // of the changelog's cleanup, at the last look
-	looked atomic.Bool             // it has looked at them
+	// shortSaid is when it was last logged that too few replicas are in sync; zero: not
+	// since there were enough.
+	shortSaid time.Time
+	looked    atomic.Bool // it has looked at them
 
 	mu     sync.Mutex
 	inputs map[TopicPartition]*inputMark
