@@ -146,8 +146,8 @@ func (c *cluster) watchJoins() func() []join {
 	}
 }
 
-// One worker of a process speaks for its copies, and says of which topic and how old
-// they are.
+// One worker of a process tells the group of the process's copies, with their topic id
+// and age.
 func TestCopiesAreToldOnce(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -39,19 +38,19 @@ func TestCopiesOfLargeBatches(t *testing.T) {
 	ctx, stop := context.WithCancel(c.ctx)
 	done := make(chan error, 1)
 	go func() { done <- copies.Run(ctx) }()
-	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		all, caught := copies.Status(), 0
-		for _, s := range all {
+	patient, cancel := context.WithTimeout(c.ctx, testPatience)
+	defer cancel()
+	err := until(patient, func() (bool, error) {
+		caught := 0
+		for _, s := range copies.Status() {
 			if s.Lag == 0 {
 				caught++
 			}
 		}
-		if caught == testTasks {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the copies are at %+v", all)
-		}
+		return caught == testTasks, nil
+	})
+	if err != nil {
+		t.Fatalf("the copies are at %+v: %v", copies.Status(), err)
 	}
 	stop()
 	if err := <-done; err != nil {

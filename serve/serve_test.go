@@ -68,12 +68,14 @@ func caught(t *testing.T, s *serve.Side) {
 
 func until(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	end := time.Now().Add(3 * time.Minute)
+	look, end := time.NewTicker(10*time.Millisecond), time.After(3*time.Minute)
+	defer look.Stop()
 	for !f() {
-		if time.Now().After(end) {
+		select {
+		case <-look.C:
+		case <-end:
 			t.Fatalf("never: %s", what)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 

@@ -123,8 +123,8 @@ func medallion(dir, tools string) receiver {
 	const collection = "91a7b528-80eb-42ed-a74d-c6fbd5a26116"
 	password := filepath.Join(dir, "password")
 	r := receiver{name: "medallion", needs: binary, port: port, most: 400, forgets: true, unique: true,
-		sink: fmt.Sprintf("type: taxii, url: 'http://ADDRESS/root/collections/%s', user: admin, password-file: %s, events: [state_changed, multi_actor_suspected, identity_formed, identity_linked, identity_merged, identity_unmerged], batch-records: 10, timeout: 60s, retry-max: 1s, break-wait: 1s", collection, password)}
-	base := "http://" + r.target() + "/root"
+		sink: fmt.Sprintf("type: taxii, url: 'http://ADDRESS/soc/collections/%s', user: admin, password-file: %s, events: [state_changed, multi_actor_suspected, identity_formed, identity_linked, identity_merged, identity_unmerged], batch-records: 10, timeout: 60s, retry-max: 1s, break-wait: 1s", collection, password)}
+	base := "http://" + r.target() + "/soc"
 	// Medallion takes seconds for a request, so the timeout is long and a stall ends
 	// before it.
 	r.front = func(_ context.Context, seed uint64) (proxy, error) {
@@ -133,7 +133,7 @@ func medallion(dir, tools string) receiver {
 		return p, nil
 	}
 	r.start = func(ctx context.Context) (*exec.Cmd, error) {
-		data := `{"/discovery":{"title":"t","default":"` + base + `/","api_roots":["` + base + `/"]},"root":{"information":{"title":"r","versions":["application/taxii+json;version=2.1"],"max_content_length":104857600},"status":[],"collections":[{"id":"` + collection + `","title":"c","can_read":true,"can_write":true,"media_types":["application/stix+json;version=2.1"],"objects":[],"manifest":[]}]}}`
+		data := `{"/discovery":{"title":"t","default":"` + base + `/","api_roots":["` + base + `/"]},"soc":{"information":{"title":"r","versions":["application/taxii+json;version=2.1"],"max_content_length":104857600},"status":[],"collections":[{"id":"` + collection + `","title":"c","can_read":true,"can_write":true,"media_types":["application/stix+json;version=2.1"],"objects":[],"manifest":[]}]}}`
 		config := `{"backend":{"module":"medallion.backends.memory_backend","module_class":"MemoryBackend","filename":"` + filepath.Join(dir, "taxii.json") + `"},"users":{"admin":"secret"},"taxii":{"max_page_size":1000}}`
 		for name, text := range map[string]string{"password": "secret\n", "taxii.json": data, "medallion.json": config} {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {

@@ -43,7 +43,7 @@ func (d *doctor) identityEvents(now func() time.Time) {
 		d.add("identity events", OK, "", "none waits")
 		return
 	}
-	d.add("identity events", Warning, "those that touch the same identities follow one after the other: look again, and if the offset does not grow, look for a task that is stuck, restoring or has no owner",
+	d.add("identity events", Warning, "events that touch the same identities are carried out one after the other. Look again; if the offset does not grow, look for a task that is stuck, restoring or has no owner",
 		"up to %d were taken and are not carried out, the oldest, at offset %d of %s, since %s", n, p.from, d.app.Names.IdentityEvents, p.oldest.UTC().Format(time.RFC3339))
 }
 

@@ -47,6 +47,6 @@ func (d *doctor) rules() {
 		d.add("rules", OK, "", "%d processes work by the same thresholds, values and registry", len(all))
 		return
 	}
-	d.add("rules", Warning, "restart those that have the old ones; meanwhile rows are concluded by the rules of the process that has their task",
+	d.add("rules", Warning, "restart each process that has the old rules; meanwhile rows are concluded by the rules of the process that has their task",
 		"processes work by different rules: %s", strings.Join(differ, "; "))
 }
