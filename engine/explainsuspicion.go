@@ -108,8 +108,11 @@ func (v *ExplainedEvidence) fill(from Reader, cfg *Config, identity string) erro
 		return nil
 	}
 	id, primitive := []byte(identity), []byte(v.Primitive)
-	r, found, err := get(from, rowKey(nil, kindRow, id, primitive), func(b []byte) (r row, err error) {
-		err = decodeRow(b, &r, &values{})
+	key := rowKey(nil, kindRow, id, primitive)
+	var values values
+	values.long.at(from, key)
+	r, found, err := get(from, key, func(b []byte) (r row, err error) {
+		err = decodeRow(b, &r, &values)
 		return r, err
 	})
 	if err != nil || !found {
@@ -118,15 +121,13 @@ func (v *ExplainedEvidence) fill(from Reader, cfg *Config, identity string) erro
 	v.EndsAfter = 0
 	several := 0
 	err = eachSeries(from, &r, id, primitive, func(s *attribution.Series, attacker string) {
-		why := attribution.ExplainReturns(s, &cfg.Thresholds)
-		if !why.Returns {
+		if len(v.Returning) == maxReturning || !attribution.Returns(s, &cfg.Thresholds) {
 			return
 		}
+		why := attribution.ExplainReturns(s, &cfg.Thresholds)
 		several++
 		v.EndsAfter = why.EndsAfter
-		if len(v.Returning) < maxReturning {
-			v.Returning = append(v.Returning, ExplainedReturning{attacker, why})
-		}
+		v.Returning = append(v.Returning, ExplainedReturning{attacker, why})
 	})
 	if several > 1 {
 		v.EndsAfter = 0 // each of them has its own number
@@ -169,7 +170,11 @@ func (x *SuspicionExplanation) judge(e *attribution.Evidence, t *attribution.Thr
 		full = len(e.Returns) > 0 || len(x.Groups) >= t.SuspicionGroups
 		groups := "no evidence group"
 		if n := len(x.Groups); n > 0 {
-			groups = fmt.Sprintf("%d evidence groups (%s)", n, strings.Join(x.Groups, ", "))
+			named := strings.Join(x.Groups[:min(n, maxEnds)], ", ")
+			if n > maxEnds {
+				named += ", ..."
+			}
+			groups = fmt.Sprintf("%d evidence groups (%s)", n, named)
 			if n == 1 {
 				groups = "1 evidence group (" + x.Groups[0] + ")"
 			}

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -92,6 +94,9 @@ func checkSuspicionExplained(t fataler, c *cluster, e *vectors.Event) {
 		}
 		return
 	}
+	if _, err := json.Marshal(&x); err != nil {
+		t.Fatalf("the explanation of %s is no JSON: %v", e.Identity, err)
+	}
 	var named []string
 	for _, v := range x.Evidence {
 		named = append(named, v.Primitive)
@@ -118,6 +123,7 @@ func drawSuspicionSteps(t *rapid.T) (steps []vectors.Step) {
 	identities := []string{"identity-x", "identity-y", attribution.Stub([]byte(attackers[0])).String()}
 	primitives := []string{"t.returns", "t.banner", "t.tools", "t.unregistered"}
 	now, tick := 1_700_000_000.0, 1_700_000_000.0
+	long := strings.Repeat("v", rapid.SampledFrom([]int{0, 120, 300}).Draw(t, "length")) // a record of its own, of either kind
 	for i := range rapid.IntRange(20, 120).Draw(t, "steps") {
 		switch rapid.IntRange(0, 15).Draw(t, "step") {
 		case 0:
@@ -141,6 +147,7 @@ func drawSuspicionSteps(t *rapid.T) (steps []vectors.Step) {
 			if rapid.IntRange(0, 3).Draw(t, "other") == 0 {
 				value = fmt.Sprint("value-", rapid.IntRange(0, 2).Draw(t, "value"))
 			}
+			value += long
 			steps = append(steps, vectors.Step{Op: "observe", Topic: "attacker.observation", Key: attacker, Record: fmt.Appendf(nil,
 				`{"attacker_uuid":%q,"primitive":%q,"value":%q,"ts":%v,"evidence_ref":"%d"}`, attacker, p, value, now, rapid.IntRange(0, 200).Draw(t, "evidence"))})
 		}

@@ -31,7 +31,8 @@ func shortOfReplicas(topics kadm.TopicDetails, configs kadm.ResourceConfigs) (sh
 			continue
 		}
 		for _, p := range t.Partitions {
-			if len(p.ISR) < least {
+			// A topic that asks for more than it has is held to what it has.
+			if len(p.ISR) < min(least, len(p.Replicas)) {
 				short[TopicPartition{c.Name, p.Partition}] = fmt.Sprintf("%d of %d in sync, %s is %d", len(p.ISR), len(p.Replicas), minInsyncReplicas, least)
 			}
 		}

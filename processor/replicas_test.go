@@ -24,6 +24,10 @@ func TestTooFewReplicasAreNamed(t *testing.T) {
 		{Name: "gone", Configs: []kadm.Config{{Key: minInsyncReplicas, Value: &three}}},
 		{Name: "unknown", Err: errTest},
 	}
+	one := detail("one", 1)
+	one.Partitions[0] = kadm.PartitionDetail{Topic: "one", Replicas: []int32{1}, ISR: []int32{1}}
+	topics["one"] = one
+	configs = append(configs, kadm.ResourceConfig{Name: "one", Configs: []kadm.Config{{Key: minInsyncReplicas, Value: &three}}})
 	short := shortOfReplicas(topics, configs)
 	if len(short) != 2 || short[TopicPartition{"a", 1}] != "2 of 3 in sync, min.insync.replicas is 3" || short[TopicPartition{"a", 2}] == "" {
 		t.Errorf("%v", short)

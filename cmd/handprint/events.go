@@ -293,7 +293,7 @@ var (
 		{head: "time"}, {head: "who"}, {head: "primitive", least: 24, tail: true}, {head: "from", drop: 2}, {head: "to"},
 		{head: "confidence", drop: 1}, {head: "value", least: 11}, {head: "before", least: 12, drop: 3},
 	}
-	eventWidths = []int{len("2006-01-02 15:04:05 UTC"), len("255.255.255.255"), 40, len("conflicted"), len("-> multi_actor"), len("0.60"), valueWidth, valueWidth}
+	eventWidths = []int{len("2006-01-02 15:04:05 UTC"), len("255.255.255.255"), 40, len("multi_actor"), len("-> multi_actor"), len("0.60"), valueWidth, valueWidth}
 )
 
 // The widths of columns.
@@ -386,8 +386,8 @@ func (p *eventPrinter) suspicion(e *attribution.Suspicion) error {
 // others.
 func (p *eventPrinter) who(identity string) string {
 	if p.address != nil {
-		if address := p.address(identity); address != "" {
-			return shorten(printable(address), eventWidths[1])
+		if address := printable(p.address(identity)); address != "" && len(address) <= eventWidths[1] {
+			return address // a longer one would not tell it from others
 		}
 	}
 	return shortID(identity)

@@ -42,8 +42,8 @@ func TestEventsUntilTheEnd(t *testing.T) {
 	}
 	for width, want := range map[string][]string{
 		"200": {
-			`2023-11-14 22:13:20 UTC  aaaa             x.one                                     stable      -> drifting     0.75  "a\u009bb"`,
-			`2023-11-14 22:13:20 UTC  aaaa             x.two                                     drifting    -> conflicted   0.75  "a\u009bb"`,
+			`2023-11-14 22:13:20 UTC  aaaa             x.one                                     stable       -> drifting     0.75  "a\u009bb"`,
+			`2023-11-14 22:13:20 UTC  aaaa             x.two                                     drifting     -> conflicted   0.75  "a\u009bb"`,
 			`2023-11-14 22:13:20 UTC  aaaa             several actors suspected  0.60`,
 			`                         x.one y.two`,
 		},

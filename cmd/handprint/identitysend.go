@@ -156,6 +156,15 @@ func (a *app) awaitChange(ctx context.Context, offset int64, since time.Time, na
 		if ctx.Err() != nil {
 			return fmt.Errorf("waiting for the end of the event: %w", context.Cause(ctx))
 		}
+		var failed error
+		fetches.EachError(func(topic string, partition int32, err error) {
+			if failed == nil {
+				failed = fmt.Errorf("the event was sent; waiting for its end: reading %s[%d]: %w", topic, partition, err)
+			}
+		})
+		if failed != nil {
+			return failed
+		}
 		var change *attribution.IdentityChange
 		fetches.EachRecord(func(r *kgo.Record) {
 			if reader.await(r.Value) != nil {
