@@ -48,7 +48,7 @@ func declareWeb(s *Set, w *Web) {
 	s.Group(GroupWeb)
 	s.Text(&w.Listen, "web-listen", "127.0.0.1:8480", Matching("host:port", isListenAddr), "Address of the API and the pages. One that can be reached from elsewhere needs TLS, or a proxy that has it, and credentials.", Important(High))
 	s.Text(&w.BasePath, "web-base-path", "", Any[string](), "Path below which all of it stands, such as /handprint; empty for none.", Important(Low))
-	s.List(&w.Hosts, "web-hosts", nil, Any[[]string](), "Names by which browsers may reach it, besides those of loopback. Others are refused.")
+	s.List(&w.Hosts, "web-hosts", nil, Any[[]string](), "Names by which it may be asked (the Host header), besides that in web-listen, and localhost if that is on loopback. Others are refused.")
 	s.List(&w.BehindProxy, "web-behind-proxy", nil, Matching("a list of networks in CIDR notation", areNetworks), "Networks of the proxies that end TLS and are trusted to say who forwards.")
 	s.Path(&w.TLSCert, "web-tls-cert", "", Any[string](), "Certificate of the interface, as PEM. It is read again when it changes.")
 	s.Path(&w.TLSKey, "web-tls-key", "", Any[string](), "Its key, as PEM.")
