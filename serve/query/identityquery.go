@@ -1,0 +1,123 @@
+package query
+
+import (
+	"fmt"
+	"slices"
+
+	"handprint/attribution"
+	"handprint/engine"
+	"handprint/internal/canonical"
+	"handprint/serve/catalog"
+)
+
+// IdentityQuery says which identities are asked for, by the names of the API's
+// parameters. Zero values ask for nothing.
+type IdentityQuery struct {
+	State         []string // any of these
+	Primitive     string
+	Value         string // JSON; needs Primitive
+	ValuePrefix   string // needs Primitive
+	Domain        string
+	MinConfidence *float64
+	MaxConfidence *float64
+	Returns       bool
+	Suspected     *bool
+	Unsettled     *bool
+	MembersMin    int
+	ChangedSince  *float64
+	ChangedBefore *float64
+	SeenSince     *float64
+	Merged        string // exclude (the default), include, only
+	Q             string
+	Sort          string // one of Sorts; empty: the first
+	Limit         int    // 1 to 200; 0: 50
+	Cursor        string
+	Counts        bool // facets too
+}
+
+// Sorts are the orders of identities, by the names of the API.
+var Sorts = []string{"-last_change", "last_change", "-last_seen", "-unstable", "-members", "identity_uuid", "-suspected"}
+
+var sortsOf = map[string]catalog.Sort{
+	"": catalog.NewestChange, "-last_change": catalog.NewestChange, "last_change": catalog.OldestChange, "-last_seen": catalog.NewestSeen,
+	"-unstable": catalog.MostUnstable, "-members": catalog.MostMembers, "identity_uuid": catalog.ByID, "-suspected": catalog.SuspectedFirst,
+}
+
+const (
+	defaultLimit = 50
+	maxFirst     = 3
+	maxMembers   = 200
+)
+
+// question is what may not change from page to page.
+func (q *IdentityQuery) question() string {
+	c := *q
+	c.Cursor, c.Limit, c.Counts = "", 0, false
+	if c.Sort == "" {
+		c.Sort = Sorts[0]
+	}
+	parts := []string{}
+	for _, p := range []*float64{c.MinConfidence, c.MaxConfidence, c.ChangedSince, c.ChangedBefore, c.SeenSince} {
+		if p != nil {
+			parts = append(parts, fmt.Sprint(*p))
+		} else {
+			parts = append(parts, "-")
+		}
+	}
+	for _, p := range []*bool{c.Suspected, c.Unsettled} {
+		if p != nil {
+			parts = append(parts, fmt.Sprint(*p))
+		} else {
+			parts = append(parts, "-")
+		}
+	}
+	slices.Sort(c.State)
+	return fmt.Sprintf("identities %q %q %q %q %q %v %d %q %q %q %q", c.State, c.Primitive, c.Value, c.ValuePrefix, c.Domain, c.Returns, c.MembersMin, c.Merged, c.Q, c.Sort, parts)
+}
+
+func (q *IdentityQuery) filter() (*catalog.Filter, error) {
+	f := &catalog.Filter{
+		Primitive: q.Primitive, ValuePrefix: q.ValuePrefix, Domain: q.Domain, MinConfidence: q.MinConfidence, MaxConfidence: q.MaxConfidence,
+		Returns: q.Returns, Suspected: q.Suspected, Unsettled: q.Unsettled, MinMembers: q.MembersMin,
+		ChangedSince: q.ChangedSince, ChangedBefore: q.ChangedBefore, SeenSince: q.SeenSince, Q: q.Q,
+	}
+	for _, name := range q.State {
+		s, err := attribution.ParseState(name)
+		if err != nil {
+			return nil, problem(BadParameter, "state: there is no state %q.", name)
+		}
+		f.States = append(f.States, s)
+	}
+	switch q.Merged {
+	case "", "exclude":
+	case "include":
+		f.Merged = catalog.IncludeMerged
+	case "only":
+		f.Merged = catalog.OnlyMerged
+	default:
+		return nil, problem(BadParameter, "merged: exclude, include or only.")
+	}
+	if q.Primitive == "" && (q.Value != "" || q.ValuePrefix != "") {
+		return nil, problem(BadParameter, "value and value_prefix need a primitive.")
+	}
+	if q.Value != "" {
+		v, err := StoredForm(q.Value)
+		if err != nil {
+			return nil, err
+		}
+		f.Value = v
+	}
+	if q.Q != "" && len(q.Q) < 2 {
+		return nil, problem(BadParameter, "q: at least 2 characters.")
+	}
+	return f, nil
+}
+
+// StoredForm returns a value that is given as JSON as the store has it.
+func StoredForm(text string) (attribution.Value, error) {
+	v, rest, err := canonical.Append(nil, []byte(text))
+	if err != nil || len(rest) > 0 {
+		return nil, problem(BadParameter, "value: not JSON. A text stands in quotation marks.")
+	}
+	return engine.StoredValue(v), nil
+}
