@@ -25,8 +25,14 @@ const hassh = "toolchain.ssh.hassh_client"
 // returned, or with the test.
 func open(t *testing.T, app *servetest.App, dir string) (*serve.Side, func()) {
 	t.Helper()
+	return openBy(t, app, dir)
+}
+
+// openBy is open with more options of the clients.
+func openBy(t *testing.T, app *servetest.App, dir string, more ...kgo.Opt) (*serve.Side, func()) {
+	t.Helper()
 	s, err := serve.Open(serve.Config{
-		Dir: dir, Client: app.Broker.ClientOpts(), Names: app.Names, Partitions: servetest.Partitions, ApplicationID: "app",
+		Dir: dir, Client: append(app.Broker.ClientOpts(), more...), Names: app.Names, Partitions: servetest.Partitions, ApplicationID: "app",
 		Registry: attribution.DefaultRegistry(), Thresholds: attribution.DefaultThresholds(), ChangelogRetention: 24 * time.Hour,
 		CatalogMemory: 1 << 30, StoreCache: 1 << 20, HistoryAge: 90 * 365 * 24 * time.Hour, HistoryBytes: 1 << 30, Logger: servetest.Logger(),
 	})

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"handprint/attribution"
 	"handprint/serve"
 	"handprint/serve/api"
@@ -174,7 +176,8 @@ func TestAnalystsAndOperatorsAreAnswered(t *testing.T) {
 		{"/identities?sate=stable", "unprocessable", 422}, {"/identities?state=odd", "unprocessable", 422}, {"/identities?limit=0", "unprocessable", 422},
 		{"/identities?value=1", "bad-parameter", 400}, {"/identities?cursor=%21", "cursor-invalid", 400}, {"/identities/none", "unknown-identity", 404},
 		{"/attackers/none", "unknown-attacker", 404}, {"/identities/" + stub("a1") + "/explain/none.here", "no-row", 404}, {"/nothing", "not-found", 404},
-		{"/identities?after=identity.events:0:999&wait=0", "not-there-yet", 503}, {"/identities?max_staleness=0", "too-stale", 503}, {"/export/none", "bad-parameter", 400},
+		{"/identities?after=identity.events:0:999&wait=0", "not-there-yet", 503}, {"/identities?max_staleness=0", "unprocessable", 422}, {"/identities?limit=5&limit=6", "unprocessable", 422},
+		{"/overview?window=", "unprocessable", 422}, {"/export/none", "bad-parameter", 400},
 		{"/events?rate=0", "unprocessable", 422}, {"/dead-letters/0/99", "not-found", 404},
 	} {
 		resp, text := ask(t, w, "GET", "/api/v1"+c.path, read, "")
@@ -219,11 +222,19 @@ func TestAnalystsAndOperatorsAreAnswered(t *testing.T) {
 		t.Errorf("the same again: %d", again.StatusCode)
 	}
 
+	// An event that the engine refuses is not waited for in vain.
+	nonsense := &kgo.Record{Topic: app.Names.IdentityEvents, Value: []byte("nonsense")}
+	app.Send(nonsense)
+	resp, text = ask(t, w, "GET", fmt.Sprintf("/api/v1/identities?after=identity.events:0:%d&wait=0.1", nonsense.Offset), read, "")
+	if resp.StatusCode != 409 || !strings.Contains(string(text), "in-the-way") || !strings.Contains(string(text), "refused") {
+		t.Errorf("after an event that was refused: %d %s", resp.StatusCode, text)
+	}
+
 	// A dead letter, sent again.
 	bad := app.Observation("a1", hassh, `17`, 1)
 	app.Send(bad)
 	letters := get[struct{ Items []api.DeadLetter }](t, w, "/api/v1/dead-letters", operate)
-	if len(letters.Items) != 1 || letters.Items[0].Preview == "" || letters.Items[0].At != bad.Offset {
+	if len(letters.Items) != 2 || letters.Items[0].Preview == "" || letters.Items[0].At != bad.Offset {
 		t.Fatalf("%+v", letters)
 	}
 	d := letters.Items[0]

@@ -235,9 +235,13 @@ func (r *rig) measureSlow(ctx context.Context) error {
 			fmt.Printf("client %d was told of %d events of %d: %d one by one, %d in summaries, %d in gaps\n", i, all[i].total(), sent, all[i].events, all[i].summed, all[i].missed)
 		}
 	}
-	first := slices.Max(heaps[:max(1, len(heaps)/4)])
-	fmt.Printf("%d clients, half of them slow, one stuck, %d transitions/s for %s: heap at most %d MB in the first quarter, %d MB in all, resident %d MB; %.1f us of CPU a transition; %d clients not told of all; %d cut off, which know it; %d missed by slow ones and told\n",
-		r.clients, r.liveRate, spent.Round(time.Second), first>>20, slices.Max(heaps)>>20, largest>>20, cpu*1e6/float64(sent), short, s.Cut-before.Cut, s.Missed-before.Missed)
+	var most, typical []uint64 // of each quarter, in MB
+	for quarter := range slices.Chunk(heaps, max(1, (len(heaps)+3)/4)) {
+		quarter = slices.Sorted(slices.Values(quarter))
+		most, typical = append(most, quarter[len(quarter)-1]>>20), append(typical, quarter[len(quarter)/2]>>20)
+	}
+	fmt.Printf("%d clients, half of them slow, one stuck, %d transitions/s for %s: heap by quarters at most %v MB, median %v MB, resident %d MB; %.1f us of CPU a transition; %d clients not told of all; %d cut off, which know it; %d missed by slow ones and told\n",
+		r.clients, r.liveRate, spent.Round(time.Second), most, typical, largest>>20, cpu*1e6/float64(sent), short, s.Cut-before.Cut, s.Missed-before.Missed)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/internal/admin"
+	"handprint/internal/broker"
 	"handprint/internal/config"
 	"handprint/internal/operations"
 	"handprint/processor"
@@ -56,17 +57,47 @@ func (a *app) serve(ctx context.Context) error {
 		return err
 	}
 	defer observed.close(a)
-	cl, err := a.awaitCluster(ctx)
-	if err != nil {
+	if err := a.reachForServing(ctx); err != nil {
 		return err
 	}
-	cl.Close()
 	return a.runWeb(ctx, client, guard.Read, a.cfg.Web.Dir, nil, func(w *serve.Web) {
 		if observed.server != nil {
 			observed.server.Attach(admin.Source{Version: readVersion().text(), Reading: w.Reading})
 		}
 		fmt.Fprintf(a.out, "serving on %s\n", w.URL())
 	})
+}
+
+// copyWait is how long a read side that has a copy waits for a broker at its start.
+const copyWait = 2 * time.Second
+
+// reachForServing waits for a broker as every command does. A read side that has a copy
+// and its catalogue goes on without one: a question never waits for a broker. Brokers
+// that refuse a certificate or credentials end the start in either case.
+func (a *app) reachForServing(ctx context.Context) error {
+	timeout := a.cfg.Connection.Timeout
+	_, err := os.Stat(filepath.Join(a.cfg.Web.Dir, "catalog.snapshot"))
+	hasCopy := err == nil
+	if hasCopy {
+		timeout = min(timeout, copyWait)
+	}
+	mayPass := false
+	cl, err := a.connectBy(ctx, func(ctx context.Context, cl *kgo.Client, _ time.Duration) error {
+		return broker.Await(ctx, cl, timeout, func(err error) {
+			mayPass = true
+			if !hasCopy {
+				a.log.Warn("no broker answers, trying again", "for", timeout.String(), "error", err)
+			}
+		})
+	})
+	if err != nil {
+		if hasCopy && mayPass && ctx.Err() == nil {
+			return nil
+		}
+		return err
+	}
+	cl.Close()
+	return nil
 }
 
 // runWeb runs the read side until ctx ends. role is what the token for local use may

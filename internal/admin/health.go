@@ -21,6 +21,8 @@ type Health struct {
 	// Stuck and Waiting are the reasons, a line for each.
 	Stuck   []string `json:"stuck,omitempty"`   // why it is not live
 	Waiting []string `json:"waiting,omitempty"` // why it is not ready
+	// Notes are what a caller should know of a process that is ready, a line for each.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Judge returns the health of a process with this status. A standby copy that
@@ -74,6 +76,9 @@ func judgeReading(h *Health, r *metrics.Reading) {
 	if r.Waiting != "" {
 		h.Ready = false
 		h.Waiting = append(h.Waiting, r.Waiting)
+	}
+	if r.Alone != "" {
+		h.Notes = append(h.Notes, r.Alone)
 	}
 }
 

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"net/http/httptest"
 	"testing"
 
 	"handprint/internal/metrics"
@@ -17,11 +18,17 @@ func TestHealthOfAReadSide(t *testing.T) {
 	}{
 		{metrics.Reading{Waiting: "the catalogue is being built: 5 %"}, true, false},
 		{metrics.Reading{Complete: true}, true, true},
+		{metrics.Reading{Complete: true, Alone: "no broker has answered since the start"}, true, true},
 		{metrics.Reading{Complete: true, Stuck: []string{"the copy of partition 3 is stuck: no progress"}}, false, true},
 	} {
 		r = c.reading
 		if _, h, _ := s.look(); h.Live != c.live || h.Ready != c.ready {
 			t.Errorf("%+v: %+v", c.reading, h)
 		}
+	}
+	r = metrics.Reading{Complete: true, Alone: "as of then"}
+	w := httptest.NewRecorder()
+	if s.readyz(w, nil); w.Code != 200 || w.Body.String() != "ready\nas of then\n" {
+		t.Errorf("/readyz: %d %q", w.Code, w.Body)
 	}
 }

@@ -184,7 +184,11 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	_, h, _ := s.look()
-	answer(w, h.Ready, "ready", append(h.Stuck, h.Waiting...))
+	word := "ready"
+	if h.Ready && len(h.Notes) > 0 {
+		word += "\n" + strings.Join(h.Notes, "\n")
+	}
+	answer(w, h.Ready, word, append(h.Stuck, h.Waiting...))
 }
 
 // answer writes the word, or 503 and what stands against it, a line for each.

@@ -138,8 +138,9 @@ func tidy(d *huma.OpenAPI) {
 			walk(p)
 		}
 	}
-	for _, s := range d.Components.Schemas.Map() {
+	for name, s := range d.Components.Schemas.Map() {
 		walk(s)
+		orNull(s, d.Components.Schemas.TypeFromRef("#/components/schemas/"+name))
 	}
 	for _, p := range d.Paths {
 		for _, op := range []*huma.Operation{p.Get, p.Post} {
@@ -149,7 +150,28 @@ func tidy(d *huma.OpenAPI) {
 			for _, q := range op.Parameters {
 				walk(q.Schema)
 			}
+			// The server itself says so, before it knows the route.
+			op.Responses["431"] = &huma.Response{Description: "The URL and the headers have more than 32 KiB."}
 		}
+	}
+}
+
+// orNull says which objects of an object may be null: those that the code has a pointer
+// to and never leaves out.
+func orNull(s *huma.Schema, t reflect.Type) {
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == nil || t.Kind() != reflect.Struct {
+		return
+	}
+	for _, f := range reflect.VisibleFields(t) {
+		name, rest, _ := strings.Cut(f.Tag.Get("json"), ",")
+		p := s.Properties[name]
+		if p == nil || p.Ref == "" || f.Type.Kind() != reflect.Pointer || strings.Contains(rest, "omitempty") {
+			continue
+		}
+		s.Properties[name] = &huma.Schema{Description: p.Description, AnyOf: []*huma.Schema{{Ref: p.Ref}, {Type: "null"}}}
 	}
 }
 
@@ -235,7 +257,7 @@ func respond[T any](s *server, ctx context.Context, body *T, err error) (*answer
 
 // Fresh is what every question may ask of the answer's age.
 type Fresh struct {
-	MaxStaleness optional[float64] `query:"max_staleness" minimum:"0" doc:"Seconds: an answer that is older is refused with too-stale."`
+	MaxStaleness optional[float64] `query:"max_staleness" minimum:"1" doc:"Seconds: an answer that is older is refused with too-stale. Following takes a fraction of a second, so less than 1 cannot be promised."`
 	After        string            `query:"after" maxLength:"300" doc:"topic:partition:offset of an identity event: the answer waits until it is over."`
 	Wait         float64           `query:"wait" minimum:"0" maximum:"10" default:"2" doc:"Seconds to wait for after."`
 }
@@ -277,7 +299,10 @@ func (s *server) meet(ctx context.Context, f *Fresh) error {
 		waited, cancel := context.WithTimeout(ctx, time.Duration(f.Wait*float64(time.Second)))
 		defer cancel()
 		if err := s.Waiter.AwaitEvent(waited, n); err != nil {
-			return s.failed(ctx, &query.Problem{Kind: query.NotThereYet, Detail: "The event is not over yet, or was refused: look at the dead letters.", After: time.Second})
+			if reason := s.refusal(ctx, n); reason != "" {
+				return s.failed(ctx, &query.Problem{Kind: query.InTheWay, Detail: "The event was refused, and is in the dead letters: " + reason})
+			}
+			return s.failed(ctx, &query.Problem{Kind: query.NotThereYet, Detail: "The event is not over yet.", After: time.Second})
 		}
 	}
 	if f.MaxStaleness.IsSet {
@@ -288,12 +313,64 @@ func (s *server) meet(ctx context.Context, f *Fresh) error {
 	return nil
 }
 
+// refusal returns why the engine refused the identity event of an offset, if that stands
+// among the newest dead letters; empty: nothing says that it did.
+func (s *server) refusal(ctx context.Context, offset int64) string {
+	if s.Operations == nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	letters, err := s.Operations.DeadLetters(ctx, 200)
+	if err != nil {
+		return "" // nobody knows: it is not there yet
+	}
+	for _, d := range letters {
+		if d.Topic == s.IdentityEvents && d.At == offset {
+			return d.Reason
+		}
+	}
+	return ""
+}
+
 // freshness says in the headers of every answer how far behind it is.
 func (s *server) freshness(ctx huma.Context, next func(huma.Context)) {
 	for name, value := range s.FreshnessHeaders() {
 		ctx.SetHeader(name, value)
 	}
+	if detail := asksTwice(ctx); detail != "" {
+		p := problem.New("unprocessable", detail)
+		p.RequestID = guard.RequestID(ctx.Context())
+		for name, values := range p.GetHeaders() {
+			ctx.SetHeader(name, values[0])
+		}
+		ctx.SetHeader("Content-Type", p.ContentType(""))
+		ctx.SetStatus(p.Status)
+		_ = json.NewEncoder(ctx.BodyWriter()).Encode(p) // the client has gone
+		return
+	}
 	next(ctx)
+}
+
+// asksTwice says which parameter stands in the URL twice although it has one value, or
+// has none although it is a number or a truth: one of them would be ignored. Empty: all
+// are in order.
+func asksTwice(ctx huma.Context) string {
+	url := ctx.URL()
+	given := url.Query()
+	for _, p := range ctx.Operation().Parameters {
+		values := given[p.Name]
+		if p.In != "query" || p.Schema == nil || p.Schema.Type == huma.TypeArray || len(values) == 0 {
+			continue
+		}
+		if len(values) > 1 {
+			return p.Name + " is given " + strconv.Itoa(len(values)) + " times, and has one value."
+		}
+		if values[0] == "" && p.Schema.Type != huma.TypeString {
+			return p.Name + " has no value."
+		}
+	}
+	return ""
 }
 
 // FreshnessHeaders returns the headers that say how far behind the read side is.
@@ -331,7 +408,7 @@ func (s *server) FreshnessHeaders() map[string]string {
 func read(path, id, summary string, tags ...string) huma.Operation {
 	return huma.Operation{
 		Method: http.MethodGet, Path: "/api/v1" + path, OperationID: id, Summary: summary, Tags: tags,
-		Errors: []int{400, 401, 403, 404, 422, 429, 500, 503},
+		Errors: []int{400, 401, 403, 404, 405, 409, 413, 422, 429, 500, 503},
 	}
 }
 

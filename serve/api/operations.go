@@ -54,7 +54,7 @@ type DeadLetter struct {
 // Node and Edge draw the topology.
 type Node struct {
 	Name   string `json:"name"`
-	Kind   string `json:"kind" enum:"topic,task,store"`
+	Kind   string `json:"kind" enum:"sensor,topic,task,store"`
 	Detail string `json:"detail"`
 }
 
@@ -206,7 +206,7 @@ func (s *server) operations(api huma.API) {
 	write := func(path, id, summary string, status int) huma.Operation {
 		op := read(path, id, summary, "operations")
 		op.Method, op.DefaultStatus = http.MethodPost, status
-		op.Errors = append(op.Errors, 409, 413, 415)
+		op.Errors = append(op.Errors, 415)
 		return op
 	}
 	huma.Register(api, write("/dead-letters/{partition}/{offset}/replay", "replayDeadLetter", "Send the original to its topic again (role operate)", http.StatusAccepted), func(ctx context.Context, in *struct {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -136,7 +138,7 @@ func (f *Follower) onApplied(task int32, records []*kgo.Record, cp state.Checkpo
 		}
 	} else if f.filling.RLock(); !f.phase.Load().TooSmall {
 		defer f.filling.RUnlock()
-		a := &applier{f: f, c: f.catalog.Load(), partition: task, values: true, sampled: !f.phase.Load().Ready}
+		a := &applier{f: f, c: f.catalog.Load(), partition: task, values: true, sampled: !f.phase.Load().Ready || f.alone.Load()}
 		a.apply(records)
 		if len(a.changes) > 0 {
 			if err := f.cfg.History.Add(a.changes, nil); err != nil {
@@ -165,16 +167,27 @@ func (f *Follower) onEmptied(task int32) {
 // the copy.
 func (f *Follower) prepare(ctx context.Context) error {
 	err := f.loadSnapshot(ctx)
-	if err == nil {
-		return nil
-	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if !errors.Is(err, os.ErrNotExist) {
+	away := errors.Is(err, errNoBroker)
+	switch {
+	case err == nil || errors.Is(err, os.ErrNotExist):
+	case away:
+		f.cfg.Logger.Warn("no broker answers: what is served is what the copy has, until one does", "as of", time.Unix(int64(f.Freshness(-1).AsOf), 0).UTC().Format(time.RFC3339), "error", err)
+	default:
 		f.cfg.Logger.Warn("the catalogue is built from the copy", "reason", err)
 	}
-	return f.fill(ctx)
+	if err != nil {
+		if err := f.fill(ctx); err != nil {
+			return err
+		}
+	}
+	if away && !f.phase.Load().TooSmall {
+		f.alone.Store(true)
+		f.phase.Store(&Phase{Ready: true, Progress: 1})
+	}
+	return nil
 }
 
 // fill builds the catalogue from the copy alone. What came from event topics is
@@ -247,7 +260,11 @@ func (f *Follower) writeSnapshot() (err error) {
 	f.mu.Lock()
 	// The positions are those from before: what is applied meanwhile is applied
 	// again, which changes nothing.
-	mark, merr := json.Marshal(snapshotMark{f.cfg.ApplicationID, f.cfg.Names.Changelog, f.positions, f.events.clone()})
+	positions := slices.Clone(f.positions)
+	for p := range positions {
+		positions[p].AsOf = f.Freshness(int32(p)).AsOf
+	}
+	mark, merr := json.Marshal(snapshotMark{f.cfg.ApplicationID, f.cfg.Names.Changelog, positions, f.events.clone()})
 	f.mu.Unlock()
 	if merr != nil {
 		return merr
@@ -270,6 +287,13 @@ func removeIfThere(name string) error {
 	}
 	return nil
 }
+
+// reachTime is how long a start waits for a broker before it goes on without one.
+const reachTime = 3 * time.Second
+
+// errNoBroker says that the copy is complete as far as it goes, and that nobody can be
+// asked what was committed since.
+var errNoBroker = errors.New("no broker answers")
 
 // loadSnapshot takes the catalogue from its snapshot, and what the copy has got
 // since then from the changelog.
@@ -298,6 +322,8 @@ func (f *Follower) loadSnapshot(ctx context.Context) error {
 		return fmt.Errorf("%w: it is of another application", catalog.ErrSnapshot)
 	}
 	now := f.cfg.Clock.Now()
+	since := make(map[int32]state.Checkpoint) // copies that got on after the snapshot
+	fresh := make([]Freshness, f.cfg.Partitions)
 	for p, at := range mark.Positions {
 		cp, found, err := f.cfg.Store.Partition(int32(p)).Checkpoint()
 		switch {
@@ -309,10 +335,22 @@ func (f *Follower) loadSnapshot(ctx context.Context) error {
 			return fmt.Errorf("%w: it was made from another copy than that of partition %d", catalog.ErrSnapshot, p)
 		case f.cfg.ChangelogRetention > 0 && now.Sub(at.At) >= f.cfg.ChangelogRetention:
 			return fmt.Errorf("%w: it is older than deletions are kept", catalog.ErrSnapshot)
-		case cp.Offset <= at.Offset:
-			continue
+		case cp.Offset > at.Offset:
+			since[int32(p)] = cp
 		}
-		a := &applier{f: f, c: c, partition: int32(p)}
+		fresh[p].AsOf = at.AsOf
+	}
+	f.fresh.Store(&fresh) // so old at least, until a broker says more
+	if err := broker.Reach(ctx, f.client, reachTime); err != nil {
+		f.catalog.Store(c) // the copy has the rows; what came from events is here alone
+		f.mu.Lock()
+		f.events = mark.Events
+		f.mu.Unlock()
+		return fmt.Errorf("%w: %w", errNoBroker, err)
+	}
+	for p, cp := range since {
+		at := mark.Positions[p]
+		a := &applier{f: f, c: c, partition: p}
 		var batch []*kgo.Record
 		err = broker.ScanRange(ctx, f.client, func(r *kgo.Record) error {
 			if batch = append(batch, r); len(batch) == applyRecords {
@@ -320,7 +358,7 @@ func (f *Follower) loadSnapshot(ctx context.Context) error {
 				batch = batch[:0]
 			}
 			return nil
-		}, f.cfg.Names.Changelog, int32(p), at.Offset, cp.Offset)
+		}, f.cfg.Names.Changelog, p, at.Offset, cp.Offset)
 		if err != nil {
 			return fmt.Errorf("reading what was committed since the snapshot: %w", err)
 		}

@@ -129,7 +129,7 @@ const topicsMark = "topics"
 func (f *Follower) checkTopics(ctx context.Context, topics []string) error {
 	adm := kadm.NewClient(f.client)
 	var details kadm.TopicDetails
-	for {
+	for tries := 0; ; tries++ {
 		var err error
 		if details, err = adm.ListTopics(ctx, topics...); err == nil {
 			err = details.Error()
@@ -140,7 +140,9 @@ func (f *Follower) checkTopics(ctx context.Context, topics []string) error {
 		if ctx.Err() != nil || errors.Is(err, kerr.TopicAuthorizationFailed) {
 			return err
 		}
-		f.cfg.Logger.Warn("the event topics cannot be asked who they are, trying again", "error", err)
+		if tries == 0 && !f.Alone() {
+			f.cfg.Logger.Warn("the event topics cannot be asked who they are, trying again", "error", err)
+		}
 		if err := f.cfg.pause(ctx); err != nil {
 			return err
 		}
@@ -182,7 +184,7 @@ func (f *Follower) checkTopics(ctx context.Context, topics []string) error {
 // when this process starts.
 func (f *Follower) bounds(ctx context.Context, topics []string) (starts, ends kadm.ListedOffsets, err error) {
 	adm := kadm.NewClient(f.client)
-	for {
+	for tries := 0; ; tries++ {
 		if starts, err = adm.ListStartOffsets(ctx, topics...); err == nil {
 			err = starts.Error()
 		}
@@ -194,7 +196,9 @@ func (f *Follower) bounds(ctx context.Context, topics []string) (starts, ends ka
 		if err == nil || ctx.Err() != nil || errors.Is(err, kerr.TopicAuthorizationFailed) {
 			return starts, ends, err
 		}
-		f.cfg.Logger.Warn("the event topics cannot be asked for their ends, trying again", "error", err)
+		if tries == 0 {
+			f.cfg.Logger.Warn("the event topics cannot be asked for their ends, trying again", "error", err)
+		}
 		if err := f.cfg.pause(ctx); err != nil {
 			return nil, nil, err
 		}

@@ -69,6 +69,8 @@ type Follower struct {
 	applied atomic.Int64                // records
 	bad     atomic.Int64                // records that could not be decoded
 
+	alone atomic.Bool // no broker has answered since the start
+
 	filling sync.RWMutex // held for writing while the catalogue is built anew
 
 	mu        sync.Mutex // guards the marks
@@ -84,6 +86,7 @@ type position struct {
 	Identity string    `json:"identity"`
 	Offset   int64     `json:"offset"`
 	At       time.Time `json:"at"`
+	AsOf     float64   `json:"as_of"` // everything committed until then is there, Unix seconds
 }
 
 // New returns a Follower that Run starts.
@@ -134,10 +137,14 @@ func (f *Follower) Freshness(partition int32) Freshness {
 // many of all records could not be decoded.
 func (f *Follower) Applied() (records, bad int64) { return f.applied.Load(), f.bad.Load() }
 
+// Alone reports whether no broker has answered since the start: what is shown is what
+// the copy had then.
+func (f *Follower) Alone() bool { return f.alone.Load() }
+
 // Stuck returns the copies that do not get on, a line for each.
 func (f *Follower) Stuck() (lines []string) {
 	for _, s := range f.copies.Status() {
-		if s.Stuck != "" {
+		if s.Stuck != "" && !f.Alone() { // a restart would not help
 			lines = append(lines, fmt.Sprintf("the copy of partition %d is stuck: %s", s.Partition, s.Stuck))
 		}
 	}
@@ -221,6 +228,9 @@ func (f *Follower) look() {
 		total += s.Lag + s.Position
 	}
 	f.fresh.Store(&fresh)
+	if known == int(f.cfg.Partitions) && left <= nearlyDone && f.alone.CompareAndSwap(true, false) {
+		f.cfg.Logger.Info("a broker answers again: the copy is up to date")
+	}
 	f.settlePhase(known == int(f.cfg.Partitions), left, total)
 }
 

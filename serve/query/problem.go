@@ -20,6 +20,7 @@ const (
 	CatalogTooSmall Kind = "catalog-too-small"
 	TooStale        Kind = "too-stale"
 	NotThereYet     Kind = "not-there-yet"
+	InTheWay        Kind = "in-the-way"
 	Fault           Kind = "fault"
 )
 

@@ -1,0 +1,79 @@
+package serve_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/serve/guard"
+	"handprint/serve/query"
+	"handprint/serve/servetest"
+)
+
+// A read side that starts while no broker answers serves what its copy has, says how old
+// that is, and goes on by itself when the brokers are back.
+func TestAStartWithoutBrokers(t *testing.T) {
+	app := servetest.Start(t)
+	some(app)
+	dir := t.TempDir()
+	s, stop := open(t, app, dir)
+	caught(t, s)
+	want, asOf := ids(t, s), s.Reader.AsOf()
+	stop()
+	var away atomic.Bool
+	away.Store(true)
+	s, stop = openBy(t, app, dir, kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+		if away.Load() {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}))
+	until(t, "the copy is served", func() bool { _, phase := s.Follower.Catalog(); return phase.Ready })
+	if !s.Follower.Alone() || ids(t, s) != want {
+		t.Errorf("alone %v, with\n%s\nnot\n%s", s.Follower.Alone(), ids(t, s), want)
+	}
+	if f := s.Reader.Freshness(-1); f.AsOf < asOf || f.AsOf == 0 {
+		t.Errorf("as of %v, it was %v", f.AsOf, asOf)
+	}
+	w, secrets := web(t, s, nil)
+	for _, path := range brokerless {
+		if strings.Contains(path, "%s") {
+			path = fmt.Sprintf(path, stub("a1"))
+		}
+		resp, body := ask(t, w, http.MethodGet, path, secrets[guard.Read], "")
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s answers %d: %.200s", path, resp.StatusCode, body)
+		}
+	}
+	if r := w.Reading(); r.Alone == "" || r.Waiting != "" || len(r.Stuck) > 0 {
+		t.Errorf("the probes say %+v", r)
+	}
+	until(t, "answers say that they are old", func() bool {
+		resp, _ := ask(t, w, http.MethodGet, "/api/v1/identities", secrets[guard.Read], "")
+		return resp.Header.Get("Handprint-Stale") == "read" && resp.Header.Get("Handprint-As-Of") == strconv.FormatFloat(s.Reader.AsOf(), 'f', 3, 64)
+	})
+	until(t, "what is too old is refused to those who ask for that", func() bool {
+		resp, body := ask(t, w, http.MethodGet, "/api/v1/identities?max_staleness=1", secrets[guard.Read], "")
+		return resp.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(body), "too-stale")
+	})
+	away.Store(false)
+	app.Send(app.Observation("late", hassh, `"f1"`, 1_699_999_900))
+	caught(t, s)
+	until(t, "it is not alone any more", func() bool { return !s.Follower.Alone() })
+	if _, err := s.Reader.Identity(stub("late"), false); err != nil {
+		t.Error(err)
+	}
+	list, err := s.Reader.Identities(query.IdentityQuery{Q: stub("late")})
+	if err != nil || list.Total != 1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	stop()
+}
