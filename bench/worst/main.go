@@ -7,10 +7,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime/pprof"
 	"text/tabwriter"
 )
@@ -34,14 +36,17 @@ func main() {
 	seed := flag.Uint64("seed", 1, "of the first kind that is drawn")
 	profile := flag.String("profile", "", "file for a CPU profile; default: none is taken")
 	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	err := profiled(*profile, func() error {
 		if *long > 0 {
-			return search(*long, *seed, min(*n, 500))
+			return search(ctx, *long, *seed, min(*n, 500))
 		}
 		return run(*n, *only)
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "worst:", err)
+		stop()
 		os.Exit(1)
 	}
 }
