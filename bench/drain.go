@@ -26,7 +26,8 @@ type result struct {
 	Audit audit
 
 	Latency  []time.Duration `json:",omitempty"` // sorted
-	Flooded  []time.Duration `json:",omitempty"` // likewise, of the other partitions while one is flooded
+	Beside   flooding        // beside a flood that nobody reads
+	Flooded  flooding        // while one partition is flooded
 	Restarts restarts
 }
 

@@ -10,10 +10,36 @@ import (
 
 	"handprint/attribution"
 	"handprint/internal/load"
+	"handprint/topology"
 )
 
 // floodedPartition is the partition that a flood goes to.
 const floodedPartition = 0
+
+// flood is a flood of one partition.
+type flood struct {
+	rate int // observations a second; 0: none
+	// elsewhere: it goes to a topic that nobody reads. That shows what the sender and
+	// the broker alone take from the others.
+	elsewhere bool
+}
+
+// flooding is what a flood has come to.
+type flooding struct {
+	Others []time.Duration `json:",omitempty"` // latency of the other partitions, sorted
+	Done   float64         // observations of the flooded partition that were taken in, a second
+	Lag    int64           // those that were not, at the end
+}
+
+// floodTopic returns the topic that a flood goes to.
+func (b *rig) floodTopic(ctx context.Context, f flood, observations string) (string, error) {
+	if !f.elsewhere {
+		return observations, nil
+	}
+	names := topology.DefaultNames(observations+"-elsewhere-", "app")
+	names.Health, names.Control = b.input.Health, b.input.Control
+	return names.Observations, b.topics(ctx, names)
+}
 
 // floodWith sends observations of one attacker that were made to be expensive, so
 // many a second, until ctx ends: a fingerprint that is another one each time.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/internal/load"
@@ -22,29 +23,50 @@ func at(l []time.Duration, share float64) time.Duration {
 	return l[min(len(l)-1, int(share*float64(len(l))))]
 }
 
-// latency holds a contender at the rate, and floods a partition if flood is above 0.
-// It has topics of its own.
-func (b *rig) latency(ctx context.Context, c *contender, name string, flood int) (l []time.Duration, err error) {
+// latency holds a contender at the rate, beside a flood if there is one. It has topics
+// of its own.
+func (b *rig) latency(ctx context.Context, c *contender, name string, f flood) (got flooding, err error) {
 	j, err := b.job(ctx, name+"-rate", c, true)
 	if err != nil {
-		return nil, err
+		return got, err
+	}
+	into, err := b.floodTopic(ctx, f, j.Names.Observations)
+	if err != nil {
+		return got, err
 	}
 	reader, err := kgo.NewClient(kgo.SeedBrokers(b.brokers...), kgo.ConsumeTopics(j.Names.StateChanged), kgo.FetchMaxWait(time.Second),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
-		return nil, err
+		return got, err
 	}
 	defer reader.Close()
 	r, err := b.start(ctx, c, j)
 	if err != nil {
-		return nil, err
+		return got, err
 	}
-	if l, err = b.holdRate(ctx, reader, c, j.Names.Observations, flood); err != nil {
+	began := time.Now()
+	if got.Others, err = b.holdRate(ctx, reader, c, j.Names.Observations, f, into); err != nil {
 		r.kill()
-		return nil, fmt.Errorf("%s: %w (see %s)", c.name, err, b.dir)
+		return got, fmt.Errorf("%s: %w (see %s)", c.name, err, b.dir)
+	}
+	if f.rate > 0 && !f.elsewhere {
+		read, err := b.read(ctx, c, j)
+		if err != nil {
+			r.kill()
+			return got, err
+		}
+		got.Done = float64(read[floodedPartition]) / time.Since(began).Seconds()
+		ends, err := kadm.NewClient(b.client).ListEndOffsets(ctx, into)
+		if err != nil {
+			r.kill()
+			return got, fmt.Errorf("asking for the ends of %s: %w", into, err)
+		}
+		if end, ok := ends.Lookup(into, floodedPartition); ok {
+			got.Lag = end.Offset - read[floodedPartition]
+		}
 	}
 	_, err = r.stop()
-	return l, err
+	return got, err
 }
 
 // holdRate sends observations at the rate and reads the transitions. Each
@@ -53,7 +75,7 @@ func (b *rig) latency(ctx context.Context, c *contender, name string, flood int)
 // not hidden by what was not sent meanwhile. What is sent before the first
 // transition was seen, and until the rate has been held for as long as the
 // warm-up, does not count.
-func (b *rig) holdRate(ctx context.Context, reader *kgo.Client, c *contender, topic string, flood int) (l []time.Duration, err error) {
+func (b *rig) holdRate(ctx context.Context, reader *kgo.Client, c *contender, topic string, fl flood, into string) (l []time.Duration, err error) {
 	f, err := b.feed(ctx, c, topic, 1)
 	if err != nil {
 		return nil, err
@@ -61,7 +83,7 @@ func (b *rig) holdRate(ctx context.Context, reader *kgo.Client, c *contender, to
 	defer f.stop()
 	flooding, endFlood := context.WithCancel(ctx)
 	flooded := make(chan error, 1)
-	go func() { flooded <- b.floodWith(flooding, topic, flood) }() // ends with this function
+	go func() { flooded <- b.floodWith(flooding, into, fl.rate) }() // ends with this function
 	defer func() {
 		endFlood()
 		err = errors.Join(err, <-flooded)
@@ -83,7 +105,7 @@ func (b *rig) holdRate(ctx context.Context, reader *kgo.Client, c *contender, to
 			patient = ctx
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			if flood > 0 && b.isFlooded(r.Key) {
+			if fl.rate > 0 && b.isFlooded(r.Key) {
 				return
 			}
 			if i, ok := b.observationOf(r.Value); ok && i >= skip {

@@ -75,7 +75,7 @@ func parse(args []string) (p plan, err error) {
 	f.Float64Var(&p.load.Misrouted, "misrouted", 0.01, "share of records in another partition than their key's")
 	f.Uint64Var(&p.load.Seed, "seed", 1, "seed of the load")
 	f.BoolVar(&p.seen, "seen", false, "before what is measured, take in one observation of every attacker for each of its primitives; one contender, one round, without -audit")
-	f.IntVar(&p.flood, "flood", 0, "measure latency a second time, while one attacker sends so many observations a second, made to be expensive, to partition 0: of the other partitions")
+	f.IntVar(&p.flood, "flood", 0, "measure latency of the other partitions twice more, while one attacker sends so many observations a second, made to be expensive, to partition 0: of a topic that nobody reads, then of the one that is read")
 	f.IntVar(&p.caches[0], "record-cache", 0, "record cache of handprint, MiB; 0: what follows the memory limit, as in the program")
 	f.IntVar(&p.caches[1], "store-cache", 0, "likewise its store cache")
 	names := f.String("contenders", "handprint,copy,copymuch", "who runs, separated by commas; the first is the one that the others are compared with")
@@ -196,13 +196,18 @@ func (b *rig) round(ctx context.Context, round int, results map[string][]result)
 		done = append(done, res)
 	}
 	for i := range done {
-		c, res, err := &b.contenders[i], &done[i], error(nil)
+		c, res := &b.contenders[i], &done[i]
 		if c.concludes && b.hold > 0 {
-			if res.Latency, err = b.latency(ctx, c, fmt.Sprintf("%s-%d", c.name, round), 0); err != nil {
+			alone, err := b.latency(ctx, c, fmt.Sprintf("%s-%d", c.name, round), flood{})
+			if err != nil {
 				return err
 			}
+			res.Latency = alone.Others
 			if b.flood > 0 {
-				if res.Flooded, err = b.latency(ctx, c, fmt.Sprintf("%s-%d-flood", c.name, round), b.flood); err != nil {
+				if res.Beside, err = b.latency(ctx, c, fmt.Sprintf("%s-%d-beside", c.name, round), flood{rate: b.flood, elsewhere: true}); err != nil {
+					return err
+				}
+				if res.Flooded, err = b.latency(ctx, c, fmt.Sprintf("%s-%d-flood", c.name, round), flood{rate: b.flood}); err != nil {
 					return err
 				}
 			}

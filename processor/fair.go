@@ -18,10 +18,17 @@ import (
 const (
 	// fairSlice is how long the handlers of a batch work while tasks that keep up
 	// wait for its commit.
-	fairSlice = 20 * time.Millisecond
+	fairSlice = 10 * time.Millisecond
 	// keepsUpFor is how long a task with less than a turn of its input left counts as
 	// one that keeps up.
 	keepsUpFor = time.Second
+	// wholeFetch is how many bytes of a partition a fetch brings, compressed, while no
+	// task is flooded: the client's default.
+	wholeFetch = 1 << 20
+	// firstFairFetch is the same when a flood begins, and minFairFetch the least. Brokers
+	// send one batch of a producer at least, however large it is.
+	firstFairFetch = 64 << 10
+	minFairFetch   = 4 << 10
 	// loadWindow is over how long the load of a task is counted.
 	loadWindow = 5 * time.Second
 	// sampled is the share of the records whose cost is counted by key: one in so
@@ -145,15 +152,56 @@ func (b *batch) behindOf(t *task) (n int64) {
 	return n
 }
 
-// smallestFirst puts the records of the tasks with the fewest first, so that a turn
-// that ends early leaves records of the tasks with the most. The order of what a task has
-// stays as it is.
-func (b *batch) smallestFirst() {
+// fairFetch is how many bytes of each partition a fetch brings. A flooded partition
+// would fill every fetch: the others' records would come only when the worker is
+// through with it, and what a slice of time does not get done would be read again.
+// So while there is a flood, a fetch brings of each partition about what a slice
+// manages.
+type fairFetch struct{ bytes int32 }
+
+// next returns the bytes for the fetches after a batch, and whether they differ from
+// those before. flooded says that a task has a turn of its input left or more while
+// another keeps up; done and left are how many records the batch has processed and
+// given back.
+func (f *fairFetch) next(flooded bool, done, left int64) (bytes int32, changed bool) {
+	was := f.bytes
+	switch {
+	case !flooded:
+		f.bytes = wholeFetch
+	case was == wholeFetch:
+		f.bytes = firstFairFetch
+	case left > 0:
+		f.bytes = max(minFairFetch, int32(int64(was)*max(1, done)/(max(1, done)+left)))
+	default:
+		f.bytes = min(wholeFetch-1, was+was/8)
+	}
+	return f.bytes, f.bytes != was
+}
+
+// fitFetches has the client fetch what suits the worker after a batch.
+func (b *batch) fitFetches() {
+	flooded := false
+	for _, t := range b.tasks {
+		flooded = flooded || t.load.keptUp.IsZero()
+	}
+	bytes, changed := b.fetch.next(flooded && b.othersWait(), b.count, b.left)
+	if changed {
+		b.session.Client().UpdateFetchMaxBytes(int32(min(b.w.cfg.MaxBatchBytes, 1<<30)), bytes)
+	}
+}
+
+// smallestFirst puts the records of the tasks with the fewest first, so that what
+// they do not need of the slice is there for those with the most, and returns how many
+// tasks there are. The order of what a task has stays as it is.
+func (b *batch) smallestFirst() (tasks int) {
 	size := make(map[*task]int, len(b.tasks))
 	for _, f := range b.turn.parts {
 		size[f.task] += len(f.records)
 	}
-	slices.SortStableFunc(b.turn.parts, func(x, y fetched) int { return cmp.Compare(size[x.task], size[y.task]) })
+	slices.SortStableFunc(b.turn.parts, func(x, y fetched) int {
+		return cmp.Or(cmp.Compare(size[x.task], size[y.task]), cmp.Compare(x.task.partition, y.task.partition))
+	})
+	return len(size)
 }
 
 // noteLoads is told that the batch was committed.
@@ -167,4 +215,5 @@ func (b *batch) noteLoads() {
 		}
 		t.load.show(now)
 	}
+	b.fitFetches()
 }

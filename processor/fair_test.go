@@ -2,11 +2,13 @@ package processor
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"pgregory.net/rapid"
 
 	"handprint/processor/clocktest"
 )
@@ -67,6 +69,128 @@ func TestAFloodOfOneTaskLeavesTheOthersTheirTurns(t *testing.T) {
 	if want := int(keepsUpFor / (fairSlice + slow) / 2); shared < want {
 		t.Errorf("the flood was in %d batches while another task kept up, want %d at least", shared, want)
 	}
+}
+
+// Flooded tasks share the slice: none starves, whatever a record of another costs or
+// how many it has, and each gets at least half of an equal share. The quiet task's
+// record comes at once. The handler moves the clock.
+func TestFloodedTasksShareTheSlice(t *testing.T) {
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { shareTheSlice(t, rand.New(rand.NewPCG(seed, 0))) })
+	}
+}
+
+func shareTheSlice(t *testing.T, draw *rand.Rand) {
+	c := newCluster(t)
+	floods := 1 + draw.IntN(testTasks-1)
+	cost := make(map[int32]time.Duration)
+	var records []*kgo.Record
+	total := 0
+	for p := int32(1); p <= int32(floods); p++ {
+		cost[p] = time.Duration(400+draw.IntN(1100)) * time.Microsecond // less than a share of the slice
+		// Enough for the whole time during which the quiet task counts as keeping up.
+		n := int(keepsUpFor/cost[p]) + draw.IntN(100)
+		total += n
+		for i := range n {
+			records = append(records, &kgo.Record{Topic: testInput, Partition: p, Key: fmt.Appendf(nil, "flood %d", p), Value: fmt.Append(nil, i)})
+		}
+	}
+	byHand := c.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	cfg := c.config(newStore(t))
+	cfg.TurnRecords = 0 // the default
+	clock := clocktest.New(time.Unix(1e9, 0))
+	began := clock.Now()
+	cfg.Clock = clock
+	sent := make(chan struct{})
+	var mu sync.Mutex
+	batches := map[time.Time]map[int32]time.Duration{}
+	cfg.NewHandler = func(task Task) (Handler, error) {
+		return &emitter{counter{task}, func(ctx *Context, r *kgo.Record) error {
+			d, flooded := cost[task.Partition]
+			if r.Topic != testInput || !flooded {
+				return nil
+			}
+			<-sent // so every flood is there before the first is taken in
+			clock.Advance(d)
+			mu.Lock()
+			defer mu.Unlock()
+			if batches[ctx.Now()] == nil {
+				batches[ctx.Now()] = map[int32]time.Duration{}
+			}
+			batches[ctx.Now()][task.Partition] += d
+			return nil
+		}}, nil
+	}
+	p := start(t, cfg)
+	if err := byHand.ProduceSync(c.ctx, &kgo.Record{Topic: testInput, Partition: 0, Key: []byte("quiet"), Value: []byte("0")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	c.await(testOutput, 2)
+	if err := byHand.ProduceSync(c.ctx, records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	close(sent)
+	c.await(testOutput, 2+2*total)
+	p.halt()
+	c.checkStore(cfg)
+
+	mu.Lock()
+	defer mu.Unlock()
+	got, all := map[int32]time.Duration{}, time.Duration(0)
+	for at, took := range batches {
+		if at.Sub(began) >= keepsUpFor {
+			continue
+		}
+		sum, slack := time.Duration(0), time.Duration(0)
+		for task, d := range took {
+			got[task] += d
+			sum += d
+			slack += cost[task]
+		}
+		all += sum
+		if sum > fairSlice+slack {
+			t.Errorf("a batch had %v of floods while another task kept up, want %s and a record of each at most", took, fairSlice)
+		}
+	}
+	for task := range cost {
+		// What the first batch has of one task alone does not count.
+		if least := all/time.Duration(2*floods) - fairSlice; got[task] < least {
+			t.Errorf("task %d had %s of %s, want %s at least; costs %v, %v", task, got[task], all, least, cost, got)
+		}
+	}
+}
+
+// While there is a flood, a fetch brings about as many records as a slice manages,
+// however large records are and whatever they cost; without one it brings what it
+// always does.
+func TestFetchesFitASlice(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		size := rapid.Int64Range(20, 2000).Draw(t, "bytes of a record")
+		manages := rapid.Int64Range(1, 5000).Draw(t, "records in a slice")
+		f := fairFetch{wholeFetch}
+		if _, changed := f.next(false, 100, 0); changed {
+			t.Fatal("fetches change without a flood")
+		}
+		f.next(true, manages, 100)
+		for i := range 200 {
+			brings := max(1, int64(f.bytes)/size)
+			done := min(brings, manages)
+			bytes, _ := f.next(true, done, brings-done)
+			if bytes < minFairFetch || bytes >= wholeFetch {
+				t.Fatalf("a fetch brings %d bytes of a partition during a flood, want %d to %d", bytes, minFairFetch, wholeFetch)
+			}
+			brings = int64(bytes) / size
+			if i > 60 && brings > manages+manages/4+1 && bytes > minFairFetch {
+				t.Fatalf("after %d batches a fetch brings %d records, of which a slice manages %d", i, brings, manages)
+			}
+			if i > 60 && brings < manages*3/4 && bytes < wholeFetch-1 {
+				t.Fatalf("after %d batches a fetch brings %d records, where a slice manages %d", i, brings, manages)
+			}
+		}
+		if bytes, changed := f.next(false, 1, 0); bytes != wholeFetch || !changed {
+			t.Fatalf("after a flood a fetch brings %d bytes, want %d", bytes, wholeFetch)
+		}
+	})
 }
 
 // The key that takes most of a task's time is named, with its share of it and

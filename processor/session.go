@@ -77,6 +77,7 @@ func (w *worker) open() error {
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxWait(cfg.FetchMaxWait),
 		kgo.FetchMaxBytes(int32(min(cfg.MaxBatchBytes, 1<<30))),
+		kgo.FetchMaxPartitionBytes(wholeFetch),
 	)
 	opts = append(opts, unpacking...)
 	if cfg.StaticMembership {

@@ -328,42 +328,54 @@ func (b *batch) bytes() int {
 // process gives the records of the turn to the handlers. It ends early, and
 // returns false, when the batch has used its time; the other records are read
 // again after the commit. Time is looked at after each record, as one may take
-// as long as thousands of others.
+// as long as thousands of others. While others wait, tasks share a slice of time
+// equally: what one does not need is for those after it, and each handles a record at
+// least, so none starves.
 func (b *batch) process(ctx context.Context) (whole bool, err error) {
 	if err := b.openContexts(ctx); err != nil {
 		return false, err
 	}
 	began, left := b.w.cfg.Clock.Now(), min(maxProcessing, b.w.cfg.TransactionTimeout/turnShare)-b.times.process
 	shared := b.othersWait()
+	tasks, until := 1, left
 	if shared {
-		b.smallestFirst()
+		tasks = b.smallestFirst()
 		left = min(left, fairSlice-b.times.process)
 	}
-	n := 0
+	n, first := 0, true // first: of the task, or of all if nobody waits
 	whole = true
 	now := began
-	for i, f := range b.turn.parts {
-		if f.dropped != nil {
+	for i := range b.turn.parts {
+		f := &b.turn.parts[i]
+		if shared && (i == 0 || f.task != b.turn.parts[i-1].task) {
+			used := now.Sub(began)
+			until, first = used+max(0, left-used)/time.Duration(tasks), true
+			tasks--
+		}
+		if d := f.dropped; d != nil {
+			if tp := (TopicPartition{d.Topic, d.Partition}); b.hasBack(tp) { // not before the records before it
+				delete(b.dropped, tp)
+				f.dropped = nil
+				continue
+			}
 			if err := b.repair(f.task); err != nil {
 				return false, err
 			}
-			if err := b.drop(f.task, f.dropped); err != nil {
-				return false, &batchError{fmt.Errorf("task %d: dropping %v: %w", f.task.partition, f.dropped, err)}
+			if err := b.drop(f.task, d); err != nil {
+				return false, &batchError{fmt.Errorf("task %d: dropping %v: %w", f.task.partition, d, err)}
 			}
 			continue
 		}
 		for j, r := range f.records {
-			if !whole {
-				break
-			}
-			if n > 0 && now.Sub(began) >= left {
+			if !first && now.Sub(began) >= until {
 				whole = false
 				if !shared {
 					b.w.pace.ended(n)
 				}
-				b.putBack(i, j)
+				b.putBack(f, j)
 				break
 			}
+			first = false
 			if j == 0 {
 				if err := b.repair(f.task); err != nil {
 					return false, err
@@ -378,50 +390,41 @@ func (b *batch) process(ctx context.Context) (whole bool, err error) {
 			now = done
 		}
 	}
+	if !whole {
+		b.dropIdleTasks()
+	}
 	b.sizes.read(b)
 	return whole, nil
 }
 
-// putBack takes the records of the turn from record j of part i on out of the
-// batch. They are read again after it is committed, see limitOffsets and
-// readAgain.
-func (b *batch) putBack(i, j int) {
-	for k := i; k < len(b.turn.parts); k++ {
-		f := &b.turn.parts[k]
-		if d := f.dropped; d != nil { // it costs nothing, so it is dropped now, but not before the records before it
-			if tp := (TopicPartition{d.Topic, d.Partition}); b.hasBack(tp) {
-				delete(b.dropped, tp)
-				f.dropped = nil
-			}
-			continue
-		}
-		first := f.records[j]
-		tp := TopicPartition{first.Topic, first.Partition}
-		again := kgo.EpochOffset{Epoch: -1, Offset: first.Offset} // the epoch of the record before is not known
-		switch _, twice := b.back[tp]; {                          // a fetch may have a partition twice
-		case twice:
-			again = b.back[tp]
-		case j > 0:
-			last := f.records[j-1]
-			again = kgo.EpochOffset{Epoch: last.LeaderEpoch, Offset: last.Offset + 1}
-			b.consumed[tp] = again.Offset
-		case f.before >= 0:
-			again.Offset, b.consumed[tp] = f.before, f.before
-		default:
-			delete(b.consumed, tp)
-			delete(b.ends, tp)
-		}
-		b.back[tp] = again
-		if in := f.task.inputs.of(tp.Topic); b.consumed[tp] > 0 {
-			in.next, in.epoch = b.consumed[tp], again.Epoch
-		} else {
-			in.next, in.epoch = in.Next, in.Epoch
-		}
-		b.count -= int64(len(f.records) - j)
-		f.records = f.records[:j]
-		j = 0 // of the parts after it
+// putBack takes the records of a part from record j on out of the batch. They are
+// read again after it is committed, see limitOffsets and readAgain.
+func (b *batch) putBack(f *fetched, j int) {
+	first := f.records[j]
+	tp := TopicPartition{first.Topic, first.Partition}
+	again := kgo.EpochOffset{Epoch: -1, Offset: first.Offset} // the epoch of the record before is not known
+	switch _, twice := b.back[tp]; {                          // a fetch may have a partition twice
+	case twice:
+		again = b.back[tp]
+	case j > 0:
+		last := f.records[j-1]
+		again = kgo.EpochOffset{Epoch: last.LeaderEpoch, Offset: last.Offset + 1}
+		b.consumed[tp] = again.Offset
+	case f.before >= 0:
+		again.Offset, b.consumed[tp] = f.before, f.before
+	default:
+		delete(b.consumed, tp)
+		delete(b.ends, tp)
 	}
-	b.dropIdleTasks()
+	b.back[tp] = again
+	if in := f.task.inputs.of(tp.Topic); b.consumed[tp] > 0 {
+		in.next, in.epoch = b.consumed[tp], again.Epoch
+	} else {
+		in.next, in.epoch = in.Next, in.Epoch
+	}
+	b.count -= int64(len(f.records) - j)
+	b.left += int64(len(f.records) - j)
+	f.records = f.records[:j]
 }
 
 // hasBack reports whether records of a partition are read again.
