@@ -298,19 +298,22 @@ func (o *opening) compare(in *inputs, h *history, group map[string]int64) error 
 func (o *opening) from(at *input, s *Position) error {
 	ends := o.topics[s.Topic]
 	if s.ID == ends.id {
-		at.First, at.Lost, at.OlderLost = s.First, s.Lost, s.OlderLost
+		at.First, at.Lost, at.OlderLost, at.Earlier = s.First, s.Lost, s.OlderLost, s.Earlier
 	}
 	switch {
 	case s.ID != ends.id && s.ID != noTopicID && ends.id != noTopicID:
 		o.p.losses.once(fmt.Sprintf("%s[%d] is not topic %x", s.Topic, o.task, s.ID), func() {
 			o.p.log.Warn("an input topic was made anew, and is read from its start", "topic", s.Topic, "partition", o.task, "had_read_to", s.Next)
 		})
+		o.p.watch.noteFault(TopicMadeAnew, s.Topic, "the input topic was made anew, and is read from its start")
+		at.had(s)
 		return nil
 	case s.Next > ends.cut:
 		// What was read is no longer there, and what comes next is new.
 		o.p.log.Warn("the input was cut behind what has been read, and is read from where it was cut",
 			"topic", s.Topic, "partition", o.task, "had_read_to", s.Next, "log_end", ends.cut)
 		at.Next = max(ends.cut, ends.start)
+		at.had(s)
 		return nil
 	case s.Next >= ends.start:
 		at.Next, at.Epoch = s.Next, s.Epoch

@@ -255,6 +255,7 @@ func TestInputThatIsMadeAnew(t *testing.T) {
 	if said := log.count("an input topic was made anew"); said == 0 || said > testTasks {
 		t.Errorf("it was said %d times", said)
 	}
+	p.hasFault(TopicMadeAnew, testInput)
 	if all := log.count("level="); all > 200 {
 		t.Errorf("the log has %d lines", all)
 	}

@@ -60,6 +60,25 @@ type Position struct {
 	// offsets the ranges had that are left out.
 	Lost      []Range
 	OlderLost uint64
+	// Earlier is what the task had read of the partition before the topic was made
+	// anew, or the log was cut behind that: the newest last, at most 4.
+	Earlier []Earlier
+}
+
+// Earlier is how far a task had read a partition that is no longer there as it was.
+type Earlier struct {
+	ID   [16]byte // of the topic: another one if it was made anew, the same one if the log was cut
+	Next int64    // the next offset that was to be read of it, above 0
+}
+
+// had notes in p what was read of the partition before it was made anew or cut.
+func (p *Position) had(before *Position) {
+	p.Earlier = before.Earlier
+	if before.Next == 0 {
+		return // nothing
+	}
+	p.Earlier = append(slices.Clone(p.Earlier), Earlier{before.ID, before.Next})
+	p.Earlier = p.Earlier[max(0, len(p.Earlier)-maxEarlier):]
 }
 
 // Range is the offsets from From on, up to and without To.
@@ -93,6 +112,7 @@ const (
 	positionsVersion = 1
 	maxTerms         = 12
 	maxLost          = 32
+	maxEarlier       = 4
 	// maxInputs bounds what a decoder believes.
 	maxInputs = 1 << 10
 )
@@ -108,7 +128,8 @@ var errPositionsFormat = errors.New("not a record of positions")
 //	| inputs  | an input: length of the name, uvarint; name; topic id, 16 bytes; |
 //	| uvarint | first, uvarint; next, uvarint; leader epoch, varint; offsets     |
 //	|         | lost before the ranges, uvarint; ranges, uvarint; each: from,    |
-//	|         | uvarint; length, uvarint                                         |
+//	|         | uvarint; length, uvarint; earlier ones, uvarint; each: topic id, |
+//	|         | 16 bytes; next, uvarint                                          |
 //	+---------+------------------------------------------------------------------+
 func AppendPositions(b []byte, p *Positions) []byte {
 	b = append(b, positionsVersion)
@@ -134,6 +155,11 @@ func AppendPositions(b []byte, p *Positions) []byte {
 		for _, r := range in.Lost {
 			b = binary.AppendUvarint(b, uint64(r.From))
 			b = binary.AppendUvarint(b, uint64(r.To-r.From))
+		}
+		b = binary.AppendUvarint(b, uint64(len(in.Earlier)))
+		for _, e := range in.Earlier {
+			b = append(b, e.ID[:]...)
+			b = binary.AppendUvarint(b, uint64(max(e.Next, 0)))
 		}
 	}
 	return b
@@ -170,6 +196,12 @@ func DecodePositions(value []byte) (Positions, error) {
 				d.broken = true
 			}
 			in.Lost = append(in.Lost, r)
+		}
+		for range d.count(maxEarlier) {
+			var e Earlier
+			copy(e.ID[:], d.bytes(uint64(len(e.ID))))
+			e.Next = d.offset()
+			in.Earlier = append(in.Earlier, e)
 		}
 		p.Inputs = append(p.Inputs, in)
 	}

@@ -25,6 +25,11 @@ func drawPositions(t *rapid.T) Positions {
 			from := rapid.Int64Range(0, 1<<62).Draw(t, "from")
 			in.Lost = append(in.Lost, Range{from, from + rapid.Int64Range(0, 1<<61).Draw(t, "length")})
 		}
+		for range rapid.IntRange(0, maxEarlier).Draw(t, "earlier") {
+			e := Earlier{Next: offset.Draw(t, "next of an earlier one")}
+			copy(e.ID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id of an earlier one"))
+			in.Earlier = append(in.Earlier, e)
+		}
 		copy(in.ID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "topic id"))
 		p.Inputs = append(p.Inputs, in)
 	}
@@ -50,7 +55,7 @@ func TestPositionsReadAsWritten(t *testing.T) {
 func FuzzDecodePositions(f *testing.F) {
 	f.Add(AppendPositions(nil, &Positions{}))
 	f.Add(AppendPositions(nil, &Positions{
-		Nonce: 1, Reset: 2, Terms: []Term{{3, 4}}, Inputs: []Position{{Topic: "in", ID: [16]byte{5}, First: 2, Next: 6, Epoch: 7, Lost: []Range{{1, 3}}, OlderLost: 4}},
+		Nonce: 1, Reset: 2, Terms: []Term{{3, 4}}, Inputs: []Position{{Topic: "in", ID: [16]byte{5}, First: 2, Next: 6, Epoch: 7, Lost: []Range{{1, 3}}, OlderLost: 4, Earlier: []Earlier{{[16]byte{8}, 9}}}},
 	}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := DecodePositions(b)
@@ -138,6 +143,28 @@ func TestHistories(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The newest earlier topics are kept, and one of which nothing was read is none.
+func TestPositionRemembersEarlierTopics(t *testing.T) {
+	p := Position{ID: [16]byte{1}}
+	var all []Earlier
+	for n := range int64(7) {
+		next := Position{ID: [16]byte{byte(n + 2)}}
+		p.Next = n * 10
+		kept := slices.Clone(p.Earlier)
+		next.had(&p)
+		if !slices.Equal(p.Earlier, kept) {
+			t.Fatal("the position before was changed")
+		}
+		if n > 0 {
+			all = append(all, Earlier{p.ID, p.Next})
+		}
+		if want := all[max(0, len(all)-maxEarlier):]; !slices.Equal(next.Earlier, want) {
+			t.Fatalf("it had %v, want %v", next.Earlier, want)
+		}
+		p = next
+	}
 }
 
 // The newest ranges are kept, and none of the offsets is forgotten.

@@ -151,6 +151,7 @@ func (p *Processor) Status() Status {
 	}
 	s.LostOffsets, s.Losses = p.losses.status()
 	s.HeldUp = p.watch.held()
+	s.Faults = p.watch.found()
 	if differ := p.differ.Load(); differ != nil {
 		s.Differ = *differ
 	}

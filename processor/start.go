@@ -82,7 +82,7 @@ func (p *Processor) checkTopics(ctx context.Context, admin *kadm.Client) error {
 			names = append(names, t)
 		}
 	}
-	topics, err := admin.ListTopics(ctx, names...)
+	topics, err := admin.ListTopics(ctx, slices.Concat(names, p.cfg.Outputs)...)
 	if err != nil {
 		return fmt.Errorf("asking for the topics: %w", err)
 	}
@@ -99,6 +99,7 @@ func (p *Processor) checkTopics(ctx context.Context, admin *kadm.Client) error {
 		}
 	}
 	p.setJob(topics)
+	p.watch.firstIDs(topics)
 	return nil
 }
 

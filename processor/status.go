@@ -25,6 +25,9 @@ type Status struct {
 	// Differ says which other members of the group work by other rules, a line for
 	// each difference.
 	Differ []string `json:"differ,omitempty"`
+	// Faults are what others have done to the topics or the state directory while the
+	// process ran, and what an operator has to look at.
+	Faults []Fault `json:"faults,omitempty"`
 }
 
 // MemberStatus is one worker's membership of the group.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
@@ -21,6 +22,7 @@ const cleanupPolicy = "cleanup.policy"
 // operator has to put right.
 func (w *watch) lookAround(ctx context.Context) error {
 	if err := w.cfg.Store.CheckOwner(); errors.Is(err, state.ErrTakenAway) {
+		w.noteFault(StateTakenAway, "", err.Error())
 		return fatal(err)
 	} else if err != nil {
 		return err
@@ -41,9 +43,6 @@ func (w *watch) lookAtTopics(ctx context.Context, admin *kadm.Client) (kadm.Topi
 	if err != nil {
 		return nil, fmt.Errorf("asking for the topics: %w", err)
 	}
-	if w.ids == nil {
-		w.ids = make(map[string]kadm.TopicID)
-	}
 	for name, t := range topics {
 		before, known := w.ids[name]
 		if t.Err != nil || t.ID == (kadm.TopicID{}) {
@@ -53,15 +52,66 @@ func (w *watch) lookAtTopics(ctx context.Context, admin *kadm.Client) (kadm.Topi
 		switch {
 		case !known || before == t.ID, name == w.cfg.Commands:
 		case name == w.cfg.Changelog:
-			return nil, fatal(fmt.Errorf("changelog %s was deleted and made anew while the process ran (its topic id was %s and is %s): "+
-				"put the right one back; or begin from nothing with: handprint reset", name, before, t.ID))
+			err := fmt.Errorf("changelog %s was deleted and made anew while the process ran (its topic id was %s and is %s): "+
+				"put the right one back; or begin from nothing with: handprint reset", name, before, t.ID)
+			w.noteFault(TopicMadeAnew, name, err.Error())
+			return nil, fatal(err)
 		default:
+			w.noteFault(TopicMadeAnew, name, "the output topic was made anew while the process ran: what was in it is gone, and is not sent again")
 			w.log.Error("an output topic was made anew while the process ran: what was in it is gone, and is not sent again", "topic", name,
 				"id_before", before.String(), "id", t.ID.String())
 		}
 	}
-	w.looked.Store(true)
 	return topics, nil
+}
+
+// firstIDs takes the ids that the topics have at the start, so that one that is made
+// anew before the first look is noticed as well.
+func (w *watch) firstIDs(topics kadm.TopicDetails) {
+	for _, name := range w.written() {
+		if t := topics[name]; t.Err == nil && t.ID != (kadm.TopicID{}) {
+			w.ids[name] = t.ID
+		}
+	}
+}
+
+// Kinds of [Fault].
+const (
+	ChangelogPolicy = "changelog policy" // the changelog's cleanup policy is wrong
+	TopicMadeAnew   = "topic made anew"  // a topic was deleted and made anew
+	StateTakenAway  = "state taken away" // the state directory was deleted, or somebody else uses it
+)
+
+// Fault is something that others have done to what the processor works on, and that
+// an operator has to look at.
+type Fault struct {
+	Kind   string    `json:"kind"`
+	Topic  string    `json:"topic,omitempty"`
+	Detail string    `json:"detail"`
+	Since  time.Time `json:"since"` // when it was noticed
+}
+
+// noteFault notes a fault, unless it is known.
+func (w *watch) noteFault(kind, topic, detail string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !slices.ContainsFunc(w.faults, func(f Fault) bool { return f.Kind == kind && f.Topic == topic }) {
+		w.faults = append(w.faults, Fault{Kind: kind, Topic: topic, Detail: detail, Since: w.cfg.Clock.Now()})
+	}
+}
+
+// mended forgets a fault.
+func (w *watch) mended(kind, topic string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = slices.DeleteFunc(w.faults, func(f Fault) bool { return f.Kind == kind && f.Topic == topic })
+}
+
+// found returns the faults that are noted.
+func (w *watch) found() []Fault {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.faults)
 }
 
 // written are the topics that the application writes to.
@@ -98,8 +148,10 @@ func (w *watch) notePolicy(policy string) {
 	switch {
 	case policy == before, policy == right && before == "":
 	case policy == right:
+		w.mended(ChangelogPolicy, w.cfg.Changelog)
 		w.log.Info("the changelog is compacted again", "topic", w.cfg.Changelog)
 	default:
+		w.noteFault(ChangelogPolicy, w.cfg.Changelog, fmt.Sprintf("the cleanup policy of the changelog is %q, and must be %q", policy, right))
 		w.log.Error("the cleanup policy of the changelog is wrong: the brokers delete the state of the tasks, or keep all that was ever written", "topic", w.cfg.Changelog,
 			cleanupPolicy, policy, "fix", fmt.Sprintf("kafka-configs --alter --entity-type topics --entity-name %s --add-config %s=%s", w.cfg.Changelog, cleanupPolicy, right))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,15 @@ func (r *running) ends(look func()) error {
 	return r.err
 }
 
+// hasFault makes sure that the status has a fault.
+func (r *running) hasFault(kind, topic string) {
+	r.t.Helper()
+	found := r.Status().Faults
+	if !slices.ContainsFunc(found, func(f Fault) bool { return f.Kind == kind && f.Topic == topic && f.Detail != "" && !f.Since.IsZero() }) {
+		r.t.Errorf("the faults are %+v, want %s of %q", found, kind, topic)
+	}
+}
+
 // A changelog that is no longer compacted is said, and that it is again.
 func TestChangedCleanupPolicyIsSaid(t *testing.T) {
 	t.Parallel()
@@ -75,8 +85,12 @@ func TestChangedCleanupPolicyIsSaid(t *testing.T) {
 	set("compact")
 	set("delete")
 	said("level=ERROR", "cleanup.policy=delete", "--add-config cleanup.policy=compact", testChangelog)
+	p.hasFault(ChangelogPolicy, testChangelog)
 	set("compact")
 	said("is compacted again")
+	if found := p.Status().Faults; len(found) > 0 {
+		t.Errorf("the faults are %v", found)
+	}
 	p.halt()
 	if n := log.count("level=ERROR", "cleanup.policy"); n != 1 {
 		t.Errorf("it was said %d times", n)
@@ -98,11 +112,6 @@ func TestChangelogMadeAnewEndsTheProcessor(t *testing.T) {
 					cfg.TickInterval = 0
 				}
 			})
-			if idle {
-				if err := until(c.ctx, func() (bool, error) { look(); return p.watch.looked.Load(), nil }); err != nil {
-					t.Fatal(err)
-				}
-			}
 			admin := kadm.NewClient(c.client)
 			if _, err := admin.DeleteTopics(c.ctx, testChangelog); err != nil {
 				t.Fatal(err)
@@ -124,15 +133,12 @@ func TestChangelogMadeAnewEndsTheProcessor(t *testing.T) {
 	}
 }
 
-// An output that is made anew is said once.
+// An output that is made anew is said once, also if that is before the first look.
 func TestOutputMadeAnewIsSaid(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	var log lines
 	p, look := underWatch(t, c, &log, nil)
-	if err := until(c.ctx, func() (bool, error) { look(); return p.watch.looked.Load(), nil }); err != nil {
-		t.Fatal(err)
-	}
 	admin := kadm.NewClient(c.client)
 	if _, err := admin.DeleteTopics(c.ctx, testOutput); err != nil {
 		t.Fatal(err)
@@ -146,6 +152,7 @@ func TestOutputMadeAnewIsSaid(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	p.hasFault(TopicMadeAnew, testOutput)
 	p.halt()
 }
 
@@ -164,6 +171,7 @@ func TestDeletedStateDirectoryEndsTheProcessor(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
+	defer p.hasFault(StateTakenAway, "")
 	if err := p.ends(look); !errors.Is(err, state.ErrTakenAway) || !strings.Contains(err.Error(), dir+" was deleted") {
 		t.Errorf("it ended with %v", err)
 	}

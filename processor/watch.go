@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -22,17 +21,17 @@ type watch struct {
 	side    *kgo.Client                 // for questions outside of transactions, while run runs
 	compare func(context.Context) error // of this process's rules with those of the group's other members
 
-	ids    map[string]kadm.TopicID // of topics, as they were at the last look
+	ids    map[string]kadm.TopicID // of topics, as they were at the start or the last look
 	policy string                  // of the changelog's cleanup, at the last look
 	// shortSaid is when it was last logged that too few replicas are in sync; zero: not
 	// since there were enough.
 	shortSaid time.Time
-	looked    atomic.Bool // it has looked at them
 
 	mu     sync.Mutex
 	inputs map[TopicPartition]*inputMark
 	heldUp map[TopicPartition]*HeldUp
 	stuck  map[int32]string // why a task is stuck, by task
+	faults []Fault          // of what the processor works on
 	// replacedAt is when a worker's session was last given up because of a task.
 	replacedAt map[int]time.Time
 }
@@ -55,6 +54,7 @@ const maxWatchInterval = 10 * time.Second
 func newWatch(cfg *Config) *watch {
 	return &watch{
 		cfg: cfg, log: cfg.Logger, inputs: make(map[TopicPartition]*inputMark),
+		ids:        make(map[string]kadm.TopicID),
 		stuck:      make(map[int32]string),
 		replacedAt: make(map[int]time.Time),
 	}

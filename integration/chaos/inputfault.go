@@ -42,12 +42,12 @@ var kindsOfInput = []kind{
 	}},
 	{"truncate input", 3, onInput, func(r *rand.Rand) fault {
 		seed := r.Uint64()
-		return fault{"while it runs", func(ctx context.Context, e *epoch, _ int) error { return e.truncate(ctx, seed) }}
+		return fault{"while it runs", func(ctx context.Context, e *epoch, _ int) error { return e.truncate(ctx, seed, true) }}
 	}},
 	{"truncate unread input", 3, onGroup, func(r *rand.Rand) fault {
 		kill, down, seed := r.IntN(2) == 0, between(r, 200, 1500), r.Uint64()
 		return fault{fmt.Sprintf("with all instances %s for %v", ending(kill), down), func(ctx context.Context, e *epoch, _ int) error {
-			return e.whileDown(ctx, kill, down, func() error { return e.truncate(ctx, seed) })
+			return e.whileDown(ctx, kill, down, func() error { return e.truncate(ctx, seed, false) })
 		}}
 	}},
 	{"truncate commands", 2, onInput, func(*rand.Rand) fault {
@@ -201,7 +201,7 @@ func (e *epoch) whenEmpty(ctx context.Context, do func() error) error {
 }
 
 // truncate deletes the beginning of the input.
-func (e *epoch) truncate(ctx context.Context, seed uint64) error {
-	_, err := e.app.TruncateInput(ctx, rand.New(rand.NewPCG(seed, 0)))
+func (e *epoch) truncate(ctx context.Context, seed uint64, running bool) error {
+	_, err := e.app.TruncateInput(ctx, rand.New(rand.NewPCG(seed, 0)), running)
 	return unlessBusy(err)
 }

@@ -17,13 +17,18 @@ type Checked struct {
 	Suspicions, DeadLetters, Stored           int64
 	Lost, Doubled, Different                  int64
 	InputLost, CommandsLost                   int64 // deleted before the application read it
+
+	// Offsets of input that the test has deleted before they were read, at least and at
+	// most, and the offsets that the application says it has stepped over.
+	UnreadLeast, UnreadMost, SteppedOver int64
 }
 
 func checked(r audit.Report) Checked {
 	return Checked{
-		r.Observations, r.Compared, r.Exact, r.Chained, r.Loose, r.Suspicions, r.DeadLetters, r.StoreRecords,
-		r.Lost, r.Doubled, r.Different + r.Unexpected,
-		r.InputLost, r.CommandsLost,
+		Observations: r.Observations, Rows: r.Compared, Exact: r.Exact, Chained: r.Chained, Loose: r.Loose,
+		Suspicions: r.Suspicions, DeadLetters: r.DeadLetters, Stored: r.StoreRecords,
+		Lost: r.Lost, Doubled: r.Doubled, Different: r.Different + r.Unexpected,
+		InputLost: r.InputLost, CommandsLost: r.CommandsLost,
 	}
 }
 
@@ -42,6 +47,9 @@ func (c *Checked) Add(other Checked) {
 	c.Different += other.Different
 	c.InputLost += other.InputLost
 	c.CommandsLost += other.CommandsLost
+	c.UnreadLeast += other.UnreadLeast
+	c.UnreadMost += other.UnreadMost
+	c.SteppedOver += other.SteppedOver
 }
 
 // String says it in one line. A row that is loose is among the rows; its value
@@ -54,6 +62,13 @@ func (c Checked) String() string {
 	}
 	if taken := c.InputLost + c.CommandsLost; taken > 0 {
 		text += fmt.Sprintf(", %d offsets deleted before they were read", taken)
+	}
+	switch {
+	case c.UnreadMost == 0 && c.SteppedOver == 0:
+	case c.UnreadLeast == c.UnreadMost:
+		text += fmt.Sprintf(", %d offsets of input deleted unread and %d stepped over", c.UnreadMost, c.SteppedOver)
+	default:
+		text += fmt.Sprintf(", %d to %d offsets of input deleted unread and %d stepped over", c.UnreadLeast, c.UnreadMost, c.SteppedOver)
 	}
 	return text + fmt.Sprintf(": %d lost, %d doubled, %d different", c.Lost, c.Doubled, c.Different)
 }
@@ -75,6 +90,9 @@ type auditing struct {
 	mu        sync.Mutex
 	auditor   *audit.Auditor
 	truncated bool // input that was read is gone: only the auditor has it
+
+	unread, before unread // all in all, and up to the last audit
+	saidBefore     int64
 }
 
 func (a *auditing) close() {
@@ -106,8 +124,9 @@ func (a *App) follow() (*audit.Auditor, error) {
 }
 
 // Audit audits what is new since the last Audit. Everything must be at rest
-// after a Sweep: a suspicion that is due and was not sent is lost. The error is
-// a *DifferenceError if it found something.
+// after a Sweep: a suspicion that is due and was not sent is lost, and what the
+// application has stepped over must be what was deleted before it read it. The error
+// is a *DifferenceError if it found something.
 func (a *App) Audit(ctx context.Context) (Checked, error) {
 	a.auditing.mu.Lock()
 	defer a.auditing.mu.Unlock()
@@ -115,7 +134,11 @@ func (a *App) Audit(ctx context.Context) (Checked, error) {
 	if err != nil {
 		return Checked{}, err
 	}
-	return result(auditor.Advance(ctx))
+	c, err := result(auditor.Advance(ctx))
+	if err == nil {
+		err = a.tellsLosses(ctx, &c)
+	}
+	return c, err
 }
 
 // Truncated reports whether input is gone that was read.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -13,14 +14,18 @@ import (
 	"handprint/integration/traffic"
 	"handprint/internal/audit"
 	"handprint/internal/unpack/unpacktest"
+	"handprint/processor"
 )
 
 // What others do to an application's topics and group.
 
 // TruncateInput deletes the beginning of the observations and the identity events,
 // up to somewhere between their beginnings and their ends. The audit keeps what is
-// deleted: what the application has read of it must be in the rows.
-func (a *App) TruncateInput(ctx context.Context, r *rand.Rand) (deleted int64, err error) {
+// deleted: what the application has read of it must be in the rows, and the
+// application must say that it has stepped over the rest. If no instance runs, what
+// it must say is known to the offset; else it is no more than what it had not
+// committed before.
+func (a *App) TruncateInput(ctx context.Context, r *rand.Rand, running bool) (deleted int64, err error) {
 	a.auditing.mu.Lock()
 	defer a.auditing.mu.Unlock()
 	admin := kadm.NewClient(a.Client)
@@ -47,7 +52,17 @@ func (a *App) TruncateInput(ctx context.Context, r *rand.Rand) (deleted int64, e
 	if err := auditor.Collect(ctx); err != nil {
 		return 0, err
 	}
+	if !running {
+		if err := a.awaitNoTransactions(ctx, admin); err != nil {
+			return 0, err
+		}
+	}
+	positions, err := audit.ReadPositions(ctx, a.Client, a.Names.Changelog)
+	if err != nil {
+		return 0, err
+	}
 	upTo := make(kadm.Offsets)
+	unread := int64(0)
 	for _, topic := range topics {
 		for p := range int32(len(ends[topic])) {
 			start, _ := starts.Lookup(topic, p)
@@ -59,11 +74,103 @@ func (a *App) TruncateInput(ctx context.Context, r *rand.Rand) (deleted int64, e
 			if n > 0 {
 				upTo.AddOffset(topic, p, start.Offset+n, -1)
 				deleted += n
+				unread += max(0, start.Offset+n-max(start.Offset, readTo(positions, topic, p)))
 			}
 		}
 	}
 	a.truncated = true
-	return deleted, deleteRecords(ctx, admin, upTo)
+	// Before it is known that the brokers have done it: they may do it and not say so.
+	a.unread.most += unread
+	if err := deleteRecords(ctx, admin, upTo); err != nil {
+		return deleted, err
+	}
+	if !running {
+		a.unread.least += unread
+	}
+	return deleted, nil
+}
+
+// readTo returns the next offset that a task is to read of a topic, by its positions; 0
+// if it has none.
+func readTo(positions map[int32]processor.Positions, topic string, task int32) int64 {
+	for _, in := range positions[task].Inputs {
+		if in.Topic == topic {
+			return in.Next
+		}
+	}
+	return 0
+}
+
+// awaitNoTransactions waits until no transaction of an instance that was killed is
+// open: one that is to be committed still moves the positions.
+func (a *App) awaitNoTransactions(ctx context.Context, admin *kadm.Client) error {
+	for {
+		stable, err := admin.ListCommittedOffsets(ctx, a.Names.Changelog)
+		if err == nil {
+			err = stable.Error()
+		}
+		if err != nil {
+			return fmt.Errorf("asking where the changelog ends: %w", err)
+		}
+		ends, err := admin.ListEndOffsets(ctx, a.Names.Changelog)
+		if err == nil {
+			err = ends.Error()
+		}
+		if err != nil {
+			return fmt.Errorf("asking where the changelog ends: %w", err)
+		}
+		open := false
+		ends.Each(func(end kadm.ListedOffset) {
+			at, ok := stable.Lookup(end.Topic, end.Partition)
+			open = open || !ok || at.Offset < end.Offset
+		})
+		if !open {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// unread is how many offsets of input were deleted before the application read them.
+// While it runs nobody but the application knows.
+type unread struct{ least, most int64 }
+
+// steppedOver returns how many offsets of input the application says that it has not
+// read, by the records of positions in its changelog. Its counter says the same, but
+// for a task that had never read anything, and forgets when a process is killed.
+func (a *App) steppedOver(ctx context.Context) (n int64, err error) {
+	positions, err := audit.ReadPositions(ctx, a.Client, a.Names.Changelog)
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range positions {
+		for i := range p.Inputs {
+			if in := &p.Inputs[i]; in.Topic != a.Names.Commands {
+				n += in.First + in.LostOffsets()
+			}
+		}
+	}
+	return n, nil
+}
+
+// tellsLosses returns an error if what the application says that it has not read is not
+// what was deleted before it could. The application is at rest, and the caller holds
+// a.mu of auditing.
+func (a *App) tellsLosses(ctx context.Context, c *Checked) error {
+	said, err := a.steppedOver(ctx)
+	if err != nil {
+		return err
+	}
+	c.UnreadLeast, c.UnreadMost, c.SteppedOver = a.unread.least-a.before.least, a.unread.most-a.before.most, said-a.saidBefore
+	a.before, a.saidBefore = a.unread, said
+	if said < a.unread.least || said > a.unread.most {
+		return fmt.Errorf("from %d to %d offsets of input were deleted unread, and the application says that it has stepped over %d", a.unread.least, a.unread.most, said)
+	}
+	return nil
 }
 
 // TruncateCommands deletes the commands that their tasks have read.

@@ -339,12 +339,13 @@ func TestHistoryGone(t *testing.T) {
 }
 
 // TestOtherTopic audits an application whose input is not what it has processed: it
-// was made anew, empty or with other records.
+// was made anew, empty or with other records, or read on from the new one.
 func TestOtherTopic(t *testing.T) {
-	for name, records := range map[string]int{"empty": 0, "with other records": 500} {
+	for name, records := range map[string]int{"empty": 0, "with other records": 500, "read on": 20} {
 		t.Run(name, func(t *testing.T) {
 			b := startBroker(t)
-			a := eventful(t, b, t.TempDir())
+			dir := t.TempDir()
+			a := eventful(t, b, dir)
 			a.stop()
 			adm := kadm.NewClient(a.client)
 			if _, err := adm.DeleteTopics(t.Context(), a.names.Observations); err != nil {
@@ -366,6 +367,10 @@ func TestOtherTopic(t *testing.T) {
 			}
 			o := a.options()
 			o.Timeout = 2 * time.Second
+			if name == "read on" {
+				startAppIn(t, b, "eventful.", 2, historyRegistry(t), dir+"/store", storeOptions)
+				o.Timeout = 2 * time.Minute
+			}
 			_, err = audit.Run(t.Context(), o)
 			if !errors.Is(err, audit.ErrOtherTopic) || !strings.Contains(err.Error(), a.names.Observations+"[") || !strings.Contains(err.Error(), "made anew") {
 				t.Errorf("error %v", err)

@@ -155,6 +155,7 @@ func (a *Auditor) whole(ctx context.Context) error {
 		return err
 	}
 	a.commandsFrom = commands[n.Commands]
+	a.steppedOverWhatIs(starts)
 	for topic, partitions := range starts {
 		for p, start := range partitions {
 			next := a.next[topic][p]
@@ -172,6 +173,21 @@ func (a *Auditor) whole(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// steppedOverWhatIs finds offsets that the application has stepped over although they are
+// there.
+func (a *Auditor) steppedOverWhatIs(starts ends) {
+	for tp, lost := range a.lost {
+		start, listed := starts[tp.topic][tp.partition]
+		for i, r := range lost {
+			// The first range is what was there before the application began.
+			if i > 0 && listed && r.To > start {
+				a.differs(Lost, tp.topic, place{partition: tp.partition, offset: max(r.From, start)}, "",
+					"the application has stepped over offsets %d to %d as deleted, and the topic begins at offset %d", r.From, r.To, start)
+			}
+		}
+	}
 }
 
 // deliver gives each what was collected of a partition from an offset on, but for

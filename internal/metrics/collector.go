@@ -99,6 +99,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		put(heldUp, float64(h.Behind), h.Topic, partition)
 		put(heldUpSince, float64(h.Since.UnixMilli())/1e3, h.Topic, partition)
 	}
+	for i := range v.Status.Faults {
+		put(faults, 1, v.Status.Faults[i].Kind, v.Status.Faults[i].Topic)
+	}
 	for topic, lost := range v.Status.LostOffsets {
 		put(lostOffsets, float64(lost), topic)
 	}

@@ -38,6 +38,7 @@ func full() View {
 		Counters:    processor.Counters{Records: 11, Rebuilds: 2},
 		HeldUp:      []processor.HeldUp{{Topic: "in", Behind: 5, Since: time.Unix(7, 0)}},
 		LostOffsets: map[string]int64{"in": 3},
+		Faults:      []processor.Fault{{Kind: processor.TopicMadeAnew, Topic: "out"}},
 	}}
 }
 
