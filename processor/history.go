@@ -83,6 +83,13 @@ func historyOf(cp state.Checkpoint) (history, error) {
 	return history{at: numbers[0], epochAt: numbers[1], epoch: int32(numbers[2]), value: b, positions: p}, nil
 }
 
+// StoredPositions returns how far a task had read when its store wrote a checkpoint,
+// and false if the task had written nothing by then.
+func StoredPositions(cp state.Checkpoint) (p Positions, known bool, err error) {
+	h, err := historyOf(cp)
+	return h.positions, h.at >= 0, err
+}
+
 // take goes on with records of the changelog, in order, from h.at on or from
 // behind it. The error is errOtherHistory, wrapped in a reason, if they do not
 // follow on h.

@@ -79,6 +79,7 @@ configuration file, in that order; docs/configuration.md lists them all.
 		a.doctorCommand(),
 		a.lagCommand(),
 		a.resetCommand(),
+		a.changelogCommand(),
 		a.healthcheckCommand(),
 		a.versionCommand(),
 		a.referenceCommand(),

@@ -21,7 +21,7 @@ func Layers() []Layer {
 		{[]string{"deploy"}, "configurations for other people's software: Compose, Prometheus, Grafana, Kafka Connect, with their tests"},
 		{[]string{"serve"}, "the read side: follower, catalogue, history, API, pages"},
 		{[]string{"internal/admin", "internal/metrics", "internal/tracing"}, "what a process tells of itself: health and status over HTTP, metrics, traces of batches"},
-		{[]string{"internal/operations"}, "what an operator does from outside: doctor, lag, reset"},
+		{[]string{"internal/operations"}, "what an operator does from outside: doctor, lag, reset, a changelog restored from stores"},
 		{[]string{"internal/audit"}, "what the input means, worked out anew and compared with every topic and store"},
 		{[]string{"internal/asyncapi"}, "the public topics as an AsyncAPI document"},
 		{[]string{"internal/config"}, "every setting, declared once: flag, environment, file, default, range, sentence"},
