@@ -45,10 +45,11 @@ type Store interface {
 	Scan(prefix, from []byte, yield func(key, value []byte) bool) error
 }
 
-// nearStore is a Store that reads keys with the same first n bytes together
-// when more than one of them is asked for.
+// nearStore is a Store that can read keys with the same first n bytes together,
+// and is quicker with a key that is not there if it is told that it may not be.
 type nearStore interface {
 	GetPrefetch(key []byte, n int) ([]byte, error)
+	GetRare(key []byte) ([]byte, error)
 }
 
 // Outbox takes what a record causes. Slices belong to the engine: an Outbox
@@ -130,6 +131,9 @@ type Engine struct {
 	// unsettled holds the identities whose rows wait for the end of an identity
 	// event. It mirrors the store, so that the common case costs no read.
 	unsettled map[string]unsettled
+	// claimed: observations may wait at this home for an answer to a claim. As a
+	// rule none does, and then nobody has to ask the store.
+	claimed bool
 	// unions holds the merged series of rows with many attackers, by row key.
 	unions unions
 	// stubs holds what is known of the attackers that were observed lately.
@@ -205,6 +209,9 @@ func (e *Engine) Reload(store Store) error {
 	e.indexed = index{}
 	e.stubs.reset()
 	if err := e.loadUnsettled(); err != nil {
+		return err
+	}
+	if err := e.loadClaimed(); err != nil {
 		return err
 	}
 	e.due.reset()

@@ -246,9 +246,9 @@ func TestRandomHistories(t *testing.T) {
 // smallSteps makes the bounds of steps small, so that short histories reach
 // them.
 func smallSteps(t *testing.T) {
-	n, m, r, w, s, p := unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep
-	t.Cleanup(func() { unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep = n, m, r, w, s, p })
-	unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep = 2, 2, 1, 2, 1, 1
+	n, m, r, w, s, p, a := unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter
+	t.Cleanup(func() { unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter = n, m, r, w, s, p, a })
+	unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter = 2, 2, 1, 2, 1, 1, 2
 }
 
 // playHistory draws a history and plays it to its end. Now and then the commands

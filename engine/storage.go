@@ -182,9 +182,27 @@ func (e *Engine) anyText(v attribution.Value, identity, primitive []byte) (text 
 	return text, nil
 }
 
+// rareGets are reads of keys that as a rule are not there.
+type rareGets Engine
+
+func (e *Engine) rare() *rareGets { return (*rareGets)(e) }
+
+// Get implements getter.
+func (r *rareGets) Get(key []byte) ([]byte, error) {
+	if near, ok := r.store.(nearStore); ok {
+		return near.GetRare(key)
+	}
+	return r.store.Get(key)
+}
+
+// getter reads one key.
+type getter interface {
+	Get(key []byte) ([]byte, error)
+}
+
 // get reads a small record: its decoded value, or found is false. What it
 // returns is a copy.
-func get[T any](from Reader, key []byte, decode func([]byte) (T, error)) (v T, found bool, err error) {
+func get[T any](from getter, key []byte, decode func([]byte) (T, error)) (v T, found bool, err error) {
 	b, err := from.Get(key)
 	if err != nil || b == nil {
 		return v, false, err
@@ -212,7 +230,7 @@ func scan(from Reader, prefix, start []byte, use func(rest, value []byte) error)
 }
 
 func (e *Engine) getLink(attacker []byte) (l link, found bool, err error) {
-	l, found, err = get(e.store, idKey(nil, kindLink, attacker), decodeLink)
+	l, found, err = get(e.rare(), idKey(nil, kindLink, attacker), decodeLink)
 	if err != nil {
 		return l, false, fmt.Errorf("link of %s: %w", attacker, err)
 	}
@@ -225,7 +243,7 @@ func (e *Engine) putLink(attacker []byte, l link) {
 }
 
 func (e *Engine) getIdentity(id []byte) (i identity, found bool, err error) {
-	i, found, err = get(e.store, idKey(nil, kindIdentity, id), decodeIdentity)
+	i, found, err = get(e.rare(), idKey(nil, kindIdentity, id), decodeIdentity)
 	if err != nil {
 		return i, false, fmt.Errorf("identity %s: %w", id, err)
 	}
@@ -250,7 +268,7 @@ func (e *Engine) putMember(identity, attacker []byte, m member) {
 }
 
 func (e *Engine) getNames(kind byte, identity []byte) (names []string, found bool, err error) {
-	names, found, err = get(e.store, idKey(nil, kind, identity), decodeNames)
+	names, found, err = get(e.rare(), idKey(nil, kind, identity), decodeNames)
 	if err != nil {
 		return nil, false, fmt.Errorf("suspect record of %s: %w", identity, err)
 	}

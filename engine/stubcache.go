@@ -20,7 +20,7 @@ type stubCache struct {
 	stub       [36]byte
 	key        [18]byte // what the keys of its rows begin with
 	ownsItself bool
-	rowRead    bool // a row of it was read before
+	reads      uint8 // of its rows, until rowsKnown
 	rowsKnown  bool
 	rows       [4]uint64 // by the place of the primitive in the registry
 }
@@ -104,11 +104,14 @@ func (s *stubCaches) stub(identity []byte) *stubCache {
 	return nil
 }
 
+// seenAfter is how many rows of a stub are read before it is worth to see which
+// ones it has, which takes a look for each registered primitive. A session is
+// shorter: most attackers never come back, and within a transaction the store
+// remembers which rows are absent once it has read them together.
+var seenAfter uint8 = 24 // tests see them sooner
+
 // stubRow reads the row of a stub into e.row, unless it is known not to be
-// there. The first row of an attacker that is asked for may be the only one; at
-// the second it is worth to see which ones there are. From then on each is read
-// by itself: a session has a part of them, and a read of all costs as much as
-// twenty.
+// there.
 func (e *Engine) stubRow(at *stubCache, primitive []byte) (found bool, err error) {
 	if at.rowsKnown {
 		if place := e.catalog.of(primitive).place; place >= 0 && !at.has(place) {
@@ -120,10 +123,9 @@ func (e *Engine) stubRow(at *stubCache, primitive []byte) (found bool, err error
 	if found, err = e.loadRow(at.stub[:], primitive); err != nil {
 		return found, err
 	}
-	if at.rowRead {
+	if at.reads++; at.reads >= seenAfter {
 		err = e.seeRows(at)
 	}
-	at.rowRead = true
 	return found, err
 }
 

@@ -15,6 +15,8 @@ func TestALinkEndsWhatIsRememberedOfAnAttacker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func(n uint8) { seenAfter = n }(seenAfter)
+	seenAfter = 2
 	stub := attribution.Stub(attacker).String()
 	observe := func(offset int64, primitive string) {
 		t.Helper()

@@ -132,6 +132,9 @@ func (e *Engine) releaseAtHome(r *release) error {
 // hold makes an observation wait.
 func (e *Engine) hold(identity, attacker, primitive []byte, entry *attribution.Entry) error {
 	e.cfg.Counters.Waiting.Add(1)
+	if len(identity) == 0 {
+		e.claimed = true
+	}
 	count := idsKey(nil, kindWaitingCount, identity, attacker)
 	next, _, err := get(e.store, count, decodeCount)
 	if err != nil {
@@ -145,11 +148,27 @@ func (e *Engine) hold(identity, attacker, primitive []byte, entry *attribution.E
 
 // waiting reports whether observations of an attacker wait at an identity.
 func (e *Engine) waiting(identity, attacker []byte) (some bool, err error) {
+	if len(identity) == 0 && !e.claimed {
+		return false, nil
+	}
 	n, err := e.store.Get(idsKey(nil, kindWaitingCount, identity, attacker))
 	if err != nil {
 		return false, fmt.Errorf("reading what waits for %s: %w", attacker, err)
 	}
 	return n != nil, nil
+}
+
+// loadClaimed reads whether any observation waits at this home.
+func (e *Engine) loadClaimed() error {
+	e.claimed = false
+	err := scan(e.store, idKey(nil, kindWaitingCount, atHome), nil, func(_, _ []byte) error {
+		e.claimed = true
+		return errStop
+	})
+	if err != nil {
+		return fmt.Errorf("task %d: reading what waits at home: %w", e.task, err)
+	}
+	return nil
 }
 
 // holdForClaim keeps back the observations of an attacker that was never seen

@@ -1,8 +1,11 @@
 package state
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
 )
 
 // Every key of the database begins with the partition it belongs to and a tag,
@@ -70,3 +73,46 @@ func appendBounds(lower, upper []byte, h head, prefix, from []byte) (lo, hi []by
 // iterator: one whose bounds are the wrong way round misses keys after its
 // bounds are set anew.
 func emptyBounds(lower, upper []byte) bool { return string(lower) >= string(upper) }
+
+// groupLen is how many first bytes the keys of a group have in common. Keys of some
+// kinds are read by group (isGroupedKind): the engine's records that lie by identity
+// begin with a byte for the kind, and a UUID in 17 bytes.
+//
+// Tables have a filter of their groups, and of all other keys as a whole. So one
+// question tells that an identity has no row, however many it might have, and the
+// filters of rows are as large as there are identities.
+const groupLen = 18
+
+// grouped reports whether keys of the task that begin with prefix are all of one
+// group.
+func grouped(prefix []byte) bool {
+	return len(prefix) >= groupLen && isGroupedKind(prefix[0])
+}
+
+func isGroupedKind(kind byte) bool {
+	switch kind {
+	case 'r', 'd', 'm', 'l', 'y':
+		return true
+	}
+	return false
+}
+
+// splitKey returns how many bytes of a key of the database name its group, or all
+// of them. It goes by the first bytes of a key alone, so the order of groups is
+// that of the keys.
+func splitKey(key []byte) int {
+	if len(key) > headLen+groupLen && key[partitionLen] == tagRecord && isGroupedKind(key[headLen]) {
+		return headLen + groupLen
+	}
+	return len(key)
+}
+
+// newComparer returns the order of the database's keys, which is that of their bytes.
+// Its name is in the database, which opens with no other.
+func newComparer() *pebble.Comparer {
+	c := *pebble.DefaultComparer
+	c.Name = "handprint.groups"
+	c.Split = splitKey
+	c.ComparePointSuffixes, c.CompareRangeSuffixes = bytes.Compare, bytes.Compare
+	return &c
+}

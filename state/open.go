@@ -105,7 +105,9 @@ func open(dir string, o Options) (_ *Store, err error) {
 	s := &Store{fs: o.FS, dir: dir, logger: o.Logger, frozen: o.ReadOnly, lock: lock}
 	s.left = sync.NewCond(&s.mu)
 	s.writeBacks.bytes = o.HoldBytes
-	s.cache = pebble.NewCache(o.CacheBytes)
+	// Pebble takes the memory of memtables out of its cache, which would leave a small
+	// one nothing.
+	s.cache = pebble.NewCache(o.CacheBytes + memtables*int64(o.MemtableBytes))
 	po := o.pebbleOptions(s)
 	if s.db, err = openPebble(dir, po); err != nil {
 		s.cache.Unref()
@@ -121,6 +123,7 @@ func open(dir string, o Options) (_ *Store, err error) {
 	// What is ingested mostly comes to lie in level 0, as there is older data of
 	// the same partition below it.
 	s.bulkBytes, s.tables = o.BulkBytes, po.MakeWriterOptions(0, s.db.TableFormat())
+	s.tables.DisableValueBlocks = true
 	s.inUse.Store(true)
 	if s.frozen {
 		return s, nil

@@ -19,7 +19,8 @@ type Options struct {
 	// FS is the file system; nil is the machine's.
 	FS vfs.FS
 	// CacheBytes is the size of the block cache, the only one of the process.
-	// Values below 1 MiB, zero included, mean 16 MiB.
+	// Values below 1 MiB, zero included, mean 16 MiB. While memtables are not full,
+	// blocks use their memory as well.
 	CacheBytes int64
 	// HoldBytes is how much memory all transactions that hold share for what
 	// they have committed, and read, lately. Values below 1 MiB, zero included,
@@ -87,6 +88,7 @@ func (o Options) pebbleOptions(s *Store) *pebble.Options {
 		FS:                 &logFS{o.FS, s.logFailed},
 		Lock:               s.lock,
 		Cache:              s.cache,
+		Comparer:           newComparer(),
 		FormatMajorVersion: pebbleFormat,
 		Logger:             pebbleLogger{o.Logger},
 		ReadOnly:           o.ReadOnly,
@@ -108,6 +110,10 @@ func (o Options) pebbleOptions(s *Store) *pebble.Options {
 			WriteStallBegin: func(pebble.WriteStallBeginInfo) { s.stalls.Add(1) },
 		},
 	}
+	// The keys of a group are not versions of one key: their values stay beside them.
+	po.Experimental.SpanPolicyFunc = func([]byte) (pebble.SpanPolicy, []byte, error) {
+		return pebble.SpanPolicy{DisableValueSeparationBySuffix: true}, nil, nil
+	}
 	po.TargetFileSizes[0] = 4 << 20
 	last := len(po.Levels) - 1
 	for i := range po.Levels {
@@ -117,8 +123,8 @@ func (o Options) pebbleOptions(s *Store) *pebble.Options {
 		if i == last {
 			po.Levels[i].Compression = func() *block.CompressionProfile { return block.FastestCompression }
 		}
-		// Most reads of an unlinked attacker's link find nothing, so the last
-		// level has a filter as well.
+		// The last level has a filter as well, for reads of what is mostly not
+		// there: see Txn.GetRare and splitKey.
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	return po

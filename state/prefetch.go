@@ -1,6 +1,10 @@
 package state
 
-import "github.com/cockroachdb/pebble/v2"
+import (
+	"bytes"
+
+	"github.com/cockroachdb/pebble/v2"
+)
 
 // prefixState is what a transaction has read of the keys under one prefix.
 type prefixState uint8
@@ -11,13 +15,18 @@ const (
 	prefixLoaded                          // all: the overlay has every one that exists
 )
 
-// maxPrefetch is how many keys are read because two of them were asked for.
-const maxPrefetch = 256
+const (
+	// maxPrefetch is how many keys are read because two of them were asked for.
+	maxPrefetch = 256
+	// maxFirst is how many are read because one was.
+	maxFirst = 64
+)
 
-// GetPrefetch is Get, which on the second miss under a prefix, the first n bytes of
-// key, loads the whole prefix (up to 256 keys). That costs about as much as two or
-// three reads. From then on no key under the prefix costs one, whether it exists or
-// not.
+// GetPrefetch is Get, which loads the whole prefix of a key, its first n bytes: on
+// the first miss up to 64 keys if they are a group (see splitKey), as then the
+// filters say at once whether there is any; on the second one up to 256. That costs
+// about as much as two or three reads. From then on no key under the prefix costs
+// one, whether it exists or not.
 func (t *Txn) GetPrefetch(key []byte, n int) (value []byte, err error) {
 	e := t.lookup(key)
 	if known := e != nil || t.prefixes[string(key[:n])] == prefixLoaded; known {
@@ -30,46 +39,52 @@ func (t *Txn) GetPrefetch(key []byte, n int) (value []byte, err error) {
 	t.count(false)
 	switch t.prefixes[string(key[:n])] {
 	case prefixAsked:
-		if t.scans > 0 || !t.hasRoom() {
-			break
-		}
-		if err := t.loadPrefix(key[:n]); err != nil {
-			return nil, err
-		}
-		if e := t.lookup(key); e != nil {
-			return t.read(e), nil
-		}
-		if t.prefixes[string(key[:n])] == prefixLoaded {
-			return nil, nil
-		}
+		return t.loaded(key, n, maxPrefetch, prefixTooLarge)
 	case prefixTooLarge:
 	default:
 		if t.prefixes == nil {
 			t.prefixes = make(map[string]prefixState)
+		}
+		if grouped(key[:n]) {
+			return t.loaded(key, n, maxFirst, prefixAsked)
 		}
 		t.prefixes[string(key[:n])] = prefixAsked
 	}
 	return t.ask(key)
 }
 
-// loadPrefix brings the committed keys that begin with prefix into the overlay.
-func (t *Txn) loadPrefix(prefix []byte) error {
+// loaded is GetPrefetch of a key that is not in memory: it loads the prefix, or
+// notes more of it if it has more than limit keys.
+func (t *Txn) loaded(key []byte, n, limit int, more prefixState) (value []byte, err error) {
+	if t.scans > 0 || !t.hasRoom() {
+		return t.ask(key)
+	}
+	if err := t.loadPrefix(key[:n], limit, more); err != nil {
+		return nil, err
+	}
+	if e := t.lookup(key); e != nil {
+		return t.read(e), nil
+	}
+	if t.prefixes[string(key[:n])] == prefixLoaded {
+		return nil, nil
+	}
+	return t.ask(key)
+}
+
+// loadPrefix brings the committed keys that begin with prefix into the overlay. If
+// they are more than limit it stops, and notes more.
+func (t *Txn) loadPrefix(prefix []byte, limit int, more prefixState) error {
 	if err := t.p.s.usable(); err != nil {
 		return t.p.wrap("reading", err)
 	}
 	t.lower, t.upper = appendBounds(t.lower[:0], t.upper[:0], t.head, prefix, nil)
-	if t.iter == nil {
-		var err error
-		if t.iter, err = t.p.s.db.NewIter(&pebble.IterOptions{LowerBound: t.lower, UpperBound: t.upper}); err != nil {
-			return t.p.wrap("reading", t.p.s.readError(err))
-		}
-	} else {
-		t.iter.SetBounds(t.lower, t.upper)
+	if err := t.bound(); err != nil {
+		return t.p.wrap("reading", t.p.s.readError(err))
 	}
 	n := 0
-	for valid := t.iter.First(); valid; valid = t.iter.Next() {
-		if n++; n > maxPrefetch {
-			t.prefixes[string(prefix)] = prefixTooLarge
+	for valid := first(t.iter, t.lower, prefix); valid; valid = t.iter.Next() {
+		if n++; n > limit {
+			t.prefixes[string(prefix)] = more
 			return nil
 		}
 		key := t.iter.Key()[headLen:]
@@ -87,4 +102,54 @@ func (t *Txn) loadPrefix(prefix []byte) error {
 	}
 	t.prefixes[string(prefix)] = prefixLoaded
 	return nil
+}
+
+// GetRare is Get of a key that as a rule is not there. Get does not ask the filters
+// of the last level, which has nearly all keys, as it would have to read a block
+// anyway of a key that is there; this does.
+func (t *Txn) GetRare(key []byte) (value []byte, err error) {
+	e := t.lookup(key)
+	t.count(e != nil)
+	if e != nil {
+		return t.read(e), nil
+	}
+	if err := t.p.s.usable(); err != nil {
+		return nil, t.p.wrap("reading", err)
+	}
+	if t.rare == nil {
+		if t.rare, err = t.p.s.db.NewIter(&pebble.IterOptions{UseL6Filters: true}); err != nil {
+			return nil, t.p.wrap("reading", t.p.s.readError(err))
+		}
+	}
+	t.asked = append(t.asked[:headLen], key...)
+	if t.rare.SeekPrefixGE(t.asked) && bytes.Equal(t.rare.Key(), t.asked) {
+		return t.ask(key)
+	}
+	if err := t.rare.Error(); err != nil {
+		return nil, t.p.wrap("reading", t.p.s.readError(err))
+	}
+	if t.hasRoom() {
+		t.remember(key, nil, false)
+	}
+	return nil, nil
+}
+
+// bound brings t.iter, which sees the committed state, to the bounds t.lower and
+// t.upper.
+func (t *Txn) bound() (err error) {
+	if t.iter != nil {
+		t.iter.SetBounds(t.lower, t.upper)
+		return nil
+	}
+	t.iter, err = t.p.s.db.NewIter(&pebble.IterOptions{LowerBound: t.lower, UpperBound: t.upper, UseL6Filters: true})
+	return err
+}
+
+// first moves an iterator to the first key within its bounds, the lower one and all
+// that begin with prefix. Of a group it asks the filters.
+func first(it *pebble.Iterator, lower, prefix []byte) bool {
+	if grouped(prefix) {
+		return it.SeekPrefixGE(lower)
+	}
+	return it.First()
 }

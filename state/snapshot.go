@@ -58,7 +58,7 @@ func (sn *Snapshot) Scan(prefix, from []byte, yield func(key, value []byte) bool
 	}
 	// What Close would report, Error has reported before.
 	defer func() { _ = it.Close() }()
-	if err := merge(it, nil, yield); err != nil {
+	if err := merge(it, it.First(), nil, yield); err != nil {
 		return sn.p.wrap("scanning", sn.p.s.readError(err))
 	}
 	return nil

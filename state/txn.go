@@ -32,6 +32,7 @@ type Txn struct {
 	asked     []byte           // scratch: the head, and the key last asked for
 	value     []byte           // scratch: a value that is not remembered
 	iter      *pebble.Iterator // of the last scan; sees the committed state
+	rare      *pebble.Iterator // of GetRare; likewise, and without bounds
 	prefixes  map[string]prefixState
 
 	lower, upper []byte // scratch: bounds of iter
@@ -115,6 +116,7 @@ func (t *Txn) Scan(prefix, from []byte, yield func(key, value []byte) bool) erro
 	defer t.scanned()
 
 	var it *pebble.Iterator
+	var bounds []byte // the lower one
 	var found []change
 	if outermost {
 		t.lower, t.upper = appendBounds(t.lower[:0], t.upper[:0], t.head, prefix, from)
@@ -129,37 +131,32 @@ func (t *Txn) Scan(prefix, from []byte, yield func(key, value []byte) bool) erro
 			t.found = found[:0]
 		}(t.found)
 		found = t.found
-		if t.iter == nil {
-			var err error
-			if t.iter, err = t.p.s.db.NewIter(&pebble.IterOptions{LowerBound: t.lower, UpperBound: t.upper}); err != nil {
-				return t.p.wrap("scanning", t.p.s.readError(err))
-			}
-		} else {
-			t.iter.SetBounds(t.lower, t.upper)
+		if err := t.bound(); err != nil {
+			return t.p.wrap("scanning", t.p.s.readError(err))
 		}
-		it = t.iter
+		it, bounds = t.iter, t.lower
 	} else {
 		lower, upper := appendBounds(nil, nil, t.head, prefix, from)
 		if emptyBounds(lower, upper) {
 			return nil
 		}
-		found = t.appendChanges(nil, prefix, lower, upper)
+		found, bounds = t.appendChanges(nil, prefix, lower, upper), lower
 		var err error
-		if it, err = t.p.s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper}); err != nil {
+		if it, err = t.p.s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper, UseL6Filters: true}); err != nil {
 			return t.p.wrap("scanning", t.p.s.readError(err))
 		}
 		// What Close would report, Error has reported before.
 		defer func() { _ = it.Close() }()
 	}
-	if err := merge(it, found, yield); err != nil {
+	if err := merge(it, first(it, bounds, prefix), found, yield); err != nil {
 		return t.p.wrap("scanning", t.p.s.readError(err))
 	}
 	return nil
 }
 
-// merge yields what it shows as found has changed it.
-func merge(it *pebble.Iterator, found []change, yield func(key, value []byte) bool) error {
-	for valid := it.First(); valid || len(found) > 0; {
+// merge yields what it shows from where it is, as found has changed it.
+func merge(it *pebble.Iterator, valid bool, found []change, yield func(key, value []byte) bool) error {
+	for valid || len(found) > 0 {
 		order := 1
 		if valid {
 			order = -1
@@ -342,6 +339,10 @@ func (t *Txn) unread() {
 		// What Close would report, Scan has reported before.
 		_ = t.iter.Close()
 		t.iter = nil
+	}
+	if t.rare != nil {
+		_ = t.rare.Close()
+		t.rare = nil
 	}
 	clear(t.prefixes)
 }

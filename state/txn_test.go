@@ -33,8 +33,10 @@ func (m *model) save() {
 
 // drawKey draws from few keys; many begin alike, with bytes at the
 // edges among them.
+// drawKey draws from few keys, of which some are of groups.
 func drawKey(t *rapid.T) string {
-	return strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"", "a", "b", "\x00", "\xff"}), 0, 3).Draw(t, "key"), "")
+	group := rapid.SampledFrom([]string{"", "", "r" + strings.Repeat("g", groupLen-1), "r" + strings.Repeat("h", groupLen-2)}).Draw(t, "group")
+	return group + strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"", "a", "b", "\x00", "\xff"}), 0, 3).Draw(t, "key"), "")
 }
 
 func drawValue(t *rapid.T) string {
@@ -161,6 +163,16 @@ func TestTxnBehavesLikeAMap(t *testing.T) {
 				for range 3 {
 					k := drawKey(t)
 					v, err := tx.GetPrefetch([]byte(k), rapid.IntRange(0, len(k)).Draw(t, "alike"))
+					want, ok := m.now[k]
+					if err != nil || (v != nil) != ok || string(v) != want {
+						t.Fatalf("%q is %.20q, %v, want %.20q, %v", k, v, err, want, ok)
+					}
+				}
+			},
+			"get rare": func(t *rapid.T) {
+				for range 3 {
+					k := drawKey(t)
+					v, err := tx.GetRare([]byte(k))
 					want, ok := m.now[k]
 					if err != nil || (v != nil) != ok || string(v) != want {
 						t.Fatalf("%q is %.20q, %v, want %.20q, %v", k, v, err, want, ok)
