@@ -77,31 +77,56 @@ func (t *Txn) loadPrefix(prefix []byte, limit int, more prefixState) error {
 	if err := t.p.s.usable(); err != nil {
 		return t.p.wrap("reading", err)
 	}
-	t.lower, t.upper = appendBounds(t.lower[:0], t.upper[:0], t.head, prefix, nil)
-	if err := t.bound(); err != nil {
+	it, valid, err := t.under(prefix)
+	if err != nil {
 		return t.p.wrap("reading", t.p.s.readError(err))
 	}
 	n := 0
-	for valid := first(t.iter, t.lower, prefix); valid; valid = t.iter.Next() {
+	for ; valid; valid = it.Next() {
 		if n++; n > limit {
 			t.prefixes[string(prefix)] = more
 			return nil
 		}
-		key := t.iter.Key()[headLen:]
+		key := it.Key()[headLen:]
 		if t.lookup(key) != nil {
 			continue
 		}
-		v, err := t.iter.ValueAndErr()
+		v, err := it.ValueAndErr()
 		if err != nil {
 			return t.p.wrap("reading", t.p.s.readError(err))
 		}
 		t.remember(key, v, true)
 	}
-	if err := t.iter.Error(); err != nil {
+	if err := it.Error(); err != nil {
 		return t.p.wrap("reading", t.p.s.readError(err))
 	}
 	t.prefixes[string(prefix)] = prefixLoaded
 	return nil
+}
+
+// under returns an iterator at the first committed key that begins with prefix, if
+// there is one, which yields no others.
+func (t *Txn) under(prefix []byte) (it *pebble.Iterator, valid bool, err error) {
+	if len(prefix) == groupLen && grouped(prefix) {
+		if err := t.openRare(); err != nil {
+			return nil, false, err
+		}
+		t.asked = append(t.asked[:headLen], prefix...)
+		return t.rare, t.rare.SeekPrefixGE(t.asked), nil
+	}
+	t.lower, t.upper = appendBounds(t.lower[:0], t.upper[:0], t.head, prefix, nil)
+	if err := t.bound(); err != nil {
+		return nil, false, err
+	}
+	return t.iter, first(t.iter, t.lower, prefix), nil
+}
+
+// openRare opens t.rare.
+func (t *Txn) openRare() (err error) {
+	if t.rare == nil {
+		t.rare, err = t.p.s.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
+	}
+	return err
 }
 
 // GetRare is Get of a key that as a rule is not there. Get does not ask the filters
@@ -116,10 +141,8 @@ func (t *Txn) GetRare(key []byte) (value []byte, err error) {
 	if err := t.p.s.usable(); err != nil {
 		return nil, t.p.wrap("reading", err)
 	}
-	if t.rare == nil {
-		if t.rare, err = t.p.s.db.NewIter(&pebble.IterOptions{UseL6Filters: true}); err != nil {
-			return nil, t.p.wrap("reading", t.p.s.readError(err))
-		}
+	if err := t.openRare(); err != nil {
+		return nil, t.p.wrap("reading", t.p.s.readError(err))
 	}
 	t.asked = append(t.asked[:headLen], key...)
 	if t.rare.SeekPrefixGE(t.asked) && bytes.Equal(t.rare.Key(), t.asked) {

@@ -32,7 +32,7 @@ type Txn struct {
 	asked     []byte           // scratch: the head, and the key last asked for
 	value     []byte           // scratch: a value that is not remembered
 	iter      *pebble.Iterator // of the last scan; sees the committed state
-	rare      *pebble.Iterator // of GetRare; likewise, and without bounds
+	rare      *pebble.Iterator // of reads of one key or group; likewise, and without bounds
 	prefixes  map[string]prefixState
 
 	lower, upper []byte // scratch: bounds of iter
