@@ -271,7 +271,7 @@ func (f *Format) AppendHeartbeat(dst []byte, h *Heartbeat) []byte {
 	} {
 		dst = avro.AppendLong(dst, n)
 	}
-	return dst
+	return appendTaskBeats(dst, h.Tasks)
 }
 
 // appendSymbol appends a state as its number in the enum, which has the states

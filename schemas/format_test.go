@@ -186,6 +186,10 @@ func TestHeartbeatSchemaHasEveryField(t *testing.T) {
 			f.SetFloat(0.5 + float64(i))
 		case reflect.Int64:
 			f.SetInt(int64(i))
+		case reflect.Slice:
+			h.Tasks = []TaskBeat{{Task: 1, Phase: "running", Lag: -1}, {Task: 2, Phase: "restoring", Done: 3, Total: 4, Left: 0.5, Lag: 6, Stuck: "no"}}
+		default:
+			t.Fatalf("%s is of no kind that this test knows", v.Type().Field(i).Name)
 		}
 	}
 	native := viaGoavro(t, HeartbeatContract, AvroFormat(testIDs()).AppendHeartbeat(nil, &h))
@@ -193,10 +197,16 @@ func TestHeartbeatSchemaHasEveryField(t *testing.T) {
 	if err := json.Unmarshal(AppendHeartbeat(nil, &h), &want); err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range native {
-		if n, ok := value.(int64); ok {
-			native[name] = float64(n)
+	numbers := func(of map[string]any) {
+		for name, value := range of {
+			if n, ok := value.(int64); ok {
+				of[name] = float64(n)
+			}
 		}
+	}
+	numbers(native)
+	for _, task := range native["tasks"].([]any) {
+		numbers(task.(map[string]any))
 	}
 	if !reflect.DeepEqual(native, want) {
 		t.Errorf("Avro %v\nJSON %v", native, want)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode"
@@ -40,7 +41,8 @@ type brokers struct {
 	partitions int32
 	observers  chan struct{} // a place for each reader of observations
 
-	health atomic.Pointer[api.Health]
+	health    atomic.Pointer[api.Health]
+	instances instances
 }
 
 // brokerTime bounds a question to the brokers.
@@ -57,6 +59,9 @@ func (b *brokers) run(ctx context.Context) {
 	if b.watch == nil {
 		return
 	}
+	var hearing sync.WaitGroup
+	defer hearing.Wait()
+	hearing.Go(func() { b.hear(ctx) })
 	t := time.NewTicker(healthEvery)
 	defer t.Stop()
 	fresh := b.now()
@@ -75,6 +80,7 @@ func (b *brokers) run(ctx context.Context) {
 				fresh = now
 			}
 			h.BehindFor, h.TS = now.Sub(fresh).Seconds(), float64(now.UnixMilli())/1000
+			b.instances.add(h, now)
 			b.health.Store(h)
 			if b.behind != nil {
 				b.noted.add(now, h.InputLag, b.behind())

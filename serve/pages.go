@@ -205,7 +205,24 @@ func (p *pages) Operations(ctx context.Context) (*ui.Operations, error) {
 			if t.Owner == "" {
 				phase = "no owner"
 			}
-			o.Tasks = append(o.Tasks, ui.Task{Number: t.Task, Owner: t.Owner, Host: t.Host, Phase: phase, InputLag: t.InputLag, ReadLag: t.ReadLag})
+			if t.Owner != "" && t.Phase != "" {
+				phase = t.Phase
+			}
+			shown := ui.Task{Number: t.Task, Owner: t.Owner, Host: t.Host, Phase: phase, InputLag: t.InputLag, ReadLag: p.reader.Freshness(t.Task).ReadLag, Stuck: t.Stuck}
+			if r := t.Restore; r != nil && r.Total > 0 {
+				shown.Restore, shown.Left = float64(r.Done)/float64(r.Total), r.Left
+			}
+			for _, s := range t.Standbys {
+				behind := "not known how far"
+				if s.Lag >= 0 {
+					behind = fmt.Sprintf("%d behind", s.Lag)
+				}
+				shown.Standbys = append(shown.Standbys, fmt.Sprintf("%s: %s, %s", s.Instance, s.Phase, behind))
+			}
+			o.Tasks = append(o.Tasks, shown)
+		}
+		for _, i := range h.Instances {
+			o.Instances = append(o.Instances, ui.Instance{Name: i.Instance, Version: i.Version, TS: i.TS, Running: int(i.Running), Restoring: int(i.Restoring)})
 		}
 	}
 	o.Series = p.series()
@@ -292,6 +309,23 @@ func (p *pages) Merge(ctx context.Context, winner, loser string) (string, error)
 // Unmerge implements ui.Actor.
 func (p *pages) Unmerge(ctx context.Context, winner, loser string, attackers []string) (string, error) {
 	return p.send(ctx, &attribution.IdentityEvent{Type: attribution.Unmerged, Identity: winner, Loser: loser, Attackers: attackers})
+}
+
+// Replay implements ui.Actor.
+func (p *pages) Replay(ctx context.Context, partition int32, offset int64) (string, error) {
+	if p.operations == nil {
+		return "", errors.New("no broker is at hand")
+	}
+	sent, err := p.operations.Replay(ctx, partition, offset)
+	switch {
+	case errors.Is(err, api.ErrNotFound):
+		return "", &query.Problem{Kind: query.BadParameter, Detail: "There is no such dead letter, or retention has taken it."}
+	case errors.Is(err, api.ErrNotReplayable):
+		return "", &query.Problem{Kind: query.InTheWay, Detail: "The original cannot be sent again: it is not whole, or came from no input of the engine."}
+	case err != nil:
+		return "", err
+	}
+	return fmt.Sprintf("%s[%d], offset %d", sent.Topic, sent.Partition, sent.Offset), nil
 }
 
 func (p *pages) send(ctx context.Context, e *attribution.IdentityEvent) (string, error) {

@@ -109,8 +109,31 @@ func heartbeat(now time.Time, s *processor.Status, c *engine.Counters, format *s
 		} else {
 			h.Restoring++
 		}
+		h.Tasks = append(h.Tasks, taskBeat(&t))
+	}
+	for _, copied := range s.Standbys {
+		phase := "standby"
+		if copied.WarmUp {
+			phase = "warming up"
+		}
+		h.Tasks = append(h.Tasks, schemas.TaskBeat{Task: copied.Partition, Phase: phase, Lag: copied.Lag, Stuck: copied.Stuck})
 	}
 	return format.AppendHeartbeat(nil, &h)
+}
+
+// taskBeat says how a task that is owned here does.
+func taskBeat(t *processor.TaskStatus) schemas.TaskBeat {
+	b := schemas.TaskBeat{Task: t.Partition, Phase: string(t.State), Lag: -1, Stuck: t.Stuck}
+	if t.Lag != nil {
+		b.Lag = *t.Lag
+	}
+	if b.Stuck == "" {
+		b.Stuck = t.Blocked
+	}
+	if r := t.Restore; r != nil {
+		b.Done, b.Total, b.Left = r.Done, r.Total, r.Left.Seconds()
+	}
+	return b
 }
 
 // task gives the records of one task to its engine, and what the engine has to

@@ -23,6 +23,36 @@ type Task struct {
 	Host     string `json:"host,omitempty"`
 	InputLag int64  `json:"input_lag"`
 	ReadLag  int64  `json:"read_lag"`
+
+	// By the owner's last heartbeat.
+	Phase    string    `json:"phase,omitempty" doc:"waiting, restoring, running and others; absent: its owner has said nothing lately."`
+	PhaseTS  float64   `json:"phase_ts,omitempty" doc:"When the owner said so."`
+	Restore  *Restore  `json:"restore,omitempty" doc:"While it is restored."`
+	Stuck    string    `json:"stuck,omitempty" doc:"Why it does not get on."`
+	Standbys []Standby `json:"standbys,omitempty" doc:"Copies of its store that other instances keep."`
+}
+
+// Restore is how far a restore has come, in changelog offsets.
+type Restore struct {
+	Done  int64   `json:"done"`
+	Total int64   `json:"total"`
+	Left  float64 `json:"left_seconds" doc:"An estimate; 0: not known."`
+}
+
+// Standby is a copy of a task's store at another instance.
+type Standby struct {
+	Instance string `json:"instance"`
+	Phase    string `json:"phase" enum:"standby,warming up"`
+	Lag      int64  `json:"lag" doc:"Changelog offsets to the end; -1: not known."`
+}
+
+// Instance is a process of the engine, by its last heartbeat.
+type Instance struct {
+	Instance  string  `json:"instance"`
+	Version   string  `json:"version"`
+	TS        float64 `json:"ts" doc:"Of its last heartbeat."`
+	Running   int64   `json:"tasks_running"`
+	Restoring int64   `json:"tasks_restoring"`
 }
 
 // Health is what is known of the engine.
@@ -35,6 +65,8 @@ type Health struct {
 	BehindFor float64 `json:"behind_for" doc:"Seconds since there was none."`
 	Tasks     []Task  `json:"tasks"`
 	TS        float64 `json:"ts" doc:"When this was asked."`
+
+	Instances []Instance `json:"instances" doc:"Those that have sent a heartbeat within two minutes."`
 }
 
 // DeadLetter is a record that could not be used.
@@ -156,7 +188,7 @@ func (s *server) operations(api huma.API) {
 		return &answer[Graph]{Body: s.Operations.Topology()}, nil
 	})
 	huma.Register(api, read("/tasks", "listTasks", "The engine's tasks, and how far behind they are", "operations"), func(ctx context.Context, _ *struct{}) (*answer[tasks], error) {
-		to := tasks{Read: s.Reader.ReadFreshness(), Health: &Health{Tasks: []Task{}}}
+		to := tasks{Read: s.Reader.ReadFreshness(), Health: &Health{Tasks: []Task{}, Instances: []Instance{}}}
 		if s.Operations != nil {
 			if h := s.Operations.Health(); h != nil {
 				to.Health = h

@@ -116,6 +116,7 @@ func Table() map[string]Access {
 		"GET /operations":                                       {Role: Read, Cost: Scan, Page: true},
 		"POST /identities/{id}/merge":                           {Role: Operate, Audited: true, Page: true},
 		"POST /identities/{id}/unmerge":                         {Role: Operate, Audited: true, Page: true},
+		"POST /dead-letters/{partition}/{offset}/replay":        {Role: Operate, Audited: true, Page: true},
 		"GET /static/{name}":                                    {Role: Public},
 	}
 }

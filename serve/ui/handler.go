@@ -28,6 +28,9 @@ type Actor interface {
 	// partition and offset.
 	Merge(ctx context.Context, winner, loser string) (string, error)
 	Unmerge(ctx context.Context, winner, loser string, attackers []string) (string, error)
+	// Replay sends the original of a dead letter to its topic again, and returns where
+	// it lies.
+	Replay(ctx context.Context, partition int32, offset int64) (string, error)
 }
 
 // Options are what the pages need.
@@ -99,7 +102,8 @@ func (h *Handler) Routes() []Route {
 	if h.o.Actor != nil {
 		routes = append(routes,
 			Route{"POST /identities/{id}/merge", Operate, h.render(func(r *http.Request, p *page) (templ.Component, error) { return h.act(r, p, "merge") })},
-			Route{"POST /identities/{id}/unmerge", Operate, h.render(func(r *http.Request, p *page) (templ.Component, error) { return h.act(r, p, "unmerge") })})
+			Route{"POST /identities/{id}/unmerge", Operate, h.render(func(r *http.Request, p *page) (templ.Component, error) { return h.act(r, p, "unmerge") })},
+			Route{"POST /dead-letters/{partition}/{offset}/replay", Operate, h.render(h.replay)})
 	}
 	return routes
 }

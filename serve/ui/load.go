@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/a-h/templ"
@@ -316,6 +317,21 @@ func (h *Handler) operations(r *http.Request, p *page) (templ.Component, error) 
 
 // maxForm is how large a posted form may be, in bytes.
 const maxForm = 64 << 10
+
+// replay sends a dead letter's original again and says where it lies.
+func (h *Handler) replay(r *http.Request, p *page) (templ.Component, error) {
+	p.title, p.current = "Sent again", "Operations"
+	partition, err := strconv.ParseInt(r.PathValue("partition"), 10, 32)
+	offset, err2 := strconv.ParseInt(r.PathValue("offset"), 10, 64)
+	if err != nil || err2 != nil || partition < 0 || offset < 0 {
+		return nil, &query.Problem{Kind: query.BadParameter, Detail: "A dead letter has a partition and an offset."}
+	}
+	at, err := h.o.Actor.Replay(r.Context(), int32(partition), offset)
+	if err != nil {
+		return nil, err
+	}
+	return replayed(p, at), nil
+}
 
 // act previews and sends a merge or an unmerge.
 func (h *Handler) act(r *http.Request, p *page, kind string) (templ.Component, error) {

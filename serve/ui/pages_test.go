@@ -183,7 +183,7 @@ func (f *fake) Recent(context.Context, int) ([]Recent, error) {
 func (f *fake) Address(context.Context, string) *query.Address { return f.address() }
 
 func (f *fake) Operations(context.Context) (*Operations, error) {
-	return &Operations{Tasks: []Task{{Owner: f.text, Phase: f.text}, {}}, DeadLetters: []DeadLetter{{TS: 1000, Reason: f.text, Stage: f.text, Source: f.text, Bytes: 3, Preview: f.text}}, Instances: []Instance{{Name: f.text, Version: f.text}}, Catalog: 1 << 20, Begins: 900,
+	return &Operations{Tasks: []Task{{Owner: f.text, Phase: f.text, Restore: 0.5, Left: 61, Stuck: f.text, Standbys: []string{f.text}}, {}}, DeadLetters: []DeadLetter{{TS: 1000, Reason: f.text, Stage: f.text, Source: f.text, Bytes: 3, Preview: f.text}}, Instances: []Instance{{Name: f.text, Version: f.text}}, Catalog: 1 << 20, Begins: 900,
 		Reads: []Wire{{f.text, f.text}}, Writes: []Wire{{f.text, f.text}, {"b", "c"}}, Group: f.text, State: f.text, Unowned: 1,
 		Series: []Series{{Title: f.text, Unit: f.text, Step: 60, Until: 1100, Values: []float64{1, 0, 1e300, math.NaN(), math.Inf(1)}}, {Title: "none"}, {Title: "zeros", Step: 1, Until: 1100, Values: []float64{0, 0}}}}, f.err
 }
@@ -194,6 +194,8 @@ func (f *fake) Merge(context.Context, string, string) (string, error) { return f
 func (f *fake) Unmerge(context.Context, string, string, []string) (string, error) {
 	return f.text, f.err
 }
+
+func (f *fake) Replay(context.Context, int32, int64) (string, error) { return f.text, f.err }
 
 // serve returns the pages of a source, below a base path.
 func serve(t testing.TB, f *fake) http.Handler {
@@ -359,6 +361,12 @@ func TestActionsAreShownBeforeTheyAreSent(t *testing.T) {
 	f := &fake{text: "id"}
 	h := serve(t, f)
 	form := url.Values{"loser": {"y"}, "attacker": {"a1", "a2"}}
+	if again := ask(t, h, "POST", "/hp/dead-letters/3/9/replay", nil); again.Code != 200 || !strings.Contains(again.Body.String(), "sent to its topic again") {
+		t.Errorf("sent again: %d %s", again.Code, again.Body)
+	}
+	if again := ask(t, h, "POST", "/hp/dead-letters/-3/9/replay", nil); again.Code != 400 {
+		t.Errorf("no dead letter: %d", again.Code)
+	}
 	w := ask(t, h, "POST", "/hp/identities/x/unmerge", form)
 	if !strings.Contains(w.Body.String(), "2 attackers") || strings.Contains(w.Body.String(), "Sent") {
 		t.Errorf("the preview says %.300s", w.Body)

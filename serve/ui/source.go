@@ -90,8 +90,12 @@ type Series struct {
 // Task is a task as the group and its owner's heartbeats show it.
 type Task struct {
 	Number   int32
-	Owner    string // empty: nobody
-	Phase    string // running, restoring, unowned
+	Owner    string   // empty: nobody
+	Phase    string   // running, restoring, owned, no owner
+	Restore  float64  // of a restore, in [0, 1)
+	Left     float64  // seconds that it takes yet; 0: not known
+	Stuck    string   // why it does not get on
+	Standbys []string // copies at other instances, in words
 	Host     string
 	InputLag int64
 	ReadLag  int64 // of the read side, in the task's changelog
@@ -111,8 +115,9 @@ type DeadLetter struct {
 
 // Instance is a process of the application by its last heartbeat.
 type Instance struct {
-	Name    string
-	Version string
-	TS      float64
-	Running int
+	Name      string
+	Version   string
+	TS        float64
+	Running   int
+	Restoring int
 }
