@@ -156,8 +156,8 @@ func tidy(d *huma.OpenAPI) {
 	}
 }
 
-// orNull says which objects of an object may be null: those that the code has a pointer
-// to and never leaves out.
+// orNull says which objects of an object may be null: the code has a pointer to them and
+// never leaves them out.
 func orNull(s *huma.Schema, t reflect.Type) {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
