@@ -124,7 +124,14 @@ func checkRows(t *testing.T, app *servetest.App, s *serve.Side) {
 	total, want := 0, 0
 	for state := range 5 {
 		name := attribution.State(state).String()
-		list, err := s.Reader.Identities(query.IdentityQuery{State: []string{name}, Merged: "include", Counts: true, Limit: 200})
+		q := query.IdentityQuery{State: []string{name}, Merged: "include", Counts: true, Limit: 200}
+		list, err := s.Reader.Identities(q)
+		for next := list; err == nil && next.Next != ""; {
+			q.Cursor = next.Next
+			if next, err = s.Reader.Identities(q); err == nil {
+				list.Items = append(list.Items, next.Items...)
+			}
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,6 +168,12 @@ func checkRows(t *testing.T, app *servetest.App, s *serve.Side) {
 		}
 		if len(shown.Rows) != len(byPrimitive) {
 			t.Errorf("%s: %d rows, want %d", id, len(shown.Rows), len(byPrimitive))
+		}
+		for primitive, want := range byPrimitive {
+			x, _, err := s.Reader.Explain(id, primitive)
+			if err != nil || !x.Agrees || x.Row.State != want.Row.State.String() || x.Row.Confidence != want.Row.Confidence || x.Row.Count != want.Row.Count {
+				t.Errorf("%s %s: %+v is explained as %+v, %v", id, primitive, want.Row, x, err)
+			}
 		}
 		for _, r := range shown.Rows {
 			want := byPrimitive[r.Primitive].Row
