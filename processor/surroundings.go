@@ -39,12 +39,20 @@ func (w *watch) lookAround(ctx context.Context) error {
 // commands are for openInputs to say, when their task begins anew; the changelog ends
 // the processor.
 func (w *watch) lookAtTopics(ctx context.Context, admin *kadm.Client) (kadm.TopicDetails, error) {
-	topics, err := admin.ListTopics(ctx, w.written()...)
+	names := slices.Concat(w.written(), w.cfg.consumed())
+	slices.Sort(names)
+	topics, err := admin.ListTopics(ctx, slices.Compact(names)...)
 	if err != nil {
 		return nil, fmt.Errorf("asking for the topics: %w", err)
 	}
+	if err := w.refuseFewer(topics); err != nil {
+		return nil, err
+	}
 	for name, t := range topics {
 		before, known := w.ids[name]
+		if name != w.cfg.Commands && slices.Contains(w.cfg.consumed(), name) {
+			continue
+		}
 		if t.Err != nil || t.ID == (kadm.TopicID{}) {
 			continue // away for a moment, or brokers without topic ids
 		}
@@ -63,6 +71,25 @@ func (w *watch) lookAtTopics(ctx context.Context, admin *kadm.Client) (kadm.Topi
 		}
 	}
 	return topics, nil
+}
+
+// refuseFewer returns a fatal error if a topic that is read has fewer partitions than
+// there are tasks, in two looks one after another: it was made anew, and what tasks
+// without a partition own comes to others. More partitions are for lookAtInputs to say.
+func (w *watch) refuseFewer(topics kadm.TopicDetails) error {
+	for _, name := range w.cfg.consumed() {
+		t := topics[name]
+		has := int32(len(t.Partitions))
+		if t.Err != nil || has == 0 || has >= w.cfg.partitionsOf(name) {
+			delete(w.fewer, name)
+			continue
+		}
+		if w.fewer[name] {
+			return fatal(fmt.Errorf("a topic was made anew under the application with fewer partitions: %w", w.cfg.wrongPartitions(name, has)))
+		}
+		w.fewer[name] = true
+	}
+	return nil
 }
 
 // firstIDs takes the ids that the topics have at the start, so that one that is made

@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -154,6 +155,27 @@ func TestOutputMadeAnewIsSaid(t *testing.T) {
 	}
 	p.hasFault(TopicMadeAnew, testOutput)
 	p.halt()
+}
+
+// An input that is made anew with fewer partitions than there are tasks ends the
+// processor: it would read what others own.
+func TestFewerPartitionsEndTheProcessor(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	var log lines
+	p, look := underWatch(t, c, &log, nil)
+	admin := kadm.NewClient(c.client)
+	if _, err := admin.DeleteTopics(c.ctx, testInput); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.CreateTopics(c.ctx, testTasks-1, 1, nil, testInput); err != nil {
+		t.Fatal(err)
+	}
+	err := p.ends(look)
+	want := fmt.Sprintf("topic %s has %d partitions, must have %d", testInput, testTasks-1, testTasks)
+	if err == nil || !strings.Contains(err.Error(), "with fewer partitions") || !strings.Contains(err.Error(), want) {
+		t.Errorf("it ended with %v, want %q", err, want)
+	}
 }
 
 // A state directory that is deleted under the processor ends it.

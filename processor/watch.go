@@ -22,6 +22,7 @@ type watch struct {
 	compare func(context.Context) error // of this process's rules with those of the group's other members
 
 	ids    map[string]kadm.TopicID // of topics, as they were at the start or the last look
+	fewer  map[string]bool         // topics that had fewer partitions than tasks, at the last look
 	policy string                  // of the changelog's cleanup, at the last look
 	// shortSaid is when it was last logged that too few replicas are in sync; zero: not
 	// since there were enough.
@@ -55,6 +56,7 @@ func newWatch(cfg *Config) *watch {
 	return &watch{
 		cfg: cfg, log: cfg.Logger, inputs: make(map[TopicPartition]*inputMark),
 		ids:        make(map[string]kadm.TopicID),
+		fewer:      make(map[string]bool),
 		stuck:      make(map[int32]string),
 		replacedAt: make(map[int]time.Time),
 	}
