@@ -10,6 +10,8 @@ GO ?= go
 PACKAGES ?= ./...
 # How long each fuzz target runs, or on how many inputs: make fuzz FUZZTIME=5m, FUZZTIME=100000x
 FUZZTIME ?= 10s
+# How many packages make test tests at once: two for each core, as some wait for time to pass.
+TESTED ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 # Random histories of the identity protocol that make test runs.
 HISTORIES ?= 5000
 # Flags of go test: make test TESTFLAGS=-v
@@ -45,7 +47,7 @@ demo: build ## Show transitions from a real Cowrie log, on a broker inside the p
 
 .PHONY: test
 test: lint ## Run the linters, all tests, and thousands of random identity histories.
-	$(GO) test $(TESTFLAGS) ./...
+	$(GO) test -p $(TESTED) $(TESTFLAGS) ./...
 	$(GO) test $(TESTFLAGS) ./engine -run RandomHistories -rapid.checks=$(HISTORIES)
 
 .PHONY: check
@@ -87,7 +89,7 @@ race: ## Run the tests of PACKAGES with the race detector.
 
 .PHONY: conformance
 conformance: ## Run the conformance vectors, those in the folder HANDPRINT_VECTORS if it is set.
-	@$(if $(HANDPRINT_VECTORS),export HANDPRINT_VECTORS=$(abspath $(HANDPRINT_VECTORS)),unset HANDPRINT_VECTORS); \
+	@export HANDPRINT_CONFORMANCE=all; $(if $(HANDPRINT_VECTORS),export HANDPRINT_VECTORS=$(abspath $(HANDPRINT_VECTORS)),unset HANDPRINT_VECTORS); \
 	$(GO) test -count=1 -v -run Conformance ./... | grep -vE '^=== |^PASS$$|no tests? (to run|files)'
 
 .PHONY: fuzz
@@ -110,6 +112,13 @@ chaos: ## Hurt a real cluster at random for ROUNDS rounds, and audit after each;
 .PHONY: rotations
 rotations: ## Follow a log through ROTATIONS rotations under load, with kills at random, RUNS times.
 	$(GO) test -count=$(RUNS) -timeout 60m -v -run TestFollowingThroughManyRotationsAndKills ./ingest -args -rotations $(ROTATIONS)
+
+# How often make restarts starts an application again.
+RESTARTS ?= 1000
+
+.PHONY: restarts
+restarts: ## Start an application RESTARTS times while its changelog is compacted; no store may be rebuilt.
+	$(GO) test -count=1 -run TestAHealthyStoreIsNeverRebuilt ./processor -args -restarts $(RESTARTS)
 
 .PHONY: scale
 scale: ## Show that four instances come to the same rows as one, and what 5 million rows take; SCALE has flags.
@@ -338,24 +347,38 @@ SINKS ?=
 
 # Receivers that make sinks-check delivers to, as far as they can be had: rsyslog of
 # Debian, VictoriaLogs of the Go proxy, medallion of PyPI, OpenSearch of Maven.
-out/sinks-tools/ready: Makefile integration/sinks/opensearch/pom.xml integration/sinks/opensearch/Launcher.java
+RECEIVERS ?= rsyslog victorialogs medallion opensearch
+
+out/sinks-tools/rsyslog/ready: Makefile
 	@mkdir -p out/sinks-tools/rsyslog out/sinks-tools/debs
 	@if command -v apt-get >/dev/null; then \
 		(cd out/sinks-tools/debs && apt-get -qq download rsyslog rsyslog-openssl libestr0 libfastjson4 liblognorm5 2>/dev/null) || echo "no rsyslog: it is left out"; \
 		for deb in out/sinks-tools/debs/*.deb; do [[ ! -e $$deb ]] || dpkg -x "$$deb" out/sinks-tools/rsyslog; done; \
 	fi
+	@touch $@
+
+out/sinks-tools/victorialogs/ready: Makefile
+	@mkdir -p $(@D)
 	@GOBIN=$(abspath out/sinks-tools) $(GO) install github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v1.52.2 || echo "no VictoriaLogs: it is left out"
+	@touch $@
+
+out/sinks-tools/medallion/ready: Makefile
+	@mkdir -p $(@D)
 	@if command -v python3 >/dev/null; then \
 		python3 -m venv out/sinks-tools/python && out/sinks-tools/python/bin/pip install --quiet --disable-pip-version-check medallion==3.0.0 || echo "no medallion: it is left out"; \
 	fi
+	@touch $@
+
+out/sinks-tools/opensearch/ready: Makefile integration/sinks/opensearch/pom.xml integration/sinks/opensearch/Launcher.java
+	@rm -rf $(@D) && mkdir -p $(@D)
 	@if command -v mvn >/dev/null; then \
-		rm -rf out/sinks-tools/opensearch && mvn -q -B -f integration/sinks/opensearch/pom.xml dependency:copy-dependencies -DoutputDirectory=$(abspath out/sinks-tools/opensearch) && \
+		mvn -q -B -f integration/sinks/opensearch/pom.xml dependency:copy-dependencies -DoutputDirectory=$(abspath out/sinks-tools/opensearch) && \
 		javac -cp 'out/sinks-tools/opensearch/*' -d out/sinks-tools/opensearch integration/sinks/opensearch/Launcher.java || echo "no OpenSearch: it is left out"; \
 	fi
 	@touch $@
 
 .PHONY: sinks-check
-sinks-check: build out/sinks-tools/ready ## Deliver to real receivers (OpenSearch, rsyslog, VictoriaLogs, medallion) through faults, killing the sink and them, and compare.
+sinks-check: build $(RECEIVERS:%=out/sinks-tools/%/ready) ## Deliver to real receivers (OpenSearch, rsyslog, VictoriaLogs, medallion) through faults, killing the sink and them, and compare.
 	@$(GO) run ./integration/sinks $(SINKS)
 
 .PHONY: asyncapi-check

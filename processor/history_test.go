@@ -88,7 +88,7 @@ func TestAStoreOfAnotherHistoryIsRebuilt(t *testing.T) {
 	}
 }
 
-var restarts = flag.Int("restarts", 1000, "how often TestAHealthyStoreIsNeverRebuilt starts the application again")
+var restarts = flag.Int("restarts", 200, "how often TestAHealthyStoreIsNeverRebuilt starts the application again")
 
 // reads follows how far commits have come.
 type reads struct {

@@ -25,6 +25,7 @@ func TestConformanceScenarios(t *testing.T) {
 			for i := range scenarios {
 				s := &scenarios[i]
 				t.Run(fmt.Sprintf("%s/%s", s.Where(), s.Case), func(t *testing.T) {
+					t.Parallel()
 					a := startAppIn(t, b, fmt.Sprintf("line%d-", s.Number), 3, s.Registry, "store", state.Options{FS: vfs.NewMem()}, func(c *topology.Config) {
 						c.Engine.Thresholds = s.Thresholds
 					})
