@@ -86,6 +86,7 @@ const (
 
 // Similar returns the identities that score highest with one, above 0, at most
 // limit. Candidates share a stable value with it that at most 1000 identities have.
+// Writers have their turn in between.
 func (c *Catalog) Similar(id string, limit int) (found []attribution.Suggestion, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -93,23 +94,38 @@ func (c *Catalog) Similar(id string, limit int) (found []attribution.Suggestion,
 	if !ok {
 		return nil, false
 	}
-	candidates := make(map[uint32]struct{})
+	type held struct {
+		p     *primitive
+		value uint32
+	}
+	var values []held // copied, since writers have their turn below
 	c.eachRow(c.identities.at(n), func(p *primitive, r *row) bool {
 		v := p.dict.values.at(r.value)
-		if holders := v.states[attribution.Stable]; r.state != attribution.Stable || v.text == string(attribution.Null) || holders < 2 || holders > maxSimilarHolders {
-			return true
-		}
-		for at := range p.rows.n {
-			o := p.rows.at(uint32(at))
-			if o.flags&rowUsed != 0 && o.value == r.value && o.state == attribution.Stable && o.identity != n && c.identities.at(o.identity).merged == 0 {
-				candidates[o.identity] = struct{}{}
-			}
+		if holders := v.states[attribution.Stable]; r.state == attribution.Stable && v.text != string(attribution.Null) && holders >= 2 && holders <= maxSimilarHolders {
+			values = append(values, held{p, r.value})
 		}
 		return true
 	})
+	candidates := make(map[uint32]struct{})
+	for _, h := range values {
+		for at := 0; at < h.p.rows.n; at++ {
+			if at%scanPlaces == scanPlaces-1 {
+				c.breathe()
+			}
+			o := h.p.rows.at(uint32(at))
+			if o.flags&rowUsed != 0 && o.value == h.value && o.state == attribution.Stable && o.identity != n && c.identities.at(o.identity).merged == 0 {
+				candidates[o.identity] = struct{}{}
+			}
+		}
+		c.breathe()
+	}
+	scored := 0
 	for other := range candidates {
 		if s := c.pair(n, other); s.Score > 0 {
 			found = append(found, s)
+		}
+		if scored++; scored%1000 == 0 {
+			c.breathe()
 		}
 	}
 	return best(found, limit), true
