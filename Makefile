@@ -130,12 +130,24 @@ bench: ## Measure the pipeline against a bare copy in transactions, a large merg
 	$(GO) run -pgo=$(PGO) ./bench/merge
 	$(GO) test -pgo=$(PGO) -run '^$$' -bench . -benchmem $(PACKAGES)
 
-# Flags of the long benchmark: make bench-peers PEERS='-n 4000000 -rounds 5'
-PEERS ?= -n 1000000 -rounds 3
+# Flags of bench/series: make bench-peers PEERS='-rounds 3,1'
+PEERS ?=
 
 .PHONY: bench-peers
-bench-peers: ## Measure handprint against Kafka Streams and others, on a real broker. Needs Java, Maven, Python.
-	$(GO) run -pgo=$(PGO) ./bench -real -contenders handprint,streams,group,python,copy,copy2 -hold 20s -warm 15s -restarts $(PEERS)
+bench-peers: ## Measure handprint against Kafka Streams and the bare copy with four loads, five rounds, each contender in 2 GiB: one table, with targets. Needs Java, Maven.
+	$(GO) run ./bench/series $(PEERS)
+
+.PHONY: bench-latency
+bench-latency: ## Measure latency at 200, 2,000 and 20,000 observations a second beside Kafka Streams: one table. Needs Java, Maven.
+	$(GO) run ./bench/series -latency $(PEERS)
+
+.PHONY: bench-linked
+bench-linked: ## Measure handprint with 0, 1 and 10 % of the attackers linked: one table. Needs Java, Maven.
+	$(GO) run ./bench/series -linked -rounds 3 $(PEERS)
+
+.PHONY: bench-others
+bench-others: ## Measure all contenders once more, with latency and restarts, on a real broker. Needs Java, Maven, Python.
+	$(GO) run -pgo=$(PGO) ./bench -real -contenders handprint,streams,group,python,copy,copy2 -hold 20s -warm 15s -restarts -n 1000000 -rounds 3 $(PEERS)
 
 .PHONY: peers-vectors
 peers-vectors: ## Run the merge vectors through every peer. Needs Java, Maven, Python.

@@ -29,6 +29,7 @@ type rig struct {
 	client *kgo.Client
 	input  topology.Names // its input topics are read by all contenders
 	built  map[string]bool
+	limit  *limit // nil: none
 
 	// What reads and writes Avro; nil: nobody does.
 	fake    *srfake.Registry // ours
@@ -132,9 +133,9 @@ func (b *rig) close() error {
 		_ = b.kafka.Wait()
 	}
 	if b.embedded == nil {
-		return nil
+		return b.limit.close()
 	}
-	return errors.Join(b.ask.Close(), b.embedded.Wait())
+	return errors.Join(b.ask.Close(), b.embedded.Wait(), b.limit.close())
 }
 
 // topics makes the topics of an application.

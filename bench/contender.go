@@ -114,6 +114,9 @@ func (b *rig) start(ctx context.Context, c *contender, j *job) (*running, error)
 		return nil, err
 	}
 	dieWithParent(cmd)
+	if err := b.limit.apply(cmd); err != nil {
+		return nil, err
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", c.name, err)
 	}

@@ -24,11 +24,13 @@
 //	audit.go      what was written, read back and compared
 //	latency.go    the fixed rate
 //	restart.go    restarts
+//	flood.go      a flood of one partition while latency is measured
+//	limit.go      a bound on each contender's memory
 //	table.go      the table
 //	usage*.go     what processes use
 //
 // Absolute figures depend on the machine and on what else it does; the ratios
 // of one run do so much less. Nothing here fails because something is slow. The
 // load itself is package internal/load's; bench/scale runs this command at growing
-// sizes; benchmarks of single functions stand beside the functions.
+// sizes, bench/series with several loads and rates; benchmarks of single functions stand beside the functions.
 package main

@@ -27,6 +27,7 @@ type plan struct {
 	static       bool
 	seen         bool   // every attacker has shown each of its primitives before
 	flood        int    // observations a second that one attacker sends to be expensive, while latency is measured once more
+	memory       int    // MiB that each contender may take; 0: as much as there is
 	caches       [2]int // record cache and store cache of handprint, MiB; 0: as the program has them
 	commit       time.Duration
 	rate         int
@@ -76,6 +77,7 @@ func parse(args []string) (p plan, err error) {
 	f.Uint64Var(&p.load.Seed, "seed", 1, "seed of the load")
 	f.BoolVar(&p.seen, "seen", false, "before what is measured, take in one observation of every attacker for each of its primitives; one contender, one round, without -audit")
 	f.IntVar(&p.flood, "flood", 0, "measure latency of the other partitions twice more, while one attacker sends so many observations a second, made to be expensive, to partition 0: of a topic that nobody reads, then of the one that is read")
+	f.IntVar(&p.memory, "memory", 0, "MiB that each contender may take, in a control group of its own; 0: as much as there is")
 	f.IntVar(&p.caches[0], "record-cache", 0, "record cache of handprint, MiB; 0: what follows the memory limit, as in the program")
 	f.IntVar(&p.caches[1], "store-cache", 0, "likewise its store cache")
 	names := f.String("contenders", "handprint,copy,copymuch", "who runs, separated by commas; the first is the one that the others are compared with")
@@ -128,7 +130,7 @@ func run(ctx context.Context, p plan) (err error) {
 	} else if err := os.MkdirAll(p.dir, 0o755); err != nil {
 		return err
 	}
-	b := &rig{plan: p, prefix: fmt.Sprintf("bench-%d-", time.Now().UnixMilli()), built: map[string]bool{}}
+	b := &rig{plan: p, prefix: fmt.Sprintf("bench-%d-", time.Now().UnixMilli()), built: map[string]bool{}, limit: newLimit(p.memory)}
 	defer func() { err = errors.Join(err, b.close()) }()
 	if err := b.open(ctx); err != nil {
 		return err

@@ -36,7 +36,7 @@ func streamsCommand(ctx context.Context, b *rig, j *job) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"-Xmx2g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"}, j.arguments("-D")...)
+	args := append([]string{fmt.Sprintf("-Xmx%dm", b.limit.heap()), "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"}, j.arguments("-D")...)
 	args = append(args, "-Dcommit-ms="+strconv.FormatInt(b.commit.Milliseconds(), 10), "-Dthreads=2")
 	if j.Static {
 		args = append(args, "-Dinstance=bench")

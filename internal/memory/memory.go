@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,17 +26,44 @@ func Read() (l Limits) {
 	return l
 }
 
+// root is where control groups are mounted, and own where this process's are named.
+const (
+	root = "/sys/fs/cgroup"
+	own  = "/proc/self/cgroup"
+)
+
 // Container returns the memory limit of this process's control group, of
 // version 2 or 1, if there is one.
 func Container() (bytes uint64, limited bool) {
-	for _, path := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+	text, _ := os.ReadFile(own) // without it, what a container sees as the root
+	for _, path := range limitFiles(root, string(text)) {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			continue
 		}
-		return parse(string(text))
+		if bytes, limited = parse(string(text)); limited {
+			return bytes, true
+		}
 	}
 	return 0, false
+}
+
+// limitFiles returns the files that may have the limit, the narrowest first: of the
+// control groups that a process is in by /proc/self/cgroup, as in a systemd unit, and
+// of the root, which is a container's own group.
+func limitFiles(root, groups string) (files []string) {
+	for line := range strings.Lines(groups) {
+		id, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		controllers, path, ok := strings.Cut(rest, ":")
+		switch {
+		case !ok || path == "/" || strings.Contains(path, ".."):
+		case id == "0" && controllers == "":
+			files = append(files, root+path+"/memory.max")
+		case slices.Contains(strings.Split(controllers, ","), "memory"):
+			files = append(files, root+"/memory"+path+"/memory.limit_in_bytes")
+		}
+	}
+	return append(files, root+"/memory.max", root+"/memory/memory.limit_in_bytes")
 }
 
 // parse reads what a control group says: a number, or max; version 1 has a number

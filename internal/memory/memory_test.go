@@ -1,6 +1,9 @@
 package memory
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestCachesFollowTheLimits(t *testing.T) {
 	const mib = 1 << 20
@@ -37,6 +40,24 @@ func TestContainerLimits(t *testing.T) {
 	for text, want := range map[string]uint64{"max\n": 0, "536870912\n": 512 << 20, "9223372036854771712\n": 0, "": 0} {
 		if got, limited := parse(text); got != want || limited != (want > 0) {
 			t.Errorf("%q: %d, %v; want %d", text, got, limited, want)
+		}
+	}
+}
+
+// The limit of the process's own group comes before that of the root, in both
+// versions, and nothing outside the mount is read.
+func TestLimitFiles(t *testing.T) {
+	v2, v1 := "/cg/memory.max", "/cg/memory/memory.limit_in_bytes"
+	for groups, want := range map[string][]string{
+		"":                                    {v2, v1},
+		"0::/\n":                              {v2, v1},
+		"0::/system.slice/handprint.service":  {"/cg/system.slice/handprint.service/memory.max", v2, v1},
+		"9:name=systemd:/\n4:memory:/bench\n": {"/cg/memory/bench/memory.limit_in_bytes", v2, v1},
+		"4:cpu,memory:/a:b\n0::/":             {"/cg/memory/a:b/memory.limit_in_bytes", v2, v1},
+		"0::/../outside\nnonsense\n":          {v2, v1},
+	} {
+		if got := limitFiles("/cg", groups); !slices.Equal(got, want) {
+			t.Errorf("limitFiles(%q) = %q, want %q", groups, got, want)
 		}
 	}
 }

@@ -1,20 +1,20 @@
 package handprint.peer;
 
 import java.time.Duration;
+import java.util.Map;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.streams.KafkaStreams;
+import org.apache.kafka.streams.KeyValue;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.Topology;
 import org.apache.kafka.streams.errors.StreamsUncaughtExceptionHandler.StreamThreadExceptionResponse;
+import org.apache.kafka.streams.kstream.Branched;
 import org.apache.kafka.streams.kstream.Consumed;
+import org.apache.kafka.streams.kstream.KStream;
 import org.apache.kafka.streams.kstream.Named;
 import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.kstream.Repartitioned;
-import org.apache.kafka.streams.processor.api.ContextualProcessor;
-import org.apache.kafka.streams.processor.api.ProcessorContext;
-import org.apache.kafka.streams.processor.api.Record;
-import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.Stores;
 
 /**
@@ -24,7 +24,9 @@ import org.apache.kafka.streams.state.Stores;
  * <pre>
  * identity.events ---> links (global store)
  *                        |
- * attacker.observation -> identify -> repartition -> rows -> state_changed, state, dead letters
+ * attacker.observation -> identify -> repartition -> rows -> state_changed, state
+ *                             |
+ *                             +-> dead letters
  * </pre>
  */
 public final class App {
@@ -34,36 +36,24 @@ public final class App {
     static Topology topology(Settings settings) {
         Serde<String> string = Serdes.String();
         Serde<byte[]> bytes = Serdes.ByteArray();
+        Serde<Observation> observation = Serdes.serdeFrom((topic, o) -> o.toBytes(), (topic, b) -> Observation.fromBytes(b));
+        Serde<Output> output = Serdes.serdeFrom((topic, o) -> o.value(), (topic, b) -> new Output(topic, b));
         StreamsBuilder builder = new StreamsBuilder();
         builder.addGlobalStore(
-                Stores.keyValueStoreBuilder(Stores.inMemoryKeyValueStore(Links.STORE), string, string).withLoggingDisabled(),
+                Stores.keyValueStoreBuilder(Stores.inMemoryKeyValueStore(Links.STORE), string, bytes).withLoggingDisabled(),
                 settings.identityEvents(), Consumed.with(string, string), Links::new);
         builder.addStateStore(
-                Stores.keyValueStoreBuilder(Stores.persistentKeyValueStore(Rows.STORE), string, bytes).withCachingEnabled());
-        Serde<Output> output = Serdes.serdeFrom((topic, o) -> o.value(), (topic, b) -> new Output(topic, b));
-        builder.stream(settings.observations(), Consumed.with(string, bytes))
+                Stores.keyValueStoreBuilder(Stores.persistentKeyValueStore(Rows.STORE), bytes, bytes).withCachingEnabled());
+        Map<String, KStream<byte[], Identify.Parsed>> parsed = builder.stream(settings.observations(), Consumed.with(string, bytes))
                 .process(Identify::new, Named.as("identify"))
-                .repartition(Repartitioned.with(string, bytes).withName("by-identity"))
+                .split(Named.as("usable-")).branch((key, p) -> p.observation() != null, Branched.as("yes")).defaultBranch(Branched.as("no"));
+        parsed.get("usable-no").map((key, p) -> KeyValue.pair(Ids.text(key), new Output(settings.deadLetter(), p.refused())))
+                .to((key, o, context) -> o.topic(), Produced.with(string, output));
+        parsed.get("usable-yes").mapValues(Identify.Parsed::observation)
+                .repartition(Repartitioned.with(bytes, observation).withName("by-identity"))
                 .process(() -> new Rows(settings), Named.as("conclude"), Rows.STORE)
                 .to((key, o, context) -> o.topic(), Produced.with(string, output));
         return builder.build(settings.streams());
-    }
-
-    /** Changes the key from the attacker to the identity. */
-    private static final class Identify extends ContextualProcessor<String, byte[], String, byte[]> {
-        private KeyValueStore<String, String> links;
-
-        @Override
-        public void init(ProcessorContext<String, byte[]> context) {
-            super.init(context);
-            links = context.getStateStore(Links.STORE);
-        }
-
-        @Override
-        public void process(Record<String, byte[]> record) {
-            String identity = links.get(record.key());
-            context().forward(record.withKey(identity == null ? Ids.stub(record.key()) : identity));
-        }
     }
 
     public static void main(String[] args) throws Exception {

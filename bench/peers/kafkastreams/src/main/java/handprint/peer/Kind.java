@@ -1,32 +1,8 @@
 package handprint.peer;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import java.io.IOException;
-import java.io.InputStream;
-import java.util.HashMap;
-import java.util.Map;
-
 /** What values a primitive has, and so by which merger its series is concluded. */
 enum Kind {
     CATEGORICAL, NUMERIC, HASH, BOOL, ARRAY, FREE_STRING, UNREGISTERED;
-
-    private static final Map<String, Kind> REGISTRY = new HashMap<>();
-
-    static {
-        try (InputStream in = Kind.class.getResourceAsStream("/primitives.json")) {
-            for (JsonNode p : new ObjectMapper().readTree(in).get("primitives")) {
-                REGISTRY.put(p.get("name").asText(), valueOf(p.get("kind").asText()));
-            }
-        } catch (IOException e) {
-            throw new ExceptionInInitializerError(e);
-        }
-    }
-
-    /** The kind of a primitive, UNREGISTERED if nobody knows it. */
-    static Kind of(String primitive) {
-        return REGISTRY.getOrDefault(primitive, UNREGISTERED);
-    }
 
     /** Whether a value, as canonical JSON, fits. */
     boolean fits(String value) {

@@ -13,7 +13,7 @@ final class Links extends ContextualProcessor<String, String, Void, Void> {
     static final String STORE = "links";
     private static final ObjectMapper JSON = new ObjectMapper();
 
-    private KeyValueStore<String, String> links;
+    private KeyValueStore<String, byte[]> links;
 
     @Override
     public void init(ProcessorContext<Void, Void> context) {
@@ -29,7 +29,12 @@ final class Links extends ContextualProcessor<String, String, Void, Void> {
         } catch (JsonProcessingException e) {
             return;
         }
-        String identity = event.path("identity_uuid").asText();
+        byte[] identity;
+        try {
+            identity = Ids.bytes(event.path("identity_uuid").asText());
+        } catch (IllegalArgumentException e) {
+            return;
+        }
         switch (event.path("type").asText()) {
             case "identity.formed" -> event.path("observation_uuids").forEach(a -> links.put(a.asText(), identity));
             case "identity.observation.linked" -> links.put(event.path("observation_uuid").asText(), identity);

@@ -4,10 +4,12 @@ import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonToken;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.Arrays;
 import java.util.regex.Pattern;
 
-/** An observation, as far as the job needs it. The value is canonical JSON. */
-record Observation(String attacker, String primitive, String value, double ts, String evidence) {
+/** An observation, as far as the job needs it: hashes of the attacker and the evidence; the value is canonical JSON. */
+record Observation(long attacker, Primitive primitive, String value, double ts, long evidence) {
     private static final JsonFactory JSON = new JsonFactory();
     private static final Pattern NAME = Pattern.compile("[a-z0-9_]+(\\.[a-z0-9_]+)+");
 
@@ -49,17 +51,47 @@ record Observation(String attacker, String primitive, String value, double ts, S
         if (!(ts >= 0 && ts < Double.POSITIVE_INFINITY)) {
             throw new BadRecord("ts is not a time");
         }
-        Kind kind = Kind.of(primitive);
+        Primitive known = Primitive.of(primitive);
+        Kind kind = known.kind;
         if (kind == Kind.UNREGISTERED && !NAME.matcher(primitive).matches()) {
             throw new BadRecord("primitive is not a name");
         }
         if (!kind.fits(value)) {
             throw new BadRecord("value does not fit " + kind);
         }
-        return new Observation(attacker, primitive, value, ts, evidence);
+        return new Observation(Ids.hash(attacker), known, value, ts, Ids.hash(evidence));
     }
 
     private static String text(JsonParser p, JsonToken token) throws IOException {
         return token == JsonToken.VALUE_STRING && p.getTextLength() > 0 ? p.getText() : null;
+    }
+
+    private static final ThreadLocal<ByteBuffer> SCRATCH = ThreadLocal.withInitial(() -> ByteBuffer.allocate(1 << 22));
+
+    /** What goes over the repartition topic. */
+    byte[] toBytes() {
+        ByteBuffer out = SCRATCH.get().clear();
+        Binary.putVarint(out, primitive.number + 1);
+        if (primitive.number < 0) {
+            Binary.putText(out, primitive.name);
+        }
+        int number = primitive.number(value);
+        Binary.putVarint(out, number + 1);
+        if (number < 0) {
+            Binary.putText(out, value);
+        }
+        Binary.putTime(out, ts, 0);
+        out.putLong(attacker).putLong(evidence);
+        return Arrays.copyOf(out.array(), out.position());
+    }
+
+    static Observation fromBytes(byte[] bytes) {
+        ByteBuffer in = ByteBuffer.wrap(bytes);
+        int at = (int) Binary.getVarint(in) - 1;
+        Primitive primitive = at < 0 ? Primitive.of(Binary.getText(in)) : Primitive.of(at);
+        int number = (int) Binary.getVarint(in) - 1;
+        String value = number < 0 ? Binary.getText(in) : primitive.value(number);
+        double ts = new Binary.Times().next(in);
+        return new Observation(in.getLong(), primitive, value, ts, in.getLong());
     }
 }

@@ -1,8 +1,8 @@
 package handprint.peer;
 
 import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -45,80 +45,67 @@ final class Row {
         return Mergers.conclude(kind, count, all, gone);
     }
 
-    /** Values are written once each, and named by their number. */
+    /** Numbers of values: those of the registry, then those that stand in the row, once each. */
     static final class Dictionary {
-        private final List<String> values = new ArrayList<>();
+        private final Primitive primitive;
+        private final List<String> texts = new ArrayList<>();
 
-        int index(String value) {
-            int i = values.indexOf(value);
-            if (i < 0) {
-                i = values.size();
-                values.add(value);
+        Dictionary(Primitive primitive) {
+            this.primitive = primitive;
+        }
+
+        int number(String value) {
+            int known = primitive.number(value);
+            if (known >= 0) {
+                return known;
             }
-            return i;
+            int i = texts.indexOf(value);
+            if (i < 0) {
+                i = texts.size();
+                texts.add(value);
+            }
+            return primitive.values() + i;
+        }
+
+        String value(int number) {
+            int i = number - primitive.values();
+            return i < 0 ? primitive.value(number) : texts.get(i);
         }
     }
 
-    private static final ThreadLocal<ByteBuffer> SCRATCH = ThreadLocal.withInitial(() -> ByteBuffer.allocate(1 << 22));
+    private static final ThreadLocal<ByteBuffer> BODY = ThreadLocal.withInitial(() -> ByteBuffer.allocate(1 << 22));
+    private static final ThreadLocal<ByteBuffer> WHOLE = ThreadLocal.withInitial(() -> ByteBuffer.allocate(1 << 23));
 
-    byte[] toBytes() {
-        Dictionary values = new Dictionary();
-        ByteBuffer body = SCRATCH.get().clear();
+    byte[] toBytes(Primitive primitive) {
+        Dictionary values = new Dictionary(primitive);
+        ByteBuffer body = BODY.get().clear();
         for (Series s : series) {
             s.write(body, values);
         }
-        byte[][] texts = new byte[values.values.size()][];
-        int size = 32 + body.position();
-        for (int i = 0; i < texts.length; i++) {
-            texts[i] = values.values.get(i).getBytes(StandardCharsets.UTF_8);
-            size += 5 + texts[i].length;
+        ByteBuffer out = WHOLE.get().clear();
+        out.put((byte) state.ordinal());
+        Binary.putTime(out, lastChange, 0);
+        Binary.putVarint(out, values.texts.size());
+        for (String text : values.texts) {
+            Binary.putText(out, text);
         }
-        ByteBuffer out = ByteBuffer.allocate(size);
-        out.put((byte) state.ordinal()).putDouble(lastChange);
-        putVarint(out, texts.length);
-        for (byte[] text : texts) {
-            putVarint(out, text.length);
-            out.put(text);
-        }
-        putVarint(out, series.size());
+        Binary.putVarint(out, series.size());
         out.put(body.flip());
-        byte[] result = new byte[out.position()];
-        out.flip().get(result);
-        return result;
+        return Arrays.copyOf(out.array(), out.position());
     }
 
-    static Row fromBytes(byte[] bytes) {
+    static Row fromBytes(byte[] bytes, Primitive primitive) {
         ByteBuffer in = ByteBuffer.wrap(bytes);
         Row row = new Row();
         row.state = State.of(in.get());
-        row.lastChange = in.getDouble();
-        String[] values = new String[(int) getVarint(in)];
-        for (int i = 0; i < values.length; i++) {
-            int length = (int) getVarint(in);
-            values[i] = new String(bytes, in.position(), length, StandardCharsets.UTF_8);
-            in.position(in.position() + length);
+        row.lastChange = new Binary.Times().next(in);
+        Dictionary values = new Dictionary(primitive);
+        for (long n = Binary.getVarint(in); n > 0; n--) {
+            values.texts.add(Binary.getText(in));
         }
-        for (long n = getVarint(in); n > 0; n--) {
+        for (long n = Binary.getVarint(in); n > 0; n--) {
             row.series.add(Series.read(in, values));
         }
         return row;
-    }
-
-    static void putVarint(ByteBuffer out, long n) {
-        for (; n > 0x7f; n >>>= 7) {
-            out.put((byte) (n | 0x80));
-        }
-        out.put((byte) n);
-    }
-
-    static long getVarint(ByteBuffer in) {
-        long n = 0;
-        for (int shift = 0; ; shift += 7) {
-            byte b = in.get();
-            n |= (long) (b & 0x7f) << shift;
-            if (b >= 0) {
-                return n;
-            }
-        }
     }
 }

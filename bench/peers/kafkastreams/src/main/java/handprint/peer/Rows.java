@@ -1,6 +1,5 @@
 package handprint.peer;
 
-import java.nio.charset.StandardCharsets;
 import org.apache.kafka.streams.processor.api.ContextualProcessor;
 import org.apache.kafka.streams.processor.api.ProcessorContext;
 import org.apache.kafka.streams.processor.api.Record;
@@ -8,11 +7,11 @@ import org.apache.kafka.streams.processor.api.RecordMetadata;
 import org.apache.kafka.streams.state.KeyValueStore;
 
 /** Takes observations, keyed by identity, into their rows, and says what changed. */
-final class Rows extends ContextualProcessor<String, byte[], String, Output> {
+final class Rows extends ContextualProcessor<byte[], Observation, String, Output> {
     static final String STORE = "rows";
 
     private final Settings settings;
-    private KeyValueStore<String, byte[]> rows;
+    private KeyValueStore<byte[], byte[]> rows;
 
     Rows(Settings settings) {
         this.settings = settings;
@@ -25,34 +24,27 @@ final class Rows extends ContextualProcessor<String, byte[], String, Output> {
     }
 
     @Override
-    public void process(Record<String, byte[]> record) {
-        Observation o;
-        try {
-            o = Observation.parse(record.value());
-        } catch (Observation.BadRecord e) {
-            record.headers().add("reason", e.getMessage().getBytes(StandardCharsets.UTF_8));
-            context().forward(record.withValue(new Output(settings.deadLetter(), record.value())));
-            return;
-        }
-        String identity = record.key();
-        String key = identity + '/' + o.primitive();
-        Kind kind = Kind.of(o.primitive());
+    public void process(Record<byte[], Observation> record) {
+        Observation o = record.value();
+        Primitive primitive = o.primitive();
+        byte[] key = Ids.row(record.key(), primitive);
         byte[] stored = rows.get(key);
-        Row row = stored == null ? new Row() : Row.fromBytes(stored);
-        row.take(Ids.hash(o.attacker()), new Series.Entry(o.ts(), Ids.hash(o.evidence()), o.value()), kind);
+        Row row = stored == null ? new Row() : Row.fromBytes(stored, primitive);
+        row.take(o.attacker(), new Series.Entry(o.ts(), o.evidence(), o.value()), primitive.kind);
 
-        Conclusion c = row.conclude(kind);
+        String identity = Ids.text(record.key());
+        Conclusion c = row.conclude(primitive.kind);
         State before = row.state;
         if (c.state() != before) {
             row.state = c.state();
             row.lastChange = c.lastTs();
-            context().forward(record.withValue(Output.transition(
-                    settings.stateChanged(), eventId(), identity, o.primitive(), before, c)));
+            context().forward(new Record<>(identity, Output.transition(
+                    settings.stateChanged(), eventId(), identity, primitive.name, before, c), record.timestamp(), record.headers()));
         }
-        rows.put(key, row.toBytes());
+        rows.put(key, row.toBytes(primitive));
         double now = context().currentSystemTimeMs() / 1000.0;
-        context().forward(record.withKey(key).withValue(
-                Output.row(settings.state(), identity, o.primitive(), row, c, now)));
+        context().forward(new Record<>(identity + '/' + primitive.name,
+                Output.row(settings.state(), identity, primitive.name, row, c, now), record.timestamp(), record.headers()));
     }
 
     /** The same whenever this record is processed again. */

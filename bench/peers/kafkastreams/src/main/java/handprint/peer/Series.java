@@ -75,28 +75,31 @@ final class Series {
 
     void write(ByteBuffer out, Row.Dictionary values) {
         out.putLong(attacker);
-        Row.putVarint(out, count);
+        Binary.putVarint(out, count);
         out.put((byte) entries.size());
+        long before = 0;
         for (Entry e : entries) {
-            out.putDouble(e.ts).putLong(e.evidence);
-            Row.putVarint(out, values.index(e.value));
+            before = Binary.putTime(out, e.ts, before);
+            out.putLong(e.evidence);
+            Binary.putVarint(out, values.number(e.value));
         }
-        Row.putVarint(out, gone.size());
-        gone.forEach((value, ts) -> {
-            Row.putVarint(out, values.index(value));
-            out.putDouble(ts);
-        });
+        Binary.putVarint(out, gone.size());
+        for (Map.Entry<String, Double> g : gone.entrySet()) {
+            Binary.putVarint(out, values.number(g.getKey()));
+            before = Binary.putTime(out, g.getValue(), before);
+        }
     }
 
-    static Series read(ByteBuffer in, String[] values) {
+    static Series read(ByteBuffer in, Row.Dictionary values) {
         Series s = new Series(in.getLong());
-        s.count = Row.getVarint(in);
+        s.count = Binary.getVarint(in);
+        Binary.Times times = new Binary.Times();
         for (int n = in.get(); n > 0; n--) {
-            s.entries.add(new Entry(in.getDouble(), in.getLong(), values[(int) Row.getVarint(in)]));
+            s.entries.add(new Entry(times.next(in), in.getLong(), values.value((int) Binary.getVarint(in))));
         }
-        for (long n = Row.getVarint(in); n > 0; n--) {
-            String value = values[(int) Row.getVarint(in)];
-            s.gone.put(value, in.getDouble());
+        for (long n = Binary.getVarint(in); n > 0; n--) {
+            String value = values.value((int) Binary.getVarint(in));
+            s.gone.put(value, times.next(in));
         }
         return s;
     }

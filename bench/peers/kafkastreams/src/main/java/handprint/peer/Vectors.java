@@ -31,6 +31,7 @@ public final class Vectors {
 
     private static String check(JsonNode v, Kind kind) throws Exception {
         JsonNode want = v.get("expect");
+        Primitive primitive = Primitive.of("vector", kind);
         Row row = new Row();
         Conclusion c = new Conclusion(State.UNKNOWN, "null", 0, 0, 0);
         int i = 0;
@@ -40,7 +41,7 @@ public final class Vectors {
             row.take(1, new Series.Entry(e.get("ts").asDouble(), i++, Canonical.read(parser)), kind);
             c = row.conclude(kind);
             row.state = c.state();
-            row = Row.fromBytes(row.toBytes()); // as the store does between two
+            row = Row.fromBytes(row.toBytes(primitive), primitive); // as the store does between two
         }
         var parser = want.get("current_value").traverse();
         parser.nextToken();
