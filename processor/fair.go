@@ -19,6 +19,8 @@ const (
 	// fairSlice is how long the handlers of a batch work while tasks that keep up
 	// wait for its commit.
 	fairSlice = 10 * time.Millisecond
+	// maxSlices is how many slices the tasks may work together that are not flooded.
+	maxSlices = 5
 	// keepsUpFor is how long a task with less than a turn of its input left counts as
 	// one that keeps up.
 	keepsUpFor = time.Second
@@ -60,6 +62,7 @@ type taskLoad struct {
 	sample  int
 	keys    []costlyKey
 	keptUp  time.Time // when less than a turn of its input was left last
+	flooded bool      // a turn of its input was left, or more, after the last batch, or it was ended early
 	shown   atomic.Pointer[Load]
 }
 
@@ -190,13 +193,22 @@ func (b *batch) fitFetches() {
 	}
 }
 
-// smallestFirst puts the records of the tasks with the fewest first, so that what
-// they do not need of the slice is there for those with the most, and returns how many
-// tasks there are. The order of what a task has stays as it is.
-func (b *batch) smallestFirst() (tasks int) {
-	size := make(map[*task]int, len(b.tasks))
-	for _, f := range b.turn.parts {
-		size[f.task] += len(f.records)
+// floodsLast puts the records of the tasks that are flooded last, and of those the ones
+// with the fewest records first, so that what they do not need of the slice is there for
+// the others. It returns how many are flooded. The order of what a task has stays as it is.
+func (b *batch) floodsLast() (flooded int) {
+	size := make(map[*task]int, len(b.tasks)) // of the flooded ones
+	for _, t := range b.tasks {
+		if t.load.flooded || b.behindOf(t) >= int64(b.w.cfg.TurnRecords) {
+			size[t] = 1
+		}
+	}
+	for i := range b.turn.parts {
+		f := &b.turn.parts[i]
+		if n := size[f.task]; n > 0 {
+			f.flooded = true
+			size[f.task] = n + len(f.records)
+		}
 	}
 	slices.SortStableFunc(b.turn.parts, func(x, y fetched) int {
 		return cmp.Or(cmp.Compare(size[x.task], size[y.task]), cmp.Compare(x.task.partition, y.task.partition))
@@ -207,10 +219,15 @@ func (b *batch) smallestFirst() (tasks int) {
 // noteLoads is told that the batch was committed.
 func (b *batch) noteLoads() {
 	now := b.w.cfg.Clock.Now()
+	cut := make(map[int32]bool, len(b.back))
+	for tp := range b.back {
+		cut[tp.Partition] = true
+	}
 	for _, t := range b.tasks {
-		if b.behindOf(t) < int64(b.w.cfg.TurnRecords) {
-			t.load.keptUp = now
-		} else {
+		behind := b.behindOf(t) >= int64(b.w.cfg.TurnRecords)
+		t.load.flooded = behind || cut[t.partition]
+		t.load.keptUp = now
+		if behind {
 			t.load.keptUp = time.Time{}
 		}
 		t.load.show(now)

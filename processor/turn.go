@@ -23,6 +23,7 @@ type fetched struct {
 	task    *task
 	records []*kgo.Record
 	dropped *dropped // a batch instead of records; nil otherwise
+	flooded bool     // the task has a turn of its input left besides, or was ended early before
 	before  int64    // the next offset to read after the turns before; -1 if they had nothing of the partition
 }
 
@@ -328,19 +329,19 @@ func (b *batch) bytes() int {
 // process gives the records of the turn to the handlers. It ends early, and
 // returns false, when the batch has used its time; the other records are read
 // again after the commit. Time is looked at after each record, as one may take
-// as long as thousands of others. While others wait, tasks share a slice of time
-// equally: what one does not need is for those after it, and each handles a record at
-// least, so none starves.
+// as long as thousands of others. While others wait, tasks that are flooded share a
+// slice of time equally, and each handles a record at least, so none starves. Those that
+// keep up come first, and are ended early only after several slices: a machine that is
+// busy may stop a worker for longer than a slice.
 func (b *batch) process(ctx context.Context) (whole bool, err error) {
 	if err := b.openContexts(ctx); err != nil {
 		return false, err
 	}
 	began, left := b.w.cfg.Clock.Now(), min(maxProcessing, b.w.cfg.TransactionTimeout/turnShare)-b.times.process
 	shared := b.othersWait()
-	tasks, until := 1, left
+	flooded, until := 0, left
 	if shared {
-		tasks = b.smallestFirst()
-		left = min(left, fairSlice-b.times.process)
+		flooded = b.floodsLast()
 	}
 	n, first := 0, true // first: of the task, or of all if nobody waits
 	whole = true
@@ -348,9 +349,12 @@ func (b *batch) process(ctx context.Context) (whole bool, err error) {
 	for i := range b.turn.parts {
 		f := &b.turn.parts[i]
 		if shared && (i == 0 || f.task != b.turn.parts[i-1].task) {
-			used := now.Sub(began)
-			until, first = used+max(0, left-used)/time.Duration(tasks), true
-			tasks--
+			until, first = min(left, maxSlices*fairSlice), true
+			if f.flooded {
+				used := now.Sub(began)
+				until = used + max(0, fairSlice-b.times.process-used)/time.Duration(flooded)
+				flooded--
+			}
 		}
 		if d := f.dropped; d != nil {
 			if tp := (TopicPartition{d.Topic, d.Partition}); b.hasBack(tp) { // not before the records before it
