@@ -11,6 +11,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -18,17 +19,20 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 )
 
 // series is what the flags say.
 type series struct {
-	command []string // that runs bench
-	rounds  string   // of each load
+	program string // bench
+	rounds  string // of each load
 	memory  int
 	more    []string
 }
@@ -45,24 +49,43 @@ func main() {
 	shares := flag.String("shares", "0,0.01,0.1", "shares of linked attackers, separated by commas")
 	program := flag.String("bench", "", "program that is bench; default: it is built, by the release's profile")
 	flag.Parse()
-	s := &series{rounds: *rounds, memory: *memory, more: flag.Args()}
-	s.command = []string{"go", "run", "-pgo=cmd/handprint/release.pgo", "./bench"}
-	if *program != "" {
-		s.command = []string{*program}
-	}
-	var err error
-	switch {
-	case *latency:
-		err = s.latency(os.Stdout, strings.Split(*rates, ","), *hold)
-	case *linked:
-		err = s.linked(os.Stdout, strings.Split(*n, ",")[0], strings.Split(*shares, ","))
-	default:
-		err = s.loads(os.Stdout, strings.Split(*n, ","), strings.Split(*breadths, ","))
-	}
+	s := &series{program: *program, rounds: *rounds, memory: *memory, more: flag.Args()}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := s.built(ctx, func() error {
+		switch {
+		case *latency:
+			return s.latency(ctx, os.Stdout, strings.Split(*rates, ","), *hold)
+		case *linked:
+			return s.linked(ctx, os.Stdout, strings.Split(*n, ",")[0], strings.Split(*shares, ","))
+		}
+		return s.loads(ctx, os.Stdout, strings.Split(*n, ","), strings.Split(*breadths, ","))
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "series:", err)
+		stop()
 		os.Exit(1)
 	}
+}
+
+// built builds bench, unless a program was named, and calls do.
+func (s *series) built(ctx context.Context, do func() error) error {
+	if s.program != "" {
+		return do()
+	}
+	dir, err := os.MkdirTemp("", "handprint-series-")
+	if err != nil {
+		return err
+	}
+	s.program = filepath.Join(dir, "bench")
+	build := exec.CommandContext(ctx, "go", "build", "-pgo=cmd/handprint/release.pgo", "-o", s.program, "./bench")
+	build.Stderr = os.Stderr
+	if err = build.Run(); err != nil {
+		err = fmt.Errorf("building bench: %w", err)
+	} else {
+		err = do()
+	}
+	return errors.Join(err, os.RemoveAll(dir))
 }
 
 // result is what is read of bench's JSON.
@@ -74,11 +97,12 @@ type result struct {
 }
 
 // bench runs the benchmark and returns its results by contender.
-func (s *series) bench(args ...string) (map[string][]result, error) {
-	args = append(slices.Concat(s.command[1:], []string{"-json"}, args), s.more...)
-	cmd := exec.Command(s.command[0], args...)
+func (s *series) bench(ctx context.Context, args ...string) (map[string][]result, error) {
+	args = slices.Concat([]string{"-json"}, args, s.more)
+	cmd := exec.CommandContext(ctx, s.program, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it ends what it has started
 	cmd.Stderr = os.Stderr
-	fmt.Fprintln(os.Stderr, "bench", strings.Join(args[len(s.command)-1:], " "))
+	fmt.Fprintln(os.Stderr, "bench", strings.Join(args, " "))
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("bench %s: %w", strings.Join(args, " "), err)
@@ -154,7 +178,7 @@ func targets(n float64, breadth string) map[string]target {
 }
 
 // loads measures each load and prints the table.
-func (s *series) loads(out io.Writer, ns, breadths []string) error {
+func (s *series) loads(ctx context.Context, out io.Writer, ns, breadths []string) error {
 	rounds := strings.Split(s.rounds, ",")
 	if len(rounds) != 1 && len(rounds) != len(ns) {
 		return fmt.Errorf("-rounds %s: one number, or one for each of -n", s.rounds)
@@ -169,7 +193,7 @@ func (s *series) loads(out io.Writer, ns, breadths []string) error {
 		}
 		for _, breadth := range breadths {
 			round := rounds[min(i, len(rounds)-1)]
-			r, err := s.bench("-real", "-threads", "2", "-contenders", "handprint,streams,copy", "-hold", "0",
+			r, err := s.bench(ctx, "-real", "-threads", "2", "-contenders", "handprint,streams,copy", "-hold", "0",
 				"-n", n, "-breadth", breadth, "-rounds", round, "-memory", strconv.Itoa(s.memory))
 			if err != nil {
 				return err
@@ -215,11 +239,11 @@ func equal(a, b []result) bool {
 }
 
 // latency measures each rate and prints the table.
-func (s *series) latency(out io.Writer, rates []string, hold time.Duration) error {
+func (s *series) latency(ctx context.Context, out io.Writer, rates []string, hold time.Duration) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "observations/s\tof latency, ms\thandprint\tKafka Streams\tratio\ttarget\t\t")
 	for _, rate := range rates {
-		r, err := s.bench("-real", "-threads", "2", "-contenders", "handprint,streams", "-n", "100000", "-audit=false",
+		r, err := s.bench(ctx, "-real", "-threads", "2", "-contenders", "handprint,streams", "-n", "100000", "-audit=false",
 			"-hold", hold.String(), "-warm", "15s", "-rate", rate)
 		if err != nil {
 			return err
@@ -246,7 +270,7 @@ func (s *series) latency(out io.Writer, rates []string, hold time.Duration) erro
 }
 
 // linked measures each share of linked attackers and prints the table.
-func (s *series) linked(out io.Writer, n string, shares []string) error {
+func (s *series) linked(ctx context.Context, out io.Writer, n string, shares []string) error {
 	count, err := strconv.ParseFloat(n, 64)
 	if err != nil {
 		return fmt.Errorf("-n: %w", err)
@@ -255,7 +279,7 @@ func (s *series) linked(out io.Writer, n string, shares []string) error {
 	fmt.Fprintln(w, "attackers linked\tobservations/s\tof the first\tCPU/observation, us\tof the first\tpeak memory, MB\t")
 	var first [2]float64
 	for _, share := range shares {
-		r, err := s.bench("-real", "-threads", "2", "-contenders", "handprint", "-hold", "0", "-audit=false", "-misrouted", "0",
+		r, err := s.bench(ctx, "-real", "-threads", "2", "-contenders", "handprint", "-hold", "0", "-audit=false", "-misrouted", "0",
 			"-n", n, "-linked", share, "-rounds", strings.Split(s.rounds, ",")[0])
 		if err != nil {
 			return err

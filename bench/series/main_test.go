@@ -15,7 +15,7 @@ func fake(t *testing.T, json string) *series {
 	if err := os.WriteFile(file, []byte("#!/bin/sh\ncat <<'END'\n"+json+"\nEND\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return &series{command: []string{file}, rounds: "3,1", memory: 2048}
+	return &series{program: file, rounds: "3,1", memory: 2048}
 }
 
 // Each load has its lines, the ratio of medians, and what the ratio should be.
@@ -23,7 +23,7 @@ func TestLoadsAreShownBesideTheirTargets(t *testing.T) {
 	s := fake(t, `{"handprint":[{"Wall":4000000000,"CPU":1000000000,"Memory":100},{"Wall":5000000000,"CPU":2000000000,"Memory":200},{"Wall":9000000000,"CPU":9000000000,"Memory":900}],
 		"streams":[{"Wall":20000000000,"CPU":10000000000,"Memory":2000}],"copy":[{"Wall":2000000000,"CPU":1000000000,"Memory":100}]}`)
 	var out strings.Builder
-	if err := s.loads(&out, []string{"1000000", "4000000"}, []string{"17", "50"}); err != nil {
+	if err := s.loads(t.Context(), &out, []string{"1000000", "4000000"}, []string{"17", "50"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
@@ -46,7 +46,7 @@ func TestDifferentOutputsAreSaid(t *testing.T) {
 	s := fake(t, `{"handprint":[{"Wall":1,"CPU":1,"Memory":1,"Audit":{"RowDigest":"a"}}],"streams":[{"Wall":1,"CPU":1,"Memory":1,"Audit":{"RowDigest":"b"}}]}`)
 	s.rounds = "1"
 	var out strings.Builder
-	if err := s.loads(&out, []string{"1000"}, []string{"17"}); err == nil || !strings.Contains(out.String(), "DIFFERENT") {
+	if err := s.loads(t.Context(), &out, []string{"1000"}, []string{"17"}); err == nil || !strings.Contains(out.String(), "DIFFERENT") {
 		t.Errorf("error %v, table\n%s", err, out.String())
 	}
 }
@@ -55,7 +55,7 @@ func TestDifferentOutputsAreSaid(t *testing.T) {
 func TestLatencyIsComparedByQuantile(t *testing.T) {
 	s := fake(t, `{"handprint":[{"Latency":[10000000,10000000,30000000]}],"streams":[{"Latency":[100000000,100000000,120000000]}]}`)
 	var out strings.Builder
-	if err := s.latency(&out, []string{"200"}, time.Second); err != nil {
+	if err := s.latency(t.Context(), &out, []string{"200"}, time.Second); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"200 p50 10.0 100.0 0.10 <= 0.2 met", "200 p99 30.0 120.0 0.25 <= 0.2 MISSED"} {
@@ -63,7 +63,7 @@ func TestLatencyIsComparedByQuantile(t *testing.T) {
 			t.Errorf("no line %q in\n%s", want, out.String())
 		}
 	}
-	if err := fake(t, `{"handprint":[{}],"streams":[{}]}`).latency(&out, []string{"200"}, time.Second); err == nil {
+	if err := fake(t, `{"handprint":[{}],"streams":[{}]}`).latency(t.Context(), &out, []string{"200"}, time.Second); err == nil {
 		t.Error("no error though nothing was measured")
 	}
 }
@@ -72,7 +72,7 @@ func TestLatencyIsComparedByQuantile(t *testing.T) {
 func TestLinkedIsComparedWithTheFirst(t *testing.T) {
 	s := fake(t, `{"handprint":[{"Wall":2000000000,"CPU":1000000000,"Memory":3000000}]}`)
 	var out strings.Builder
-	if err := s.linked(&out, "1000000", []string{"0", "0.1"}); err != nil {
+	if err := s.linked(t.Context(), &out, "1000000", []string{"0", "0.1"}); err != nil {
 		t.Fatal(err)
 	}
 	if want := "0.1 500000 1.00 1.00 1.00 3"; !strings.Contains(squeezed(out.String()), want) {
