@@ -31,7 +31,6 @@ type batch struct {
 	ends      map[TopicPartition]int64           // of what can be read
 	dropped   map[TopicPartition]*dropped        // batches that are too large to unpack
 	count     int64                              // records polled, without repeated reads
-	left      int64                              // records polled and given back, as a turn was ended early
 	topics    map[string]bool                    // that the session has produced to
 	newTopics bool                               // the batch produces to a topic that was not among them
 	produced  int64                              // records given to the client
@@ -42,7 +41,7 @@ type batch struct {
 	inTransaction bool
 	fetchFailed   bool // the last poll brought an error
 	buffers       sendBuffers
-	fetch         fairFetch
+	fetch         int32 // bytes that a fetch brings of each partition, at most
 
 	// Of the session, whose client may call back late:
 	gate    *gate
@@ -66,7 +65,7 @@ func (b *batch) begin(session *kgo.GroupTransactSession) {
 	b.promise = promise(b.gate, b.acks)
 	b.buffers = newSendBuffers(b.w.cfg.TurnRecords, b.promise)
 	b.clear()
-	b.session, b.limit, b.fetch = session, b.w.cfg.TurnRecords, fairFetch{wholeFetch}
+	b.session, b.limit, b.fetch = session, b.w.cfg.TurnRecords, wholeFetch
 	b.cannotDescribeTxn, b.inTransaction = false, false
 	b.consumed = make(map[TopicPartition]int64)
 	b.back = make(map[TopicPartition]kgo.EpochOffset)
@@ -90,7 +89,7 @@ func (b *batch) clear() {
 	clear(b.dropped)
 	clear(b.ends)
 	b.tasks, b.touched = b.tasks[:0], b.touched[:0]
-	b.count, b.left, b.produced, b.changes, b.newTopics = 0, 0, 0, 0, false
+	b.count, b.produced, b.changes, b.newTopics = 0, 0, 0, false
 	b.sizes = sizes{}
 	b.buffers.close()
 	b.gate.open()

@@ -27,10 +27,9 @@ const (
 	// wholeFetch is how many bytes of a partition a fetch brings, compressed, while no
 	// task is flooded: the client's default.
 	wholeFetch = 1 << 20
-	// firstFairFetch is the same when a flood begins, and minFairFetch the least. Brokers
-	// send one batch of a producer at least, however large it is.
-	firstFairFetch = 64 << 10
-	minFairFetch   = 4 << 10
+	// minFairFetch is the least while one is. Records of a partition that gets few
+	// come in small batches, which compress badly.
+	minFairFetch = 64 << 10
 	// loadWindow is over how long the load of a task is counted.
 	loadWindow = 5 * time.Second
 	// sampled is the share of the records whose cost is counted by key: one in so
@@ -155,41 +154,28 @@ func (b *batch) behindOf(t *task) (n int64) {
 	return n
 }
 
-// fairFetch is how many bytes of each partition a fetch brings. A flooded partition
-// would fill every fetch: the others' records would come only when the worker is
-// through with it, and what a slice of time does not get done would be read again.
-// So while there is a flood, a fetch brings of each partition about what a slice
-// manages.
-type fairFetch struct{ bytes int32 }
-
-// next returns the bytes for the fetches after a batch, and whether they differ from
-// those before. flooded says that a task has a turn of its input left or more while
-// another keeps up; done and left are how many records the batch has processed and
-// given back.
-func (f *fairFetch) next(flooded bool, done, left int64) (bytes int32, changed bool) {
-	was := f.bytes
-	switch {
-	case !flooded:
-		f.bytes = wholeFetch
-	case was == wholeFetch:
-		f.bytes = firstFairFetch
-	case left > 0:
-		f.bytes = max(minFairFetch, int32(int64(was)*max(1, done)/(max(1, done)+left)))
-	default:
-		f.bytes = min(wholeFetch-1, was+was/8)
+// fetchBytes is how many bytes of each partition a fetch brings. A flooded partition
+// would fill every fetch, and the others' records would come only when the worker is
+// through with it. So while there is a flood, each of the tasks has an equal part of
+// what a fetch brings at most.
+func fetchBytes(flooded bool, fetch, tasks int) int32 {
+	if !flooded {
+		return wholeFetch
 	}
-	return f.bytes, f.bytes != was
+	return int32(min(wholeFetch-1, max(minFairFetch, fetch/max(1, tasks))))
 }
 
-// fitFetches has the client fetch what suits the worker after a batch.
+// fitFetches has the client fetch what suits the worker after a batch. A task is flooded
+// that has a turn of its input left or more while another keeps up.
 func (b *batch) fitFetches() {
 	flooded := false
 	for _, t := range b.tasks {
 		flooded = flooded || t.load.keptUp.IsZero()
 	}
-	bytes, changed := b.fetch.next(flooded && b.othersWait(), b.count, b.left)
-	if changed {
-		b.session.Client().UpdateFetchMaxBytes(int32(min(b.w.cfg.MaxBatchBytes, 1<<30)), bytes)
+	fetch := min(b.w.cfg.MaxBatchBytes, 1<<30)
+	if bytes := fetchBytes(flooded && b.othersWait(), fetch, len(b.w.tasks)); bytes != b.fetch {
+		b.fetch = bytes
+		b.session.Client().UpdateFetchMaxBytes(int32(fetch), bytes)
 	}
 }
 

@@ -166,35 +166,21 @@ func shareTheSlice(t *testing.T, draw *rand.Rand) {
 	}
 }
 
-// While there is a flood, a fetch brings about as many records as a slice manages,
-// however large records are and whatever they cost; without one it brings what it
-// always does.
-func TestFetchesFitASlice(t *testing.T) {
+// While there is a flood, no partition gets more of a fetch than its part, unless that
+// would be too little, and without one it gets what it always does.
+func TestNoPartitionFillsAFetchWhileThereIsAFlood(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		size := rapid.Int64Range(20, 2000).Draw(t, "bytes of a record")
-		manages := rapid.Int64Range(1, 5000).Draw(t, "records in a slice")
-		f := fairFetch{wholeFetch}
-		if _, changed := f.next(false, 100, 0); changed {
-			t.Fatal("fetches change without a flood")
+		fetch := rapid.IntRange(1, 1<<30).Draw(t, "fetch")
+		tasks := rapid.IntRange(0, 1000).Draw(t, "tasks")
+		if got := fetchBytes(false, fetch, tasks); got != wholeFetch {
+			t.Fatalf("%d bytes without a flood, want %d", got, wholeFetch)
 		}
-		f.next(true, manages, 100)
-		for i := range 200 {
-			brings := max(1, int64(f.bytes)/size)
-			done := min(brings, manages)
-			bytes, _ := f.next(true, done, brings-done)
-			if bytes < minFairFetch || bytes >= wholeFetch {
-				t.Fatalf("a fetch brings %d bytes of a partition during a flood, want %d to %d", bytes, minFairFetch, wholeFetch)
-			}
-			brings = int64(bytes) / size
-			if i > 60 && brings > manages+manages/4+1 && bytes > minFairFetch {
-				t.Fatalf("after %d batches a fetch brings %d records, of which a slice manages %d", i, brings, manages)
-			}
-			if i > 60 && brings < manages*3/4 && bytes < wholeFetch-1 {
-				t.Fatalf("after %d batches a fetch brings %d records, where a slice manages %d", i, brings, manages)
-			}
+		got := int(fetchBytes(true, fetch, tasks))
+		if got < minFairFetch || got >= wholeFetch {
+			t.Fatalf("%d bytes, want %d to %d", got, minFairFetch, wholeFetch)
 		}
-		if bytes, changed := f.next(false, 1, 0); bytes != wholeFetch || !changed {
-			t.Fatalf("after a flood a fetch brings %d bytes, want %d", bytes, wholeFetch)
+		if got > minFairFetch && got*tasks > fetch {
+			t.Fatalf("%d bytes for each of %d tasks are more than the %d of a fetch", got, tasks, fetch)
 		}
 	})
 }

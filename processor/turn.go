@@ -427,7 +427,6 @@ func (b *batch) putBack(f *fetched, j int) {
 		in.next, in.epoch = in.Next, in.Epoch
 	}
 	b.count -= int64(len(f.records) - j)
-	b.left += int64(len(f.records) - j)
 	f.records = f.records[:j]
 }
 
