@@ -28,7 +28,7 @@ type flood struct {
 type flooding struct {
 	Others []time.Duration `json:",omitempty"` // latency of the other partitions, sorted
 	Done   float64         // observations of the flooded partition that were taken in, a second
-	Lag    int64           // those that were not, at the end
+	Lag    int64           // observations of it that were not, at the end
 }
 
 // floodTopic returns the topic that a flood goes to.

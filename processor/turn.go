@@ -330,7 +330,7 @@ func (b *batch) bytes() int {
 // returns false, when the batch has used its time; the other records are read
 // again after the commit. Time is looked at after each record, as one may take
 // as long as thousands of others. While others wait, tasks that are flooded share a
-// slice of time equally, and each handles a record at least, so none starves. Those that
+// slice of time equally, and each handles a record at least, so none starves. Tasks that
 // keep up come first, and are ended early only after several slices: a machine that is
 // busy may stop a worker for longer than a slice.
 func (b *batch) process(ctx context.Context) (whole bool, err error) {
