@@ -146,7 +146,14 @@ func (t *Txn) GetRare(key []byte) (value []byte, err error) {
 	}
 	t.asked = append(t.asked[:headLen], key...)
 	if t.rare.SeekPrefixGE(t.asked) && bytes.Equal(t.rare.Key(), t.asked) {
-		return t.ask(key)
+		if !t.hasRoom() {
+			return t.ask(key)
+		}
+		v, err := t.rare.ValueAndErr()
+		if err != nil {
+			return nil, t.p.wrap("reading", t.p.s.readError(err))
+		}
+		return t.read(t.remember(key, v, true)), nil
 	}
 	if err := t.rare.Error(); err != nil {
 		return nil, t.p.wrap("reading", t.p.s.readError(err))
