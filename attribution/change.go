@@ -55,6 +55,7 @@ const (
 	CauseClaim         CauseTopic = 'c' // an attacker was seen first when its stub had been merged
 	CauseTick          CauseTopic = 't' // a sweep
 	CauseSuspicion     CauseTopic = 's' // a sweep, for the id of the suspicion that it raises
+	CauseForgetting    CauseTopic = 'f' // a tick at which the identity was forgotten
 )
 
 // EventID is a UUIDv8 over the cause, the identity and the primitive (empty

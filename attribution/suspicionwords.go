@@ -34,7 +34,17 @@ func clearedWords(reasons []Reason, hasRows bool, r *Registry, t *Thresholds) st
 	if hasRows {
 		why = "not suspected for " + hours(t.SuspicionQuiet)
 	}
-	return why + "; it rested on " + listed(append(labels(reasons, ReasonReturns, r), labels(reasons, ReasonAlternates, r)...))
+	return why + restedOn(reasons, r)
+}
+
+// ForgottenWords says that a suspicion is cleared because its identity is
+// forgotten, after so many seconds without an observation.
+func ForgottenWords(reasons []Reason, seconds float64, r *Registry) string {
+	return "forgotten: nothing was observed of it for " + hours(seconds) + restedOn(reasons, r)
+}
+
+func restedOn(reasons []Reason, r *Registry) string {
+	return "; it rested on " + listed(append(labels(reasons, ReasonReturns, r), labels(reasons, ReasonAlternates, r)...))
 }
 
 func hours(seconds float64) string {

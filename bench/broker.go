@@ -249,7 +249,7 @@ func (b *rig) written(ctx context.Context, failed <-chan error) error {
 // job makes the topics that a contender writes to, and says what it has to do.
 func (b *rig) job(ctx context.Context, name string, c *contender, ownInput bool) (*job, error) {
 	j := &job{Contender: c.name, Brokers: b.brokers, Partitions: b.load.Partitions, Threads: b.threads,
-		Group: b.prefix + name, Dir: filepath.Join(b.dir, name), Static: b.static, Caches: b.caches}
+		Group: b.prefix + name, Dir: filepath.Join(b.dir, name), Static: b.static, Caches: b.caches, Retention: b.retention}
 	j.Names = topology.DefaultNames(b.prefix+name+"-", "app")
 	j.Names.Health, j.Names.Control = b.input.Health, b.input.Control
 	if !ownInput {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"handprint/topology"
 )
@@ -144,11 +145,12 @@ type job struct {
 	Group      string
 	Partitions int32
 	Threads    int
-	Dir        string // of the store
-	Profiles   string // directory; empty: none
-	Registry   string // of schemas; empty: JSON
-	Caches     [2]int // record cache and store cache of handprint, MiB; 0: as the program has them
-	Static     bool   // be a static member, where that is a choice
+	Dir        string        // of the store
+	Profiles   string        // directory; empty: none
+	Registry   string        // of schemas; empty: JSON
+	Retention  time.Duration // identity-retention of handprint
+	Caches     [2]int        // record cache and store cache of handprint, MiB; 0: as the program has them
+	Static     bool          // be a static member, where that is a choice
 
 	Copies float64 // records written for each one read
 	Bytes  int     // of each; 0: as large as what was read

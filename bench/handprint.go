@@ -33,7 +33,7 @@ func (j *job) handprint(ctx context.Context, m *meter) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	config := topology.Config{
 		Names:  j.Names,
-		Engine: engine.Config{Thresholds: attribution.DefaultThresholds(), Counters: new(engine.Counters)},
+		Engine: engine.Config{Thresholds: attribution.DefaultThresholds(), Counters: new(engine.Counters), Retention: j.Retention},
 		Runtime: processor.Config{
 			ApplicationID: j.Group, InstanceID: "bench", StaticMembership: true, // as it is by default
 			Client:     []kgo.Opt{kgo.SeedBrokers(j.Brokers...), kgo.WithHooks(m)},

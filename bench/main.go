@@ -25,10 +25,11 @@ type plan struct {
 	brokers      []string
 	real         bool
 	static       bool
-	seen         bool   // every attacker has shown each of its primitives before
-	flood        int    // observations a second that one attacker sends to be expensive, while latency is measured once more
-	memory       int    // MiB that each contender may take; 0: as much as there is
-	caches       [2]int // record cache and store cache of handprint, MiB; 0: as the program has them
+	seen         bool          // every attacker has shown each of its primitives before
+	flood        int           // observations a second that one attacker sends to be expensive, while latency is measured once more
+	memory       int           // MiB that each contender may take; 0: as much as there is
+	retention    time.Duration // of handprint
+	caches       [2]int        // record cache and store cache of handprint, MiB; 0: as the program has them
 	commit       time.Duration
 	rate         int
 	hold, warm   time.Duration
@@ -80,6 +81,7 @@ func parse(args []string) (p plan, err error) {
 	f.IntVar(&p.memory, "memory", 0, "MiB that each contender may take, in a control group of its own; 0: as much as there is")
 	f.IntVar(&p.caches[0], "record-cache", 0, "record cache of handprint, MiB; 0: what follows the memory limit, as in the program")
 	f.IntVar(&p.caches[1], "store-cache", 0, "likewise its store cache")
+	f.DurationVar(&p.retention, "retention", 0, "identity-retention of handprint; 0: none")
 	names := f.String("contenders", "handprint,copy,copymuch", "who runs, separated by commas; the first is the one that the others are compared with")
 	f.IntVar(&p.threads, "threads", 1, "workers of handprint, and of the copies")
 	f.IntVar(&p.rounds, "rounds", 1, "how often everything is run; the table shows medians")

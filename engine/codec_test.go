@@ -113,6 +113,12 @@ var codecs = []codec{
 	of("identity", plain(appendIdentity), decodeIdentity, identity{Own: []byte("10.0.0.1"), MergedInto: sampleText, By: sampleOrigin, Members: 300, Told: 299}, func(t *rapid.T) identity {
 		return identity{Own: drawBytes(t), MergedInto: drawBytes(t), By: drawOrigin(t), Members: rapid.Uint64().Draw(t, "members"), Told: rapid.Uint64().Draw(t, "told")}
 	}),
+	of("identity-dated", plain(appendIdentity), decodeIdentity, identity{Own: []byte("10.0.0.1"), LastDay: 20_000, Since: sampleEntry.Place}, func(t *rapid.T) identity {
+		return identity{Own: drawBytes(t), LastDay: 1 + rapid.Uint64Range(0, math.MaxUint32).Draw(t, "day"), Since: sampleEntry.Place}
+	}),
+	of("forgetting", func(dst []byte, f *forgetting) []byte { return appendForgetting(dst, f) }, decodeForgetting, forgetting{[]byte("10.0.0.1"), []byte("motor.input_modality\x00\x00"), true}, func(t *rapid.T) forgetting {
+		return forgetting{drawBytes(t), drawBytes(t), rapid.Bool().Draw(t, "rows gone")}
+	}),
 	of("member", plain(appendMember), decodeMember, member{Version: 1 << 40, Release: 300}, func(t *rapid.T) member {
 		return member{rapid.Uint64().Draw(t, "version"), rapid.Uint64().Draw(t, "release")}
 	}),
@@ -221,6 +227,12 @@ var codecs = []codec{
 		return indexOn{rapid.Uint64().Draw(t, "primitives"), drawBytes(t)}
 	}),
 	of("index", plain(appendIndex), decodeIndex, index{300}, func(t *rapid.T) index { return index{rapid.Uint64().Draw(t, "primitives")} }),
+	of("command-forget-on", appendForgetOn, command(cmdForgetOn, (*reader).forgetOn), forgetOn{1_700_000_000.5, sampleEntry.Place}, func(t *rapid.T) forgetOn {
+		return forgetOn{rapid.Float64().Draw(t, "time"), sampleEntry.Place}
+	}),
+	of("command-last-days-on", appendLastDaysOn, command(cmdLastDaysOn, (*reader).lastDaysOn), lastDaysOn{1_700_000_000.5, []byte("from")}, func(t *rapid.T) lastDaysOn {
+		return lastDaysOn{rapid.Float64().Draw(t, "time"), drawBytes(t)}
+	}),
 	of("command-lost", appendLost, command(cmdLost, (*reader).lost), lost{300}, func(t *rapid.T) lost { return lost{rapid.Uint64().Draw(t, "from")} }),
 	of("command-repair", appendRepair, command(cmdRepair, (*reader).repair), repair{[]byte("from")}, func(t *rapid.T) repair { return repair{drawBytes(t)} }),
 	of("parts", appendParts, readParts, []part{{partLarge, []byte("a.b"), []byte("digest"), []byte(`"large"`)}, {partGone, []byte("a.b"), []byte(`"x"`), make([]byte, 8)}, {partContribution, []byte("a.b"), nil, []byte("record")}}, func(t *rapid.T) []part {

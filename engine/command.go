@@ -28,6 +28,8 @@ const (
 	cmdRepair
 	cmdSweepOn
 	cmdIndexOn
+	cmdForgetOn
+	cmdLastDaysOn
 )
 
 const commandVersion = 1
@@ -466,6 +468,14 @@ func (e *Engine) command() error {
 	case cmdIndexOn:
 		if c := in.indexOn(); in.whole() {
 			return e.indexOn(&c)
+		}
+	case cmdForgetOn:
+		if c := in.forgetOn(); in.whole() {
+			return e.forgetOn(&c)
+		}
+	case cmdLastDaysOn:
+		if c := in.lastDaysOn(); in.whole() {
+			return e.lastDaysOn(&c)
 		}
 	case cmdLost:
 		if c := in.lost(); in.whole() {

@@ -24,6 +24,7 @@ type Counters struct {
 	Newest       atomic.Uint64 // in a replay: the newest ts of an observation, its bits as a double
 	Moves        atomic.Int64  // attackers that came to an identity
 	Rounds       atomic.Int64  // identity changes that began anew because commands were lost
+	Forgotten    atomic.Int64  // stubs that identity-retention has ended
 
 	letters [len(stages)]atomic.Int64 // dead letters by stage
 

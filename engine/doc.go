@@ -14,6 +14,8 @@
 //	observe.go      an observation, from its attacker's home to its identity's
 //	publish.go      a row is concluded anew: state row, transition, flags
 //	sweep.go        the multi-actor sweep, when a tick is read
+//	retention.go    when an identity is forgotten: the index of last days
+//	forget.go       how it is forgotten, in steps
 //	suspicion.go    the sweep under the rule evidence
 //	replay.go       the ticks of a replay, in the time of the observations
 //	coordinator.go  task 0: identity events

@@ -87,6 +87,7 @@ type Config struct {
 	Strict      bool          // a value outside the registry's list or minimum is a bad record
 	MaxAhead    time.Duration // how far ts may lie ahead of its record's timestamp; 0: any
 	HistoryKept int           // identity events remembered per identity; 0: the default
+	Retention   time.Duration // after which a stub that no event has named is forgotten; 0: never
 	Partitions  int32
 	Counters    *Counters // may be shared by all tasks; nil: not counted
 
@@ -152,6 +153,9 @@ type Engine struct {
 	replay replayClock
 	due    sweepDue
 
+	retention  retention
+	forgetting map[string]forgetting // mirrors the store, as unsettled does
+
 	coordinator *coordinator // of task 0; nil in any other task
 
 	// row is the row that loadRow, stubRow or noRow filled last. takeInline,
@@ -215,6 +219,9 @@ func (e *Engine) Reload(store Store) error {
 		return err
 	}
 	e.due.reset()
+	if err := e.loadRetention(); err != nil {
+		return fmt.Errorf("task %d: %w", e.task, err)
+	}
 	if e.cfg.ReplayInterval > 0 {
 		if err := e.replay.load(store); err != nil {
 			return fmt.Errorf("task %d: %w", e.task, err)
@@ -232,6 +239,9 @@ func (e *Engine) Reload(store Store) error {
 func (e *Engine) Process(r *Record, store Store, out Outbox) error {
 	e.now, e.store, e.out = r, store, out
 	e.stubs.here = nil
+	if e.retention.keptUp && e.cfg.Retention == 0 {
+		e.stopRetention()
+	}
 	if e.coordinator != nil {
 		e.coordinator.begin(r, store, out)
 	}

@@ -47,7 +47,8 @@ func fuzzCodec(f *testing.F, names ...string) {
 }
 
 func FuzzLink(f *testing.F)         { fuzzCodec(f, "link") }
-func FuzzIdentity(f *testing.F)     { fuzzCodec(f, "identity") }
+func FuzzIdentity(f *testing.F)     { fuzzCodec(f, "identity", "identity-dated") }
+func FuzzForgetting(f *testing.F)   { fuzzCodec(f, "forgetting") }
 func FuzzMember(f *testing.F)       { fuzzCodec(f, "member") }
 func FuzzUnsettled(f *testing.F)    { fuzzCodec(f, "unsettled") }
 func FuzzNames(f *testing.F)        { fuzzCodec(f, "names") }
@@ -85,7 +86,7 @@ func FuzzCommand(f *testing.F) {
 		if newer && (err == nil || len(out.dead) > 0) {
 			t.Fatalf("a command of a newer version: error %v, dead letters %v", err, out.dead)
 		}
-		if bad := len(record) < 2 || record[0] < commandVersion || record[1] == 0 || record[1] > byte(cmdIndexOn); bad && !newer && (err != nil || len(out.dead) != 1) {
+		if bad := len(record) < 2 || record[0] < commandVersion || record[1] == 0 || record[1] > byte(cmdLastDaysOn); bad && !newer && (err != nil || len(out.dead) != 1) {
 			t.Fatalf("%x: error %v, dead letters %v", record, err, out.dead)
 		}
 	})

@@ -38,6 +38,10 @@ import (
 //	'z' its footprint version            (task 0)
 //	'v' coordinator                      (task 0)
 //	'I' index         nothing: what the index of suspects was made for
+//	'O' last day      day (4 bytes, big endian), identity: a stub that identity-retention may end
+//	'R' last days     nothing: the index of last days is complete and kept up
+//	'X' forgetting    identity: a stub whose rows are being taken away
+//	'F' fresh row     identity, primitive: of such a stub, not one of those rows
 //	'j' time          nothing: that of the observations, in a replay
 //
 // An id is 1 and its 16 bytes if it is a UUID in lower case with hyphens, else
@@ -73,6 +77,10 @@ const (
 	kindCoordinator  = 'v'
 	kindTime         = 'j'
 	kindIndex        = 'I'
+	kindLastDay      = 'O'
+	kindLastDays     = 'R'
+	kindForgetting   = 'X'
+	kindFresh        = 'F'
 )
 
 // Two kinds of one letter do not compile.
@@ -105,6 +113,10 @@ var _ = map[byte]struct{}{
 	kindCoordinator:  {},
 	kindTime:         {},
 	kindIndex:        {},
+	kindLastDay:      {},
+	kindLastDays:     {},
+	kindForgetting:   {},
+	kindFresh:        {},
 }
 
 const (

@@ -48,6 +48,11 @@ func (e *Engine) linkOne(l *linkTo, attacker []byte) error {
 	if here || linked && (l.Claim || was.By.Version >= l.By.Version) {
 		// It is there already: it was listed by the event and is a member
 		// of the loser too, or an event named it before the claim.
+		if !linked {
+			if err := e.nameStub(stub, l.By); err != nil {
+				return err
+			}
+		}
 		e.answer(&done{Version: l.By.Version, Round: l.By.Round})
 		return nil
 	}

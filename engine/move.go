@@ -230,6 +230,9 @@ func (e *Engine) detachRows(d *detach, out *parts) error {
 }
 
 func (e *Engine) detachRow(d *detach, primitive []byte, out *parts) error {
+	if old, err := e.isForgotten(d.Old, primitive); err != nil || old {
+		return err
+	}
 	if _, err := e.openRow(d.Old, primitive); err != nil {
 		return err
 	}

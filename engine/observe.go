@@ -102,6 +102,9 @@ func (e *Engine) atHome(attacker, primitive []byte, entry attribution.Entry) err
 	at := e.stubs.of(attacker)
 	e.stubs.here = at
 	stub := at.stub[:]
+	if err := e.renewRow(stub, primitive); err != nil {
+		return err
+	}
 	found, err := e.stubRow(at, primitive)
 	if err != nil {
 		return err
@@ -148,6 +151,9 @@ func (e *Engine) notMine(stub, attacker, primitive []byte, entry attribution.Ent
 		return true, e.holdForClaim(attacker, primitive, entry, asked)
 	}
 	id.Own = attacker
+	if e.cfg.Retention > 0 {
+		e.startLife(stub, &id, &entry)
+	}
 	e.putIdentity(stub, id)
 	return false, e.tellOwn(stub, &id)
 }
@@ -155,6 +161,11 @@ func (e *Engine) notMine(stub, attacker, primitive []byte, entry attribution.Ent
 // takeInline takes an observation of a stub's own attacker into e.row.
 func (e *Engine) takeInline(stub, attacker, primitive []byte, entry attribution.Entry) error {
 	kind := e.catalog.of(primitive).kind
+	if e.cfg.Retention > 0 {
+		if err := e.seenOn(stub, entry.TS); err != nil {
+			return err
+		}
+	}
 	if err := e.take(&e.row.series, entry, kind, stub, primitive, attacker); err != nil {
 		return err
 	}
@@ -237,6 +248,9 @@ func (e *Engine) contribute(identity, attacker, primitive []byte, entry attribut
 // openRow makes sure that a row is there for a contribution to belong to, and
 // that its series are records of their own.
 func (e *Engine) openRow(identity, primitive []byte) (found bool, err error) {
+	if err := e.renewRow(identity, primitive); err != nil {
+		return false, err
+	}
 	found, err = e.loadRow(identity, primitive)
 	if err != nil {
 		return found, err

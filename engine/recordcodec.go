@@ -62,20 +62,46 @@ type identity struct {
 	By         origin // the merge, or the unmerge, that set this
 	Members    uint64 // how many attackers were linked to it and are here
 	Told       uint64 // version of the last event for which it was told what the identity is; 0: it never was
+
+	// Of a stub whose attacker was first seen under an identity-retention: the
+	// latest day of an observation, see lastDay, and the first observation.
+	LastDay uint64
+	Since   attribution.Arrival
 }
 
+// The record of an identity has version 1, or datedIdentity if it has the fields of
+// a stub under an identity-retention as well.
+const datedIdentity = 2
+
 func appendIdentity(dst []byte, i identity) []byte {
-	dst = append(dst, 1)
+	dated := i.LastDay != 0 || i.Since != (attribution.Arrival{})
+	version := byte(1)
+	if dated {
+		version = datedIdentity
+	}
+	dst = append(dst, version)
 	dst = appendBytes(dst, i.Own)
 	dst = appendBytes(dst, i.MergedInto)
 	dst = binary.AppendUvarint(appendOrigin(dst, i.By), i.Members)
-	return binary.AppendUvarint(dst, i.Told)
+	dst = binary.AppendUvarint(dst, i.Told)
+	if dated {
+		dst = appendArrival(binary.AppendUvarint(dst, i.LastDay), i.Since, attribution.Arrival{})
+	}
+	return dst
 }
 
 func decodeIdentity(b []byte) (i identity, err error) {
 	in := reader{b: b}
-	in.version(1)
+	dated := len(b) > 0 && b[0] == datedIdentity
+	if dated {
+		in.byte()
+	} else {
+		in.version(1)
+	}
 	i = identity{Own: in.bytes(), MergedInto: in.bytes(), By: in.origin(), Members: in.uvarint(), Told: in.uvarint()}
+	if dated {
+		i.LastDay, i.Since = in.uvarint(), in.arrival(attribution.Arrival{})
+	}
 	return i, in.end("identity")
 }
 

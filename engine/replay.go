@@ -71,7 +71,10 @@ func (e *Engine) replayTo(ts float64) error {
 func (e *Engine) replayTick(n float64) error {
 	ts := n * e.cfg.ReplayInterval
 	by := attribution.Arrival{Time: int64(min(ts*1000, math.MaxInt64/2)), Partition: e.task, Offset: e.now.Offset}
-	return e.sweep(tick{Time: ts}, by)
+	if err := e.sweep(tick{Time: ts}, by); err != nil {
+		return err
+	}
+	return e.forgetInReplay(tick{Time: ts}, by)
 }
 
 // ReplayEnd returns the time of the tick that ends a replay whose newest observation

@@ -105,6 +105,8 @@ type cluster struct {
 	identities map[string]attribution.Membership // the last record of each
 	changes    []attribution.IdentityChange
 
+	committed func(task int, r *Record) // if set: is told of each transaction
+
 	crash float64 // how likely a record's transaction does not commit
 	loss  loss
 	lost  int // commands
@@ -233,6 +235,8 @@ func (c *cluster) step() bool {
 		}
 	}
 	box := &box{cluster: c, from: pick.to}
+	done := r
+	done.Key, done.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
 	r.Key, r.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
 	if err := c.tasks[pick.to].Process(&r, c.stores[pick.to], box); err != nil {
 		c.t.Fatalf("task %d: %v", pick.to, err)
@@ -261,6 +265,9 @@ func (c *cluster) step() bool {
 		c.read[pick.to]++
 	}
 	box.deliver()
+	if c.committed != nil {
+		c.committed(pick.to, &done)
+	}
 	return true
 }
 
@@ -317,7 +324,7 @@ func (c *cluster) settle() {
 			c.t.Fatalf("task %d at rest has unsettled identities: %v", p, e.unsettled)
 		}
 		for _, k := range c.stores[p].keys {
-			if strings := "quwdexzl"; bytes.IndexByte([]byte(strings), k[0]) >= 0 {
+			if strings := "quwdexzlXF"; bytes.IndexByte([]byte(strings), k[0]) >= 0 {
 				c.t.Fatalf("task %d at rest has a record of kind %q", p, k[0])
 			}
 		}

@@ -9,7 +9,8 @@ import (
 // judge does to one identity what a tick at the time now does under
 // [attribution.RuleEvidence].
 func (e *Engine) judge(identity []byte, now float64, by attribution.Arrival) error {
-	if _, moving := e.unsettled[string(identity)]; moving {
+	_, moving := e.unsettled[string(identity)]
+	if _, forgetting := e.forgetting[string(identity)]; moving || forgetting {
 		e.due.mark(identity) // its rows are not those of its series: the next sweep sees them
 		return nil
 	}
@@ -34,7 +35,7 @@ func (e *Engine) judge(identity []byte, now float64, by attribution.Arrival) err
 		if open == nil {
 			open = &attribution.OpenSuspicion{ID: attribution.EventID(attribution.Cause{Topic: attribution.CauseSuspicion, Arrival: by}, identity, nil), Raised: now}
 		}
-		if err := e.sendSuspicion(identity, open, status, &evidence, now, by); err != nil {
+		if err := e.sendSuspicion(identity, open, status, &evidence, now, attribution.Cause{Topic: attribution.CauseTick, Arrival: by}); err != nil {
 			return err
 		}
 	}
@@ -70,7 +71,7 @@ func (e *Engine) hasRows(identity []byte) (some bool, err error) {
 }
 
 // sendSuspicion sends an event of a suspicion, and adds what it names to open.
-func (e *Engine) sendSuspicion(identity []byte, open *attribution.OpenSuspicion, status attribution.SuspicionStatus, evidence *attribution.Evidence, now float64, by attribution.Arrival) error {
+func (e *Engine) sendSuspicion(identity []byte, open *attribution.OpenSuspicion, status attribution.SuspicionStatus, evidence *attribution.Evidence, now float64, cause attribution.Cause) error {
 	if status == attribution.SuspicionCleared {
 		// It names what its events have named, and no more.
 		evidence = evidence.Among(open)
@@ -86,7 +87,10 @@ func (e *Engine) sendSuspicion(identity []byte, open *attribution.OpenSuspicion,
 		return err
 	}
 	s := open.Event(status, reasons, now, rows, e.cfg.Registry, &e.cfg.Thresholds)
-	s.EventID = attribution.EventID(attribution.Cause{Topic: attribution.CauseTick, Arrival: by}, identity, nil).String()
+	if cause.Topic == attribution.CauseForgetting {
+		s.Summary = attribution.ForgottenWords(reasons, e.cfg.Retention.Seconds(), e.cfg.Registry)
+	}
+	s.EventID = attribution.EventID(cause, identity, nil).String()
 	s.Identity, s.ID = string(identity), open.ID.String()
 	e.cfg.Counters.Suspicions.Add(1)
 	e.buf.out = e.cfg.Format.AppendSuspicion(e.buf.out[:0], &s)

@@ -18,7 +18,10 @@ func (e *Engine) tick(t tick) error {
 	if err := e.indexSuspects(); err != nil {
 		return err
 	}
-	return e.sweepOn(&sweepOn{Time: t.Time, By: e.now.arrival()})
+	if err := e.sweepOn(&sweepOn{Time: t.Time, By: e.now.arrival()}); err != nil {
+		return err
+	}
+	return e.forgetAt(t, e.now.arrival())
 }
 
 // sweepOn handles sweepOn: it goes on with a sweep.

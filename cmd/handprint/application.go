@@ -25,6 +25,7 @@ func (a *app) engineConfig() (engine.Config, error) {
 		Registry:    attribution.DefaultRegistry(),
 		RecordLimit: a.cfg.Values.RecordSizeLimit,
 		MaxAhead:    a.cfg.Values.MaxAhead,
+		Retention:   a.cfg.Values.Retention,
 		Strict:      a.cfg.Values.Strict,
 		Counters:    new(engine.Counters),
 	}

@@ -91,7 +91,7 @@ func (a *app) auditOptions() (audit.Options, error) {
 	}
 	o := audit.Options{
 		Client: client, Topics: a.cfg.Topics, Group: a.cfg.Application.ID,
-		Rules: audit.Rules{Thresholds: e.Thresholds, Registry: e.Registry, RecordLimit: e.RecordLimit, MaxAhead: e.MaxAhead, Strict: e.Strict},
+		Rules: audit.Rules{Thresholds: e.Thresholds, Registry: e.Registry, RecordLimit: e.RecordLimit, MaxAhead: e.MaxAhead, Retention: e.Retention, Strict: e.Strict},
 	}
 	r, err := a.registry()
 	if err == nil && r != nil {

@@ -118,6 +118,9 @@ func (a *Auditor) Advance(ctx context.Context) (Report, error) {
 	a.letters, a.newSuspicions = make(map[origin]*letter), make(map[*identity][]suspected)
 	a.changes = make(map[string]*change)
 	a.batchTicks = make(map[tickAt][]attribution.Arrival)
+	if err := a.survey(ctx, ends); err != nil {
+		return a.report, err
+	}
 	for _, part := range []struct {
 		topic string
 		take  func(*kgo.Record) error
@@ -133,6 +136,9 @@ func (a *Auditor) Advance(ctx context.Context) (Report, error) {
 		{names.Changelog, a.changelog},
 		{names.Commands, a.command},
 	} {
+		if part.topic == names.StateChanged && a.model.rules.Retention > 0 {
+			a.model.endForgotten()
+		}
 		if err := a.read(ctx, part.topic, ends[part.topic], part.take); err != nil {
 			return a.report, err
 		}

@@ -14,6 +14,7 @@ func (a *Auditor) compare() {
 	for _, i := range a.model.batchDirty {
 		a.identity(i)
 	}
+	a.forgotten()
 	a.lostChanges()
 	for from, l := range a.letters {
 		if l.times == 0 {
@@ -134,6 +135,8 @@ func (a *Auditor) row(i *identity, r *row) {
 			LastObservationTS: conclusion.LastTS, LastChangeTS: r.saidTS, Returns: conclusion.Returns,
 		}
 		switch {
+		case loose && i.own != nil && i.own.scattered && !r.state.there:
+			r.has = false
 		case loose && r.has && r.state.there:
 			r.was = r.state.row
 		case broken && r.state.there: // when it changed last, the lost one said
@@ -234,7 +237,7 @@ func (a *Auditor) chain(i *identity, r *row, key string, final *attribution.Conc
 			a.differs(Unexpected, topic, g.place, key, "no input record that concerns the row has event id %s", g.id)
 		}
 		switch {
-		case g.isNew && is && !i.touched:
+		case g.isNew && is && !i.touched && a.model.rules.Retention == 0:
 			a.differs(Different, topic, g.place, key, "says that the row is new, it was %s", state)
 		case !g.isNew && !is:
 			a.differs(Lost, topic, g.place, key, "comes from %s, but no transition says that there is a row", g.old)
@@ -312,8 +315,14 @@ func (a *Auditor) series(i *identity, r *row, key string) {
 		if c == nil || c.loose {
 			return
 		}
-		found := false
+		found := c.series.Count == 0 // it is forgotten
 		for _, s := range c.seen {
+			if found && c.series.Count == 0 {
+				if s.in == i {
+					a.differs(Unexpected, a.o.Topics.Changelog, s.place, key, "holds observations of %q, which are forgotten", by.name)
+				}
+				continue
+			}
 			if s.in != by.in {
 				if s.in == i {
 					a.differs(Unexpected, a.o.Topics.Changelog, s.place, key, "holds observations of %q, who belongs to %s", by.name, by.in.id)

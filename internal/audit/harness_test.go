@@ -32,6 +32,7 @@ type app struct {
 	registry   *attribution.Registry
 	writers    *schemas.Writers
 	thresholds attribution.Thresholds
+	retention  time.Duration
 	broker     *broker.Embedded
 	client     *kgo.Client
 	store      *state.Store
@@ -86,7 +87,7 @@ func startAppIn(t testing.TB, b *broker.Embedded, id string, partitions int32, r
 	for _, c := range configure {
 		c(&config)
 	}
-	a.writers, a.thresholds = config.Engine.Writers, config.Engine.Thresholds
+	a.writers, a.thresholds, a.retention = config.Engine.Writers, config.Engine.Thresholds, config.Engine.Retention
 	p, err := config.Processor()
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +137,7 @@ func (a *app) tick() {
 func (a *app) options() audit.Options {
 	return audit.Options{
 		Client: a.broker.ClientOpts(), Topics: a.names, Group: a.id, Writers: a.writers,
-		Rules: audit.Rules{Thresholds: a.thresholds, Registry: a.registry},
+		Rules: audit.Rules{Thresholds: a.thresholds, Registry: a.registry, Retention: a.retention},
 	}
 }
 

@@ -19,6 +19,7 @@ type model struct {
 	primitives map[string]*primitive
 	values     map[string]attribution.Value // each distinct value once
 	pointing   map[*identity]struct{}       // identities that are merged into another
+	retention  retention
 
 	batchDirty    []*identity                      // compared at the end
 	batchTracked  map[*attacker]struct{}           // whose owner may have changed
@@ -40,6 +41,13 @@ type attacker struct {
 	in     *identity   // whose it is, at the end of the last Advance; nil for a newcomer
 	may    []*identity // whose it may be; nil: in, and nothing is tracked
 	series []*contribution
+
+	// Under an identity-retention, of its stub:
+	lives     bool  // there was an observation since it was forgotten last
+	dated     bool  // the changelog says which was the first
+	maybe     bool  // it may have been forgotten before an observation
+	scattered bool  // which observations are of this life, the input does not say
+	lastDay   int64 // the latest of an observation
 }
 
 // contribution is an attacker's series of one primitive.
@@ -80,6 +88,7 @@ type identity struct {
 	holders  map[*attacker]struct{} // tracked attackers that may belong here
 
 	touched  bool // by an identity event of the batch
+	named    bool // by one of a batch before
 	dirty    bool
 	counted  int64                  // rows that it had when it was compared last
 	causes   []attribution.Cause    // the events of the batch that touch it
@@ -161,6 +170,7 @@ func newModel(rules Rules, partitions int32) *model {
 // begin starts a batch: whoever is not known yet belongs to what its stub
 // stands for now.
 func (m *model) begin() {
+	m.nameTouched()
 	for _, id := range m.batchDirty {
 		id.touched, id.dirty, id.causes, id.visitors = false, false, nil, nil
 		for _, r := range id.rows {

@@ -26,6 +26,12 @@ func (m *model) observe(o *attribution.Observation, at attribution.Arrival) {
 		}
 	}
 	p := m.primitive(o.Primitive)
+	if m.rules.Retention > 0 {
+		m.renew(a, p, at)
+		if day := dayOf(o.TS); !a.lives || day > a.lastDay {
+			a.lives, a.lastDay = true, day
+		}
+	}
 	sum := sha256.Sum256(o.Evidence)
 	c := a.contribution(p)
 	if c == nil {
@@ -47,7 +53,7 @@ func (m *model) observe(o *attribution.Observation, at attribution.Arrival) {
 	// With nothing pushed out, the order in which records are taken does not
 	// matter.
 	full := c.series.Count > int64(len(c.series.Entries))
-	c.loose = c.loose || c.mixed && full
+	c.loose = c.loose || c.mixed && full || a.scattered
 	if len(c.arrivals) == 0 {
 		m.batchArrivals = append(m.batchArrivals, c)
 	}
@@ -109,7 +115,7 @@ func (m *model) step(i *identity, p *primitive, a *attacker, at attribution.Arri
 func (m *model) conclude(i *identity, p *primitive) (c attribution.Conclusion, contributors int, loose bool) {
 	m.merger.Begin(p.kind)
 	i.each(func(a *attacker) {
-		if s := a.contribution(p); s != nil {
+		if s := a.contributes(p); s != nil {
 			m.merger.Add(&s.series, contributors)
 			if p.returning && attribution.Returns(&s.series, &m.rules.Thresholds) {
 				m.merger.SetReturns()
@@ -165,7 +171,9 @@ func (m *model) settle(linked func(name string) string, wrong func(a *attacker, 
 func (m *model) rowsOf(i *identity) {
 	i.each(func(a *attacker) {
 		for _, c := range a.series {
-			i.openRow(c.primitive)
+			if c.series.Count > 0 {
+				i.openRow(c.primitive)
+			}
 		}
 	})
 }

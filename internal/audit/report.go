@@ -19,6 +19,7 @@ type Rules struct {
 	Thresholds  attribution.Thresholds
 	Registry    *attribution.Registry // nil: the built-in one
 	RecordLimit int                   // bytes of a record's value; 0: 256 KiB
+	Retention   time.Duration         // identity-retention; 0: nothing is forgotten
 	MaxAhead    time.Duration         // how far ts may lie ahead of its record's timestamp; 0: any
 	Strict      bool                  // a value outside the registry's list or minimum is a bad record
 }
@@ -96,6 +97,7 @@ type Report struct {
 	Chained   int64 `json:"chained"`    // transitions checked as links of a chain
 	Compared  int64 `json:"compared"`   // rows compared
 	Loose     int64 `json:"loose"`      // of them, rows whose value the input does not determine
+	Forgotten int64 `json:"forgotten"`  // identities that identity-retention has ended, as far as the changelog says
 	SweepsDue int64 `json:"sweeps_due"` // identities that the next sweep has to look at
 
 	Lost       int64 `json:"lost"`

@@ -198,7 +198,7 @@ func (a *Auditor) ticks(i *identity) {
 			id := func(c attribution.CauseTopic) string {
 				return attribution.EventID(attribution.Cause{Topic: c, Arrival: by}, []byte(i.id), nil).String()
 			}
-			found = found || s.eventID == id(attribution.CauseTick) && (s.openingID == "" || s.openingID == id(attribution.CauseSuspicion))
+			found = found || s.eventID == id(attribution.CauseForgetting) && s.openingID == "" || s.eventID == id(attribution.CauseTick) && (s.openingID == "" || s.openingID == id(attribution.CauseSuspicion))
 		}
 		switch {
 		case found:

@@ -85,6 +85,7 @@ type Values struct {
 	RecordSizeLimit int           // bytes of a record's value; that many are inside
 	Addresses       bool          // adapters write addresses
 	MaxAhead        time.Duration // how far ts may lie ahead; 0: any
+	Retention       time.Duration // after which an identity that no event has named is forgotten; 0: never
 }
 
 // Logging is what is logged, and how.
@@ -257,6 +258,8 @@ func declareValues(s *Set, v *Values) {
 	s.Bool(&v.Strict, "strict-values", false, "Make a value outside its primitive's list, or below its minimum, a bad record; otherwise it is counted.")
 	s.Duration(&v.MaxAhead, "max-ahead", 24*time.Hour, Matching("0, or at least 1s", func(d time.Duration) bool { return d == 0 || d >= time.Second }),
 		"How far the ts of an observation may lie ahead of its record's timestamp; one further ahead is a bad record, for it would freeze its row. Adapters hold ts against their own clock. 0 takes any.")
+	s.Duration(&v.Retention, "identity-retention", 0, Matching("0, or at least 24h and at most 876000h", func(d time.Duration) bool { return d == 0 || d >= 24*time.Hour && d <= 876_000*time.Hour }),
+		"How long an identity of one attacker that no identity event has named is kept after its newest observation, to the end of a day (UTC). Then it is forgotten, and is new when it comes back. It goes by the ts of observations: older logs that are read in are forgotten at once. 0 keeps all.")
 	s.Bool(&v.Addresses, "addresses", true, "Let adapters write attackers' addresses to the topic of the profiles, for events, pages and commands to show them.")
 	s.Bytes(&v.RecordSizeLimit, "record-size-limit", 256<<10, Sizes(1<<10, 1<<20), "Largest value of an input record; a larger one is a bad record.")
 }

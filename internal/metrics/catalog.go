@@ -124,6 +124,7 @@ var (
 	suspicions   = declare(Counter, "suspicions_total", "Suspicions of several actors sent.")
 	events       = declare(Counter, "identity_events_total", "Identity events taken.")
 	moves        = declare(Counter, "attackers_moved_total", "Attackers that came to an identity.")
+	forgotten    = declare(Counter, "identities_forgotten_total", "Identities that identity-retention has ended.")
 
 	changesWaiting = declare(Gauge, "identity_changes_waiting", "Identity events, and claims, that wait for their turn. Only where task 0 runs.")
 	changesUnder   = declare(Gauge, "identity_changes_in_progress", "Identity events, and claims, that are carried out now. Only where task 0 runs.")

@@ -115,7 +115,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}{
 		{observations, e.Observations.Load()}, {replaced, e.Replaced.Load()}, {beyond, e.Beyond.Load()}, {odd, e.OutOfRange.Load()},
 		{misrouted, e.Misrouted.Load()}, {forwarded, e.Forwarded.Load()}, {waiting, e.Waiting.Load()},
-		{transitions, e.Transitions.Load()}, {suspicions, e.Suspicions.Load()}, {events, e.Events.Load()}, {moves, e.Moves.Load()},
+		{transitions, e.Transitions.Load()}, {suspicions, e.Suspicions.Load()}, {events, e.Events.Load()}, {moves, e.Moves.Load()}, {forgotten, e.Forgotten.Load()},
 		{changesRounds, e.Rounds.Load()},
 	} {
 		put(counted.m, float64(counted.n))

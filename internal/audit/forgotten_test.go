@@ -1,0 +1,126 @@
+package audit_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/attribution"
+	"handprint/internal/audit"
+	"handprint/state"
+	"handprint/topology"
+)
+
+const testRetention = 48 * time.Hour
+
+func forgetting(c *topology.Config) { c.Engine.Retention = testRetention }
+
+// tickAt makes every task sweep at a time of the observations.
+func (a *app) tickAt(ts float64) {
+	a.t.Helper()
+	a.put(a.names.Ticks(a.partitions, time.UnixMilli(int64(ts*1000)))...)
+}
+
+// observedOn is an observation on a day.
+func (a *app) observedOn(attacker, primitive, value string, day int, session string) *kgo.Record {
+	return &kgo.Record{Topic: a.names.Observations, Key: []byte(attacker), Value: fmt.Appendf(nil,
+		`{"attacker_uuid":%q,"primitive":%q,"value":%q,"ts":%d,"evidence_ref":%q}`, attacker, primitive, value, day*86_400+100, session)}
+}
+
+// TestRandomHistoriesForget audits applications that forget, round by round and
+// all at once.
+func TestRandomHistoriesForget(t *testing.T) {
+	b := startBroker(t)
+	registry := historyRegistry(t)
+	total := int64(0)
+	for n := range *histories {
+		seed := *firstSeed + uint64(n)
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 7))
+			a := startAppIn(t, b, fmt.Sprintf("forget%d.", seed), []int32{1, 3, 8}[r.IntN(3)], registry, "store", state.Options{FS: vfs.NewMem()}, forgetting)
+			auditor := a.auditor(a.options())
+			const attackers = 30
+			session, day := 0, 1
+			for range 6 {
+				day += r.IntN(4)
+				var list []*kgo.Record
+				for range 20 + r.IntN(150) {
+					session++
+					on := day
+					if r.IntN(5) == 0 {
+						on = max(0, day-r.IntN(5))
+					}
+					list = append(list, a.observedOn(fmt.Sprint("attacker-", r.IntN(attackers)), historyKinds[r.IntN(2)].Name, fmt.Sprint("value ", r.IntN(2)), on, fmt.Sprint("session ", session)))
+					if r.IntN(40) == 0 {
+						list = append(list, a.names.Ticks(a.partitions, time.Unix(int64(day)*86_400, 0))...)
+					}
+				}
+				a.put(list...)
+				a.tickAt(float64(day) * 86_400)
+				report, err := auditor.Advance(t.Context())
+				clean(t, report, err)
+				total += report.Forgotten
+			}
+			o := a.options()
+			if _, err := audit.Run(t.Context(), o); err != nil { // at rest
+				t.Fatal(err)
+			}
+			a.tickAt(float64(day+2) * 86_400)
+			o.Swept = true
+			report, err := audit.Run(t.Context(), o)
+			clean(t, report, err)
+			t.Logf("%d partitions: %d forgotten, %d exact %d chained %d loose of %d rows", a.partitions, report.Forgotten, report.Exact, report.Chained, report.Loose, report.Rows)
+			if report.Exact == 0 || report.Loose > 0 {
+				t.Errorf("it proves too little: %+v", report)
+			}
+		})
+	}
+	if total == 0 {
+		t.Error("nothing was forgotten")
+	}
+}
+
+// TestForgottenIdentityIsAudited takes the word of a changelog that has forgotten
+// too early, or not at all, for nothing.
+func TestForgottenIdentityIsAudited(t *testing.T) {
+	b := startBroker(t)
+	registry := historyRegistry(t)
+	for name, c := range map[string]struct {
+		engine, audit time.Duration
+		kind          string
+	}{
+		"as it should be":       {testRetention, testRetention, ""},
+		"forgotten too early":   {testRetention, 10 * testRetention, audit.Lost},
+		"not forgotten in time": {10 * testRetention, testRetention, audit.Unexpected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := startAppIn(t, b, fmt.Sprintf("forgotten%d%d.", c.engine, c.audit), 1, registry, "store", state.Options{FS: vfs.NewMem()}, func(config *topology.Config) { config.Engine.Retention = c.engine })
+			a.put(a.observedOn("attacker", historyKinds[0].Name, "v", 1, "1"), a.observedOn("other", historyKinds[0].Name, "v", 5, "1"))
+			auditor := a.auditor(a.options())
+			if _, err := auditor.Advance(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			a.tickAt(5 * 86_400)
+			o := a.options()
+			o.Rules.Retention, o.Swept = c.audit, true
+			report, err := audit.Run(t.Context(), o)
+			if c.kind == "" {
+				clean(t, report, err)
+				if report.Forgotten != 1 {
+					t.Errorf("%d are forgotten, want 1", report.Forgotten)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(report.Differences) != 1 || report.Differences[0].Kind != c.kind || report.Differences[0].Key != attribution.Stub([]byte("attacker")).String() {
+				t.Fatalf("differences %v, want one of kind %s", report.Differences, c.kind)
+			}
+		})
+	}
+}
