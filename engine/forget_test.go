@@ -31,7 +31,7 @@ type forgetter struct {
 	unnoted    map[string]bool // observed while nothing was to be forgotten
 	accepted   map[string]int
 	forgotten  int
-	renewed    int // observations of attackers that were forgotten
+	cameBack   int // observations of attackers that were forgotten
 	was        map[string]bool
 }
 
@@ -79,7 +79,7 @@ func (f *forgetter) atHome(task int, r *Record) (attacker string, at attribution
 
 func (f *forgetter) observed(attacker string, o op, arrival attribution.Arrival) {
 	if f.was[attacker] && f.model.series[attacker] == nil {
-		f.renewed++
+		f.cameBack++
 	}
 	accepted, replaced := f.model.accepted, f.model.replaced
 	f.model.observe(o, arrival, f.thresholds)
@@ -173,15 +173,15 @@ func TestRandomHistoriesForget(t *testing.T) {
 	smallSteps(t)
 	was := forgetStep
 	t.Cleanup(func() { forgetStep = was })
-	forgotten, renewed := 0, 0
+	forgotten, cameBack := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		forgetStep = rapid.SampledFrom([]int{1, 2, 1000}).Draw(t, "step")
 		f := playForgetting(t)
-		forgotten, renewed = forgotten+f.forgotten, renewed+f.renewed
+		forgotten, cameBack = forgotten+f.forgotten, cameBack+f.cameBack
 	})
-	t.Logf("%d stubs were forgotten, %d of them came back", forgotten, renewed)
-	if forgotten == 0 || renewed == 0 || forgotten < *forgottenAtLeast {
-		t.Errorf("%d stubs were forgotten and %d came back: that proves nothing", forgotten, renewed)
+	t.Logf("%d stubs were forgotten, %d of them came back", forgotten, cameBack)
+	if forgotten == 0 || cameBack == 0 || forgotten < *forgottenAtLeast {
+		t.Errorf("%d stubs were forgotten and %d came back: that proves nothing", forgotten, cameBack)
 	}
 }
 

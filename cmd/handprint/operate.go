@@ -57,7 +57,7 @@ a load needs, computed from what was measured (docs/performance.md).`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "Print JSON.")
 	plan.flags(cmd)
-	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, "state-dir", "record-cache", "store-cache", "standby-replicas")
+	return a.configure(cmd, config.GroupConnection, config.GroupApplication, config.GroupTopics, "state-dir", "record-cache", "store-cache", "standby-replicas", "identity-retention")
 }
 
 var resultColours = map[operations.Result]string{operations.OK: "32", operations.Warning: "33", operations.Failed: "31"}

@@ -25,12 +25,12 @@ import (
 
 // retention is what an Auditor knows of forgotten identities.
 type retention struct {
-	born    map[string]engine.Life        // by identity: those that have a record
-	linked  map[string]bool               // by attacker: has a link
-	renewed map[attribution.UUID]struct{} // ids of the batch's transitions that say that a row is new
-	ticks   map[int32]float64             // by partition: the time of the latest tick
-	read    map[string]map[int32]int64    // where the survey reads on, by topic
-	ended   []ended                       // lives of the batch that are over
+	born   map[string]engine.Life        // by identity that has a record
+	linked map[string]bool               // by attacker: has a link
+	began  map[attribution.UUID]struct{} // ids of the batch's transitions that say that a row is new
+	ticks  map[int32]float64             // by partition: the time of the latest tick
+	read   map[string]map[int32]int64    // where the survey reads on, by topic
+	ended  []ended                       // lives of the batch that are over
 }
 
 // ended is a life that is over.
@@ -54,7 +54,7 @@ func (a *Auditor) survey(ctx context.Context, ends ends) error {
 		r.born, r.linked = make(map[string]engine.Life), make(map[string]bool)
 		r.ticks, r.read = make(map[int32]float64), make(map[string]map[int32]int64)
 	}
-	r.renewed, r.ended = make(map[attribution.UUID]struct{}), nil
+	r.began, r.ended = make(map[attribution.UUID]struct{}), nil
 	n := &a.o.Topics
 	for _, part := range []struct {
 		topic string
@@ -68,7 +68,7 @@ func (a *Auditor) survey(ctx context.Context, ends ends) error {
 			}
 			if t, err := a.writers.Transition(rec.Value); err == nil && t.IsNew {
 				if id, ok := attribution.ParseUUID(t.EventID); ok {
-					r.renewed[id] = struct{}{}
+					r.began[id] = struct{}{}
 				}
 			}
 			return nil
@@ -133,7 +133,7 @@ func (m *model) renew(a *attacker, p *primitive, at attribution.Arrival) {
 	}
 	if r := a.own.row(p); r != nil && r.has && a.may == nil {
 		id := attribution.EventID(attribution.Cause{Topic: attribution.CauseObservation, Arrival: at}, []byte(a.own.id), []byte(p.name))
-		if _, renewed := m.retention.renewed[id]; renewed {
+		if _, began := m.retention.began[id]; began {
 			c := a.contribution(p)
 			if c != nil {
 				m.retention.ended = append(m.retention.ended, ended{a.own, dayOf(c.newest()), true})

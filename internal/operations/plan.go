@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 )
 
 // measured is one line of the tables of docs/performance.md that a plan is made
@@ -44,6 +45,15 @@ type Load struct {
 	Instances    int     // processes, at least 1
 	Standbys     int     // copies of each task in other processes
 	Caches       uint64  // bytes of record cache, store cache and memtables of a process
+}
+
+// Remembered returns how many identities there are if so many are new each day:
+// those of a retention and the day that it is late by; those of a year if it is 0.
+func Remembered(newEachDay float64, retention time.Duration) float64 {
+	if retention == 0 {
+		return newEachDay * 365
+	}
+	return newEachDay * (retention.Hours()/24 + 1)
 }
 
 // Plan is what a load needs, all processes alike.

@@ -41,6 +41,7 @@ type identity struct {
 	states       [states]uint16
 	firstIn      uint16 // primitive of first, plus 1; 0: it has no row
 	unsettled    bool
+	dropped      bool // its record was deleted, and nothing has named it since
 }
 
 const states = int(attribution.MultiActor) + 1

@@ -206,6 +206,6 @@ func (c *Catalog) Commonness(name string, v attribution.Value) (holders, of int)
 func (c *Catalog) IsNamed(id string) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	_, ok := c.ids.find([]byte(id))
-	return ok
+	n, ok := c.ids.find([]byte(id))
+	return ok && !c.identities.at(n).dropped
 }

@@ -53,6 +53,8 @@ func (w *Writer) number(id []byte) uint32 {
 	n, isNew := w.c.ids.add(id)
 	if isNew {
 		w.c.identities.add(identity{change: math.Inf(-1), seen: math.Inf(-1)})
+	} else {
+		w.c.identities.at(n).dropped = false
 	}
 	return n
 }
@@ -232,6 +234,7 @@ func (w *Writer) setOwn(n uint32, i *identity, own []byte) {
 func (w *Writer) DropIdentity(id []byte) {
 	if n, i := w.known(id); i != nil {
 		w.change(i, func() { w.setOwn(n, i, nil); i.merged = 0 })
+		i.dropped = true
 	}
 }
 

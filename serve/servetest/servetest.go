@@ -46,8 +46,9 @@ func Logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(io.Discard, nil))
 }
 
-// Start runs an application until the test ends.
-func Start(t testing.TB) *App {
+// Start runs an application until the test ends. Its configuration can be changed
+// before.
+func Start(t testing.TB, configure ...func(*topology.Config)) *App {
 	t.Helper()
 	b, err := broker.Start(broker.Options{})
 	if err != nil {
@@ -68,14 +69,18 @@ func Start(t testing.TB) *App {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := topology.Config{
+	config := topology.Config{
 		Names:  a.Names,
 		Engine: engine.Config{Thresholds: attribution.DefaultThresholds(), Registry: attribution.DefaultRegistry(), Counters: new(engine.Counters)},
 		Runtime: processor.Config{
 			ApplicationID: "app", InstanceID: "test", Client: b.ClientOpts(), Partitions: Partitions, Threads: 1, Store: store,
 			Clock: clocktest.New(a.Now), OnCommit: a.Rest.OnCommit, Logger: Logger(), FetchMaxWait: 20 * time.Millisecond,
 		},
-	}.Processor()
+	}
+	for _, change := range configure {
+		change(&config)
+	}
+	p, err := config.Processor()
 	if err != nil {
 		t.Fatal(err)
 	}
