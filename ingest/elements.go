@@ -74,6 +74,11 @@ func (e *elements) look(text []byte) (n int, found bool) {
 			e.held = append(e.held, c)
 		}
 		e.read++
+		if len(e.held) > e.max {
+			// Before c is looked at: it may be the end of what is held.
+			e.skip()
+			return i + 1, false
+		}
 		switch {
 		case e.escaped:
 			e.escaped = false
@@ -92,10 +97,6 @@ func (e *elements) look(text []byte) (n int, found bool) {
 			if e.close() {
 				return i + 1, true
 			}
-		}
-		if len(e.held) > e.max {
-			e.skip()
-			return i + 1, false
 		}
 	}
 	return len(text), false

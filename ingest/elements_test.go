@@ -48,6 +48,7 @@ func TestPartsOfALine(t *testing.T) {
 		"brackets in texts":      {`[{"a":"]}\"[{"},{"b":"\\"}]`, []string{`{"a":"]}\"[{"}`, `{"b":"\\"}`}, 0},
 		"one that does not fit":  {`[{"a":1},{"x":"` + long + `"},{"b":2}]`, []string{`{"a":1}`, `{"b":2}`}, 1},
 		"parts of one too large": {`[{"x":"` + long + `","l":[{"a":1},{"b":2}]},{"c":3}]`, []string{`{"a":1}`, `{"b":2}`, `{"c":3}`}, 0},
+		"one byte too long":      {`{"hits":[{"a":1},{"bb":22}],"x":"123456"}`, []string{`{"a":1}`, `{"bb":22}`}, 0},
 		"nothing":                {`{"x":"` + long + `"}`, nil, 1},
 		"cut":                    {`[{"a":1},{"b":"` + long, []string{`{"a":1}`}, 1},
 		"deep":                   {strings.Repeat("[", 5000) + strings.Repeat("]", 5000), nil, 1},

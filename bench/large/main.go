@@ -32,7 +32,6 @@ type rig struct {
 	tasks   [tasks]task
 	queue   []command
 	commits int64
-	turn    int
 	changes int64
 }
 
