@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"handprint/serve"
 	"handprint/serve/guard"
 	"handprint/serve/query"
 	"handprint/serve/servetest"
@@ -43,7 +45,7 @@ func TestAStartWithoutBrokers(t *testing.T) {
 	if f := s.Reader.Freshness(-1); f.AsOf < asOf || f.AsOf == 0 {
 		t.Errorf("as of %v, it was %v", f.AsOf, asOf)
 	}
-	w, secrets := web(t, s, nil)
+	w, secrets := web(t, s, func(c *serve.WebConfig) { c.Pages = serve.Pages(nil) })
 	for _, path := range brokerless {
 		if strings.Contains(path, "%s") {
 			path = fmt.Sprintf(path, stub("a1"))
@@ -60,6 +62,10 @@ func TestAStartWithoutBrokers(t *testing.T) {
 		resp, _ := ask(t, w, http.MethodGet, "/api/v1/identities", secrets[guard.Read], "")
 		return resp.Header.Get("Handprint-Stale") == "read" && resp.Header.Get("Handprint-As-Of") == strconv.FormatFloat(s.Reader.AsOf(), 'f', 3, 64)
 	})
+	until(t, "pages without scripts say that they are old", func() bool {
+		resp, body := ask(t, w, http.MethodGet, "/identities", secrets[guard.Read], "")
+		return resp.StatusCode == http.StatusOK && strings.Contains(string(body), "What is shown is behind.")
+	})
 	until(t, "what is too old is refused to those who ask for that", func() bool {
 		resp, body := ask(t, w, http.MethodGet, "/api/v1/identities?max_staleness=1", secrets[guard.Read], "")
 		return resp.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(body), "too-stale")
@@ -74,6 +80,54 @@ func TestAStartWithoutBrokers(t *testing.T) {
 	list, err := s.Reader.Identities(query.IdentityQuery{Q: stub("late")})
 	if err != nil || list.Total != 1 {
 		t.Errorf("%+v, %v", list, err)
+	}
+	stop()
+}
+
+// halfAway is a connection to a broker that answers, but not for the partitions: it is
+// closed when offsets or records are asked for while away is set.
+type halfAway struct {
+	net.Conn
+	away *atomic.Bool
+}
+
+func (c halfAway) Write(request []byte) (int, error) {
+	const fetch, listOffsets = 1, 2
+	if len(request) >= 6 && c.away.Load() {
+		if key := binary.BigEndian.Uint16(request[4:]); key == fetch || key == listOffsets {
+			_ = c.Close()
+			return 0, net.ErrClosed
+		}
+	}
+	return c.Conn.Write(request)
+}
+
+// A read side that starts while a broker answers, but the leaders of partitions are away,
+// serves what its copy has too.
+func TestAStartWithSomeBrokers(t *testing.T) {
+	app := servetest.Start(t)
+	some(app)
+	dir := t.TempDir()
+	s, stop := open(t, app, dir)
+	caught(t, s)
+	want := ids(t, s)
+	stop()
+	var away atomic.Bool
+	away.Store(true)
+	s, stop = openBy(t, app, dir, kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
+		return halfAway{c, &away}, err
+	}))
+	until(t, "the copy is served", func() bool { _, phase := s.Follower.Catalog(); return phase.Ready })
+	if !s.Follower.Alone() || ids(t, s) != want {
+		t.Errorf("alone %v, with\n%s\nnot\n%s", s.Follower.Alone(), ids(t, s), want)
+	}
+	away.Store(false)
+	app.Send(app.Observation("late", hassh, `"f1"`, 1_699_999_900))
+	caught(t, s)
+	until(t, "it is not alone any more", func() bool { return !s.Follower.Alone() })
+	if _, err := s.Reader.Identity(stub("late"), false); err != nil {
+		t.Error(err)
 	}
 	stop()
 }

@@ -26,13 +26,15 @@ import (
 
 // brokers is what needs a broker: the engine's health, dead letters, and writing.
 type brokers struct {
-	client  *kgo.Client
-	names   topology.Names
-	format  *schemas.Format  // of identity events; nil: JSON
-	writers *schemas.Writers // of Avro records; nil: JSON alone
-	watch   func(ctx context.Context) (*api.Health, error)
-	now     func() time.Time
-	log     *slog.Logger
+	client *kgo.Client
+	names  topology.Names
+	// application is the id of the engine's group.
+	application string
+	format      *schemas.Format  // of identity events; nil: JSON
+	writers     *schemas.Writers // of Avro records; nil: JSON alone
+	watch       func(ctx context.Context) (*api.Health, error)
+	now         func() time.Time
+	log         *slog.Logger
 
 	behind func() float64 // seconds that what is shown is old; nil: not noted
 	noted  samples
@@ -80,7 +82,7 @@ func (b *brokers) run(ctx context.Context) {
 				fresh = now
 			}
 			h.BehindFor, h.TS = now.Sub(fresh).Seconds(), float64(now.UnixMilli())/1000
-			b.instances.add(h, now)
+			b.instances.add(h, b.application, now)
 			b.health.Store(h)
 			if b.behind != nil {
 				b.noted.add(now, h.InputLag, b.behind())

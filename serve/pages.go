@@ -281,7 +281,7 @@ func (p *pages) Freshness(context.Context) ui.Freshness {
 	if _, phase := p.reader.Source.Catalog(); !phase.Ready && !phase.TooSmall {
 		f.Building = min(phase.Progress, 0.99)
 	}
-	if p.reader.Now != nil && read.AsOf > 0 && p.reader.Now().Sub(time.UnixMilli(int64(read.AsOf*1000))) > p.stale.read && read.ReadLag > 0 {
+	if p.reader.Now != nil && read.AsOf > 0 && p.reader.Now().Sub(time.UnixMilli(int64(read.AsOf*1000))) > p.stale.read {
 		f.Stale = "read"
 	}
 	if p.operations == nil {

@@ -22,7 +22,7 @@ func (w *Web) Reading() *metrics.Reading {
 	r.Clients, r.Missed, r.Cut = w.Stream.Clients()
 	switch {
 	case phase.Ready && f.Alone():
-		r.Alone = fmt.Sprintf("no broker has answered since the start: what is shown is as of %s", time.Unix(int64(fresh.AsOf), 0).UTC().Format(time.RFC3339))
+		r.Alone = fmt.Sprintf("the brokers have not said since the start how far the changelog is: what is shown is as of %s", time.Unix(int64(fresh.AsOf), 0).UTC().Format(time.RFC3339))
 	case phase.Ready:
 	case phase.TooSmall:
 		r.Waiting = fmt.Sprintf("the catalogue needs more memory than catalog-memory lets it take: about %d bytes", phase.Needed)

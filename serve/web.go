@@ -67,7 +67,7 @@ func (s *Side) Listen(c WebConfig) (_ *Web, err error) {
 			client.Close()
 		}
 	}()
-	w.brokers = &brokers{client: client, names: s.cfg.Names, format: c.EventFormat, watch: c.Watch, writers: s.cfg.Writers, now: s.cfg.Clock.Now, log: s.cfg.Logger,
+	w.brokers = &brokers{client: client, names: s.cfg.Names, application: s.cfg.ApplicationID, format: c.EventFormat, watch: c.Watch, writers: s.cfg.Writers, now: s.cfg.Clock.Now, log: s.cfg.Logger,
 		opts:       append(s.cfg.Client[:len(s.cfg.Client):len(s.cfg.Client)], kgo.ClientID(s.cfg.ApplicationID+"-serve-observations")),
 		partitions: s.cfg.Partitions, observers: make(chan struct{}, maxObservers)}
 	w.brokers.behind = func() float64 {

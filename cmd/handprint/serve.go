@@ -81,17 +81,15 @@ func (a *app) reachForServing(ctx context.Context) error {
 	if hasCopy {
 		timeout = min(timeout, copyWait)
 	}
-	mayPass := false
 	cl, err := a.connectBy(ctx, func(ctx context.Context, cl *kgo.Client, _ time.Duration) error {
 		return broker.Await(ctx, cl, timeout, func(err error) {
-			mayPass = true
 			if !hasCopy {
 				a.log.Warn("no broker answers, trying again", "for", timeout.String(), "error", err)
 			}
 		})
 	})
 	if err != nil {
-		if hasCopy && mayPass && ctx.Err() == nil {
+		if hasCopy && broker.Away(err) && ctx.Err() == nil {
 			return nil
 		}
 		return err

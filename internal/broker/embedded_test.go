@@ -228,6 +228,9 @@ func TestReachSaysWhichBrokersAndWhy(t *testing.T) {
 			if ue := (*UnreachableError)(nil); !errors.As(err, &ue) {
 				t.Fatalf("error %v (%T)", err, err)
 			}
+			if !Away(err) {
+				t.Errorf("%v: it is not called away", err)
+			}
 			want := "cannot reach any broker of " + c.addr + "," + c.addr + ": "
 			if !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %q, want %q ... %q", err, want, c.want)
@@ -269,7 +272,7 @@ func TestAwaitWaitsForBrokersThatRefuse(t *testing.T) {
 	if err != nil || waited != 1 {
 		t.Errorf("of a broker that comes: %v, told %d times that it waits", err, waited)
 	}
-	if mayPass(kerr.SaslAuthenticationFailed) {
+	if mayPass(kerr.SaslAuthenticationFailed) || Away(&UnreachableError{Cause: kerr.SaslAuthenticationFailed}) {
 		t.Error("wrong credentials are tried again")
 	}
 }

@@ -51,11 +51,31 @@ func Reach(ctx context.Context, cl *kgo.Client, timeout time.Duration) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case limited.Err() != nil:
-		err = fmt.Errorf("no answer within %s", timeout)
+		err = silence(timeout)
 	default:
 		err = dialCause(err)
 	}
 	return &UnreachableError{Brokers: seeds, Cause: err}
+}
+
+// silence is the cause when no broker answered within a time, as it is when a firewall
+// drops packets. It is a [net.Error].
+type silence time.Duration
+
+// Error returns how long nobody answered.
+func (s silence) Error() string { return fmt.Sprintf("no answer within %s", time.Duration(s)) }
+
+// Timeout implements [net.Error].
+func (silence) Timeout() bool { return true }
+
+// Temporary implements [net.Error].
+func (silence) Temporary() bool { return true }
+
+// Away reports whether err says that no broker is there: none answers, or all refuse
+// the connection. An error of a certificate or credentials is none of these.
+func Away(err error) bool {
+	unreachable := (*UnreachableError)(nil)
+	return errors.As(err, &unreachable) && mayPass(unreachable.Cause)
 }
 
 // How long Await and Persist wait before they try again.
@@ -78,8 +98,7 @@ func Await(ctx context.Context, cl *kgo.Client, timeout time.Duration, waiting f
 		}
 		err = Reach(ctx, cl, left)
 		last = err
-		unreachable := (*UnreachableError)(nil)
-		passes = errors.As(err, &unreachable) && mayPass(unreachable.Cause)
+		passes = Away(err)
 		if passes && !told && time.Until(end) > 0 {
 			told = true
 			waiting(err)

@@ -49,7 +49,7 @@ type Reading struct {
 
 	Stuck   []string `json:"-"` // copies that do not get on, a line for each
 	Waiting string   `json:"-"` // why the catalogue is not complete; empty: it is
-	Alone   string   `json:"-"` // how old what is shown is, while no broker has answered since the start
+	Alone   string   `json:"-"` // how old what is shown is, while the brokers have not said since the start how far the changelog is
 }
 
 // FormatCounts are what became of the events of a format.

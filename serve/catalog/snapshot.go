@@ -20,8 +20,9 @@ import (
 // texts, profiles and suspicions as JSON, and a CRC-32C of all before it. Tables
 // are raw memory: the header names the sizes of their entries and the order of the
 // bytes, and a snapshot of another program is refused, not converted, as the
-// catalogue can always be built from the copy.
-const snapshotMagic = "handprint catalogue 1\n"
+// catalogue can always be built from the copy. Sizes do not tell every change of an
+// entry: the number is raised with each.
+const snapshotMagic = "handprint catalogue 2\n"
 
 // ErrSnapshot is what a snapshot that cannot be used is refused with: damaged, cut
 // short, or written by another version.

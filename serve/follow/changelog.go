@@ -174,7 +174,7 @@ func (f *Follower) prepare(ctx context.Context) error {
 	switch {
 	case err == nil || errors.Is(err, os.ErrNotExist):
 	case away:
-		f.cfg.Logger.Warn("no broker answers: what is served is what the copy has, until one does", "as of", time.Unix(int64(f.Freshness(-1).AsOf), 0).UTC().Format(time.RFC3339), "error", err)
+		f.cfg.Logger.Warn("the brokers do not answer: what is served is what the copy has, until they do", "as of", time.Unix(int64(f.Freshness(-1).AsOf), 0).UTC().Format(time.RFC3339), "error", err)
 	default:
 		f.cfg.Logger.Warn("the catalogue is built from the copy", "reason", err)
 	}
@@ -184,10 +184,17 @@ func (f *Follower) prepare(ctx context.Context) error {
 		}
 	}
 	if away && !f.phase.Load().TooSmall {
-		f.alone.Store(true)
-		f.phase.Store(&Phase{Ready: true, Progress: 1})
+		f.serveAlone()
 	}
+	f.loaded, f.prepared = err == nil || away, f.cfg.Clock.Now()
 	return nil
+}
+
+// serveAlone makes the catalogue of the copy be served although the brokers have not
+// said how far the changelog is.
+func (f *Follower) serveAlone() {
+	f.alone.Store(true)
+	f.phase.Store(&Phase{Ready: true, Progress: 1})
 }
 
 // fill builds the catalogue from the copy alone. What came from event topics is
@@ -291,9 +298,13 @@ func removeIfThere(name string) error {
 // reachTime is how long a start waits for a broker before it goes on without one.
 const reachTime = 3 * time.Second
 
+// sinceTime is how long a start reads what the copy has got since the snapshot. The copy
+// has it too, and is read instead if the brokers do not give it.
+const sinceTime = 30 * time.Second
+
 // errNoBroker says that the copy is complete as far as it goes, and that nobody can be
 // asked what was committed since.
-var errNoBroker = errors.New("no broker answers")
+var errNoBroker = errors.New("the brokers cannot be asked what was committed since")
 
 // loadSnapshot takes the catalogue from its snapshot, and what the copy has got
 // since then from the changelog.
@@ -325,6 +336,7 @@ func (f *Follower) loadSnapshot(ctx context.Context) error {
 	since := make(map[int32]state.Checkpoint) // copies that got on after the snapshot
 	fresh := make([]Freshness, f.cfg.Partitions)
 	for p, at := range mark.Positions {
+		fresh[p].AsOf = at.AsOf
 		cp, found, err := f.cfg.Store.Partition(int32(p)).Checkpoint()
 		switch {
 		case err != nil:
@@ -338,21 +350,25 @@ func (f *Follower) loadSnapshot(ctx context.Context) error {
 		case cp.Offset > at.Offset:
 			since[int32(p)] = cp
 		}
-		fresh[p].AsOf = at.AsOf
 	}
 	f.fresh.Store(&fresh) // so old at least, until a broker says more
-	if err := broker.Reach(ctx, f.client, reachTime); err != nil {
+	silent := func(err error) error {
 		f.catalog.Store(c) // the copy has the rows; what came from events is here alone
 		f.mu.Lock()
 		f.events = mark.Events
 		f.mu.Unlock()
 		return fmt.Errorf("%w: %w", errNoBroker, err)
 	}
+	if err := broker.Reach(ctx, f.client, reachTime); err != nil {
+		return silent(err)
+	}
+	asked, cancel := context.WithTimeout(ctx, sinceTime)
+	defer cancel()
 	for p, cp := range since {
 		at := mark.Positions[p]
 		a := &applier{f: f, c: c, partition: p}
 		var batch []*kgo.Record
-		err = broker.ScanRange(ctx, f.client, func(r *kgo.Record) error {
+		err = broker.ScanRange(asked, f.client, func(r *kgo.Record) error {
 			if batch = append(batch, r); len(batch) == applyRecords {
 				a.apply(batch)
 				batch = batch[:0]
@@ -360,7 +376,7 @@ func (f *Follower) loadSnapshot(ctx context.Context) error {
 			return nil
 		}, f.cfg.Names.Changelog, p, at.Offset, cp.Offset)
 		if err != nil {
-			return fmt.Errorf("reading what was committed since the snapshot: %w", err)
+			return silent(fmt.Errorf("reading what was committed to partition %d since the snapshot: %w", p, err))
 		}
 		a.apply(batch)
 		mark.Positions[p] = position{Identity: cp.Identity, Offset: cp.Offset, At: cp.At}

@@ -69,7 +69,11 @@ type Follower struct {
 	applied atomic.Int64                // records
 	bad     atomic.Int64                // records that could not be decoded
 
-	alone atomic.Bool // no broker has answered since the start
+	alone atomic.Bool // the brokers have not said since the start how far the changelog is
+
+	// Set before anything else runs.
+	loaded   bool      // the catalogue is of a snapshot, complete as far as the copy goes
+	prepared time.Time // when it was
 
 	filling sync.RWMutex // held for writing while the catalogue is built anew
 
@@ -137,8 +141,9 @@ func (f *Follower) Freshness(partition int32) Freshness {
 // many of all records could not be decoded.
 func (f *Follower) Applied() (records, bad int64) { return f.applied.Load(), f.bad.Load() }
 
-// Alone reports whether no broker has answered since the start: what is shown is what
-// the copy had then.
+// Alone reports whether the brokers have not said since the start how far the changelog
+// is, of each partition: none answers, or the leaders of some are away. What is shown is
+// what the copy had then, and what those say that are there.
 func (f *Follower) Alone() bool { return f.alone.Load() }
 
 // Stuck returns the copies that do not get on, a line for each.
@@ -229,7 +234,14 @@ func (f *Follower) look() {
 	}
 	f.fresh.Store(&fresh)
 	if known == int(f.cfg.Partitions) && left <= nearlyDone && f.alone.CompareAndSwap(true, false) {
-		f.cfg.Logger.Info("a broker answers again: the copy is up to date")
+		f.cfg.Logger.Info("the brokers answer again: the copy is up to date")
+	}
+	if f.loaded && known < int(f.cfg.Partitions) && f.cfg.Clock.Now().Sub(f.prepared) >= reachTime {
+		if phase := f.phase.Load(); !phase.Ready && !phase.TooSmall {
+			f.cfg.Logger.Warn("the brokers have not said of each partition how far it is: what is served is what the copy has, until they do",
+				"partitions", known, "of", f.cfg.Partitions, "as of", time.Unix(int64(f.Freshness(-1).AsOf), 0).UTC().Format(time.RFC3339))
+			f.serveAlone()
+		}
 	}
 	f.settlePhase(known == int(f.cfg.Partitions), left, total)
 }
