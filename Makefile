@@ -132,6 +132,8 @@ bench: ## Measure the pipeline against a bare copy in transactions, a large merg
 
 # Flags of bench/series: make bench-peers PEERS='-rounds 3,1'
 PEERS ?=
+# Flags of bench: make bench-others OTHERS='-rounds 1'
+OTHERS ?=
 
 .PHONY: bench-peers
 bench-peers: ## Measure handprint against Kafka Streams and the bare copy with four loads, five rounds, each contender in 2 GiB: one table, with targets. Needs Java, Maven.
@@ -147,7 +149,7 @@ bench-linked: ## Measure handprint with 0, 1 and 10 % of the attackers linked: o
 
 .PHONY: bench-others
 bench-others: ## Measure all contenders once more, with latency and restarts, on a real broker. Needs Java, Maven, Python.
-	$(GO) run -pgo=$(PGO) ./bench -real -contenders handprint,streams,group,python,copy,copy2 -hold 20s -warm 15s -restarts -n 1000000 -rounds 3 $(PEERS)
+	$(GO) run -pgo=$(PGO) ./bench -real -contenders handprint,streams,group,python,copy,copy2 -hold 20s -warm 15s -restarts -n 1000000 -rounds 3 $(OTHERS)
 
 .PHONY: peers-vectors
 peers-vectors: ## Run the merge vectors through every peer. Needs Java, Maven, Python.
@@ -295,7 +297,7 @@ out/schemathesis/ready: integration/schemathesis/requirements.txt
 	@touch $@
 
 .PHONY: schemathesis
-schemathesis: build out/schemathesis/ready ## Send what the API's document allows, and what it does not, to a demo, or to API=http://127.0.0.1:8480 TOKEN=hp_... Needs Python.
+schemathesis: build out/schemathesis/ready ## Send what the API's document allows, and what it does not, to a demo, or to API=http://127.0.0.1:8480 TOKEN=hp_..., GET and HEAD alone unless WRITES=yes. Needs Python.
 	@integration/schemathesis/run
 
 .PHONY: breaking
@@ -358,36 +360,34 @@ validate: ## Let the validators of OCSF, ECS, CEF, STIX and MISP judge 10,000 ho
 SINKS ?=
 
 # Receivers that make sinks-check delivers to, as far as they can be had: rsyslog of
-# Debian, VictoriaLogs of the Go proxy, medallion of PyPI, OpenSearch of Maven.
+# Debian, VictoriaLogs of the Go proxy, medallion of PyPI, OpenSearch of Maven. The next
+# make sinks-check tries again what could not be had.
 RECEIVERS ?= rsyslog victorialogs medallion opensearch
 
 out/sinks-tools/rsyslog/ready: Makefile
 	@mkdir -p out/sinks-tools/rsyslog out/sinks-tools/debs
 	@if command -v apt-get >/dev/null; then \
-		(cd out/sinks-tools/debs && apt-get -qq download rsyslog rsyslog-openssl libestr0 libfastjson4 liblognorm5 2>/dev/null) || echo "no rsyslog: it is left out"; \
-		for deb in out/sinks-tools/debs/*.deb; do [[ ! -e $$deb ]] || dpkg -x "$$deb" out/sinks-tools/rsyslog; done; \
+		(cd out/sinks-tools/debs && apt-get -qq download rsyslog rsyslog-openssl libestr0 libfastjson4 liblognorm5 2>/dev/null) && \
+		for deb in out/sinks-tools/debs/*.deb; do dpkg -x "$$deb" out/sinks-tools/rsyslog || exit 1; done && \
+		touch $@ || echo "no rsyslog: it is left out"; \
 	fi
-	@touch $@
 
 out/sinks-tools/victorialogs/ready: Makefile
 	@mkdir -p $(@D)
-	@GOBIN=$(abspath out/sinks-tools) $(GO) install github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v1.52.2 || echo "no VictoriaLogs: it is left out"
-	@touch $@
+	@GOBIN=$(abspath out/sinks-tools) $(GO) install github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v1.52.2 && touch $@ || echo "no VictoriaLogs: it is left out"
 
 out/sinks-tools/medallion/ready: Makefile
 	@mkdir -p $(@D)
 	@if command -v python3 >/dev/null; then \
-		python3 -m venv out/sinks-tools/python && out/sinks-tools/python/bin/pip install --quiet --disable-pip-version-check medallion==3.0.0 || echo "no medallion: it is left out"; \
+		python3 -m venv out/sinks-tools/python && out/sinks-tools/python/bin/pip install --quiet --disable-pip-version-check medallion==3.0.0 && touch $@ || echo "no medallion: it is left out"; \
 	fi
-	@touch $@
 
 out/sinks-tools/opensearch/ready: Makefile integration/sinks/opensearch/pom.xml integration/sinks/opensearch/Launcher.java
 	@rm -rf $(@D) && mkdir -p $(@D)
 	@if command -v mvn >/dev/null; then \
 		mvn -q -B -f integration/sinks/opensearch/pom.xml dependency:copy-dependencies -DoutputDirectory=$(abspath out/sinks-tools/opensearch) && \
-		javac -cp 'out/sinks-tools/opensearch/*' -d out/sinks-tools/opensearch integration/sinks/opensearch/Launcher.java || echo "no OpenSearch: it is left out"; \
+		javac -cp 'out/sinks-tools/opensearch/*' -d out/sinks-tools/opensearch integration/sinks/opensearch/Launcher.java && touch $@ || echo "no OpenSearch: it is left out"; \
 	fi
-	@touch $@
 
 .PHONY: sinks-check
 sinks-check: build $(RECEIVERS:%=out/sinks-tools/%/ready) ## Deliver to real receivers (OpenSearch, rsyslog, VictoriaLogs, medallion) through faults, killing the sink and them, and compare.

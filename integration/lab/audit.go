@@ -126,7 +126,8 @@ func (a *App) follow() (*audit.Auditor, error) {
 // Audit audits what is new since the last Audit. Everything must be at rest
 // after a Sweep: a suspicion that is due and was not sent is lost, and what the
 // application has stepped over must be what was deleted before it read it. The error
-// is a *DifferenceError if it found something.
+// is a *DifferenceError if rows or records differ, and another if the application has
+// stepped over more or less than was deleted.
 func (a *App) Audit(ctx context.Context) (Checked, error) {
 	a.auditing.mu.Lock()
 	defer a.auditing.mu.Unlock()

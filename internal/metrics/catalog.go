@@ -98,7 +98,7 @@ var (
 	heldUpSince  = declare(Gauge, "input_held_up_timestamp_seconds", "Since when an open transaction holds up the partition, in Unix seconds. Missing until that is longer than the stall timeout.", "topic", "partition")
 	heldUp       = declare(Gauge, "input_held_up_offsets", "Offsets behind the first record of an open transaction that holds up the partition. Missing likewise.", "topic", "partition")
 	lostOffsets  = declare(Counter, "input_lost_offsets_total", "Offsets of a topic that is read that could not be read, and were stepped over: they were deleted before, or their batch unpacks to more than max-batch-unpacked.", "topic")
-	faults       = declare(Gauge, "environment_faults", "1 for each thing that others have done to what the process works on: \"changelog policy\" until it is right again, \"topic made anew\" until the process ends, \"state taken away\", which ends the process.", "kind", "topic")
+	faults       = declare(Gauge, "environment_faults", "1 for each change by others to topics or files of this process: \"changelog policy\" until it is right again, \"topic made anew\" until the process ends, \"state taken away\", which ends the process.", "kind", "topic")
 	movedOffsets = declare(Counter, "group_offsets_moved_total", "Starts of a task where the group had other offsets than the state, which counts.")
 	batches      = declare(Counter, "batches_total", "Batches by how they ended: committed, aborted, unknown.", "worker", "outcome")
 	batchRecords = declare(Histogram, "batch_records", "Input records of a batch.", "worker")
