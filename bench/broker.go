@@ -250,6 +250,11 @@ func (b *rig) written(ctx context.Context, failed <-chan error) error {
 func (b *rig) job(ctx context.Context, name string, c *contender, ownInput bool) (*job, error) {
 	j := &job{Contender: c.name, Brokers: b.brokers, Partitions: b.load.Partitions, Threads: b.threads,
 		Group: b.prefix + name, Dir: filepath.Join(b.dir, name), Static: b.static, Caches: b.caches, Retention: b.retention}
+	for i, size := range b.limit.caches() {
+		if j.Caches[i] == 0 {
+			j.Caches[i] = size
+		}
+	}
 	j.Names = topology.DefaultNames(b.prefix+name+"-", "app")
 	j.Names.Health, j.Names.Control = b.input.Health, b.input.Control
 	if !ownInput {

@@ -22,6 +22,7 @@ type result struct {
 	Memory      int64         // the most it ever held, bytes
 	StoreBytes  int64
 	Report      *report `json:",omitempty"` // contenders that are this program
+	Unbounded   bool    `json:",omitempty"` // there is a memory limit, and no control group that holds it
 
 	Audit audit
 
@@ -44,7 +45,7 @@ const patience = 2 * time.Minute
 
 // drain has a contender work off the backlog.
 func (b *rig) drain(ctx context.Context, c *contender, j *job) (res result, err error) {
-	res = result{Name: c.name, Job: *j}
+	res = result{Name: c.name, Job: *j, Unbounded: !b.limit.bounded()}
 	look := b.watch(ctx, c, j)
 	brokerBefore := used(b.brokerPID()).CPU
 	begin := time.Now()

@@ -7,12 +7,30 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"handprint/internal/memory"
 )
 
 // limit is what bounds the memory of each contender.
 type limit struct {
 	bytes int64
 	group string // directory of the control group; empty: there is none
+}
+
+// groupPrefix begins the name of each control group; the id of its process ends it.
+const groupPrefix = "handprint-bench-"
+
+// removeStale removes the control groups in parent whose process is gone: one that was
+// killed removes nothing itself.
+func removeStale(parent string) {
+	dirs, _ := filepath.Glob(filepath.Join(parent, groupPrefix+"*"))
+	for _, dir := range dirs {
+		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), groupPrefix))
+		if err == nil && pid > 0 && syscall.Kill(pid, 0) == syscall.ESRCH {
+			_ = os.Remove(dir) // refused while a process is in it
+		}
+	}
 }
 
 // newLimit makes a control group of so many MiB, of version 2 or 1. Where none may be
@@ -22,12 +40,13 @@ func newLimit(mib int) *limit {
 		return nil
 	}
 	l := &limit{bytes: int64(mib) << 20}
-	name := fmt.Sprintf("handprint-bench-%d", os.Getpid())
+	name := groupPrefix + strconv.Itoa(os.Getpid())
 	var errs []string
 	for _, at := range []struct{ parent, file string }{
 		{"/sys/fs/cgroup", "memory.max"},
 		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"},
 	} {
+		removeStale(at.parent)
 		dir := filepath.Join(at.parent, name)
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			errs = append(errs, err.Error())
@@ -45,7 +64,7 @@ func newLimit(mib int) *limit {
 		errs = append(errs, err.Error())
 		_ = os.Remove(dir)
 	}
-	fmt.Fprintf(os.Stderr, "bench: no control group of %d MiB (%s): contenders get GOMEMLIMIT and -Xmx instead\n", mib, strings.Join(errs, "; "))
+	fmt.Fprintf(os.Stderr, "bench: no control group of %d MiB (%s): contenders get GOMEMLIMIT and -Xmx instead, Python's gets no bound\n", mib, strings.Join(errs, "; "))
 	return l
 }
 
@@ -56,7 +75,7 @@ func (l *limit) apply(cmd *exec.Cmd) error {
 		return nil
 	}
 	if l.group == "" {
-		cmd.Env = append(cmd.Environ(), fmt.Sprintf("GOMEMLIMIT=%d", l.bytes))
+		cmd.Env = append(cmd.Environ(), fmt.Sprintf("GOMEMLIMIT=%d", l.goHeap()))
 		return nil
 	}
 	shell, err := exec.LookPath("sh")
@@ -67,6 +86,26 @@ func (l *limit) apply(cmd *exec.Cmd) error {
 	cmd.Path = shell
 	cmd.Args = append([]string{"sh", "-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(l.group, "cgroup.procs"), program}, cmd.Args[1:]...)
 	return nil
+}
+
+// bounded reports whether a control group bounds the contenders, or there is no limit.
+func (l *limit) bounded() bool { return l == nil || l.group != "" }
+
+// caches returns the sizes of handprint's caches, MiB, without a control group that it
+// could read them from: the same as in one. 0 and 0: it works them out itself.
+func (l *limit) caches() (sizes [2]int) {
+	if l.bounded() {
+		return sizes
+	}
+	record, store := memory.Limits{Container: uint64(l.bytes)}.Caches()
+	return [2]int{record >> 20, store >> 20}
+}
+
+// goHeap is the GOMEMLIMIT of a Go contender without a control group: what handprint's
+// caches and memtables leave, as Go does not count them. At least an eighth is left.
+func (l *limit) goHeap() int64 {
+	record, store := memory.Limits{Container: uint64(l.bytes)}.Caches()
+	return max(l.bytes/8, l.bytes-int64(record+store+memory.Memtables))
 }
 
 // heap is what a Java contender is given as its heap, MiB: two GiB, or so much that what

@@ -9,9 +9,12 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
@@ -28,6 +31,7 @@ import (
 const tasks = 8
 
 type rig struct {
+	ctx     context.Context // ends what is being measured
 	store   *state.Store
 	tasks   [tasks]task
 	queue   []command
@@ -60,18 +64,27 @@ func main() {
 	block := flag.Int("store-cache", 0, "MiB; likewise")
 	profile := flag.String("profile", "", "file for a CPU profile")
 	flag.Parse()
-	if err := run(*attackers, *n, *breadth, *seen, *linked, *batch, *record, *block, *profile); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *attackers, *n, *breadth, *seen, *linked, *batch, *record, *block, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "large:", err)
+		stop()
 		os.Exit(1)
 	}
 }
 
-func run(attackers, n, breadth int, seen bool, linked float64, batch, record, block int, profile string) (err error) {
+func run(ctx context.Context, attackers, n, breadth int, seen bool, linked float64, batch, record, block int, profile string) (err error) {
 	dir, err := os.MkdirTemp("", "handprint-large-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	r := &rig{ctx: ctx}
+	defer func() {
+		if r.store != nil {
+			err = errors.Join(err, r.store.Close())
+		}
+		err = errors.Join(err, os.RemoveAll(dir))
+	}()
 	hold, cache := memory.Read().Caches()
 	if record > 0 {
 		hold = record << 20
@@ -79,7 +92,6 @@ func run(attackers, n, breadth int, seen bool, linked float64, batch, record, bl
 	if block > 0 {
 		cache = block << 20
 	}
-	r := &rig{}
 	if r.store, err = state.Open(filepath.Join(dir, "state"), state.Options{HoldBytes: hold, CacheBytes: int64(cache)}); err != nil {
 		return err
 	}
@@ -183,6 +195,9 @@ func (r *rig) process(to int32, rec *engine.Record) error {
 }
 
 func (r *rig) commit() error {
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
 	r.commits++
 	for i := range r.tasks {
 		r.changes += int64(r.tasks[i].txn.Len())

@@ -7,7 +7,7 @@
 //	go run ./bench/series -latency             latency at 200, 2,000 and 20,000 a second
 //	go run ./bench/series -linked              0, 1 and 10 % of the attackers linked
 //
-// What more there is on the command line goes to bench.
+// What follows -- on the command line goes to bench: series -latency -- -static.
 package main
 
 import (
@@ -40,22 +40,30 @@ type series struct {
 func main() {
 	latency := flag.Bool("latency", false, "measure latency beside Kafka Streams at each of the rates instead")
 	linked := flag.Bool("linked", false, "measure handprint with each of the shares of linked attackers instead")
-	n := flag.String("n", "1000000,4000000", "observations of the loads, separated by commas; with -linked, the first")
+	n := flag.String("n", "1000000,4000000", "observations of the loads, separated by commas; with -linked, the first; with -latency, 100000 unless it is given")
 	breadths := flag.String("breadth", "17,50", "primitives an attacker of the loads, separated by commas")
-	rounds := flag.String("rounds", "5", "rounds of each load; separated by commas: of each number of observations")
+	rounds := flag.String("rounds", "5", "rounds of each load; separated by commas: of each number of observations; with -linked and -latency, the first; with -latency, 1 unless it is given")
 	memory := flag.Int("memory", 2048, "MiB that each contender may take; 0: as much as there is")
 	rates := flag.String("rates", "200,2000,20000", "observations a second, separated by commas")
 	hold := flag.Duration("hold", 20*time.Second, "how long latency is measured, after 15 s without")
 	shares := flag.String("shares", "0,0.01,0.1", "shares of linked attackers, separated by commas")
 	program := flag.String("bench", "", "program that is bench; default: it is built, by the release's profile")
 	flag.Parse()
+	given := map[string]bool{}
+	flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	s := &series{program: *program, rounds: *rounds, memory: *memory, more: flag.Args()}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := s.built(ctx, func() error {
 		switch {
 		case *latency:
-			return s.latency(ctx, os.Stdout, strings.Split(*rates, ","), *hold)
+			if !given["n"] {
+				*n = "100000"
+			}
+			if !given["rounds"] {
+				s.rounds = "1"
+			}
+			return s.latency(ctx, os.Stdout, strings.Split(*n, ",")[0], strings.Split(*rates, ","), *hold)
 		case *linked:
 			return s.linked(ctx, os.Stdout, strings.Split(*n, ",")[0], strings.Split(*shares, ","))
 		}
@@ -92,6 +100,7 @@ func (s *series) built(ctx context.Context, do func() error) error {
 type result struct {
 	Wall, CPU time.Duration
 	Memory    int64
+	Unbounded bool // there was no control group
 	Audit     struct{ RowDigest, TransitionDigest string }
 	Latency   []time.Duration
 }
@@ -112,6 +121,18 @@ func (s *series) bench(ctx context.Context, args ...string) (map[string][]result
 		return nil, fmt.Errorf("reading what bench printed: %w", err)
 	}
 	return results, nil
+}
+
+// unbounded writes a line if nothing held the contenders to the memory limit, so that
+// no target counts as met within it.
+func (s *series) unbounded(w io.Writer, results map[string][]result) error {
+	for _, rounds := range results {
+		if len(rounds) > 0 && rounds[0].Unbounded {
+			_, err := fmt.Fprintf(w, "not bounded: no control group, contenders were told to keep to %d MiB\n", s.memory)
+			return err
+		}
+	}
+	return nil
 }
 
 // median of a figure over the rounds; 0 if there are none.
@@ -217,7 +238,7 @@ func (s *series) loads(ctx context.Context, out io.Writer, ns, breadths []string
 				different++
 				fmt.Fprintf(w, "%s\t%s\t%s\trows and transitions\t\t\t\t\tDIFFERENT\t\n", n, breadth, round)
 			}
-			if err := w.Flush(); err != nil {
+			if err := errors.Join(s.unbounded(w, r), w.Flush()); err != nil {
 				return err
 			}
 		}
@@ -239,12 +260,12 @@ func equal(a, b []result) bool {
 }
 
 // latency measures each rate and prints the table.
-func (s *series) latency(ctx context.Context, out io.Writer, rates []string, hold time.Duration) error {
+func (s *series) latency(ctx context.Context, out io.Writer, n string, rates []string, hold time.Duration) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "observations/s\tof latency, ms\thandprint\tKafka Streams\tratio\ttarget\t\t")
 	for _, rate := range rates {
-		r, err := s.bench(ctx, "-real", "-threads", "2", "-contenders", "handprint,streams", "-n", "100000", "-audit=false",
-			"-hold", hold.String(), "-warm", "15s", "-rate", rate)
+		r, err := s.bench(ctx, "-real", "-threads", "2", "-contenders", "handprint,streams", "-audit=false",
+			"-hold", hold.String(), "-warm", "15s", "-rate", rate, "-n", n, "-rounds", strings.Split(s.rounds, ",")[0], "-memory", strconv.Itoa(s.memory))
 		if err != nil {
 			return err
 		}
@@ -265,8 +286,11 @@ func (s *series) latency(ctx context.Context, out io.Writer, rates []string, hol
 			}
 			fmt.Fprintf(w, "%s\t%s\t%.1f\t%.1f\t%.2f\t%s\t%s\t\n", rate, q.name, a, b, a/b, q.t, q.t.verdict(a/b))
 		}
+		if err := errors.Join(s.unbounded(w, r), w.Flush()); err != nil {
+			return err
+		}
 	}
-	return w.Flush()
+	return nil
 }
 
 // linked measures each share of linked attackers and prints the table.
@@ -280,7 +304,7 @@ func (s *series) linked(ctx context.Context, out io.Writer, n string, shares []s
 	var first [2]float64
 	for _, share := range shares {
 		r, err := s.bench(ctx, "-real", "-threads", "2", "-contenders", "handprint", "-hold", "0", "-audit=false", "-misrouted", "0",
-			"-n", n, "-linked", share, "-rounds", strings.Split(s.rounds, ",")[0])
+			"-n", n, "-linked", share, "-rounds", strings.Split(s.rounds, ",")[0], "-memory", strconv.Itoa(s.memory))
 		if err != nil {
 			return err
 		}
@@ -291,6 +315,9 @@ func (s *series) linked(ctx context.Context, out io.Writer, n string, shares []s
 		}
 		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f\t\n", share, rate, rate/first[0], micros, micros/first[1],
 			median(r["handprint"], func(r *result) float64 { return float64(r.Memory) / 1e6 }))
+		if err := errors.Join(s.unbounded(w, r), w.Flush()); err != nil {
+			return err
+		}
 	}
-	return w.Flush()
+	return nil
 }

@@ -55,7 +55,7 @@ func TestDifferentOutputsAreSaid(t *testing.T) {
 func TestLatencyIsComparedByQuantile(t *testing.T) {
 	s := fake(t, `{"handprint":[{"Latency":[10000000,10000000,30000000]}],"streams":[{"Latency":[100000000,100000000,120000000]}]}`)
 	var out strings.Builder
-	if err := s.latency(t.Context(), &out, []string{"200"}, time.Second); err != nil {
+	if err := s.latency(t.Context(), &out, "100000", []string{"200"}, time.Second); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"200 p50 10.0 100.0 0.10 <= 0.2 met", "200 p99 30.0 120.0 0.25 <= 0.2 MISSED"} {
@@ -63,7 +63,7 @@ func TestLatencyIsComparedByQuantile(t *testing.T) {
 			t.Errorf("no line %q in\n%s", want, out.String())
 		}
 	}
-	if err := fake(t, `{"handprint":[{}],"streams":[{}]}`).latency(t.Context(), &out, []string{"200"}, time.Second); err == nil {
+	if err := fake(t, `{"handprint":[{}],"streams":[{}]}`).latency(t.Context(), &out, "100000", []string{"200"}, time.Second); err == nil {
 		t.Error("no error though nothing was measured")
 	}
 }
@@ -77,6 +77,47 @@ func TestLinkedIsComparedWithTheFirst(t *testing.T) {
 	}
 	if want := "0.1 500000 1.00 1.00 1.00 3"; !strings.Contains(squeezed(out.String()), want) {
 		t.Errorf("no line %q in\n%s", want, out.String())
+	}
+}
+
+// What bounds and repeats a measurement goes to bench in every series.
+func TestLimitsGoToBench(t *testing.T) {
+	s := fake(t, `{"handprint":[{"Wall":2000000000,"CPU":1000000000,"Unbounded":true,"Latency":[1]}],"streams":[{"Wall":1,"CPU":1,"Latency":[1]}]}`)
+	s.memory, s.rounds = 77, "3"
+	args := filepath.Join(t.TempDir(), "args")
+	text, err := os.ReadFile(s.program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = []byte(strings.Replace(string(text), "\n", "\necho \"$@\" >'"+args+"'\n", 1))
+	if err := os.WriteFile(s.program, text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, measure := range map[string]func(out *strings.Builder) error{
+		"loads": func(out *strings.Builder) error { return s.loads(t.Context(), out, []string{"500"}, []string{"17"}) },
+		"latency": func(out *strings.Builder) error {
+			return s.latency(t.Context(), out, "500", []string{"200"}, time.Second)
+		},
+		"linked": func(out *strings.Builder) error { return s.linked(t.Context(), out, "500", []string{"0"}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out strings.Builder
+			if err := measure(&out); err != nil {
+				t.Fatal(err)
+			}
+			said, err := os.ReadFile(args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"-n 500", "-rounds 3", "-memory 77"} {
+				if !strings.Contains(string(said)+" ", want+" ") && !strings.HasSuffix(strings.TrimSpace(string(said)), want) {
+					t.Errorf("bench %s: no %q", said, want)
+				}
+			}
+			if !strings.Contains(out.String(), "not bounded") {
+				t.Errorf("no word that memory was not bounded in\n%s", out.String())
+			}
+		})
 	}
 }
 

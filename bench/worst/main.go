@@ -38,6 +38,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt ends it at once
 	err := profiled(*profile, func() error {
 		if *long > 0 {
 			return search(ctx, *long, *seed, min(*n, 500))

@@ -49,6 +49,9 @@ func search(ctx context.Context, long time.Duration, seed uint64, n int) error {
 	slices.SortFunc(all, func(x, y found) int { return cmp.Compare(y.micros, x.micros) })
 	for i := range all[:min(4*shown, len(all))] {
 		for range again {
+			if ctx.Err() != nil { // what was measured is shown
+				break
+			}
 			f, err := measureSeed(all[i].seed)
 			if err != nil {
 				return err

@@ -32,25 +32,31 @@ const (
 	own  = "/proc/self/cgroup"
 )
 
-// Container returns the memory limit of this process's control group, of
-// version 2 or 1, if there is one.
+// Container returns the least memory limit of this process's control group and of those
+// that it lies in, of version 2 or 1, if there is one.
 func Container() (bytes uint64, limited bool) {
 	text, _ := os.ReadFile(own) // without it, what a container sees as the root
-	for _, path := range limitFiles(root, string(text)) {
+	return leastLimit(limitFiles(root, string(text)))
+}
+
+// leastLimit returns the least limit of the files that are there.
+func leastLimit(files []string) (bytes uint64, limited bool) {
+	for _, path := range files {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			continue
 		}
-		if bytes, limited = parse(string(text)); limited {
-			return bytes, true
+		if n, some := parse(string(text)); some && (!limited || n < bytes) {
+			bytes, limited = n, true
 		}
 	}
-	return 0, false
+	return bytes, limited
 }
 
-// limitFiles returns the files that may have the limit, the narrowest first: of the
-// control groups that a process is in by /proc/self/cgroup, as in a systemd unit, and
-// of the root, which is a container's own group.
+// limitFiles returns the files that may have a limit, the narrowest first: of the
+// control groups that a process is in by /proc/self/cgroup, as in a systemd unit, of
+// the groups that these lie in, such as a slice, and of the root, which is a
+// container's own group.
 func limitFiles(root, groups string) (files []string) {
 	for line := range strings.Lines(groups) {
 		id, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
@@ -58,9 +64,13 @@ func limitFiles(root, groups string) (files []string) {
 		switch {
 		case !ok || path == "/" || strings.Contains(path, ".."):
 		case id == "0" && controllers == "":
-			files = append(files, root+path+"/memory.max")
+			for ; len(path) > 1; path = path[:max(0, strings.LastIndexByte(path, '/'))] {
+				files = append(files, root+path+"/memory.max")
+			}
 		case slices.Contains(strings.Split(controllers, ","), "memory"):
-			files = append(files, root+"/memory"+path+"/memory.limit_in_bytes")
+			for ; len(path) > 1; path = path[:max(0, strings.LastIndexByte(path, '/'))] {
+				files = append(files, root+"/memory"+path+"/memory.limit_in_bytes")
+			}
 		}
 	}
 	return append(files, root+"/memory.max", root+"/memory/memory.limit_in_bytes")
@@ -87,9 +97,9 @@ const (
 
 // Caches returns the sizes, in bytes, of the cache of records and that of blocks of
 // the local store. With what the memtables take they are 512 MiB if there is no
-// limit. In a container they are a third of it, and beyond 512 MiB an eighth; if Go's
-// heap has its own limit there, nine tenths of what that leaves, but no more than half of the container.
-// Without a container they are as much as half of the heap may be.
+// limit. In a container they are a third of it, and beyond 512 MiB an eighth. If Go's
+// heap has a limit of its own there, they are nine tenths of the rest, and at most half
+// of the container. Without a container they are half of the heap's limit.
 func (l Limits) Caches() (record, store int) {
 	total := uint64(unlimited)
 	switch {

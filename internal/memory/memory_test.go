@@ -1,7 +1,10 @@
 package memory
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 )
 
@@ -44,6 +47,25 @@ func TestContainerLimits(t *testing.T) {
 	}
 }
 
+// The least limit counts: a slice or a container may have less than the unit in it.
+func TestTheLeastLimitCounts(t *testing.T) {
+	dir := t.TempDir()
+	var files []string
+	for i, text := range []string{"8589934592", "max", "2147483648", "4294967296"} {
+		files = append(files, filepath.Join(dir, strconv.Itoa(i)))
+		if err := os.WriteFile(files[i], []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files = append(files, filepath.Join(dir, "none"))
+	if got, limited := leastLimit(files); got != 2<<30 || !limited {
+		t.Errorf("%d, %v, want 2 GiB", got, limited)
+	}
+	if got, limited := leastLimit(files[4:]); got != 0 || limited {
+		t.Errorf("%d, %v, want no limit", got, limited)
+	}
+}
+
 // The limit of the process's own group comes before that of the root, in both
 // versions, and nothing outside the mount is read.
 func TestLimitFiles(t *testing.T) {
@@ -51,7 +73,7 @@ func TestLimitFiles(t *testing.T) {
 	for groups, want := range map[string][]string{
 		"":                                    {v2, v1},
 		"0::/\n":                              {v2, v1},
-		"0::/system.slice/handprint.service":  {"/cg/system.slice/handprint.service/memory.max", v2, v1},
+		"0::/system.slice/handprint.service":  {"/cg/system.slice/handprint.service/memory.max", "/cg/system.slice/memory.max", v2, v1},
 		"9:name=systemd:/\n4:memory:/bench\n": {"/cg/memory/bench/memory.limit_in_bytes", v2, v1},
 		"4:cpu,memory:/a:b\n0::/":             {"/cg/memory/a:b/memory.limit_in_bytes", v2, v1},
 		"0::/../outside\nnonsense\n":          {v2, v1},
