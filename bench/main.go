@@ -126,8 +126,8 @@ func run(ctx context.Context, p plan) (err error) {
 			return err
 		}
 		defer func() {
-			if err == nil { // else the logs are worth a look
-				err = os.RemoveAll(p.dir)
+			if err == nil || ctx.Err() != nil { // else the logs are worth a look
+				err = errors.Join(err, os.RemoveAll(p.dir))
 			}
 		}()
 	} else if err := os.MkdirAll(p.dir, 0o755); err != nil {

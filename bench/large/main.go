@@ -81,6 +81,11 @@ func run(ctx context.Context, attackers, n, breadth int, seen bool, linked float
 	r := &rig{ctx: ctx}
 	defer func() {
 		if r.store != nil {
+			for i := range r.tasks {
+				if t := r.tasks[i].txn; t != nil {
+					err = errors.Join(err, t.Close())
+				}
+			}
 			err = errors.Join(err, r.store.Close())
 		}
 		err = errors.Join(err, os.RemoveAll(dir))
