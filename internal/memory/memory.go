@@ -32,8 +32,8 @@ const (
 	own  = "/proc/self/cgroup"
 )
 
-// Container returns the least memory limit of this process's control group and of those
-// that it lies in, of version 2 or 1, if there is one.
+// Container returns the least memory limit of this process's control group and of the groups
+// around it, of version 2 or 1, if there is one.
 func Container() (bytes uint64, limited bool) {
 	text, _ := os.ReadFile(own) // without it, what a container sees as the root
 	return leastLimit(limitFiles(root, string(text)))
