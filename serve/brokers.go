@@ -191,9 +191,11 @@ func deadLetter(r *kgo.Record) *api.DeadLetter {
 	}
 	partition, _ := strconv.ParseInt(text(schemas.HeaderSourcePartition), 10, 32)
 	offset, _ := strconv.ParseInt(text(schemas.HeaderSourceOffset), 10, 64)
+	millis, _ := strconv.ParseInt(text(schemas.HeaderSourceTimestamp), 10, 64)
 	return &api.DeadLetter{
 		Partition: r.Partition, Offset: r.Offset, TS: float64(r.Timestamp.UnixMilli()) / 1000, Reason: text(schemas.HeaderReason), Stage: text(schemas.HeaderStage),
 		Topic: text(schemas.HeaderSourceTopic), Source: int32(partition), At: offset, Size: len(r.Value), Preview: Printable(r.Value, 2048),
+		SourceMillis: millis,
 	}
 }
 
@@ -233,6 +235,17 @@ func (b *brokers) Replay(ctx context.Context, partition int32, offset int64) (*a
 		}
 	}
 	return b.send(ctx, original)
+}
+
+// EventMillis implements api.Operations.
+func (b *brokers) EventMillis(ctx context.Context, offset int64) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, brokerTime)
+	defer cancel()
+	r, err := b.find(ctx, b.names.IdentityEvents, 0, offset)
+	if err != nil {
+		return 0, err
+	}
+	return r.Timestamp.UnixMilli(), nil
 }
 
 // SendEvent implements api.Operations.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -30,6 +31,7 @@ type pages struct {
 	catalog    func() int64
 	noted      *samples
 	now        func() time.Time
+	log        *slog.Logger
 }
 
 // Pages returns what registers the analysts' pages with a web interface. story is
@@ -39,7 +41,7 @@ func Pages(story *ui.Story) func(w *Web, mux *guard.Mux) error {
 		side := w.Side
 		p := &pages{
 			reader: side.Reader, history: side.history, operations: w.brokers, evidence: w.brokers.Evidence, stale: staleness{2 * time.Second, 30 * time.Second},
-			noted: &w.brokers.noted, now: side.cfg.Clock.Now,
+			noted: &w.brokers.noted, now: side.cfg.Clock.Now, log: side.cfg.Logger,
 			catalog: func() int64 {
 				c, _ := side.Follower.Catalog()
 				return c.Bytes()
@@ -65,6 +67,10 @@ func Pages(story *ui.Story) func(w *Web, mux *guard.Mux) error {
 
 // staleness is from when on an answer is called stale.
 type staleness struct{ read, input time.Duration }
+
+// silentAfter is how old the last answer of the brokers may be that the page of
+// operations shows as if it were of now: five questions.
+const silentAfter = 5 * healthEvery
 
 // maxLane is how many transitions of an identity its lanes are drawn from.
 const maxLane = 500
@@ -196,10 +202,12 @@ func (p *pages) Operations(ctx context.Context) (*ui.Operations, error) {
 		o.Catalog = p.catalog()
 	}
 	if p.operations == nil {
+		o.DeadLettersUnknown = true
 		return o, nil
 	}
 	if h := p.operations.Health(); h != nil {
-		o.Group, o.State, o.Unowned = h.Group, h.State, h.Unowned
+		o.Group, o.State, o.Unowned, o.Asked = h.Group, h.State, h.Unowned, h.TS
+		o.Silent = p.now().Sub(time.UnixMilli(int64(h.TS*1000))) > silentAfter
 		for _, t := range h.Tasks {
 			phase := "owned"
 			if t.Owner == "" {
@@ -210,7 +218,7 @@ func (p *pages) Operations(ctx context.Context) (*ui.Operations, error) {
 			}
 			shown := ui.Task{Number: t.Task, Owner: t.Owner, Host: t.Host, Phase: phase, InputLag: t.InputLag, ReadLag: p.reader.Freshness(t.Task).ReadLag, Stuck: t.Stuck}
 			if r := t.Restore; r != nil && r.Total > 0 {
-				shown.Restore, shown.Left = float64(r.Done)/float64(r.Total), r.Left
+				shown.Restores, shown.Restore, shown.Left = true, float64(r.Done)/float64(r.Total), r.Left
 			}
 			for _, s := range t.Standbys {
 				behind := "not known how far"
@@ -228,8 +236,10 @@ func (p *pages) Operations(ctx context.Context) (*ui.Operations, error) {
 	o.Series = p.series()
 	o.Reads, o.Writes = wires(p.operations.Topology())
 	letters, err := p.operations.DeadLetters(ctx, 20)
-	if err != nil {
-		return o, nil // the page stands without brokers
+	if err != nil { // the page stands without brokers
+		p.log.Warn("the dead letters cannot be read for the operations page", "error", err)
+		o.DeadLettersUnknown = true
+		return o, nil
 	}
 	for _, l := range letters {
 		o.DeadLetters = append(o.DeadLetters, ui.DeadLetter{
@@ -314,7 +324,7 @@ func (p *pages) Unmerge(ctx context.Context, winner, loser string, attackers []s
 // Replay implements ui.Actor.
 func (p *pages) Replay(ctx context.Context, partition int32, offset int64) (string, error) {
 	if p.operations == nil {
-		return "", errors.New("no broker is at hand")
+		return "", noBroker(errNoOperations)
 	}
 	sent, err := p.operations.Replay(ctx, partition, offset)
 	switch {
@@ -323,18 +333,25 @@ func (p *pages) Replay(ctx context.Context, partition int32, offset int64) (stri
 	case errors.Is(err, api.ErrNotReplayable):
 		return "", &query.Problem{Kind: query.InTheWay, Detail: "The original cannot be sent again: it is not whole, or came from no input of the engine."}
 	case err != nil:
-		return "", err
+		return "", noBroker(err)
 	}
 	return fmt.Sprintf("%s[%d], offset %d", sent.Topic, sent.Partition, sent.Offset), nil
 }
 
+// noBroker is what a page is told when something that needs a broker failed.
+func noBroker(err error) error {
+	return &query.Problem{Kind: query.NoBroker, Detail: "Nothing is known to be sent. Reading identities goes on.", Cause: err}
+}
+
+var errNoOperations = errors.New("this read side has no access to the brokers")
+
 func (p *pages) send(ctx context.Context, e *attribution.IdentityEvent) (string, error) {
 	if p.operations == nil {
-		return "", errors.New("no broker is at hand")
+		return "", noBroker(errNoOperations)
 	}
 	sent, err := p.operations.SendEvent(ctx, e)
 	if err != nil {
-		return "", err
+		return "", noBroker(err)
 	}
 	return fmt.Sprintf("%s[%d], offset %d", sent.Topic, sent.Partition, sent.Offset), nil
 }

@@ -57,6 +57,7 @@ type Config struct {
 type server struct {
 	Config
 	remembered idempotency
+	refused    refusals
 }
 
 // Register registers all routes and returns the document.
@@ -299,7 +300,7 @@ func (s *server) meet(ctx context.Context, f *Fresh) error {
 		waited, cancel := context.WithTimeout(ctx, time.Duration(f.Wait*float64(time.Second)))
 		defer cancel()
 		if err := s.Waiter.AwaitEvent(waited, n); err != nil {
-			if reason := s.refusal(ctx, n); reason != "" {
+			if reason := s.refused.reason(ctx, &s.Config, n); reason != "" {
 				return s.failed(ctx, &query.Problem{Kind: query.InTheWay, Detail: "The event was refused, and is in the dead letters: " + reason})
 			}
 			return s.failed(ctx, &query.Problem{Kind: query.NotThereYet, Detail: "The event is not over yet.", After: time.Second})
@@ -311,26 +312,6 @@ func (s *server) meet(ctx context.Context, f *Fresh) error {
 		}
 	}
 	return nil
-}
-
-// refusal returns why the engine refused the identity event of an offset, if that stands
-// among the newest dead letters; empty: nothing says that it did.
-func (s *server) refusal(ctx context.Context, offset int64) string {
-	if s.Operations == nil {
-		return ""
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	letters, err := s.Operations.DeadLetters(ctx, 200)
-	if err != nil {
-		return "" // nobody knows: it is not there yet
-	}
-	for _, d := range letters {
-		if d.Topic == s.IdentityEvents && d.At == offset {
-			return d.Reason
-		}
-	}
-	return ""
 }
 
 // freshness says in the headers of every answer how far behind it is.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -81,6 +82,8 @@ type DeadLetter struct {
 	At        int64   `json:"source_offset"`
 	Size      int     `json:"size" doc:"Bytes."`
 	Preview   string  `json:"preview,omitempty" doc:"The first 2 KiB, with what cannot be printed escaped (role operate)."`
+
+	SourceMillis int64 `json:"-"` // timestamp of the original, Unix milliseconds
 }
 
 // Node and Edge draw the topology.
@@ -126,6 +129,9 @@ type Operations interface {
 	DeadLetters(ctx context.Context, limit int) ([]DeadLetter, error)
 	DeadLetter(ctx context.Context, partition int32, offset int64) (*DeadLetter, error)
 	Replay(ctx context.Context, partition int32, offset int64) (*Sent, error)
+	// EventMillis returns the timestamp of the identity event at an offset, in Unix
+	// milliseconds; ErrNotFound: there is none.
+	EventMillis(ctx context.Context, offset int64) (int64, error)
 	SendEvent(ctx context.Context, e *attribution.IdentityEvent) (*Sent, error)
 }
 
@@ -191,7 +197,9 @@ func (s *server) operations(api huma.API) {
 		to := tasks{Read: s.Reader.ReadFreshness(), Health: &Health{Tasks: []Task{}, Instances: []Instance{}}}
 		if s.Operations != nil {
 			if h := s.Operations.Health(); h != nil {
-				to.Health = h
+				c := *h // others answer with it at the same time
+				c.Tasks = slices.Clone(h.Tasks)
+				to.Health = &c
 			}
 		}
 		for i := range to.Tasks {

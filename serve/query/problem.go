@@ -21,6 +21,7 @@ const (
 	TooStale        Kind = "too-stale"
 	NotThereYet     Kind = "not-there-yet"
 	InTheWay        Kind = "in-the-way"
+	NoBroker        Kind = "no-broker"
 	Fault           Kind = "fault"
 )
 

@@ -48,6 +48,7 @@ type Options struct {
 type Handler struct {
 	o      Options
 	assets *assets
+	sent   replays
 }
 
 // New returns the pages.
@@ -169,8 +170,20 @@ func (h *Handler) page(r *http.Request) *page {
 	return p
 }
 
-// problem says in words what a page is told by a problem.
+// problem says in words what a page is told by a problem. Its link never leads to a
+// route that takes POST alone.
 func (h *Handler) problem(r *http.Request, p *page, err error) (message, int) {
+	m, status := h.inWords(r, p, err)
+	if r.Method == http.MethodPost && strings.HasPrefix(string(m.to), string(p.here(""))) {
+		m.action, m.to = "Operations", p.to("/operations")
+		if id := r.PathValue("id"); id != "" {
+			m.action, m.to = "Show the identity", p.identity(id)
+		}
+	}
+	return m, status
+}
+
+func (h *Handler) inWords(r *http.Request, p *page, err error) (message, int) {
 	var q *query.Problem
 	if !errors.As(err, &q) {
 		if r.Context().Err() != nil {
@@ -195,6 +208,11 @@ func (h *Handler) problem(r *http.Request, p *page, err error) (message, int) {
 		return again("Not there yet.", http.StatusServiceUnavailable)
 	case query.BadParameter, query.CursorInvalid, query.CursorMismatch:
 		return message{title: "That cannot be asked.", text: q.Detail, action: "Begin with the first page", to: p.here("")}, http.StatusBadRequest
+	case query.InTheWay:
+		return again("That cannot be done.", http.StatusConflict)
+	case query.NoBroker:
+		h.o.Log.Warn("a broker was needed for a page", "path", r.URL.Path, "error", err)
+		return again("No broker answers.", http.StatusServiceUnavailable)
 	default:
 		h.o.Log.Error("a page failed", "path", r.URL.Path, "error", err)
 		return again("This is a fault of handprint.", http.StatusInternalServerError)

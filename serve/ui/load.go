@@ -312,13 +312,18 @@ func (h *Handler) operations(r *http.Request, p *page) (templ.Component, error) 
 	if err != nil {
 		return nil, err
 	}
-	return operations(p, o), nil
+	for i := range o.DeadLetters {
+		l := &o.DeadLetters[i]
+		l.Sent = h.sent.at(place{l.Partition, l.Offset}, h.o.Now())
+	}
+	return operations(p, o, h.sent.named(p.query.Get("sent"), h.o.Now())), nil
 }
 
 // maxForm is how large a posted form may be, in bytes.
 const maxForm = 64 << 10
 
-// replay sends a dead letter's original again and says where it lies.
+// replay sends a dead letter's original again and leads to the operations page, which says
+// where it lies: a page that is read again sends nothing.
 func (h *Handler) replay(r *http.Request, p *page) (templ.Component, error) {
 	p.title, p.current = "Sent again", "Operations"
 	partition, err := strconv.ParseInt(r.PathValue("partition"), 10, 32)
@@ -326,11 +331,12 @@ func (h *Handler) replay(r *http.Request, p *page) (templ.Component, error) {
 	if err != nil || err2 != nil || partition < 0 || offset < 0 {
 		return nil, &query.Problem{Kind: query.BadParameter, Detail: "A dead letter has a partition and an offset."}
 	}
-	at, err := h.o.Actor.Replay(r.Context(), int32(partition), offset)
+	letter := place{int32(partition), offset}
+	err = h.sent.once(r.Context(), letter, h.o.Now, func() (string, error) { return h.o.Actor.Replay(r.Context(), letter.partition, letter.offset) })
 	if err != nil {
 		return nil, err
 	}
-	return replayed(p, at), nil
+	return nil, &redirect{"/operations?sent=" + letter.String()}
 }
 
 // act previews and sends a merge or an unmerge.

@@ -29,8 +29,10 @@ var hostile = []string{
 // fake is a source that answers with the same text wherever a text from outside
 // may stand.
 type fake struct {
-	text string
-	err  error
+	text    string
+	err     error
+	replays int  // how often something was sent again
+	silent  bool // the brokers do not answer
 }
 
 func quoted(s string) json.RawMessage { b, _ := json.Marshal(s); return b }
@@ -183,7 +185,10 @@ func (f *fake) Recent(context.Context, int) ([]Recent, error) {
 func (f *fake) Address(context.Context, string) *query.Address { return f.address() }
 
 func (f *fake) Operations(context.Context) (*Operations, error) {
-	return &Operations{Tasks: []Task{{Owner: f.text, Phase: f.text, Restore: 0.5, Left: 61, Stuck: f.text, Standbys: []string{f.text}}, {}}, DeadLetters: []DeadLetter{{TS: 1000, Reason: f.text, Stage: f.text, Source: f.text, Bytes: 3, Preview: f.text}}, Instances: []Instance{{Name: f.text, Version: f.text}}, Catalog: 1 << 20, Begins: 900,
+	if f.silent {
+		return &Operations{Tasks: []Task{{Owner: "a", Phase: "restoring", Restores: true, Left: 1e300}}, Asked: 1040, Silent: true, DeadLettersUnknown: true}, f.err
+	}
+	return &Operations{Tasks: []Task{{Owner: f.text, Phase: f.text, Restores: true, Restore: 0.5, Left: 61, Stuck: f.text, Standbys: []string{f.text}}, {}}, DeadLetters: []DeadLetter{{TS: 1000, Reason: f.text, Stage: f.text, Source: f.text, Bytes: 3, Preview: f.text}}, Instances: []Instance{{Name: f.text, Version: f.text}}, Catalog: 1 << 20, Begins: 900,
 		Reads: []Wire{{f.text, f.text}}, Writes: []Wire{{f.text, f.text}, {"b", "c"}}, Group: f.text, State: f.text, Unowned: 1,
 		Series: []Series{{Title: f.text, Unit: f.text, Step: 60, Until: 1100, Values: []float64{1, 0, 1e300, math.NaN(), math.Inf(1)}}, {Title: "none"}, {Title: "zeros", Step: 1, Until: 1100, Values: []float64{0, 0}}}}, f.err
 }
@@ -195,7 +200,10 @@ func (f *fake) Unmerge(context.Context, string, string, []string) (string, error
 	return f.text, f.err
 }
 
-func (f *fake) Replay(context.Context, int32, int64) (string, error) { return f.text, f.err }
+func (f *fake) Replay(context.Context, int32, int64) (string, error) {
+	f.replays++
+	return f.text, f.err
+}
 
 // serve returns the pages of a source, below a base path.
 func serve(t testing.TB, f *fake) http.Handler {
@@ -205,6 +213,11 @@ func serve(t testing.TB, f *fake) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return mux(h)
+}
+
+// mux has the routes of pages below their base path.
+func mux(h *Handler) http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range h.Routes() {
 		method, path, _ := strings.Cut(r.Pattern, " ")
@@ -361,12 +374,6 @@ func TestActionsAreShownBeforeTheyAreSent(t *testing.T) {
 	f := &fake{text: "id"}
 	h := serve(t, f)
 	form := url.Values{"loser": {"y"}, "attacker": {"a1", "a2"}}
-	if again := ask(t, h, "POST", "/hp/dead-letters/3/9/replay", nil); again.Code != 200 || !strings.Contains(again.Body.String(), "sent to its topic again") {
-		t.Errorf("sent again: %d %s", again.Code, again.Body)
-	}
-	if again := ask(t, h, "POST", "/hp/dead-letters/-3/9/replay", nil); again.Code != 400 {
-		t.Errorf("no dead letter: %d", again.Code)
-	}
 	w := ask(t, h, "POST", "/hp/identities/x/unmerge", form)
 	if !strings.Contains(w.Body.String(), "2 attackers") || strings.Contains(w.Body.String(), "Sent") {
 		t.Errorf("the preview says %.300s", w.Body)
@@ -381,6 +388,73 @@ func TestActionsAreShownBeforeTheyAreSent(t *testing.T) {
 	big := url.Values{"loser": {strings.Repeat("x", maxForm)}}
 	if w = ask(t, h, "POST", "/hp/identities/x/merge", big); w.Code != 400 {
 		t.Errorf("a form that is too large: %d", w.Code)
+	}
+}
+
+// A dead letter is sent again once, however often its button is pressed or the page that
+// says so is read anew; one that failed may be tried again, and so may one after an hour.
+func TestADeadLetterIsSentAgainOnce(t *testing.T) {
+	f := &fake{text: "topic[1], offset 7"}
+	now := time.Unix(1100, 0)
+	pages, err := New(Options{Source: f, Actor: f, BasePath: "/hp", Now: func() time.Time { return now }, Person: func(*http.Request) Person { return Person{Operate: true} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := mux(pages)
+	press := func(status, sent int) {
+		t.Helper()
+		w := ask(t, h, "POST", "/hp/dead-letters/0/0/replay", nil)
+		if w.Code != status || f.replays != sent || status == http.StatusSeeOther && w.Header().Get("Location") != "/hp/operations?sent=0.0" {
+			t.Errorf("%d to %q, sent %d times, want %d and %d", w.Code, w.Header().Get("Location"), f.replays, status, sent)
+		}
+	}
+	shows := func(path, text string, want bool) {
+		t.Helper()
+		if w := ask(t, h, "GET", path, nil); w.Code != 200 || strings.Contains(w.Body.String(), text) != want {
+			t.Errorf("%s: %d, has %q: %v", path, w.Code, text, !want)
+		}
+	}
+	const says = "sent to its topic again"
+	shows("/hp/operations?sent=0.0", says, false) // a link alone says nothing
+	f.err = errors.New("away")
+	press(http.StatusInternalServerError, 1)
+	f.err = nil
+	press(http.StatusSeeOther, 2)
+	press(http.StatusSeeOther, 2)
+	shows("/hp/operations?sent=0.0", says, true)
+	shows("/hp/operations?sent=0.0", "Send it again", false)
+	shows("/hp/operations", says, false)
+	shows("/hp/operations?sent=nonsense", says, false)
+	now = now.Add(time.Hour)
+	shows("/hp/operations?sent=0.0", "Send it again", true)
+	press(http.StatusSeeOther, 3)
+}
+
+// What cannot be sent says why, and leads to a page that can be read.
+func TestWhatCannotBeSentIsNoFault(t *testing.T) {
+	for kind, want := range map[query.Kind]int{query.InTheWay: 409, query.BadParameter: 400, query.NoBroker: 503, query.Fault: 500} {
+		h := serve(t, &fake{text: "x", err: &query.Problem{Kind: kind, Detail: "the detail"}})
+		for path, link := range map[string]string{"/hp/dead-letters/3/9/replay": `href="/hp/operations">Operations</a></p>`, "/hp/identities/x/merge": `href="/hp/identities/x">Show the identity</a></p>`} {
+			w := ask(t, h, "POST", path, url.Values{"loser": {"y"}})
+			page := strings.ReplaceAll(strings.Join(strings.Fields(w.Body.String()), " "), "</a> </p>", "</a></p>")
+			if w.Code != want || !strings.Contains(page, "the detail") || !strings.Contains(page, link) || strings.Contains(page, `href="`+path) {
+				t.Errorf("%s at %s: %d %s", kind, path, w.Code, page)
+			}
+		}
+	}
+	if w := ask(t, serve(t, &fake{text: "x"}), "POST", "/hp/dead-letters/-3/9/replay", nil); w.Code != 400 {
+		t.Errorf("no dead letter: %d", w.Code)
+	}
+}
+
+// Brokers that do not answer are told from ones that have nothing to say.
+func TestSilentBrokersAreNotNothing(t *testing.T) {
+	h := serve(t, &fake{text: "x", silent: true})
+	page := ask(t, h, "GET", "/hp/operations", nil).Body.String()
+	for text, want := range map[string]bool{"The brokers do not answer.": true, "the brokers cannot be asked": true, "None.": false, "0 %": true, "36500 d left": true} {
+		if strings.Contains(page, text) != want {
+			t.Errorf("the page has %q: %v", text, !want)
+		}
 	}
 }
 

@@ -73,6 +73,10 @@ type Operations struct {
 	Group       string // of consumers, with its state in Kafka's words
 	State       string
 	Unowned     int
+
+	Asked              float64 // Unix seconds: when brokers were asked last how far the tasks are; 0: never
+	Silent             bool    // the brokers have not answered since
+	DeadLettersUnknown bool    // the brokers cannot be asked for them
 }
 
 // Wire is a topic beside the tasks, and what flows there.
@@ -92,6 +96,7 @@ type Task struct {
 	Number   int32
 	Owner    string   // empty: nobody
 	Phase    string   // running, restoring, owned, no owner
+	Restores bool     // it is being restored
 	Restore  float64  // of a restore, in [0, 1)
 	Left     float64  // seconds that it takes yet; 0: not known
 	Stuck    string   // why it does not get on
@@ -111,6 +116,7 @@ type DeadLetter struct {
 	Source    string // topic[partition]@offset
 	Bytes     int
 	Preview   string // the beginning of its text, escaped; shown to operators alone
+	Sent      string // where the copy lies that was sent from here lately; empty: none
 }
 
 // Instance is a process of the application by its last heartbeat.

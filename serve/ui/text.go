@@ -217,6 +217,16 @@ func ago(ts float64, now time.Time) string {
 	return span(max(d, 0))
 }
 
+// lasting is a duration from seconds that somebody else has said: at least 0, at most
+// a hundred years.
+func lasting(s float64) time.Duration {
+	if !(s > 0) { // not a number is none either
+		return 0
+	}
+	const maxSeconds = 100 * 365 * 24 * 3600
+	return time.Duration(min(s, maxSeconds) * float64(time.Second))
+}
+
 func span(d time.Duration) string {
 	switch {
 	case d < time.Minute:
