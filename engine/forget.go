@@ -63,12 +63,21 @@ func (e *Engine) forgetAt(t tick, by attribution.Arrival) error {
 			return err
 		}
 	}
-	return e.forgetOn(&forgetOn{Time: t.Time, By: by})
+	f := &forgetOn{Time: t.Time, By: by}
+	if e.retention.going { // what an earlier tick has begun is done first
+		e.retention.next = f
+		return nil
+	}
+	return e.forgetOn(f)
 }
 
 // forgetOn handles forgetOn.
 func (e *Engine) forgetOn(f *forgetOn) error {
 	more, err := e.forgetSome(f)
+	if next := e.retention.next; !more && next != nil {
+		e.retention.next, f, more = nil, next, true
+	}
+	e.retention.going = more
 	if err == nil && more {
 		e.send(e.task, nil, appendForgetOn(e.buf.cmd, f))
 	}
@@ -117,14 +126,15 @@ func (e *Engine) forgetSome(f *forgetOn) (more bool, err error) {
 	if e.retention.from >= before {
 		return false, nil
 	}
-	due, from, err := e.dueStubs(before, left)
+	due, from, after, err := e.dueStubs(before, left)
 	if err != nil {
 		return false, err
 	}
-	e.retention.from = from // or what an entry is moved to
+	e.retention.from, e.retention.after = from, after // or what an entry is moved to
 	for i := range due {
 		if left <= 0 {
 			e.retention.from = 0 // the others are left
+			e.retention.after = lastDayKey(due[i].day, due[i].stub)[1:]
 			return true, nil
 		}
 		n, err := e.dueStub(&due[i], before, f)
@@ -143,16 +153,19 @@ type dueEntry struct {
 }
 
 // dueStubs returns the first entries of the index that are of a day before, at
-// most limit of them, and the day of the entry behind them.
-func (e *Engine) dueStubs(before uint64, limit int) (list []dueEntry, from uint64, err error) {
+// most limit of them, and the day and the key of the entry behind them. It begins
+// where the last one ended: what was taken from the index is deleted, and a scan
+// from its beginning would step over all of that.
+func (e *Engine) dueStubs(before uint64, limit int) (list []dueEntry, from uint64, after []byte, err error) {
 	from = math.MaxUint32 + 1 // no entry is
-	err = scan(e.store, []byte{kindLastDay}, nil, func(rest, _ []byte) error {
+	prefix := []byte{kindLastDay}
+	err = scan(e.store, prefix, append(prefix, e.retention.after...), func(rest, _ []byte) error {
 		if len(rest) < 4 {
 			return fmt.Errorf("malformed key %x", rest)
 		}
 		d := dueEntry{day: uint64(binary.BigEndian.Uint32(rest))}
 		if d.day >= before || len(list) == limit {
-			from = d.day
+			from, after = d.day, bytes.Clone(rest)
 			return errStop
 		}
 		d.stub, _, err = cutID(rest[4:])
@@ -160,9 +173,9 @@ func (e *Engine) dueStubs(before uint64, limit int) (list []dueEntry, from uint6
 		return err
 	})
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading which identities were not observed lately: %w", err)
+		return nil, 0, nil, fmt.Errorf("reading which identities were not observed lately: %w", err)
 	}
-	return list, from, nil
+	return list, from, after, nil
 }
 
 // dueStub looks at a stub whose entry is due: it forgets it, moves the entry, or

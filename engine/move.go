@@ -339,6 +339,10 @@ func (e *Engine) attachParts(a *attach) (rows uint64, err error) {
 		if in.err != nil {
 			break
 		}
+		// Before its values are put: they belong to the row that is renewed.
+		if err := e.renewRow(a.New, primitive); err != nil {
+			return rows, err
+		}
 		switch t {
 		case partLarge:
 			ref := append([]byte{largeMark}, name...)

@@ -31,7 +31,7 @@ var repairStep = 16 // tests make it small
 func (e *Engine) CommandsLost(store Store, out Outbox) error {
 	e.store, e.out, e.now = store, out, &Record{Source: Commands, Partition: e.task}
 	e.indexed = index{} // what went on with the index may be lost
-	e.retention.building = false
+	e.retention.building, e.retention.going, e.retention.next = false, false, nil
 	e.send(CoordinatorTask, nil, appendLost(e.buf.cmd, &lost{}))
 	return nil
 }

@@ -28,9 +28,12 @@ import (
 
 // retention is what a task remembers of it.
 type retention struct {
-	keptUp   bool   // the store says that the index is complete
-	building bool   // it is on its way to that
-	from     uint64 // no entry is of a day before; 0: not known
+	keptUp   bool      // the store says that the index is complete
+	building bool      // it is on its way to that
+	going    bool      // a command that goes on with what a tick forgets is on its way
+	next     *forgetOn // of the tick that came meanwhile
+	from     uint64    // no entry is of a day before; 0: not known
+	after    []byte    // no entry has a key less than this, without its kind; nil: not known
 }
 
 // secondsADay is a day of UTC, which has no leap seconds in Unix time.
@@ -74,6 +77,9 @@ func lastDayKey(day uint64, stub []byte) []byte {
 func (e *Engine) putLastDay(day uint64, stub []byte) {
 	e.store.Put(lastDayKey(day, stub), []byte{1})
 	e.retention.from = min(e.retention.from, day)
+	if key := lastDayKey(day, stub)[1:]; bytes.Compare(key, e.retention.after) < 0 {
+		e.retention.after = nil
+	}
 }
 
 // loadRetention reads what a task remembers of it.

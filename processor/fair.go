@@ -179,6 +179,27 @@ func (b *batch) fitFetches() {
 	}
 }
 
+// floodShares deals a slice of time out to the tasks of a batch that are flooded. The
+// slice begins when the tasks that keep up are done: what those have taken is not of it,
+// or a flooded task would get one record of each batch.
+type floodShares struct {
+	tasks int // that have no share yet
+	begun bool
+	end   time.Duration // of the slice, since the processing of the turn began
+}
+
+// next returns until when the next task may be processed: an equal part of what is left
+// of the slice. used is how long the turn has been processed, earlier how long earlier
+// turns of the batch were, and most when the turn has to end.
+func (s *floodShares) next(used, earlier, most time.Duration) (until time.Duration) {
+	if !s.begun {
+		s.begun, s.end = true, min(most, used+max(0, fairSlice-earlier))
+	}
+	until = used + max(0, s.end-used)/time.Duration(s.tasks)
+	s.tasks--
+	return until
+}
+
 // floodsLast puts the records of the tasks that are flooded last, and of those the ones
 // with the fewest records first, so that what they do not need of the slice is there for
 // the others. It returns how many are flooded. The order of what a task has stays as it is.

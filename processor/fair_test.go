@@ -166,6 +166,28 @@ func shareTheSlice(t *testing.T, draw *rand.Rand) {
 	}
 }
 
+// Tasks that are flooded share a whole slice, however long those that keep up took.
+func TestSharesOfASlice(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tasks := rapid.IntRange(1, 20).Draw(t, "tasks")
+		quiet := time.Duration(rapid.Int64Range(0, int64(maxSlices*fairSlice)).Draw(t, "quiet"))
+		s, used := floodShares{tasks: tasks}, quiet
+		for i := range tasks {
+			until := s.next(used, 0, time.Minute)
+			if share := until - used; share < fairSlice/time.Duration(tasks)-time.Microsecond {
+				t.Fatalf("task %d of %d has %s of %s after %s of others", i, tasks, share, fairSlice, quiet)
+			}
+			used += time.Duration(rapid.Int64Range(0, int64(until-used)).Draw(t, "took"))
+		}
+		if used > quiet+fairSlice {
+			t.Fatalf("together they had %s, want %s at most", used-quiet, fairSlice)
+		}
+		if until := (&floodShares{tasks: 1}).next(quiet, 0, quiet); until > quiet {
+			t.Fatalf("a turn that has to end after %s goes on until %s", quiet, until)
+		}
+	})
+}
+
 // While there is a flood, no partition gets more of a fetch than its part, unless that
 // would be too little, and without one it gets what it always does.
 func TestNoPartitionFillsAFetchWhileThereIsAFlood(t *testing.T) {

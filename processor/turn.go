@@ -339,9 +339,10 @@ func (b *batch) process(ctx context.Context) (whole bool, err error) {
 	}
 	began, left := b.w.cfg.Clock.Now(), min(maxProcessing, b.w.cfg.TransactionTimeout/turnShare)-b.times.process
 	shared := b.othersWait()
-	flooded, until := 0, left
+	var flooded floodShares
+	until := left
 	if shared {
-		flooded = b.floodsLast()
+		flooded.tasks = b.floodsLast()
 	}
 	n, first := 0, true // first: of the task, or of all if nobody waits
 	whole = true
@@ -351,9 +352,7 @@ func (b *batch) process(ctx context.Context) (whole bool, err error) {
 		if shared && (i == 0 || f.task != b.turn.parts[i-1].task) {
 			until, first = min(left, maxSlices*fairSlice), true
 			if f.flooded {
-				used := now.Sub(began)
-				until = used + max(0, fairSlice-b.times.process-used)/time.Duration(flooded)
-				flooded--
+				until = flooded.next(now.Sub(began), b.times.process, left)
 			}
 		}
 		if d := f.dropped; d != nil {

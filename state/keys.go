@@ -108,7 +108,8 @@ func splitKey(key []byte) int {
 }
 
 // newComparer returns the order of the database's keys, which is that of their bytes.
-// Its name is in the database, which opens with no other.
+// Its name is in the database, which opens with no other. It must change when splitKey
+// does: filters of before would answer for other groups.
 func newComparer() *pebble.Comparer {
 	c := *pebble.DefaultComparer
 	c.Name = "handprint.groups"

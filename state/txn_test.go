@@ -31,9 +31,8 @@ func (m *model) save() {
 	m.saved, m.touchedSaved, m.markedSaved = maps.Clone(m.now), maps.Clone(m.touched), maps.Clone(m.marked)
 }
 
-// drawKey draws from few keys; many begin alike, with bytes at the
-// edges among them.
-// drawKey draws from few keys, of which some are of groups.
+// drawKey draws from few keys. Some are of groups, and many begin alike, with bytes at
+// the edges among them.
 func drawKey(t *rapid.T) string {
 	group := rapid.SampledFrom([]string{"", "", "r" + strings.Repeat("g", groupLen-1), "r" + strings.Repeat("h", groupLen-2)}).Draw(t, "group")
 	return group + strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"", "a", "b", "\x00", "\xff"}), 0, 3).Draw(t, "key"), "")

@@ -57,7 +57,7 @@ func (c Config) Processor() (*processor.Processor, error) {
 	if c.Engine.Counters == nil {
 		c.Engine.Counters = new(engine.Counters)
 	}
-	r.Client = append(slices.Clone(r.Client), kgo.ProducerBatchMaxBytes(maxRecord-recordSlack/2))
+	r.Client = append(slices.Clone(r.Client), kgo.ProducerBatchMaxBytes(MaxBatchBytes))
 	if c.Schemas != nil {
 		r.Prepare = func(ctx context.Context, in *kgo.Record) error {
 			if in.Topic != c.Names.Observations && in.Topic != c.Names.IdentityEvents {
@@ -332,6 +332,11 @@ func (t *task) DeadLetter(stage, reason string) {
 // recordSlack is more than what a batch adds to a record, and a broker to a
 // batch.
 const recordSlack = 16 << 10
+
+// MaxBatchBytes is the largest batch that an application sends, in bytes. A client that
+// writes its topics has to have it, as the client's own default is less than a record
+// may be.
+const MaxBatchBytes = maxRecord - recordSlack/2
 
 func sizeOf(r *kgo.Record) int {
 	n := len(r.Key) + len(r.Value)

@@ -35,6 +35,7 @@ type Auditor struct {
 	// Of the Advance under way.
 	positions     map[int32]processor.Positions
 	lost          map[topicPartition][]processor.Range
+	told          map[topicPartition][]int64 // ends of ranges of lost that are there and were told
 	report        Report
 	letters       map[origin]*letter
 	dropped       []unpack.Batch // of the input, found by the scan

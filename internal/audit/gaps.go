@@ -14,8 +14,8 @@ import (
 
 // Retention, or somebody by DeleteRecords, takes input away. What was taken before
 // the application read it has had no effect, and the changelog says where that was,
-// and where the application began to read: an audit steps over it as the application did, and goes on. What was taken after
-// the application had read it is in the rows, and an audit cannot work it out any
+// and where the application began to read: an audit steps over it as the application
+// did, and goes on. What was taken after the application had read it is in the rows, and an audit cannot work it out any
 // more, unless it was collected before.
 
 // kept is what was collected of a partition.
@@ -176,13 +176,17 @@ func (a *Auditor) whole(ctx context.Context) error {
 }
 
 // steppedOverWhatIs finds offsets that the application has stepped over although they are
-// there.
+// there, and tells each once.
 func (a *Auditor) steppedOverWhatIs(starts ends) {
 	for tp, lost := range a.lost {
 		start, listed := starts[tp.topic][tp.partition]
 		for i, r := range lost {
 			// The first range is what was there before the application began.
-			if i > 0 && listed && r.To > start {
+			if i > 0 && listed && r.To > start && !slices.Contains(a.told[tp], r.To) {
+				if a.told == nil {
+					a.told = make(map[topicPartition][]int64)
+				}
+				a.told[tp] = append(a.told[tp], r.To)
 				a.differs(Lost, tp.topic, place{partition: tp.partition, offset: max(r.From, start)}, "",
 					"the application has stepped over offsets %d to %d as deleted, and the topic begins at offset %d", r.From, r.To, start)
 			}

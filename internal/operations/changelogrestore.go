@@ -15,6 +15,7 @@ import (
 	"handprint/internal/broker"
 	"handprint/processor"
 	"handprint/state"
+	"handprint/topology"
 )
 
 // ChangelogRestore is a plan to write the stores of an application back into its
@@ -164,7 +165,8 @@ func (r *ChangelogRestore) offer(dir string, task int32, snapshot *state.Snapsho
 }
 
 // Execute writes the stores into the changelog, in one transaction, and returns how
-// many records they had. After an error there is nothing that a reader sees.
+// many records they had. After an error there is nothing that a reader sees, unless it
+// is of the commit, whose outcome may then be unknown: look again with a plan.
 func (r *ChangelogRestore) Execute(ctx context.Context, cl *kgo.Client) (records int64, err error) {
 	topic := r.app.Names.Changelog
 	for _, s := range r.app.specs() {
@@ -174,7 +176,8 @@ func (r *ChangelogRestore) Execute(ctx context.Context, cl *kgo.Client) (records
 			}
 		}
 	}
-	writer, err := kgo.NewClient(append(cl.Opts(), kgo.TransactionalID(r.app.ID+"-changelog-restore"), kgo.TransactionTimeout(restoreTimeout), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	writer, err := kgo.NewClient(append(cl.Opts(), kgo.TransactionalID(r.app.ID+"-changelog-restore"), kgo.TransactionTimeout(restoreTimeout), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(topology.MaxBatchBytes))...)
 	if err != nil {
 		return 0, err
 	}
