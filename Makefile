@@ -10,8 +10,10 @@ GO ?= go
 PACKAGES ?= ./...
 # How long each fuzz target runs, or on how many inputs: make fuzz FUZZTIME=5m, FUZZTIME=100000x
 FUZZTIME ?= 10s
-# How many packages make test tests at once: two for each core, as some wait for time to pass.
-TESTED ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+# How many packages make test tests at once, and how many tests of one: more than there
+# are cores, as some wait for time to pass.
+CORES = $(shell getconf _NPROCESSORS_ONLN)
+TESTED ?= $(shell echo $$((2 * $(CORES)))) -parallel $(shell echo $$((4 * $(CORES))))
 # Random histories of the identity protocol that make test runs.
 HISTORIES ?= 5000
 # Flags of go test: make test TESTFLAGS=-v
