@@ -131,3 +131,20 @@ func TestAStartWithSomeBrokers(t *testing.T) {
 	}
 	stop()
 }
+
+// A partition that nothing was written to yet does not make the copy as old as can be.
+func TestAStartWithoutBrokersAndAnEmptyPartition(t *testing.T) {
+	app := servetest.Start(t)
+	dir := t.TempDir()
+	s, stop := open(t, app, dir)
+	caught(t, s)
+	asOf := s.Reader.AsOf()
+	stop()
+	s, _ = openBy(t, app, dir, kgo.Dialer(func(_ context.Context, network, _ string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+	}))
+	until(t, "the copy is served", func() bool { _, phase := s.Follower.Catalog(); return phase.Ready })
+	if f := s.Reader.Freshness(-1); f.AsOf < asOf || f.AsOf == 0 {
+		t.Errorf("as of %v, it was %v", f.AsOf, asOf)
+	}
+}

@@ -160,6 +160,7 @@ func (f *Follower) onEmptied(task int32) {
 	defer f.mu.Unlock()
 	if f.positions[task].Offset > 0 {
 		f.rebuild = true
+		f.loaded.Store(false)
 	}
 }
 
@@ -186,7 +187,8 @@ func (f *Follower) prepare(ctx context.Context) error {
 	if away && !f.phase.Load().TooSmall {
 		f.serveAlone()
 	}
-	f.loaded, f.prepared = err == nil || away, f.cfg.Clock.Now()
+	f.loaded.Store(err == nil || away)
+	f.prepared = f.cfg.Clock.Now()
 	return nil
 }
 

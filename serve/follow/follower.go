@@ -71,9 +71,8 @@ type Follower struct {
 
 	alone atomic.Bool // the brokers have not said since the start how far the changelog is
 
-	// Set before anything else runs.
-	loaded   bool      // the catalogue is of a snapshot, complete as far as the copy goes
-	prepared time.Time // when it was
+	loaded   atomic.Bool // the catalogue was complete as far as the copy goes, and none began anew
+	prepared time.Time   // when it was; set before anything else runs
 
 	filling sync.RWMutex // held for writing while the catalogue is built anew
 
@@ -236,7 +235,7 @@ func (f *Follower) look() {
 	if known == int(f.cfg.Partitions) && left <= nearlyDone && f.alone.CompareAndSwap(true, false) {
 		f.cfg.Logger.Info("the brokers answer again: the copy is up to date")
 	}
-	if f.loaded && known < int(f.cfg.Partitions) && f.cfg.Clock.Now().Sub(f.prepared) >= reachTime {
+	if f.loaded.Load() && known < int(f.cfg.Partitions) && f.cfg.Clock.Now().Sub(f.prepared) >= reachTime {
 		if phase := f.phase.Load(); !phase.Ready && !phase.TooSmall {
 			f.cfg.Logger.Warn("the brokers have not said of each partition how far it is: what is served is what the copy has, until they do",
 				"partitions", known, "of", f.cfg.Partitions, "as of", time.Unix(int64(f.Freshness(-1).AsOf), 0).UTC().Format(time.RFC3339))
