@@ -96,7 +96,7 @@ func (c halfAway) Write(request []byte) (int, error) {
 	if len(request) >= 6 && c.away.Load() {
 		if key := binary.BigEndian.Uint16(request[4:]); key == fetch || key == listOffsets {
 			_ = c.Close()
-			return 0, net.ErrClosed
+			return 0, &net.OpError{Op: "write", Net: "tcp", Err: syscall.ECONNRESET}
 		}
 	}
 	return c.Conn.Write(request)
