@@ -5,8 +5,11 @@ package integration
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,11 +106,94 @@ func (g *guarded) as(mechanism string, settings ...string) []string {
 // handprint runs a command and returns what it has printed, errors included.
 func (g *guarded) handprint(env []string, args ...string) (string, error) {
 	g.t.Helper()
+	out, err := g.command(env, args...).CombinedOutput()
+	return string(out), err
+}
+
+// command makes a command that comes as a user.
+func (g *guarded) command(env []string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(g.ctx, g.Lab.Binaries.Plain, args...)
 	cmd.Env = append([]string{"HANDPRINT_APPLICATION_ID=" + g.Name, "HANDPRINT_TOPIC_PREFIX=" + g.Name + ".", "HANDPRINT_PARTITIONS=2",
 		"HANDPRINT_REPLICATION_FACTOR=1", "HANDPRINT_CONNECT_TIMEOUT=10s", "HANDPRINT_STATE_DIR=" + g.t.TempDir()}, env...)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	return cmd
+}
+
+// serve starts the read side as a user, and waits until it knows the phase of each
+// task, which heartbeats alone tell, and has rows.
+func (g *guarded) serve(env []string) {
+	g.t.Helper()
+	file := filepath.Join(g.t.TempDir(), "serve.log")
+	log, err := os.Create(file)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := g.command(env, "serve", "--web-listen", "127.0.0.1:0", "--serve-dir", g.t.TempDir())
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		g.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	ctx, cancel := context.WithTimeout(g.ctx, patience)
+	defer func() {
+		cancel()
+		_ = cmd.Process.Kill()
+		<-ended
+	}()
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
+	var url, token string
+	var last []byte
+	for {
+		select {
+		case <-look.C:
+		case err := <-ended:
+			ended <- err
+			text, _ := os.ReadFile(file)
+			g.t.Fatalf("serve has ended: %v: %s", err, text)
+		case <-ctx.Done():
+			text, _ := os.ReadFile(file)
+			g.t.Fatalf("serve does not know what tasks do: %s\n%s", last, text)
+		}
+		if url == "" {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				g.t.Fatal(err)
+			}
+			_, rest, found := strings.Cut(string(text), "serving on ")
+			if line, _, whole := strings.Cut(rest, "\n"); found && whole {
+				url, token, _ = strings.Cut(line, "#t=")
+			}
+			continue
+		}
+		var tasks struct {
+			Tasks []struct{ Phase string }
+		}
+		var identities struct{ Total int }
+		if last = ask(ctx, url+"/api/v1/tasks", token); json.Unmarshal(last, &tasks) != nil || len(tasks.Tasks) != 2 || tasks.Tasks[0].Phase == "" || tasks.Tasks[1].Phase == "" {
+			continue
+		}
+		if last = ask(ctx, url+"/api/v1/identities", token); json.Unmarshal(last, &identities) == nil && identities.Total > 0 {
+			return
+		}
+	}
+}
+
+// ask returns the answer of the API, whatever it is; nothing if there is none.
+func ask(ctx context.Context, url, token string) []byte {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil
+	}
+	defer answer.Body.Close()
+	text, _ := io.ReadAll(answer.Body)
+	return text
 }
 
 // start starts an instance as a user.
@@ -217,6 +303,7 @@ func TestDocumentedACLsAreEnough(t *testing.T) {
 	try("0 behind", []string{"lag"}, "lag")
 	try("fit", []string{"topics check, list"}, "topics", "check")
 	try("attribution.state", []string{"topics check, list"}, "topics", "list")
+	g.serve(g.user("serve", acls("serve, run --web")...))
 	try("clock: agrees", []string{"run", "doctor (besides those of run), for the clock"}, "doctor")
 	if err := g.Stop(g.ctx, 0); err != nil {
 		t.Fatal(err)
