@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"pgregory.net/rapid"
 
 	"handprint/attribution"
 	"handprint/internal/broker"
@@ -62,7 +63,7 @@ func openBy(t *testing.T, app *servetest.App, dir string, more ...kgo.Opt) (*ser
 
 // caught waits until all that is committed now is applied, and the catalogue is
 // complete.
-func caught(t *testing.T, s *serve.Side) {
+func caught(t rapid.TB, s *serve.Side) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
@@ -72,7 +73,7 @@ func caught(t *testing.T, s *serve.Side) {
 	until(t, "the catalogue is complete", func() bool { _, phase := s.Follower.Catalog(); return phase.Ready })
 }
 
-func until(t *testing.T, what string, f func() bool) {
+func until(t rapid.TB, what string, f func() bool) {
 	t.Helper()
 	look, end := time.NewTicker(10*time.Millisecond), time.After(3*time.Minute)
 	defer look.Stop()
@@ -102,7 +103,7 @@ func some(app *servetest.App) {
 }
 
 // checkRows compares lists, identities and counts with the rows of the state topic.
-func checkRows(t *testing.T, app *servetest.App, s *serve.Side) {
+func checkRows(t rapid.TB, app *servetest.App, s *serve.Side) {
 	t.Helper()
 	rows := map[string]map[string]schemas.StateRow{}
 	err := broker.Scan(context.Background(), app.Client, func(r *kgo.Record) error {
