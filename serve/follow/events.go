@@ -193,7 +193,10 @@ func (f *Follower) bounds(ctx context.Context, topics []string) (starts, ends ka
 				err = ends.Error()
 			}
 		}
-		if err == nil || ctx.Err() != nil || errors.Is(err, kerr.TopicAuthorizationFailed) {
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err() // a stop while brokers are away is no error
+		}
+		if err == nil || errors.Is(err, kerr.TopicAuthorizationFailed) {
 			return starts, ends, err
 		}
 		if tries == 0 {
