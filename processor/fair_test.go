@@ -154,8 +154,9 @@ func shareTheSlice(t *testing.T, draw *rand.Rand) {
 		if sum > fairSlice+slack { // what a task is is known only after its first one
 			long++
 		}
-		if sum > maxSlices*fairSlice+slack || long > 2*floods {
-			t.Errorf("a batch had %v of floods while another task kept up, want %s and a record of each at most", took, fairSlice)
+		// One that was taken for keeping up may have several, and the slice comes after it.
+		if sum > (maxSlices+1)*fairSlice+slack || long > 2*floods {
+			t.Errorf("a batch had %v of floods while another task kept up, want %s and a record of each, or %d times that, at most", took, fairSlice, maxSlices+1)
 		}
 	}
 	for task := range cost {
