@@ -60,9 +60,12 @@ type taskLoad struct {
 	busy    time.Duration
 	sample  int
 	keys    []costlyKey
-	keptUp  time.Time // when less than a turn of its input was left last
-	flooded bool      // a turn of its input was left, or more, after the last batch, or it was ended early
-	shown   atomic.Pointer[Load]
+	// caughtUp: it had come to the end of its input, and was not a turn behind since.
+	caughtUp bool
+	behind   bool      // a turn of its input or more was left
+	keptUp   time.Time // when it last processed input, and had caught up before
+	flooded  bool      // a turn of its input was left, or more, after the last batch, or it was ended early
+	shown    atomic.Pointer[Load]
 }
 
 type costlyKey struct {
@@ -170,7 +173,7 @@ func fetchBytes(flooded bool, fetch, tasks int) int32 {
 func (b *batch) fitFetches() {
 	flooded := false
 	for _, t := range b.tasks {
-		flooded = flooded || t.load.keptUp.IsZero()
+		flooded = flooded || t.load.behind
 	}
 	fetch := min(b.w.cfg.MaxBatchBytes, 1<<30)
 	if bytes := fetchBytes(flooded && b.othersWait(), fetch, len(b.w.tasks)); bytes != b.fetch {
@@ -231,11 +234,18 @@ func (b *batch) noteLoads() {
 		cut[tp.Partition] = true
 	}
 	for _, t := range b.tasks {
-		behind := b.behindOf(t) >= int64(b.w.cfg.TurnRecords)
-		t.load.flooded = behind || cut[t.partition]
-		t.load.keptUp = now
-		if behind {
-			t.load.keptUp = time.Time{}
+		left := b.behindOf(t)
+		t.load.behind = left >= int64(b.w.cfg.TurnRecords)
+		t.load.flooded = t.load.behind || cut[t.partition]
+		switch {
+		case t.load.behind:
+			t.load.caughtUp, t.load.keptUp = false, time.Time{}
+		case t.load.caughtUp:
+			// It has had input since. A task that has only just come to the end of a
+			// backlog may have no more, and then nobody waits.
+			t.load.keptUp = now
+		default:
+			t.load.caughtUp = left == 0 && !cut[t.partition]
 		}
 		t.load.show(now)
 	}

@@ -49,9 +49,11 @@ func TestAFloodOfOneTaskLeavesTheOthersTheirTurns(t *testing.T) {
 	}
 	p := start(t, cfg)
 	send(0, "quiet", "q", 1)
-	c.await(testOutput, 2) // the record, and the command that it leads to
+	c.await(testOutput, 2)   // the record, and the command that it leads to
+	send(0, "quiet", "r", 1) // it has caught up, and has input again
+	c.await(testOutput, 4)
 	send(1, "flood", "f", flood)
-	c.await(testOutput, 2+2*flood)
+	c.await(testOutput, 4+2*flood)
 	p.halt()
 	c.checkStore(cfg)
 	mu.Lock()
@@ -125,15 +127,17 @@ func shareTheSlice(t *testing.T, draw *rand.Rand) {
 		}}, nil
 	}
 	p := start(t, cfg)
-	if err := byHand.ProduceSync(c.ctx, &kgo.Record{Topic: testInput, Partition: 0, Key: []byte("quiet"), Value: []byte("0")}).FirstErr(); err != nil {
-		t.Fatal(err)
+	for i := range 2 { // it catches up, and has input again
+		if err := byHand.ProduceSync(c.ctx, &kgo.Record{Topic: testInput, Partition: 0, Key: []byte("quiet"), Value: fmt.Append(nil, i)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		c.await(testOutput, 2*(i+1))
 	}
-	c.await(testOutput, 2)
 	if err := byHand.ProduceSync(c.ctx, records...).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	close(sent)
-	c.await(testOutput, 2+2*total)
+	c.await(testOutput, 4+2*total)
 	p.halt()
 	c.checkStore(cfg)
 
