@@ -323,6 +323,11 @@ func TestEveryRowIsAccountedFor(t *testing.T) {
 			n := rapid.IntRange(0, len(line)).Draw(t, "at")
 			text += rapid.SampledFrom([]string{line, line + "\n", line[:n], line[n:], "\n", "[", "]", ",", "{", "\t", "#separator \\x09\n", "#fields\tts\tuid\n", "1\tC\n", "#path\tssh\n", `\x`, "\x00"}).Draw(t, "piece")
 		}
+		// A text with zero bytes at its beginning may be taken for UTF-16 or UTF-32, which
+		// have other lines.
+		if at := strings.IndexByte(text, 0); at >= 0 && at < 8 {
+			text = strings.ReplaceAll(text, "\x00", "")
+		}
 		lines := int64(strings.Count(text, "\n"))
 		if text != "" && !strings.HasSuffix(text, "\n") {
 			lines++
