@@ -123,8 +123,8 @@ func (f *forgetter) restartWith(retention time.Duration) {
 	f.restart()
 }
 
-// checkForgotten makes a last tick and looks for stubs that should be gone, and
-// for what is left of those that are.
+// checkForgotten makes a last tick. It then looks for stubs that should be gone, and for
+// records of a stub that is gone.
 func (f *forgetter) checkForgotten(now float64) {
 	for range 2 { // the first may make the index
 		f.tickAt(now)

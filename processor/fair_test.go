@@ -171,7 +171,7 @@ func shareTheSlice(t *testing.T, draw *rand.Rand) {
 	}
 }
 
-// Tasks that are flooded share a whole slice, however long those that keep up took.
+// Flooded tasks share a whole slice, however long the other tasks took.
 func TestSharesOfASlice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tasks := rapid.IntRange(1, 20).Draw(t, "tasks")

@@ -145,7 +145,7 @@ func TestHistories(t *testing.T) {
 	})
 }
 
-// The newest earlier topics are kept, and one of which nothing was read is none.
+// The newest earlier topics are kept. A topic that was never read is not one of them.
 func TestPositionRemembersEarlierTopics(t *testing.T) {
 	p := Position{ID: [16]byte{1}}
 	var all []Earlier
