@@ -48,7 +48,7 @@ func (e *Engine) linkOne(l *linkTo, attacker []byte) error {
 	if here || linked && (l.Claim || was.By.Version >= l.By.Version) {
 		// It is there already: it was listed by the event and is a member
 		// of the loser too, or an event named it before the claim.
-		if !linked && e.cfg.Retention > 0 {
+		if !linked { // without a retention too: it may be set later
 			if err := e.nameStub(stub, l.By); err != nil {
 				return err
 			}

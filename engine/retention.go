@@ -78,7 +78,7 @@ func (e *Engine) putLastDay(day uint64, stub []byte) {
 	e.store.Put(lastDayKey(day, stub), []byte{1})
 	e.retention.from = min(e.retention.from, day)
 	if key := lastDayKey(day, stub)[1:]; bytes.Compare(key, e.retention.after) < 0 {
-		e.retention.after = nil
+		e.retention.after = key // nothing is before it, as nothing was before after
 	}
 }
 

@@ -24,6 +24,9 @@ const (
 	// keepsUpFor is how long a task with less than a turn of its input left counts as
 	// one that keeps up.
 	keepsUpFor = time.Second
+	// maxMarkers is how many offsets may be left to a task that has come to the end of its
+	// input: the markers of transactions have offsets and are never polled.
+	maxMarkers = 64
 	// wholeFetch is how many bytes of a partition a fetch brings, compressed, while no
 	// task is flooded: the client's default.
 	wholeFetch = 1 << 20
@@ -245,7 +248,7 @@ func (b *batch) noteLoads() {
 			// backlog may have no more, and then nobody waits.
 			t.load.keptUp = now
 		default:
-			t.load.caughtUp = left == 0 && !cut[t.partition]
+			t.load.caughtUp = left <= maxMarkers && !cut[t.partition]
 		}
 		t.load.show(now)
 	}
