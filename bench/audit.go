@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strconv"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -21,11 +18,13 @@ type audit struct {
 	Rows         int64
 	RowRecords   int64
 	Transitions  int64
-	// What is the same for each contender that does the job. Rows of
-	// identities with misrouted records are left out, since those overtake
-	// each other differently in each run; so are transitions of linked
-	// attackers, which depend on when the link was seen.
-	RowDigest, TransitionDigest string
+	// How many rows and transitions are not those of the first contender that
+	// does the job, and one of them. Rows of identities with misrouted records
+	// are left out, since those overtake each other differently in each run; so
+	// are transitions of linked attackers, which depend on when the link was
+	// seen.
+	DifferentRows, DifferentTransitions int64
+	Example                             string
 
 	Changes        int64 // records in the changelog
 	ChangelogBytes int64 // of their keys and values
@@ -35,26 +34,29 @@ type audit struct {
 // auditOf reads what a contender has written.
 func (b *rig) auditOf(ctx context.Context, c *contender, j *job) (a audit, err error) {
 	if c.concludes {
-		if err := b.auditRows(ctx, j, &a); err != nil {
+		rows, err := b.auditRows(ctx, j, &a)
+		if err != nil {
 			return a, err
 		}
-		var sum digest
-		err := b.each(ctx, j.Names.StateChanged, func(r *kgo.Record) error {
+		transitions, nth := outcome{}, map[string]int{}
+		err = b.each(ctx, j.Names.StateChanged, func(r *kgo.Record) error {
 			a.Transitions++
 			t, err := b.writers.Transition(r.Value)
 			if err != nil {
 				return fmt.Errorf("transition %q: %w", r.Value, err)
 			}
 			if b.plain[t.Identity] {
-				sum.add(t.Identity, t.Primitive, t.Old.String(), strconv.FormatBool(t.IsNew), t.New.String(), rounded(t.Value),
-					number(t.Confidence), strconv.FormatInt(t.Count, 10), number(t.TS))
+				row := t.Identity + " " + t.Primitive
+				nth[row]++
+				transitions[row+" "+strconv.Itoa(nth[row])] = write(t.Value, []float64{t.Confidence, t.TS},
+					t.Old.String(), strconv.FormatBool(t.IsNew), t.New.String(), strconv.FormatInt(t.Count, 10))
 			}
 			return nil
 		})
 		if err != nil {
 			return a, err
 		}
-		a.TransitionDigest = sum.String()
+		b.first.compare(rows, transitions, &a)
 	}
 	if c.changelog != nil {
 		topic := c.changelog(j)
@@ -79,16 +81,14 @@ func (b *rig) auditOf(ctx context.Context, c *contender, j *job) (a audit, err e
 	return a, nil
 }
 
-func (b *rig) auditRows(ctx context.Context, j *job, a *audit) error {
-	type last struct {
-		count int64
-		hash  uint64
-		plain bool
-	}
-	rows := map[string]last{}
+// auditRows counts the rows and what they count, and returns the last of each that
+// has to be the same for every contender.
+func (b *rig) auditRows(ctx context.Context, j *job, a *audit) (outcome, error) {
+	counts, rows := map[string]int64{}, outcome{}
 	err := b.each(ctx, j.Names.State, func(r *kgo.Record) error {
 		a.RowRecords++
 		if r.Value == nil {
+			delete(counts, string(r.Key))
 			delete(rows, string(r.Key))
 			return nil
 		}
@@ -96,73 +96,25 @@ func (b *rig) auditRows(ctx context.Context, j *job, a *audit) error {
 		if err != nil {
 			return fmt.Errorf("state row %q: %w", r.Value, err)
 		}
-		l := last{count: row.Row.Count}
-		if l.plain = b.plain[row.Identity] || b.linked[row.Identity]; l.plain {
-			h := xxhash.New()
-			fields := []string{row.Identity, row.Primitive, row.Row.State.String(), rounded(row.Row.Value), number(row.Row.Confidence), number(row.Row.LastObservationTS)}
-			if b.plain[row.Identity] { // what is linked has changed when the link was seen
-				fields = append(fields, number(row.Row.LastChangeTS))
-			}
-			for _, f := range fields {
-				_, _ = h.WriteString(f)
-				_, _ = h.Write([]byte{0})
-			}
-			l.hash = h.Sum64()
+		counts[string(r.Key)] = row.Row.Count
+		if !b.plain[row.Identity] && !b.linked[row.Identity] {
+			return nil
 		}
-		rows[string(r.Key)] = l
+		numbers := []float64{row.Row.Confidence, row.Row.LastObservationTS}
+		if b.plain[row.Identity] { // what is linked has changed when the link was seen
+			numbers = append(numbers, row.Row.LastChangeTS)
+		}
+		rows[string(r.Key)] = write(row.Row.Value, numbers, row.Identity, row.Primitive, row.Row.State.String(), strconv.FormatInt(row.Row.Count, 10))
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var sum digest
-	a.Rows = int64(len(rows))
-	for _, l := range rows {
-		a.Observations += l.count
-		if l.plain {
-			sum.add(strconv.FormatUint(l.hash, 16), strconv.FormatInt(l.count, 10))
-		}
+	a.Rows = int64(len(counts))
+	for _, n := range counts {
+		a.Observations += n
 	}
-	a.RowDigest = sum.String()
-	return nil
-}
-
-// digest is of a multiset: the order in which things are added does not matter.
-type digest struct{ sum [4]uint64 }
-
-func (d *digest) add(fields ...string) {
-	h := sha256.New()
-	for _, f := range fields {
-		h.Write([]byte(f))
-		h.Write([]byte{0})
-	}
-	sum := h.Sum(nil)
-	for i := range d.sum {
-		for k := range 8 {
-			d.sum[i] += uint64(sum[8*i+k]) << (8 * k)
-		}
-	}
-}
-
-func (d *digest) String() string {
-	var b []byte
-	for _, n := range d.sum[:2] {
-		for k := range 8 {
-			b = append(b, byte(n>>(8*k)))
-		}
-	}
-	return hex.EncodeToString(b)
-}
-
-// number is a double without the digits in which libraries differ.
-func number(f float64) string { return strconv.FormatFloat(f, 'g', 12, 64) }
-
-// rounded is a value, a number without those digits.
-func rounded(value []byte) string {
-	if f, err := strconv.ParseFloat(string(value), 64); err == nil {
-		return number(f)
-	}
-	return string(value)
+	return rows, nil
 }
 
 // each reads a topic from its start to where it is committed now.

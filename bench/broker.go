@@ -40,6 +40,8 @@ type rig struct {
 	// that are neither linked nor misrouted, and linked identities none of
 	// whose attackers is misrouted.
 	plain, linked map[string]bool
+	// first is what the outputs are compared with.
+	first outcomes
 
 	// shown has made a record of every attacker for each of its primitives; nil: not yet.
 	shown *load.Generator

@@ -72,6 +72,7 @@ func parse(args []string) (p plan, err error) {
 	f.IntVar(&p.load.Attackers, "attackers", 20_000, "attackers")
 	partitions := f.Int("partitions", 8, "partitions of the topics")
 	f.Float64Var(&p.load.Skew, "skew", load.DefaultSkew, "how much the busiest attackers do, above 1")
+	f.BoolVar(&p.load.Even, "even", false, "attackers take turns, rather than that the busiest do most: one changelog record an observation, whatever their number")
 	f.IntVar(&p.load.Breadth, "breadth", load.DefaultBreadth, "primitives that an attacker ever shows")
 	f.Float64Var(&p.load.Change, "change", 0.1, "share of values that are not the attacker's usual one")
 	f.Float64Var(&p.load.Linked, "linked", 0.02, "share of attackers that a clusterer has linked")

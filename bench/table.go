@@ -132,31 +132,23 @@ var verdicts = []struct {
 	of   func(p *plan, c *contender, results map[string][]result) string
 }{
 	{"observations that its rows count", func(p *plan, c *contender, results map[string][]result) string {
-		return verdict(c, results, func(r, _ *result) bool { return r.Audit.Observations == p.observations }, "all", "not all")
+		return verdict(c, results, func(r *result) bool { return r.Audit.Observations == p.observations }, "all", "not all")
 	}},
 	{"its final rows", func(p *plan, c *contender, results map[string][]result) string {
-		return verdict(c, results, func(r, first *result) bool { return r.Audit.RowDigest == first.Audit.RowDigest }, "equal", "different")
+		return verdict(c, results, func(r *result) bool { return r.Audit.DifferentRows == 0 }, "equal", "different")
 	}},
 	{"its transitions", func(p *plan, c *contender, results map[string][]result) string {
-		return verdict(c, results, func(r, first *result) bool { return r.Audit.TransitionDigest == first.Audit.TransitionDigest }, "equal", "different")
+		return verdict(c, results, func(r *result) bool { return r.Audit.DifferentTransitions == 0 }, "equal", "different")
 	}},
 }
 
-// verdict is yes if every round of a contender is like the first round of the
-// first that concludes.
-func verdict(c *contender, results map[string][]result, like func(r, first *result) bool, yes, no string) string {
+// verdict is yes if every round of a contender is as it should be.
+func verdict(c *contender, results map[string][]result, good func(r *result) bool, yes, no string) string {
 	if !c.concludes {
 		return ""
 	}
-	var first *result
-	for i := range contenders {
-		if rs := results[contenders[i].name]; contenders[i].concludes && len(rs) > 0 {
-			first = &rs[0]
-			break
-		}
-	}
 	for i := range results[c.name] {
-		if !like(&results[c.name][i], first) {
+		if !good(&results[c.name][i]) {
 			return no
 		}
 	}

@@ -10,26 +10,31 @@ import (
 	"handprint/schemas"
 )
 
-func TestDigestIsOfWhatIsThereNotOfItsOrder(t *testing.T) {
-	var ab, ba, aab digest
-	ab.add("a", "1")
-	ab.add("b", "2")
-	ba.add("b", "2")
-	ba.add("a", "1")
-	aab.add("a", "1")
-	aab.add("a", "1")
-	aab.add("b", "2")
-	if ab.String() != ba.String() {
-		t.Error("the order matters")
+func TestOutcomesDifferByMoreThanTheirLastDigits(t *testing.T) {
+	of := func(value string, confidence float64, state string) outcome {
+		return outcome{"a b": write([]byte(value), []float64{confidence}, state)}
 	}
-	if ab.String() == aab.String() {
-		t.Error("how often something is there does not matter")
-	}
-	var glued digest
-	glued.add("a1")
-	glued.add("b2")
-	if glued.String() == ab.String() {
-		t.Error("where a field ends does not matter")
+	var first outcomes
+	first.compare(of("492.3867239545", 0.9, "stable"), outcome{}, &audit{})
+	for name, c := range map[string]struct {
+		rows outcome
+		n    int64
+	}{
+		"the same":           {of("492.3867239545", 0.9, "stable"), 0},
+		"another last digit": {of("492.38672395450006", 0.9, "stable"), 0},
+		"another value":      {of("492.38673", 0.9, "stable"), 1},
+		"a value of text":    {of(`"492.3867239545"`, 0.9, "stable"), 1},
+		"another confidence": {of("492.3867239545", 0.91, "stable"), 1},
+		"another state":      {of("492.3867239545", 0.9, "drifting"), 1},
+		"no row":             {outcome{}, 1},
+		"a row of its own":   {outcome{"a b": write([]byte("492.3867239545"), []float64{0.9}, "stable"), "c d": {}}, 1},
+		"where a field ends": {outcome{"a b": write([]byte("492.3867239545"), []float64{0.9}, "sta", "ble")}, 1},
+	} {
+		var a audit
+		first.compare(c.rows, outcome{}, &a)
+		if a.DifferentRows != c.n || (a.Example != "") != (c.n > 0) {
+			t.Errorf("%s: %d differ, want %d (%s)", name, a.DifferentRows, c.n, a.Example)
+		}
 	}
 }
 
@@ -58,8 +63,8 @@ func TestTheTableSaysWhatDiffers(t *testing.T) {
 	}
 	p := &plan{observations: 10, contenders: chosen, rounds: 1, threads: 1, audit: true, load: load.Config{Attackers: 1, Partitions: 1}}
 	results := map[string][]result{
-		"handprint": {{Wall: time.Second, Audit: audit{Observations: 10, RowDigest: "x", TransitionDigest: "y"}}},
-		"streams":   {{Wall: 2 * time.Second, Audit: audit{Observations: 9, RowDigest: "x", TransitionDigest: "z"}}},
+		"handprint": {{Wall: time.Second, Audit: audit{Observations: 10}}},
+		"streams":   {{Wall: 2 * time.Second, Audit: audit{Observations: 9, DifferentTransitions: 1}}},
 		"copy":      {{Wall: time.Second / 2}},
 	}
 	var out strings.Builder

@@ -68,9 +68,9 @@ func run(sizes, threads string, least int, out string, more []string) error {
 		}
 		bySize = append(bySize, p)
 	}
-	fmt.Println("the same, every attacker having shown each of its two primitives before:")
+	fmt.Println("attackers take turns, each having shown each of its three primitives before:")
 	for _, n := range counts {
-		if _, err := measure(n, workers[0], max(least, n*3/2), append([]string{"-seen", "-breadth", "2"}, more...)); err != nil {
+		if _, err := measure(n, workers[0], max(least, n*3/2), append([]string{"-seen", "-even", "-breadth", "3"}, more...)); err != nil {
 			return err
 		}
 	}

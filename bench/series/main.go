@@ -101,8 +101,11 @@ type result struct {
 	Wall, CPU time.Duration
 	Memory    int64
 	Unbounded bool // there was no control group
-	Audit     struct{ RowDigest, TransitionDigest string }
-	Latency   []time.Duration
+	Audit     struct {
+		DifferentRows, DifferentTransitions int64
+		Example                             string
+	}
+	Latency []time.Duration
 }
 
 // bench runs the benchmark and returns its results by contender.
@@ -234,9 +237,9 @@ func (s *series) loads(ctx context.Context, out io.Writer, ns, breadths []string
 			line("CPU/observation, us", "CPU", "%.2f", median(ours, micros), median(theirs, micros))
 			line("peak memory, MB", "memory", "%.0f", median(ours, megabytes), median(theirs, megabytes))
 			line("observations/s, beside the copy", "copy", "%.0f", median(ours, rate), median(copied, rate))
-			if len(theirs) > 0 && !equal(ours, theirs) {
+			if example := difference(ours, theirs); example != "" {
 				different++
-				fmt.Fprintf(w, "%s\t%s\t%s\trows and transitions\t\t\t\t\tDIFFERENT\t\n", n, breadth, round)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t\t\t\t\tDIFFERENT\t\n", n, breadth, round, example)
 			}
 			if err := errors.Join(s.unbounded(w, r), w.Flush()); err != nil {
 				return err
@@ -249,14 +252,15 @@ func (s *series) loads(ctx context.Context, out io.Writer, ns, breadths []string
 	return nil
 }
 
-// equal reports whether all rounds of both have written the same.
-func equal(a, b []result) bool {
-	for _, r := range slices.Concat(a, b) {
-		if r.Audit != a[0].Audit {
-			return false
+// difference is the first output of any round that is not like the others'; "" if all
+// are the same.
+func difference(ours, theirs []result) string {
+	for _, r := range slices.Concat(ours, theirs) {
+		if r.Audit.DifferentRows > 0 || r.Audit.DifferentTransitions > 0 {
+			return r.Audit.Example
 		}
 	}
-	return true
+	return ""
 }
 
 // latency measures each rate and prints the table.

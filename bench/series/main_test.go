@@ -43,10 +43,10 @@ func TestLoadsAreShownBesideTheirTargets(t *testing.T) {
 
 // Outputs that differ are an error.
 func TestDifferentOutputsAreSaid(t *testing.T) {
-	s := fake(t, `{"handprint":[{"Wall":1,"CPU":1,"Memory":1,"Audit":{"RowDigest":"a"}}],"streams":[{"Wall":1,"CPU":1,"Memory":1,"Audit":{"RowDigest":"b"}}]}`)
+	s := fake(t, `{"handprint":[{"Wall":1,"CPU":1,"Memory":1,"Audit":{}}],"streams":[{"Wall":1,"CPU":1,"Memory":1,"Audit":{"DifferentRows":1,"Example":"row a b"}}]}`)
 	s.rounds = "1"
 	var out strings.Builder
-	if err := s.loads(t.Context(), &out, []string{"1000"}, []string{"17"}); err == nil || !strings.Contains(out.String(), "DIFFERENT") {
+	if err := s.loads(t.Context(), &out, []string{"1000"}, []string{"17"}); err == nil || !strings.Contains(squeezed(out.String()), "row a b DIFFERENT") {
 		t.Errorf("error %v, table\n%s", err, out.String())
 	}
 }

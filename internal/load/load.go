@@ -19,6 +19,11 @@ type Config struct {
 	// Skew is the exponent of Zipf's law by which sessions fall to attackers,
 	// above 1: the larger, the more a few of them do. 0: DefaultSkew.
 	Skew float64
+	// Even gives each attacker one session before any has its second, in an
+	// order that is mixed, rather than by Zipf's law: then a row is observed
+	// again only after all others, and its changelog record is one for each
+	// observation, whatever the number of attackers.
+	Even bool
 	// Session is how many primitives a session yields on average, at least 1.
 	// 0: DefaultSession.
 	Session int
@@ -78,8 +83,10 @@ type Generator struct {
 
 	n        int64 // records made
 	attacker uint64
-	session  uint64
-	left     int // records of the current session
+	// If attackers take turns: who had the last one, and how far the next is.
+	turn, step uint64
+	session    uint64
+	left       int // records of the current session
 	// The attacker's primitives are at first, first+apart and so on; a session
 	// takes them at, at+stride and so on, modulo their number.
 	first, apart int
@@ -111,6 +118,7 @@ func New(cfg Config) (*Generator, error) {
 	}
 	g := &Generator{cfg: cfg, rnd: rand.New(rand.NewPCG(cfg.Seed, 0x68616e647072696e))}
 	g.zipf = rand.NewZipf(g.rnd, cfg.Skew, math.Max(1, float64(cfg.Attackers)/20), uint64(cfg.Attackers-1))
+	g.step = uint64(coprime(golden(cfg.Attackers), cfg.Attackers))
 	g.cfg.Breadth = min(cfg.Breadth, len(attribution.DefaultRegistry().Names()))
 	for _, name := range attribution.DefaultRegistry().Names() {
 		g.primitives = append(g.primitives, newPrimitive(attribution.DefaultRegistry().Lookup([]byte(name))))
@@ -174,12 +182,21 @@ func (g *Generator) show() {
 // begin starts a session: an attacker, and which of its primitives it yields.
 func (g *Generator) begin() {
 	g.session++
-	g.attacker = g.zipf.Uint64()
+	if g.cfg.Even {
+		g.turn = (g.turn + g.step) % uint64(g.cfg.Attackers)
+		g.attacker = g.turn
+	} else {
+		g.attacker = g.zipf.Uint64()
+	}
 	g.show()
 	g.left = min(g.cfg.Breadth, 1+g.rnd.IntN(2*g.cfg.Session-1))
 	g.at = g.rnd.IntN(g.cfg.Breadth)
 	g.stride = coprime(g.rnd.Int(), g.cfg.Breadth)
 }
+
+// golden is the golden section of n: steps of it, modulo n, lie far from each
+// other, so that attackers whose turns are neighbours are not neighbours.
+func golden(n int) int { return int(float64(n) / math.Phi) }
 
 // coprime is a step from 1 to below n that visits all of n, chosen by random.
 func coprime(random, n int) int {

@@ -125,6 +125,31 @@ func TestAttackersShowTheirOwnPrimitives(t *testing.T) {
 	}
 }
 
+func TestEvenAttackersTakeTurns(t *testing.T) {
+	for _, attackers := range []int{1, 2, 3, 500, 1000} {
+		c := config()
+		c.Even, c.Attackers, c.Breadth = true, attackers, 2
+		g, err := load.New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for cycle := range 3 {
+			seen := map[string]bool{}
+			var last string
+			for sessions := 0; sessions < attackers; {
+				r := g.Next()
+				if key := string(r.Key); key != last || attackers == 1 {
+					if attackers > 1 && seen[key] {
+						t.Fatalf("cycle %d of %d attackers: %s again after %d", cycle, attackers, key, len(seen))
+					}
+					seen[key], last = true, key
+					sessions++
+				}
+			}
+		}
+	}
+}
+
 func TestNewRefusesWhatMakesNoSense(t *testing.T) {
 	for _, change := range []func(*load.Config){
 		func(c *load.Config) { c.Attackers = 0 },
