@@ -152,7 +152,7 @@ func (f *Format) AppendMembership(dst []byte, m *attribution.Membership) []byte 
 	if m.LastEvent == 0 {
 		dst = append(dst, 0, 0)
 	} else {
-		dst = appendOptional(dst, eventTypeName(m.LastEvent))
+		dst = appendOptional(dst, EventTypeName(m.LastEvent))
 		dst = avro.AppendLong(append(dst, 2), m.Offset)
 	}
 	dst = avro.AppendDouble(dst, m.EventTS)
@@ -185,7 +185,7 @@ func (f *Format) AppendIdentityEvent(dst []byte, e *attribution.IdentityEvent) [
 	if !ok {
 		return AppendIdentityEvent(dst, e)
 	}
-	dst = appendOptional(dst, eventTypeName(e.Type))
+	dst = appendOptional(dst, EventTypeName(e.Type))
 	switch e.Type {
 	case attribution.Linked:
 		if len(e.Attackers) != 1 {

@@ -10,7 +10,7 @@ import (
 // changeKind returns the word for a type of identity event: formed, linked,
 // merged or unmerged.
 func changeKind(typ attribution.EventType) string {
-	name := eventTypeName(typ)
+	name := EventTypeName(typ)
 	return name[strings.LastIndexByte(name, '.')+1:]
 }
 

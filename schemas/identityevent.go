@@ -147,7 +147,7 @@ func (f *eventFields) eventType(header string) (attribution.EventType, error) {
 // no record says such a thing.
 func AppendIdentityEvent(dst []byte, e *attribution.IdentityEvent) []byte {
 	dst = append(dst, '{')
-	dst = appendString(dst, "type", eventTypeName(e.Type))
+	dst = appendString(dst, "type", EventTypeName(e.Type))
 	switch e.Type {
 	case attribution.Linked:
 		if len(e.Attackers) != 1 {
@@ -166,7 +166,9 @@ func AppendIdentityEvent(dst []byte, e *attribution.IdentityEvent) []byte {
 	return append(dst, '}')
 }
 
-func eventTypeName(typ attribution.EventType) string {
+// EventTypeName returns the name that records have for a type of identity event. It panics
+// on what is none.
+func EventTypeName(typ attribution.EventType) string {
 	for _, t := range eventTypes {
 		if t.typ == typ {
 			return t.name

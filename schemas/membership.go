@@ -16,7 +16,7 @@ func AppendMembershipJSON(dst []byte, m *attribution.Membership) []byte {
 	if m.LastEvent == 0 {
 		dst = append(dst, `,"last_event":null,"origin_offset":null`...)
 	} else {
-		dst = appendString(dst, "last_event", eventTypeName(m.LastEvent))
+		dst = appendString(dst, "last_event", EventTypeName(m.LastEvent))
 		dst = appendCount(dst, "origin_offset", m.Offset)
 	}
 	dst = appendNumber(dst, "last_event_ts", m.EventTS)

@@ -32,11 +32,19 @@ func open(t *testing.T, app *servetest.App, dir string) (*serve.Side, func()) {
 // openBy is open with more options of the clients.
 func openBy(t *testing.T, app *servetest.App, dir string, more ...kgo.Opt) (*serve.Side, func()) {
 	t.Helper()
-	s, err := serve.Open(serve.Config{
-		Dir: dir, Client: append(app.Broker.ClientOpts(), more...), Names: app.Names, Partitions: servetest.Partitions, ApplicationID: "app",
+	return openWith(t, app, dir, func(c *serve.Config) { c.Client = append(c.Client, more...) })
+}
+
+// openWith is open with a configuration that is changed.
+func openWith(t *testing.T, app *servetest.App, dir string, change func(*serve.Config)) (*serve.Side, func()) {
+	t.Helper()
+	c := serve.Config{
+		Dir: dir, Client: app.Broker.ClientOpts(), Names: app.Names, Partitions: servetest.Partitions, ApplicationID: "app",
 		Registry: attribution.DefaultRegistry(), Thresholds: attribution.DefaultThresholds(), ChangelogRetention: 24 * time.Hour,
 		CatalogMemory: 1 << 30, StoreCache: 1 << 20, HistoryAge: 90 * 365 * 24 * time.Hour, HistoryBytes: 1 << 30, Logger: servetest.Logger(),
-	})
+	}
+	change(&c)
+	s, err := serve.Open(c)
 	if err != nil {
 		t.Fatal(err)
 	}

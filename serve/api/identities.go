@@ -2,11 +2,12 @@ package api
 
 import (
 	"context"
-	"fmt"
+	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"handprint/engine"
+	"handprint/serve/problem"
 	"handprint/serve/query"
 )
 
@@ -71,7 +72,7 @@ func (s *server) identities(api huma.API) {
 	huma.Register(api, read("/identities/{id}", "getIdentity", "Everything of one identity, from one snapshot", "identities"), func(ctx context.Context, in *struct {
 		Named
 		Follow      bool   `query:"follow" doc:"Of a merged identity the one that it stands for."`
-		IfNoneMatch string `header:"If-None-Match" maxLength:"200"`
+		IfNoneMatch string `header:"If-None-Match" maxLength:"4096" doc:"ETags of answers before: 304 if it is still one of these."`
 	}) (*answer[query.Identity], error) {
 		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
@@ -80,9 +81,12 @@ func (s *server) identities(api huma.API) {
 		if err != nil {
 			return nil, s.failed(ctx, err)
 		}
-		tag := fmt.Sprintf(`"%d-%d"`, i.Position.Partition, i.Position.Offset)
-		if in.IfNoneMatch == tag {
-			return nil, huma.Status304NotModified()
+		tag, err := tagOf(i)
+		if err != nil {
+			return nil, s.failed(ctx, err)
+		}
+		if hasTag(in.IfNoneMatch, tag) {
+			return nil, &problem.Problem{Status: http.StatusNotModified, ETag: tag}
 		}
 		return &answer[query.Identity]{ETag: tag, Body: *i}, nil
 	})

@@ -1,6 +1,7 @@
 // Package follow keeps the read side up to date: it follows the committed changelog
 // of all partitions into a copy of the store and the catalogue, and the event topics
-// into the history and the ring of live events.
+// into the history and the ring of live events. The topic of identities is kept beside
+// the history as it is told to others; it may be absent.
 //
 // The copy is kept by the code that keeps standby copies ([processor.Copies]), by the
 // same rules. No consumer group is joined, so any number of read sides follow one

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -55,6 +55,7 @@ func (f *Follower) tail(ctx context.Context) error {
 	if err := f.checkTopics(ctx, topics); err != nil {
 		return err
 	}
+	close(f.checked)
 	kept := make(eventPositions)
 	if b, err := f.cfg.History.Mark(positionsMark); err != nil {
 		return err
@@ -143,7 +144,7 @@ func (f *Follower) checkTopics(ctx context.Context, topics []string) error {
 		if tries == 0 && !f.Alone() {
 			f.cfg.Logger.Warn("the event topics cannot be asked who they are, trying again", "error", err)
 		}
-		if err := f.cfg.pause(ctx); err != nil {
+		if err := f.cfg.pause(ctx, time.Second); err != nil {
 			return err
 		}
 	}
@@ -202,7 +203,7 @@ func (f *Follower) bounds(ctx context.Context, topics []string) (starts, ends ka
 		if tries == 0 {
 			f.cfg.Logger.Warn("the event topics cannot be asked for their ends, trying again", "error", err)
 		}
-		if err := f.cfg.pause(ctx); err != nil {
+		if err := f.cfg.pause(ctx, time.Second); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -318,7 +319,7 @@ func (f *Follower) decode(r *kgo.Record, suspicions *[]*catalog.Suspicion, profi
 		kind := identityKind(c.Type)
 		entry.Source, entry.Kind, entry.TS = history.Identities, history.Identity, c.TS
 		entry.Identity, entry.EventID, entry.Status = c.Identity, c.EventID, kind
-		entry.Record = schemas.AppendIdentityChangeJSON(nil, &c)
+		entry.Record, entry.Origin = schemas.AppendIdentityChangeJSON(nil, &c), &c.Offset
 		event.Type, event.Other = "identity_"+kind, c.Other
 	case n.Profiles:
 		*profiles = append(*profiles, f.profile(r))
@@ -383,57 +384,4 @@ func suspicionOf(s *attribution.Suspicion, r *kgo.Record) *catalog.Suspicion {
 		to.Reasons = append(to.Reasons, shown)
 	}
 	return to
-}
-
-// doneEvents are the offsets of identity events that are over, the newest of them.
-type doneEvents struct {
-	mu    sync.Mutex
-	order []int64
-	set   map[int64]struct{}
-	woken chan struct{}
-}
-
-const maxDoneEvents = 10_000
-
-func newDoneEvents() doneEvents {
-	return doneEvents{set: make(map[int64]struct{}), woken: make(chan struct{})}
-}
-
-func (d *doneEvents) add(offset int64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if _, ok := d.set[offset]; ok {
-		return
-	}
-	d.set[offset] = struct{}{}
-	if d.order = append(d.order, offset); len(d.order) > maxDoneEvents {
-		delete(d.set, d.order[0])
-		d.order = d.order[1:]
-	}
-	close(d.woken)
-	d.woken = make(chan struct{})
-}
-
-func (d *doneEvents) has(offset int64) (ok bool, changed <-chan struct{}) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	_, ok = d.set[offset]
-	return ok, d.woken
-}
-
-// AwaitEvent returns when the identity event at an offset is over and what it did is
-// applied, or ctx ends. An event that was over long before this process started is
-// not known, and waits in vain.
-func (f *Follower) AwaitEvent(ctx context.Context, offset int64) error {
-	for {
-		ok, changed := f.done.has(offset)
-		if ok {
-			return f.Caught(ctx)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-changed:
-		}
-	}
 }

@@ -82,6 +82,8 @@ type Follower struct {
 	rebuild   bool
 	done      doneEvents
 	began     time.Time
+
+	checked chan struct{} // closed once the history is known to be of these topics
 }
 
 // position is how far one partition of the changelog is in the catalogue.
@@ -97,7 +99,7 @@ func New(c Config) (*Follower, error) {
 	if c.Clock == nil {
 		c.Clock = processor.SystemClock{}
 	}
-	f := &Follower{cfg: c, positions: make([]position, c.Partitions), done: newDoneEvents()}
+	f := &Follower{cfg: c, positions: make([]position, c.Partitions), done: newDoneEvents(), checked: make(chan struct{})}
 	f.catalog.Store(catalog.New())
 	f.phase.Store(&Phase{})
 	f.fresh.Store(new([]Freshness))
@@ -166,6 +168,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return f.copies.Run(ctx) })
 	group.Go(func() error { return f.tail(ctx) })
+	group.Go(func() error { return f.identities(ctx) })
 	group.Go(func() error { f.measure(ctx); return nil })
 	err := group.Wait()
 	if phase := f.phase.Load(); phase.Ready && f.cfg.Snapshot != "" {
@@ -295,9 +298,9 @@ func (f *Follower) Caught(ctx context.Context) error {
 	return nil
 }
 
-// pause waits a second before something is tried again.
-func (c *Config) pause(ctx context.Context) error {
-	t := time.NewTimer(time.Second)
+// pause waits before something is tried again.
+func (c *Config) pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

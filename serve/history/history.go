@@ -54,6 +54,7 @@ type Entry struct {
 	Sampled    bool            `json:"sampled,omitempty"` // seen while catching up: compaction may have hidden some before it
 	Status     string          `json:"status,omitempty"`  // of a suspicion; of an identity event its type
 	Record     json.RawMessage `json:"record,omitempty"`  // of a suspicion or an identity event, as JSON
+	Origin     *int64          `json:"origin,omitempty"`  // of an identity event: its offset, which is over with it
 	Source     Source          `json:"source"`
 	Partition  int32           `json:"partition"`
 	Offset     int64           `json:"offset"`
@@ -155,6 +156,11 @@ func (h *History) Add(entries []Entry, marks map[string][]byte) error {
 		if err := errors.Join(b.Set(key, value, nil), b.Set(arrivalKey(e), key, nil)); err != nil {
 			return fmt.Errorf("keeping entries: %w", err)
 		}
+		if e.Origin != nil {
+			if err := b.Set(eventKey(*e.Origin), []byte{1}, nil); err != nil {
+				return fmt.Errorf("keeping entries: %w", err)
+			}
+		}
 		if e.Recorded < h.Begins() {
 			h.begins.Store(math.Float64bits(e.Recorded))
 			if err := b.Set([]byte("mbegins"), binary.BigEndian.AppendUint64(nil, math.Float64bits(e.Recorded)), nil); err != nil {
@@ -165,10 +171,8 @@ func (h *History) Add(entries []Entry, marks map[string][]byte) error {
 	if err := h.tally.count(entries, b); err != nil {
 		return err
 	}
-	for name, value := range marks {
-		if err := b.Set(append([]byte{mark}, name...), value, nil); err != nil {
-			return fmt.Errorf("keeping a position: %w", err)
-		}
+	if err := putMarks(b, marks); err != nil {
+		return err
 	}
 	if err := b.Commit(pebble.NoSync); err != nil {
 		return fmt.Errorf("keeping %d entries: %w", len(entries), err)
@@ -178,15 +182,11 @@ func (h *History) Add(entries []Entry, marks map[string][]byte) error {
 
 // Mark returns what the caller has kept under a name, nil if nothing.
 func (h *History) Mark(name string) ([]byte, error) {
-	v, closer, err := h.db.Get(append([]byte{mark}, name...))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
-	}
+	v, err := h.get(append([]byte{mark}, name...))
 	if err != nil {
 		return nil, fmt.Errorf("reading the position %s: %w", name, err)
 	}
-	defer closer.Close()
-	return append([]byte{}, v...), nil
+	return v, nil
 }
 
 // Reset empties the history: it was made from another application's topics.
@@ -364,7 +364,7 @@ func (h *History) drop(before float64, excess int64) (n int, freed int64, err er
 		}
 		if v, closer, err := h.db.Get(it.Value()); err == nil {
 			freed += int64(len(v) + 2*len(it.Value()))
-			if err := closer.Close(); err != nil {
+			if err := errors.Join(dropOver(b, it.Key(), v), closer.Close()); err != nil {
 				return 0, 0, fmt.Errorf("thinning out the history: %w", err)
 			}
 		}
@@ -388,6 +388,18 @@ func (h *History) drop(before float64, excess int64) (n int, freed int64, err er
 	}
 	h.begins.Store(math.Float64bits(begins))
 	return n, freed, nil
+}
+
+// dropOver drops, with the entry of an identity event, that the event is over.
+func dropOver(b *pebble.Batch, arrival, entry []byte) error {
+	if Source(arrival[9]) != Identities { // behind the kind of key and the time
+		return nil
+	}
+	var e Entry
+	if err := json.Unmarshal(entry, &e); err != nil || e.Origin == nil {
+		return nil // of an earlier build; the entry goes in either case
+	}
+	return b.Delete(eventKey(*e.Origin), nil)
 }
 
 // Keep thins the history out every minute until ctx ends.

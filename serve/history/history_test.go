@@ -167,3 +167,67 @@ func TestChangesAreCounted(t *testing.T) {
 		t.Errorf("%d transitions of %d minutes are counted", got.Total(), tallyMinutes)
 	}
 }
+
+// Of records of one identity the last counts, a tombstone too, after a new start as well;
+// dropping them all leaves what happened alone.
+func TestTheLastRecordOfAnIdentity(t *testing.T) {
+	dir := t.TempDir()
+	h := open(t, dir)
+	rapid.Check(t, func(t *rapid.T) {
+		if err := h.Unpublish(); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string][]byte{}
+		for range rapid.IntRange(0, 5).Draw(t, "batches") {
+			var batch []Published
+			for range rapid.IntRange(0, 5).Draw(t, "records") {
+				p := Published{Identity: rapid.SampledFrom([]string{"a", "b", "a\x00", ""}).Draw(t, "id")}
+				if rapid.Bool().Draw(t, "there") {
+					p.Record = []byte(rapid.String().Draw(t, "record"))
+				}
+				batch, want[p.Identity] = append(batch, p), p.Record
+			}
+			if err := h.Publish(batch, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for id, record := range want {
+			if got, err := h.PublishedOf(id); err != nil || string(got) != string(record) || (got == nil) != (record == nil) {
+				t.Errorf("%q: %q, want %q: %v", id, got, record, err)
+			}
+		}
+	})
+	entry := Entry{Identity: "a", Kind: Identity, Recorded: 1, Source: Identities, Origin: new(int64)}
+	*entry.Origin = 7
+	if err := cmp.Or(h.Add([]Entry{entry}, nil), h.Publish([]Published{{"a", []byte("kept")}}, map[string][]byte{"far": []byte("1")})); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h = open(t, dir)
+	defer h.Close()
+	if got, err := h.PublishedOf("a"); err != nil || string(got) != "kept" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got, err := h.Mark("far"); err != nil || string(got) != "1" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := h.Unpublish(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := h.PublishedOf("a"); err != nil || got != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	for _, want := range []bool{true, false} { // that the event is over goes with its entry
+		if over, err := h.IsOver(7); err != nil || over != want {
+			t.Errorf("over %v, want %v: %v", over, want, err)
+		}
+		if other, err := h.IsOver(8); err != nil || other {
+			t.Errorf("another event: %v, %v", other, err)
+		}
+		if _, err := h.Retain(context.Background(), 100, 1<<40); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

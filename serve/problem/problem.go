@@ -68,6 +68,7 @@ type Problem struct {
 	Needed    *int64   `json:"needed_bytes,omitempty" doc:"Of catalog-too-small."`
 
 	After time.Duration `json:"-"` // when to try again; 0: not said
+	ETag  string        `json:"-"` // of what has not changed
 }
 
 // New returns a problem of a kind.
@@ -91,6 +92,9 @@ func (p *Problem) ContentType(string) string { return "application/problem+json"
 // GetHeaders returns the headers that go with the problem.
 func (p *Problem) GetHeaders() http.Header {
 	h := http.Header{}
+	if p.ETag != "" {
+		h.Set("ETag", p.ETag)
+	}
 	if p.After > 0 {
 		h.Set("Retry-After", strconv.Itoa(max(1, int((p.After+time.Second-1)/time.Second))))
 	}

@@ -6,6 +6,7 @@ import (
 
 	"handprint/attribution"
 	"handprint/engine"
+	"handprint/schemas"
 	"handprint/serve/catalog"
 )
 
@@ -202,8 +203,32 @@ func (r *Reader) Identity(id string, follow bool) (*Identity, error) {
 		for _, m := range v.Members {
 			to.Attackers = append(to.Attackers, r.member(c, m))
 		}
+		if to.Record, err = r.record(id); err != nil {
+			return nil, err
+		}
 		return to, nil
 	}
+}
+
+// record returns what the topic of identities says of one; nil: nothing.
+func (r *Reader) record(id string) (*IdentityRecord, error) {
+	text, err := r.History.PublishedOf(id)
+	if err != nil {
+		return nil, fault(err)
+	}
+	if text == nil {
+		return nil, nil
+	}
+	m, err := schemas.DecodeMembershipJSON(text)
+	if err != nil {
+		return nil, fault(err)
+	}
+	to := &IdentityRecord{Attackers: orEmpty(m.Attackers), Total: m.Total, MergedInto: optional(m.MergedInto), Version: m.Version, EventTS: m.EventTS, UpdatedAt: m.UpdatedAt}
+	if m.LastEvent != 0 {
+		name := schemas.EventTypeName(m.LastEvent)
+		to.LastEvent, to.Origin = &name, &m.Offset
+	}
+	return to, nil
 }
 
 func (r *Reader) member(c *catalog.Catalog, m engine.Member) Member {

@@ -118,6 +118,18 @@ type Position struct {
 	Offset    int64 `json:"offset"`
 }
 
+// IdentityRecord is what the topic of identities says of one: what others were told.
+type IdentityRecord struct {
+	Attackers  []string `json:"attackers" doc:"The first 100."`
+	Total      int64    `json:"attackers_total"`
+	MergedInto *string  `json:"merged_into"`
+	Version    uint64   `json:"version" doc:"Of the identity event that was the last to change it."`
+	LastEvent  *string  `json:"last_event" doc:"identity.formed, identity.observation.linked, identity.merged or identity.unmerged; null: an attacker came whose stub was touched before it was seen."`
+	Origin     *int64   `json:"origin_offset" doc:"Of that event, in the topic of identity events."`
+	EventTS    float64  `json:"last_event_ts"`
+	UpdatedAt  float64  `json:"updated_at"`
+}
+
 // Identity is everything of one identity, from one snapshot.
 type Identity struct {
 	Identity   string     `json:"identity_uuid"`
@@ -128,8 +140,10 @@ type Identity struct {
 	Total      int        `json:"attackers_total"`
 	Suspicion  *Suspicion `json:"suspicion"`
 	Rows       []Row      `json:"primitives"`
-	Position   Position   `json:"position"`
-	AsOf       float64    `json:"as_of"`
+	// Record is from another topic than the rest: for a moment it may be older.
+	Record   *IdentityRecord `json:"record" doc:"What attribution.identity says of it, which is what others are told. It is of another topic than the rest, and for a moment it may be older. null: no identity event has touched the identity, or the topic cannot be read."`
+	Position Position        `json:"position"`
+	AsOf     float64         `json:"as_of"`
 }
 
 // Attribution is the rows of an identity.

@@ -123,7 +123,7 @@ func (h *Handler) history(r *http.Request, p *page) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &historyData{IdentityHistory: e, members: id.Attackers, address: h.o.Source.Address(ctx, id.Identity)}
+	d := &historyData{IdentityHistory: e, members: id.Attackers, record: id.Record, address: h.o.Source.Address(ctx, id.Identity)}
 	return history(p, d), nil
 }
 

@@ -79,6 +79,8 @@ func (f *fake) Identity(context.Context, string) (*query.Identity, error) {
 	s := f.suspicion()
 	into := f.text
 	id := &query.Identity{Identity: f.text, MergedInto: &into, Unsettled: true, Attackers: []query.Member{{Attacker: f.text, Version: 3, Address: f.address()}}, Total: 1, Suspicion: &s, AsOf: 1100}
+	origin := int64(7)
+	id.Record = &query.IdentityRecord{Attackers: []string{f.text}, Total: 2, MergedInto: &into, Version: 3, LastEvent: &into, Origin: &origin, UpdatedAt: 1050}
 	for i := range 5 {
 		id.Rows = append(id.Rows, f.row(i))
 	}

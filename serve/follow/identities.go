@@ -1,0 +1,182 @@
+package follow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"handprint/schemas"
+	"handprint/serve/history"
+)
+
+const identitiesMark = "identities"
+
+// identitiesRead is how far the topic of identities is in the history.
+type identitiesRead struct {
+	Topic string          `json:"topic"` // its id: one that was made anew has another
+	Next  map[int32]int64 `json:"next"`  // by partition
+}
+
+// identities follows attribution.identity: what the engine has told others that an
+// identity is. The catalogue needs none of it, since the changelog says the same; it is
+// shown as it was told. So a topic that is not there, or may not be read, costs only that.
+func (f *Follower) identities(ctx context.Context) error {
+	select {
+	case <-f.checked: // the history is of these topics
+	case <-ctx.Done():
+		return nil
+	}
+	wait, told := time.Second, false
+	for ctx.Err() == nil {
+		partitions, id, err := f.identitiesTopic(ctx)
+		if err == nil {
+			wait, told = time.Second, false
+			if err = f.followIdentities(ctx, partitions, id); err == nil {
+				return nil
+			}
+			if !topicTrouble(err) {
+				return err
+			}
+		}
+		if ctx.Err() == nil && !told && !f.Alone() {
+			told = true
+			f.cfg.Logger.Warn("the records of identities cannot be followed, and are not shown until they can; everything else is", "topic", f.cfg.Names.Identities, "error", err)
+		}
+		if err := f.cfg.pause(ctx, wait); err != nil {
+			return nil
+		}
+		wait = min(2*wait, 30*time.Second)
+	}
+	return nil
+}
+
+// topicTrouble reports whether an error is of the topic or of the brokers, and may pass.
+func topicTrouble(err error) bool {
+	var trouble *topicError
+	return errors.As(err, &trouble)
+}
+
+// topicError is an error of the topic of identities: it is not there, was made anew, may
+// not be read, or no broker answers.
+type topicError struct{ cause error }
+
+func (e *topicError) Error() string { return e.cause.Error() }
+func (e *topicError) Unwrap() error { return e.cause }
+
+// identitiesTopic returns the partitions and the id of the topic.
+func (f *Follower) identitiesTopic(ctx context.Context) ([]int32, string, error) {
+	topic := f.cfg.Names.Identities
+	details, err := kadm.NewClient(f.client).ListTopics(ctx, topic)
+	if err == nil {
+		err = details.Error()
+	}
+	if err != nil {
+		return nil, "", &topicError{fmt.Errorf("asking for %s: %w", topic, err)}
+	}
+	return details[topic].Partitions.Numbers(), details[topic].ID.String(), nil
+}
+
+// followIdentities reads until ctx ends, then it returns nil, or until the topic is in
+// trouble.
+func (f *Follower) followIdentities(ctx context.Context, partitions []int32, id string) error {
+	topic, h := f.cfg.Names.Identities, f.cfg.History
+	var read identitiesRead
+	if mark, err := h.Mark(identitiesMark); err != nil {
+		return err
+	} else if mark != nil {
+		if err := json.Unmarshal(mark, &read); err != nil {
+			return fmt.Errorf("reading how far the records of identities are: %w", err)
+		}
+	}
+	if read.Topic != id {
+		if read.Topic != "" {
+			f.cfg.Logger.Warn("the topic of identities was made anew: its records are read from its beginning", "topic", topic)
+		}
+		if err := h.Unpublish(); err != nil {
+			return err
+		}
+		read = identitiesRead{Topic: id}
+	}
+	if read.Next == nil {
+		read.Next = make(map[int32]int64)
+	}
+	from := make(map[int32]kgo.Offset)
+	for _, p := range partitions {
+		from[p] = kgo.NewOffset().AtStart()
+		if next, ok := read.Next[p]; ok {
+			from[p] = kgo.NewOffset().At(next)
+		}
+	}
+	client, err := kgo.NewClient(append(f.cfg.Client[:len(f.cfg.Client):len(f.cfg.Client)], kgo.ClientID(f.cfg.ApplicationID+"-serve-identities"),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(2<<20))...)
+	if err != nil {
+		return fmt.Errorf("following %s: %w", topic, err)
+	}
+	defer client.Close()
+	failing := false
+	for {
+		fetches := client.PollRecords(ctx, 5000)
+		if ctx.Err() != nil {
+			return nil
+		}
+		var trouble error
+		for _, e := range fetches.Errors() {
+			trouble = e.Err
+			if errors.Is(e.Err, kerr.UnknownTopicOrPartition) || errors.Is(e.Err, kerr.UnknownTopicID) || errors.Is(e.Err, kerr.TopicAuthorizationFailed) {
+				return &topicError{fmt.Errorf("following %s[%d]: %w", e.Topic, e.Partition, e.Err)}
+			}
+			if !failing {
+				f.cfg.Logger.Warn("following the records of identities is interrupted, trying again", "topic", e.Topic, "partition", e.Partition, "error", e.Err)
+			}
+		}
+		failing = trouble != nil
+		if err := f.takeIdentities(ctx, fetches, &read); err != nil {
+			return err
+		}
+	}
+}
+
+// takeIdentities puts what was fetched into the history. One that cannot be read is left
+// out: the record before it stays.
+func (f *Follower) takeIdentities(ctx context.Context, fetches kgo.Fetches, read *identitiesRead) error {
+	var records []history.Published
+	n := 0
+	for r := range fetches.RecordsAll() {
+		n++
+		if r.Value != nil && f.cfg.Schemas != nil {
+			if err := f.cfg.Schemas.Await(ctx, r.Value); err != nil {
+				return nil // the context has ended
+			}
+		}
+		read.Next[r.Partition] = r.Offset + 1
+		p := history.Published{Identity: string(r.Key)}
+		if r.Value != nil {
+			m, err := f.cfg.Writers.Membership(r.Value)
+			if err == nil && m.Identity != p.Identity {
+				err = errors.New("its key names another identity")
+			}
+			if err != nil {
+				if f.bad.Add(1) <= 10 {
+					f.cfg.Logger.Warn("the record of an identity cannot be read and is left out", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
+				}
+				continue
+			}
+			p.Record = schemas.AppendMembershipJSON(nil, &m)
+		}
+		records = append(records, p)
+	}
+	if n == 0 {
+		return nil
+	}
+	mark, err := json.Marshal(read)
+	if err != nil {
+		return err
+	}
+	return f.cfg.History.Publish(records, map[string][]byte{identitiesMark: mark})
+}
