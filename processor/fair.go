@@ -66,7 +66,7 @@ type taskLoad struct {
 	// caughtUp: it had come to the end of its input, and was not a turn behind since.
 	caughtUp bool
 	behind   bool      // a turn of its input or more was left
-	keptUp   time.Time // when it last processed input, and had caught up before
+	keptUp   time.Time // when it last processed input, commands aside, and had caught up before
 	flooded  bool      // a turn of its input was left, or more, after the last batch, or it was ended early
 	shown    atomic.Pointer[Load]
 }
@@ -160,6 +160,18 @@ func (b *batch) behindOf(t *task) (n int64) {
 	return n
 }
 
+// hasInput reports whether the batch has records of a task besides commands.
+func (b *batch) hasInput(t *task) bool {
+	for i := range t.inputs.list {
+		if topic := t.inputs.list[i].Topic; topic != b.w.cfg.Commands {
+			if _, ok := b.consumed[TopicPartition{topic, t.partition}]; ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // fetchBytes is how many bytes of each partition a fetch brings. A flooded partition
 // would fill every fetch, and the others' records would come only when the worker is
 // through with it. So while there is a flood, each of the tasks has an equal part of
@@ -243,10 +255,13 @@ func (b *batch) noteLoads() {
 		switch {
 		case t.load.behind:
 			t.load.caughtUp, t.load.keptUp = false, time.Time{}
-		case t.load.caughtUp:
+		case t.load.caughtUp && b.hasInput(t):
 			// It has had input since. A task that has only just come to the end of a
 			// backlog may have no more, and then nobody waits.
 			t.load.keptUp = now
+		case t.load.caughtUp:
+			// Commands only. They may well come from the tasks that are behind, whose
+			// transactions would be cut into slices by what they send themselves.
 		default:
 			t.load.caughtUp = left <= maxMarkers && !cut[t.partition]
 		}

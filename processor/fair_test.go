@@ -76,6 +76,58 @@ func TestAFloodOfOneTaskLeavesTheOthersTheirTurns(t *testing.T) {
 	}
 }
 
+// A task that has come to the end of a backlog and gets nothing but commands, which
+// the tasks that are behind send it, does not cut their transactions into slices. The
+// handler moves the clock.
+func TestCommandsAloneCutNoTransaction(t *testing.T) {
+	c := newCluster(t)
+	byHand := c.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	const behind, flood, slow = testTasks - 1, 200, 5 * time.Millisecond // commands go to task 0
+	send := func(partition int32, n int) {
+		var records []*kgo.Record
+		for i := range n {
+			records = append(records, &kgo.Record{Topic: testInput, Partition: partition, Key: []byte("k"), Value: fmt.Append(nil, i)})
+		}
+		if err := byHand.ProduceSync(c.ctx, records...).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := c.config(newStore(t))
+	cfg.TurnRecords = 0 // the default: all that there is
+	clock := clocktest.New(time.Unix(1e9, 0))
+	cfg.Clock = clock
+	var longest, took time.Duration
+	var batch time.Time
+	cfg.NewHandler = func(task Task) (Handler, error) {
+		return &emitter{counter{task}, func(ctx *Context, r *kgo.Record) error {
+			if task.Partition != behind || r.Topic != testInput {
+				return nil
+			}
+			if now := ctx.Now(); now != batch {
+				batch, took = now, 0
+			}
+			clock.Advance(slow)
+			took += slow
+			longest = max(longest, took)
+			return nil
+		}}, nil
+	}
+	p := start(t, cfg)
+	send(0, 1) // its end
+	c.await(testOutput, 2)
+	for i := range 3 {
+		send(behind, 1)
+		c.await(testOutput, 2+2*(i+1))
+	}
+	send(behind, flood)
+	c.await(testOutput, 8+2*flood)
+	p.halt()
+	c.checkStore(cfg)
+	if least := maxSlices*fairSlice + 2*slow; longest <= least {
+		t.Errorf("the longest batch took %s beside a task that has commands only, want more than %s", longest, least)
+	}
+}
+
 // Flooded tasks share the slice: none starves, whatever a record of another costs or
 // how many it has, and each gets at least half of an equal share. The quiet task's
 // record comes at once. The handler moves the clock.
