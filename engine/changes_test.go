@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -55,5 +56,64 @@ func TestChangesInProgressAreShown(t *testing.T) {
 	want(0, 0)
 	if why := g.Stuck(now.Add(time.Hour), time.Minute); why != "" || g.Oldest.Load() != 0 {
 		t.Errorf("at rest it is stuck: %q, oldest %d", why, g.Oldest.Load())
+	}
+}
+
+// Changes that have nothing in common begin beside each other up to a bound of their
+// number and of what they touch, not all in one step, and each is over in the end.
+func TestManyChangesRunBesideEachOther(t *testing.T) {
+	c := newCluster(t, 2, attribution.DefaultRegistry(), nil)
+	g := &c.tasks[0].cfg.Counters.Changes
+	const events = maxInProgress + 50
+	for i := range events {
+		e := attribution.IdentityEvent{Type: attribution.Formed, Identity: fmt.Sprintf("identity-%d", i), Attackers: []string{fmt.Sprintf("a-%d", i)}}
+		c.input(&vectors.Step{Topic: "identity.events", Record: schemas.AppendIdentityEvent(nil, &e)}, 0)
+	}
+	for range events {
+		if !c.step() {
+			t.Fatal("an event was not read")
+		}
+	}
+	if n := g.InProgress.Load(); n != maxInProgress {
+		t.Errorf("%d changes are in progress, want %d", n, maxInProgress)
+	}
+	if n := g.Waiting.Load(); n != 50 {
+		t.Errorf("%d changes wait, want 50", n)
+	}
+	c.settle()
+	if in, wait := g.InProgress.Load(), g.Waiting.Load(); in != 0 || wait != 0 || g.Oldest.Load() != 0 {
+		t.Errorf("at rest %d are in progress, %d wait, the oldest is of %d", in, wait, g.Oldest.Load())
+	}
+}
+
+func TestWhatChangesTouchIsBounded(t *testing.T) {
+	s := schedule{busy: map[string]struct{}{}, times: map[uint64]int64{}}
+	large := func(version uint64) *identityChange {
+		a := &identityChange{Winner: fmt.Appendf(nil, "winner-%d", version)}
+		a.By.Version, a.By.Time = version, int64(version)
+		for i := range maxTouched / 5 { // an attacker and its stub each
+			a.Attackers = append(a.Attackers, fmt.Appendf(nil, "%d-%d", version, i))
+		}
+		return a
+	}
+	for v := uint64(1); v <= 2; v++ {
+		if !s.fits(large(v)) {
+			t.Fatalf("change %d does not fit", v)
+		}
+		s.add(large(v))
+	}
+	if s.fits(large(3)) {
+		t.Errorf("a third fits, with %d touched", len(s.busy))
+	}
+	s.remove(large(1))
+	if !s.fits(large(3)) {
+		t.Error("a third does not fit after the first")
+	}
+	if s.oldest() != 2 {
+		t.Errorf("the oldest is of %d, want 2", s.oldest())
+	}
+	s.remove(large(2))
+	if s.oldest() != 0 || !s.fits(large(3)) {
+		t.Error("when none is under way, one fits")
 	}
 }

@@ -23,15 +23,24 @@ import (
 //
 // Changes begin in order. One that has to wait holds up the next ones.
 
-// maxInProgress bounds the changes under way.
-const maxInProgress = 256
+const (
+	// maxInProgress bounds the changes under way. Each step of a change is a
+	// transaction, which all that are under way share, so few at a time make
+	// many transactions.
+	maxInProgress = 2048
+	// maxTouched bounds what they touch, about 100 bytes each in memory.
+	maxTouched = 64 << 10
+	// maxBegun bounds how many begin in one step, and so what it sends.
+	maxBegun = 256
+)
 
 // schedule is what the changes under way touch. It mirrors the store.
 type schedule struct {
 	running int
 	alone   bool
 	busy    map[string]struct{} // 'a' + attacker, 'i' + identity
-	times   map[uint64]int64    // record timestamps of the changes under way, Unix ms
+	times   map[uint64]int64    // record timestamps of the changes under way, Unix ms, by version
+	order   []uint64            // versions as they began; the first may be over
 	begun   uint64              // version of the change that began last
 }
 
@@ -61,19 +70,21 @@ func (s *schedule) fits(a *identityChange) bool {
 	if s.alone || a.Alone || s.running >= maxInProgress {
 		return false
 	}
-	free := true
+	free, touched := true, len(s.busy)
 	a.eachTouched(func(key string) {
+		touched++
 		if _, taken := s.busy[key]; taken {
 			free = false
 		}
 	})
-	return free
+	return free && touched <= maxTouched
 }
 
 func (s *schedule) add(a *identityChange) {
 	s.running++
 	s.alone = s.alone || a.Alone
 	s.times[a.By.Version] = a.By.Time
+	s.order = append(s.order, a.By.Version)
 	s.begun = max(s.begun, a.By.Version)
 	a.eachTouched(func(key string) { s.busy[key] = struct{}{} })
 }
@@ -85,6 +96,19 @@ func (s *schedule) remove(a *identityChange) {
 		s.alone = false
 	}
 	a.eachTouched(func(key string) { delete(s.busy, key) })
+}
+
+// oldest is the record timestamp of the change under way that began first, Unix ms;
+// 0 if none is under way.
+func (s *schedule) oldest() int64 {
+	for len(s.order) > 0 {
+		if t, running := s.times[s.order[0]]; running {
+			return t
+		}
+		s.order = s.order[1:]
+	}
+	s.order = nil
+	return 0
 }
 
 // reload reads from the store which changes are under way.
@@ -132,15 +156,9 @@ func (c *coordinator) findBegun() error {
 // show sets the gauges of what the coordinator is doing.
 func (c *coordinator) show() {
 	g := &c.counters.Changes
-	oldest := int64(0)
-	for _, t := range c.schedule.times {
-		if oldest == 0 || t < oldest {
-			oldest = t
-		}
-	}
 	g.Waiting.Store(int64(c.taken - c.schedule.begun))
 	g.InProgress.Store(int64(c.schedule.running))
-	g.Oldest.Store(oldest)
+	g.Oldest.Store(c.schedule.oldest())
 }
 
 // progressed notes that the coordinator took a step, and sets the gauges.
@@ -149,9 +167,10 @@ func (c *coordinator) progressed() {
 	c.show()
 }
 
-// startReady begins as many of the waiting changes as may run now.
+// startReady begins as many of the waiting changes as may run now, at most maxBegun.
+// It is called again at the end of each change under way, for the others.
 func (c *coordinator) startReady() error {
-	for c.schedule.running < maxInProgress {
+	for n := 0; n < maxBegun && c.schedule.running < maxInProgress; n++ {
 		var key, value []byte
 		err := c.store.Scan([]byte{kindQueue}, nil, func(k, v []byte) bool {
 			key, value = bytes.Clone(k), bytes.Clone(v)
