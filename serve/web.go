@@ -177,6 +177,7 @@ func (w *Web) Run(ctx context.Context) error {
 	if err := w.server.Shutdown(ending); err != nil {
 		_ = w.server.Close() // who is still there is cut off
 	}
+	w.Guard.Drain()
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving the web interface: %w", err)
 	}

@@ -58,6 +58,7 @@ type server struct {
 	Config
 	remembered idempotency
 	refused    refusals
+	registry   huma.Registry // of the document
 }
 
 // Register registers all routes and returns the document.
@@ -90,7 +91,10 @@ func Register(mux Mux, c Config) *huma.OpenAPI {
 	s.identities(api)
 	s.lists(api)
 	s.operations(api)
+	s.registry = api.OpenAPI().Components.Schemas
 	s.streams(mux, api)
+	s.exports(mux, api)
+	s.eventExports(mux, api)
 	document := api.OpenAPI()
 	tidy(document)
 	mux.HandleFunc("GET /api/v1/openapi.json", func(w http.ResponseWriter, r *http.Request) {
@@ -319,7 +323,7 @@ func (s *server) freshness(ctx huma.Context, next func(huma.Context)) {
 	for name, value := range s.FreshnessHeaders() {
 		ctx.SetHeader(name, value)
 	}
-	if detail := asksTwice(ctx); detail != "" {
+	if detail := unheeded(ctx); detail != "" {
 		p := problem.New("unprocessable", detail)
 		p.RequestID = guard.RequestID(ctx.Context())
 		for name, values := range p.GetHeaders() {
@@ -331,27 +335,6 @@ func (s *server) freshness(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	next(ctx)
-}
-
-// asksTwice says which parameter stands in the URL twice although it has one value, or
-// has none although it is a number or a truth: one of them would be ignored. Empty: all
-// are in order.
-func asksTwice(ctx huma.Context) string {
-	url := ctx.URL()
-	given := url.Query()
-	for _, p := range ctx.Operation().Parameters {
-		values := given[p.Name]
-		if p.In != "query" || p.Schema == nil || p.Schema.Type == huma.TypeArray || len(values) == 0 {
-			continue
-		}
-		if len(values) > 1 {
-			return p.Name + " is given " + strconv.Itoa(len(values)) + " times, and has one value."
-		}
-		if values[0] == "" && p.Schema.Type != huma.TypeString {
-			return p.Name + " has no value."
-		}
-	}
-	return ""
 }
 
 // FreshnessHeaders returns the headers that say how far behind the read side is.

@@ -2,13 +2,8 @@ package api
 
 import (
 	"context"
-	"encoding/csv"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,25 +13,6 @@ import (
 	"handprint/serve/guard"
 	"handprint/serve/live"
 	"handprint/serve/problem"
-	"handprint/serve/query"
-)
-
-// Exporter writes identities in formats of others, such as those of a SIEM.
-type Exporter interface {
-	// Formats returns the names of the formats and the media type of each.
-	Formats() map[string]string
-	// Export writes what next returns, until that is nil.
-	Export(ctx context.Context, to io.Writer, format string, next func() (*query.Identity, error)) error
-}
-
-// maxExported bounds the identities of an export, or of a part of one.
-const maxExported = 10_000
-
-// The headers of an export: how many identities match, and where the next part begins.
-const (
-	exportTotal = "Handprint-Export-Total"
-	exportNext  = "Handprint-Next-Cursor"
-	exportBegin = "begin" // the cursor of the first part
 )
 
 // Observer reads the observations of some attackers, as they come, for one live client
@@ -57,7 +33,6 @@ const (
 
 // streams registers what is no single JSON answer, and describes it by hand.
 func (s *server) streams(mux Mux, api huma.API) {
-	mux.HandleFunc("GET /api/v1/events", s.events)
 	events := read("/events", "streamEvents", "What happens, as server-sent events", "live")
 	events.Description = "A text/event-stream. First `snapshot`, then `state_changed`, `multi_actor_suspected`, `identity_formed`, `identity_linked`, `identity_merged`, `identity_unmerged`, " +
 		"each with the topic's record and `recorded`; `summary` instead of what is over `rate` a second; `gap` where the client fell behind; `reset` where the id to go on from is older than the history; " +
@@ -76,26 +51,7 @@ func (s *server) streams(mux Mux, api huma.API) {
 	}
 	events.Responses = map[string]*huma.Response{"200": {Description: "Events", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}}}}
 	s.describe(api, &events)
-
-	mux.HandleFunc("GET /api/v1/export/{format}", s.export)
-	export := read("/export/{format}", "exportIdentities", "Identities that match, in another format", "export")
-	export.Description = "json is one identity a line, csv one row a line. What else there is, is said by an unknown format's error. An export has at most 10,000 identities: if more match it is refused (400), and is to be had in parts, " +
-		"the first with cursor=begin, each other with the cursor that the header Handprint-Next-Cursor of the part before says, which the last part does not have."
-	filtered, _ := api.OpenAPI().Paths["/api/v1/identities"]
-	export.Parameters = []*huma.Param{{Name: "format", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(40)}}}
-	for _, p := range filtered.Get.Parameters {
-		if !slices.Contains([]string{"cursor", "limit", "counts", "max_staleness", "after", "wait"}, p.Name) {
-			export.Parameters = append(export.Parameters, p)
-		}
-	}
-	export.Parameters = append(export.Parameters, &huma.Param{Name: "cursor", In: "query", Description: "begin: in parts; then the cursor of the next part.", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(2048)}})
-	export.Responses = map[string]*huma.Response{"200": {Description: "The export", Headers: map[string]*huma.Param{
-		exportTotal: {Description: "How many identities match.", Schema: &huma.Schema{Type: huma.TypeInteger}},
-		exportNext:  {Description: "The cursor of the next part; absent: this is all, or the last part.", Schema: &huma.Schema{Type: huma.TypeString}},
-	}, Content: map[string]*huma.MediaType{
-		"application/x-ndjson": {Schema: &huma.Schema{Type: huma.TypeString}}, "text/csv": {Schema: &huma.Schema{Type: huma.TypeString}},
-	}}}
-	s.describe(api, &export)
+	mux.HandleFunc("GET /api/v1/events", func(w http.ResponseWriter, r *http.Request) { s.events(&events, w, r) })
 }
 
 func number(n int) *int        { return &n }
@@ -108,6 +64,11 @@ func (s *server) describe(api huma.API, op *huma.Operation) {
 	for _, status := range op.Errors {
 		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{"application/problem+json": {Schema: schema}}}
 	}
+	for _, p := range op.Parameters {
+		if p.Schema.PrecomputeMessages(); p.Schema.Items != nil {
+			p.Schema.Items.PrecomputeMessages()
+		}
+	}
 	api.OpenAPI().AddOperation(op)
 }
 
@@ -116,24 +77,14 @@ func refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
 	p.Write(w, guard.RequestID(r.Context()))
 }
 
-// unknownParameter returns the name of a parameter that a route does not have.
-func unknownParameter(q url.Values, known ...string) string {
-	for name := range q {
-		if !slices.Contains(known, name) {
-			return name
-		}
-	}
-	return ""
-}
-
-func (s *server) events(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	unfit := func(detail string) { refuse(w, r, problem.New("unprocessable", detail)) }
-	if name := unknownParameter(q, "types", "identity", "attacker", "primitive", "domain", "new_state", "rate", "last_event_id"); name != "" {
-		unfit("There is no such parameter: " + strconv.Quote(name))
+func (s *server) events(op *huma.Operation, w http.ResponseWriter, r *http.Request) {
+	q, p := s.given(op, r)
+	if p != nil {
+		refuse(w, r, p)
 		return
 	}
-	f := live.Filter{Identity: q.Get("identity"), Primitive: q.Get("primitive"), Domain: q.Get("domain"), NewState: q["new_state"], Rate: defaultRate}
+	unfit := func(detail string) { refuse(w, r, problem.New("unprocessable", detail)) }
+	f := live.Filter{Identity: q.Get("identity"), Primitive: q.Get("primitive"), Domain: q.Get("domain"), NewState: q.Values["new_state"], Rate: defaultRate}
 	if types := q.Get("types"); types != "" {
 		f.Types = strings.Split(types, ",")
 	}
@@ -143,19 +94,8 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	for _, state := range f.NewState {
-		if !slices.Contains([]string{"unknown", "stable", "drifting", "conflicted", "multi_actor"}, state) {
-			unfit("new_state: there is no state " + strconv.Quote(state))
-			return
-		}
-	}
-	if text := q.Get("rate"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxRate {
-			unfit("rate: 1 to 200")
-			return
-		}
-		f.Rate = n
+	if rate := q.number("rate"); rate != nil {
+		f.Rate = int(*rate)
 	}
 	var last *live.ID
 	if text := r.Header.Get("Last-Event-ID"); text != "" || q.Get("last_event_id") != "" {
@@ -206,7 +146,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 
 // observedBy returns whose observations a client asks for: of one attacker, or of all of
 // an identity. nil: it does not ask for any.
-func (s *server) observedBy(q url.Values, f *live.Filter) (attackers []string, p *problem.Problem) {
+func (s *server) observedBy(q given, f *live.Filter) (attackers []string, p *problem.Problem) {
 	attacker := q.Get("attacker")
 	if attacker != "" && f.Identity != "" {
 		return nil, problem.New("unprocessable", "identity or attacker, not both.")
@@ -243,181 +183,4 @@ func (s *server) observedBy(q url.Values, f *live.Filter) (attackers []string, p
 		attackers = append(attackers, m.Attacker)
 	}
 	return attackers, nil
-}
-
-// exportQuery reads the filters of an export by the document's own rules.
-func exportQuery(q url.Values) (query.IdentityQuery, string) {
-	known := []string{"state", "primitive", "value", "value_prefix", "domain", "min_confidence", "max_confidence", "returns", "suspected", "unsettled", "members_min", "changed_since", "changed_before", "seen_since", "merged", "q", "sort", "cursor"}
-	if name := unknownParameter(q, known...); name != "" {
-		return query.IdentityQuery{}, "There is no such parameter: " + strconv.Quote(name)
-	}
-	wrong := ""
-	real := func(name string) *float64 {
-		if !q.Has(name) {
-			return nil
-		}
-		n, err := strconv.ParseFloat(q.Get(name), 64)
-		if err != nil {
-			wrong = name + ": a number"
-		}
-		return &n
-	}
-	truth := func(name string) *bool {
-		if !q.Has(name) {
-			return nil
-		}
-		b, err := strconv.ParseBool(q.Get(name))
-		if err != nil {
-			wrong = name + ": true or false"
-		}
-		return &b
-	}
-	to := query.IdentityQuery{
-		State: q["state"], Primitive: q.Get("primitive"), Value: q.Get("value"), ValuePrefix: q.Get("value_prefix"), Domain: q.Get("domain"),
-		MinConfidence: real("min_confidence"), MaxConfidence: real("max_confidence"), Suspected: truth("suspected"), Unsettled: truth("unsettled"),
-		ChangedSince: real("changed_since"), ChangedBefore: real("changed_before"), SeenSince: real("seen_since"), Merged: q.Get("merged"), Q: q.Get("q"), Sort: q.Get("sort"),
-	}
-	if b := truth("returns"); b != nil {
-		to.Returns = *b
-	}
-	if n := real("members_min"); n != nil {
-		to.MembersMin = int(*n)
-	}
-	return to, wrong
-}
-
-func (s *server) export(w http.ResponseWriter, r *http.Request) {
-	format := r.PathValue("format")
-	formats := map[string]string{"json": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
-	if s.Exporter != nil {
-		for name, media := range s.Exporter.Formats() {
-			formats[name] = media
-		}
-	}
-	media, ok := formats[format]
-	if !ok {
-		names := make([]string, 0, len(formats))
-		for name := range formats {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		refuse(w, r, problem.New("bad-parameter", "format: one of "+strings.Join(names, ", ")+"."))
-		return
-	}
-	q, wrong := exportQuery(r.URL.Query())
-	if wrong != "" {
-		refuse(w, r, problem.New("unprocessable", wrong))
-		return
-	}
-	inParts := r.URL.Query().Has("cursor")
-	if q.Cursor = r.URL.Query().Get("cursor"); q.Cursor == exportBegin {
-		q.Cursor = ""
-	}
-	part, err := s.Reader.Part(q, maxExported)
-	if err == nil && part.Next != "" && !inParts {
-		err = &query.Problem{Kind: query.BadParameter, Detail: fmt.Sprintf("%d identities match, and an export has at most %d: ask for fewer, or for parts, the first with cursor=begin.", part.Total, maxExported)}
-	}
-	if err != nil {
-		if p := (*problem.Problem)(nil); errors.As(s.failed(r.Context(), err), &p) {
-			refuse(w, r, p)
-		}
-		return
-	}
-	next := s.each(r.Context(), part.IDs)
-	for name, value := range s.FreshnessHeaders() {
-		w.Header().Set(name, value)
-	}
-	w.Header().Set(exportTotal, strconv.Itoa(part.Total))
-	if part.Next != "" {
-		w.Header().Set(exportNext, part.Next)
-	}
-	w.Header().Set("Content-Type", media)
-	w.Header().Set("Content-Disposition", `attachment; filename="handprint-identities.`+format+`"`)
-	switch format {
-	case "json":
-		err = exportJSON(w, next)
-	case "csv":
-		err = exportCSV(w, next)
-	default:
-		err = s.Exporter.Export(r.Context(), w, format, next)
-	}
-	if err != nil && r.Context().Err() == nil {
-		s.Logger.Error("an export ended early", "request_id", guard.RequestID(r.Context()), "error", err)
-		panic(http.ErrAbortHandler) // so that the client sees that it is not complete
-	}
-}
-
-// each returns a function that yields identities, one by one; nil behind the last.
-func (s *server) each(ctx context.Context, ids []string) func() (*query.Identity, error) {
-	return func() (*query.Identity, error) {
-		for len(ids) > 0 {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			id := ids[0]
-			ids = ids[1:]
-			i, err := s.Reader.Identity(id, false)
-			if p := (*query.Problem)(nil); errors.As(err, &p) && p.Kind == query.UnknownIdentity {
-				continue // it has gone meanwhile
-			}
-			return i, err
-		}
-		return nil, nil
-	}
-}
-
-func exportJSON(w io.Writer, next func() (*query.Identity, error)) error {
-	out := json.NewEncoder(w)
-	for {
-		i, err := next()
-		if i == nil || err != nil {
-			return err
-		}
-		if err := out.Encode(i); err != nil {
-			return err
-		}
-	}
-}
-
-func exportCSV(w io.Writer, next func() (*query.Identity, error)) error {
-	out := csv.NewWriter(w)
-	err := out.Write([]string{"identity_uuid", "merged_into", "attackers", "address", "suspected", "primitive", "kind", "state", "current_value", "confidence", "observation_count", "last_change_ts", "last_observation_ts", "returns"})
-	if err != nil {
-		return err
-	}
-	text := func(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
-	for {
-		i, err := next()
-		if err != nil {
-			return err
-		}
-		if i == nil {
-			out.Flush()
-			return out.Error()
-		}
-		merged, address := "", ""
-		if i.MergedInto != nil {
-			merged = *i.MergedInto
-		}
-		if len(i.Attackers) == 1 && i.Attackers[0].Address != nil {
-			address = i.Attackers[0].Address.Address
-		}
-		for _, row := range i.Rows {
-			cells := []string{i.Identity, merged, strconv.Itoa(i.Total), address, strconv.FormatBool(i.Suspicion != nil), row.Primitive, row.Kind, row.State, string(row.Value), text(row.Confidence), strconv.FormatInt(row.Count, 10), text(row.ChangeTS), text(row.SeenTS), strconv.FormatBool(row.Returns)}
-			for n := range cells {
-				cells[n] = Cell(cells[n])
-			}
-			if err := out.Write(cells); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// Cell returns a text as a cell of CSV that no spreadsheet takes for a formula.
-func Cell(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
 }

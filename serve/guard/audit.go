@@ -14,7 +14,7 @@ import (
 // AuditLine is one line of the audit file.
 type AuditLine struct {
 	TS        float64         `json:"ts"` // Unix seconds
-	Phase     string          `json:"phase" enum:"before,after"`
+	Phase     string          `json:"phase" enum:"before,after,broken" doc:"broken: its answer did not come to its end."`
 	Subject   string          `json:"subject"`
 	Role      string          `json:"role"`
 	Method    string          `json:"method" doc:"How the subject proved who it is."`

@@ -13,6 +13,7 @@ import (
 	"path"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -66,6 +67,7 @@ type Guard struct {
 	mux      *Mux
 
 	requests  atomic.Int64
+	answering sync.RWMutex                   // held for reading by each request
 	loginForm func(failed, oidc bool) []byte // nil: a plain one
 }
 
@@ -163,6 +165,10 @@ func (g *Guard) UseLoginPage(make func(failed, oidc bool) []byte) { g.loginForm 
 // Requests returns how many requests came since the start, refused ones included.
 func (g *Guard) Requests() int64 { return g.requests.Load() }
 
+// Drain refuses requests from now on, and returns when none is being answered: what they
+// read may be closed then. Their connections should be closed before.
+func (g *Guard) Drain() { g.answering.Lock() }
+
 // Mux returns where routes are registered.
 func (g *Guard) Mux() *Mux { return g.mux }
 
@@ -202,6 +208,13 @@ const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 's
 // ServeHTTP is in front of all routes: it checks what concerns every request.
 func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.requests.Add(1)
+	if !g.answering.TryRLock() {
+		p := problem.New("busy", "The process is stopping.")
+		p.After = time.Second
+		p.Write(w, "")
+		return
+	}
+	defer g.answering.RUnlock()
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // it never fails
 	req := &request{id: hex.EncodeToString(random[:]), from: g.address(r)}

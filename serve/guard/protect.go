@@ -126,11 +126,15 @@ func (g *Guard) bounded(w http.ResponseWriter, r *http.Request, req *request, pa
 		return
 	}
 	noted := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+	line.Phase = "broken" // unless it comes to its end
+	defer func() {
+		line.Status, line.Body, line.TS = noted.status, nil, seconds(g.cfg.Now())
+		if err := g.cfg.Audit.Write(line); err != nil {
+			g.cfg.Logger.Error("the outcome of an action is not in the audit", "request_id", req.id, "error", err)
+		}
+	}()
 	next.ServeHTTP(noted, r)
-	line.Phase, line.Status, line.Body, line.TS = "after", noted.status, nil, seconds(g.cfg.Now())
-	if err := g.cfg.Audit.Write(line); err != nil {
-		g.cfg.Logger.Error("the outcome of an action is not in the audit", "request_id", req.id, "error", err)
-	}
+	line.Phase = "after"
 }
 
 // statusWriter remembers the status.

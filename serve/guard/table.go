@@ -87,6 +87,7 @@ func Table() map[string]Access {
 		"GET /api/v1/overview":                                  scan,
 		"GET /api/v1/events":                                    {Role: Read, Cost: Stream},
 		"GET /api/v1/export/{format}":                           {Role: Export, Cost: Bulk, Audited: true},
+		"GET /api/v1/export/events/{format}":                    {Role: Export, Cost: Bulk, Audited: true},
 		"GET /api/v1/topology":                                  read,
 		"GET /api/v1/tasks":                                     read,
 		"GET /api/v1/dead-letters":                              scan,

@@ -104,7 +104,7 @@ func identities(p *page, d *identitiesData) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = exportMenu(p, with(p.query, "limit", "")).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = exportMenu(p, with(p.query, "limit", ""), "").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -196,7 +196,7 @@ func identity(p *page, d *identityData) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if len(d.Identity.Identity) <= 100 {
-				templ_7745c5c3_Err = exportMenu(p, "?q="+pathPart(d.Identity.Identity)).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = exportMenu(p, "?q="+pathPart(d.Identity.Identity), "?identity="+pathPart(d.Identity.Identity)).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

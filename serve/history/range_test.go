@@ -1,0 +1,118 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// All parts of a range, one behind the other, are a filter over the entries in the order
+// of their arrival, whatever is added between the parts' beginning and end.
+func TestRangesAreAFilterOverTheEntries(t *testing.T) {
+	h := open(t, t.TempDir())
+	defer h.Close()
+	rapid.Check(t, func(t *rapid.T) {
+		if err := h.Reset(); err != nil {
+			t.Fatal(err)
+		}
+		sources := map[Kind]Source{State: Transitions, Value: Changelog, Suspicion: Suspicions, Identity: Identities}
+		kinds := []Kind{State, Value, Suspicion, Identity}
+		var all []Entry
+		for n := range rapid.IntRange(0, 40).Draw(t, "entries") {
+			e := Entry{
+				Identity: rapid.SampledFrom([]string{"a", "b", "a\x00"}).Draw(t, "id"), Kind: rapid.SampledFrom(kinds).Draw(t, "kind"),
+				TS: float64(n % 3), Recorded: float64(rapid.IntRange(-1, 9).Draw(t, "recorded")), Partition: int32(n % 2), Offset: int64(n),
+			}
+			if e.Source = sources[e.Kind]; e.Kind == State || e.Kind == Value {
+				e.Primitive = rapid.SampledFrom([]string{"x.one", "x.two", "y.one", "x"}).Draw(t, "primitive")
+				e.NewState = rapid.SampledFrom([]string{"stable", "drifting"}).Draw(t, "state")
+			}
+			all = append(all, e)
+		}
+		if err := h.Add(all, nil); err != nil {
+			t.Fatal(err)
+		}
+		q := RangeQuery{
+			From: float64(rapid.IntRange(-1, 9).Draw(t, "from")), To: float64(rapid.IntRange(0, 9).Draw(t, "to")), Limit: rapid.IntRange(1, 10).Draw(t, "limit"),
+			Identity: rapid.SampledFrom([]string{"", "", "a"}).Draw(t, "of"), Primitive: rapid.SampledFrom([]string{"", "", "x.one"}).Draw(t, "p"),
+			Domain: rapid.SampledFrom([]string{"", "", "x"}).Draw(t, "domain"), NewStates: rapid.SampledFrom([][]string{nil, nil, {"stable"}}).Draw(t, "states"),
+			Kinds: rapid.SliceOfNDistinct(rapid.SampledFrom(kinds), 0, 4, func(k Kind) Kind { return k }).Draw(t, "kinds"),
+		}
+		slices.SortStableFunc(all, func(x, y Entry) int { return strings.Compare(string(arrivalKey(&x)), string(arrivalKey(&y))) })
+		var want, got []string
+		for i := range all {
+			e := &all[i]
+			recorded := max(0, e.Recorded)
+			if recorded < q.From || q.To > 0 && recorded >= q.To || len(q.Kinds) > 0 && !slices.Contains(q.Kinds, e.Kind) ||
+				q.Identity != "" && e.Identity != q.Identity || q.Primitive != "" && e.Primitive != q.Primitive ||
+				q.Domain != "" && strings.Split(e.Primitive, ".")[0] != q.Domain || len(q.NewStates) > 0 && !slices.Contains(q.NewStates, e.NewState) {
+				continue
+			}
+			want = append(want, fmt.Sprint(e.Offset))
+		}
+		for parts := 0; ; parts++ {
+			r, err := h.Range(context.Background(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			late := all[:0:0]
+			if parts == 0 && q.To > 0 { // behind the range
+				late = append(late, Entry{Identity: "a", Kind: State, Source: Transitions, Recorded: q.To, Offset: 1000})
+			}
+			if err := h.Add(late, nil); err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			err = errors.Join(r.Each(context.Background(), func(e *Entry) error {
+				n++
+				got = append(got, fmt.Sprint(e.Offset))
+				return nil
+			}), r.Close())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if q.After = r.Next(); q.After == nil {
+				break
+			}
+			if n != q.Limit || parts > 50 {
+				t.Fatalf("part %d has %d of %d, and there are more", parts, n, q.Limit)
+			}
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("%v, want %v", got, want)
+		}
+	})
+}
+
+// A range that is ended, and one that fails half-way, say so, and leave nothing open.
+func TestARangeEnds(t *testing.T) {
+	h := open(t, t.TempDir())
+	var entries []Entry
+	for n := range 3000 {
+		entries = append(entries, Entry{Identity: "a", Kind: State, Source: Transitions, Recorded: 1, Offset: int64(n)})
+	}
+	if err := h.Add(entries, nil); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := h.Range(ended, RangeQuery{Limit: 5000}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a range that nobody waits for: %v", err)
+	}
+	r, err := h.Range(context.Background(), RangeQuery{Limit: 5000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("the disk is full")
+	if err := r.Each(context.Background(), func(*Entry) error { return full }); !errors.Is(err, full) {
+		t.Errorf("a reader that fails: %v", err)
+	}
+	if err := errors.Join(r.Close(), h.Close()); err != nil {
+		t.Error(err)
+	}
+}
