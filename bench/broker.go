@@ -81,6 +81,8 @@ func (b *rig) startEmbedded() error {
 	if err != nil {
 		return err
 	}
+	// A limit that is set is the contenders'. The broker has all topics in memory.
+	cmd.Env = append(cmd.Environ(), "GOMEMLIMIT=off")
 	if b.ask, err = cmd.StdinPipe(); err != nil {
 		return err
 	}
@@ -251,7 +253,7 @@ func (b *rig) written(ctx context.Context, failed <-chan error) error {
 // job makes the topics that a contender writes to, and says what it has to do.
 func (b *rig) job(ctx context.Context, name string, c *contender, ownInput bool) (*job, error) {
 	j := &job{Contender: c.name, Brokers: b.brokers, Partitions: b.load.Partitions, Threads: b.threads,
-		Group: b.prefix + name, Dir: filepath.Join(b.dir, name), Static: b.static, Caches: b.caches, Retention: b.retention}
+		Group: b.prefix + name, Dir: filepath.Join(b.dir, name), Static: b.static, Caches: b.caches, Retention: b.retention, Batch: b.transaction}
 	for i, size := range b.limit.caches() {
 		if j.Caches[i] == 0 {
 			j.Caches[i] = size

@@ -149,6 +149,7 @@ type job struct {
 	Profiles   string        // directory; empty: none
 	Registry   string        // of schemas; empty: JSON
 	Retention  time.Duration // identity-retention of handprint
+	Batch      int           // records of a transaction of handprint, at most; 0: as the program has it
 	Caches     [2]int        // record cache and store cache of handprint, MiB; 0: as the program has them
 	Static     bool          // be a static member, where that is a choice
 

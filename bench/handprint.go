@@ -37,7 +37,7 @@ func (j *job) handprint(ctx context.Context, m *meter) (err error) {
 		Runtime: processor.Config{
 			ApplicationID: j.Group, InstanceID: "bench", StaticMembership: true, // as it is by default
 			Client:     []kgo.Opt{kgo.SeedBrokers(j.Brokers...), kgo.WithHooks(m)},
-			Partitions: j.Partitions, Threads: j.Threads, Store: store, Logger: log,
+			Partitions: j.Partitions, Threads: j.Threads, Store: store, Logger: log, MaxBatchRecords: j.Batch,
 			OnCommit: m.committed, Hooks: processor.Hooks{Batch: m.batch},
 		},
 	}

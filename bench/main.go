@@ -6,9 +6,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -30,6 +32,7 @@ type plan struct {
 	flood        int           // observations a second that one attacker sends to be expensive, while latency is measured once more
 	memory       int           // MiB that each contender may take; 0: as much as there is
 	retention    time.Duration // of handprint
+	transaction  int           // records of a transaction of handprint, at most; 0: as the program has it
 	caches       [2]int        // record cache and store cache of handprint, MiB; 0: as the program has them
 	commit       time.Duration
 	rate         int
@@ -58,6 +61,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
 	}
+	debug.SetMemoryLimit(math.MaxInt64) // GOMEMLIMIT is for the contenders, not for the backlog
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, p); err != nil {
@@ -73,6 +77,7 @@ func parse(args []string) (p plan, err error) {
 	partitions := f.Int("partitions", 8, "partitions of the topics")
 	f.Float64Var(&p.load.Skew, "skew", load.DefaultSkew, "how much the busiest attackers do, above 1")
 	f.BoolVar(&p.load.Even, "even", false, "attackers take turns, rather than that the busiest do most: one changelog record an observation, whatever their number")
+	f.IntVar(&p.transaction, "transaction", 0, "records of a transaction of "+contenderHandprint+", at most; 0: as the program has it. What one changes several times is one changelog record")
 	f.IntVar(&p.load.Breadth, "breadth", load.DefaultBreadth, "primitives that an attacker ever shows")
 	f.Float64Var(&p.load.Change, "change", 0.1, "share of values that are not the attacker's usual one")
 	f.Float64Var(&p.load.Linked, "linked", 0.02, "share of attackers that a clusterer has linked")
@@ -115,8 +120,8 @@ func parse(args []string) (p plan, err error) {
 		return p, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	case p.seen && (p.audit || len(p.contenders) != 1 || p.rounds != 1):
 		return p, errors.New("-seen is for one contender, one round and -audit=false")
-	case p.observations < 1 || p.threads < 1 || p.rounds < 1 || p.rate < 1:
-		return p, errors.New("-n, -threads, -rounds and -rate must be at least 1")
+	case p.observations < 1 || p.threads < 1 || p.rounds < 1 || p.rate < 1 || p.transaction < 0:
+		return p, errors.New("-n, -threads, -rounds and -rate must be at least 1, -transaction at least 0")
 	}
 	return p, nil
 }
