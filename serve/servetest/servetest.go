@@ -11,16 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
-	"handprint/engine"
 	"handprint/internal/broker"
-	"handprint/processor"
-	"handprint/processor/clocktest"
 	"handprint/schemas"
-	"handprint/state"
 	"handprint/topology"
 )
 
@@ -46,9 +41,17 @@ func Logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(io.Discard, nil))
 }
 
-// Start runs an application until the test ends. Its configuration can be changed
-// before.
+// Start runs an application, of one instance, until the test ends. Its configuration can
+// be changed before.
 func Start(t testing.TB, configure ...func(*topology.Config)) *App {
+	t.Helper()
+	a := StartIdle(t)
+	a.Instance("test", configure...)
+	return a
+}
+
+// StartIdle is Start without an instance.
+func StartIdle(t testing.TB) *App {
 	t.Helper()
 	b, err := broker.Start(broker.Options{})
 	if err != nil {
@@ -65,37 +68,6 @@ func Start(t testing.TB, configure ...func(*topology.Config)) *App {
 	if _, err := broker.Ensure(context.Background(), a.Client, a.Names.Specs(topology.Layout{Partitions: Partitions, Replication: 1})); err != nil {
 		t.Fatal(err)
 	}
-	store, err := state.Open("store", state.Options{FS: vfs.NewMem(), CacheBytes: 1 << 20, MemtableBytes: 1 << 20, Logger: Logger()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := topology.Config{
-		Names:  a.Names,
-		Engine: engine.Config{Thresholds: attribution.DefaultThresholds(), Registry: attribution.DefaultRegistry(), Counters: new(engine.Counters)},
-		Runtime: processor.Config{
-			ApplicationID: "app", InstanceID: "test", Client: b.ClientOpts(), Partitions: Partitions, Threads: 1, Store: store,
-			Clock: clocktest.New(a.Now), OnCommit: a.Rest.OnCommit, Logger: Logger(), FetchMaxWait: 20 * time.Millisecond,
-		},
-	}
-	for _, change := range configure {
-		change(&config)
-	}
-	p, err := config.Processor()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- p.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("the application: %v", err)
-		}
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	return a
 }
 
