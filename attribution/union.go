@@ -7,14 +7,16 @@ import (
 
 // Union is what a merger needs of the series of many attackers, kept up to date
 // observation by observation, so that a row of ten thousand attackers is not
-// read anew for each. It is a cache: where an observation takes away what only
-// the series themselves still know, Taken says so, and the union is built again.
+// read anew for each. It is a cache: where observations take away entries that only
+// the series themselves still know the next of, Enough says so, and Refill reads a few
+// series. Where that does not do, the union is built again.
 type Union struct {
 	kind  Kind
 	t     *Thresholds
 	count int64
 	tail  []unionEntry // the newest entries, newest last
 	whole bool         // tail is all of them
+	heads unionHeads   // where the entries are that come behind the tail
 	// values is of HASH only, else nil.
 	values *unionValues
 	// returning holds the attackers whose series returns: see SetReturns.
@@ -59,9 +61,11 @@ func (u *Union) SetReturns(attacker string, returns bool) {
 func (u *Union) Returns() bool { return len(u.returning) > 0 }
 
 // Add adds the series of one more attacker, which must be whole: none of its
-// values may be [Series.Elsewhere].
+// values may be [Series.Elsewhere]. Behind the last one comes Added.
 func (u *Union) Add(s *Series, attacker string) {
 	u.count += s.Count
+	u.heads.attackers++
+	u.heads.moved(attacker, nil, HeadOf(s))
 	for i := range s.Entries {
 		u.insert(s.Entries[i], attacker)
 	}
@@ -81,25 +85,33 @@ func (u *Union) Add(s *Series, attacker string) {
 	}
 }
 
+// Added is told that the series that were to be added have been.
+func (u *Union) Added() { u.heads.trim() }
+
 // Taken brings the union up to date with what the series of an attacker, which
-// is part of it, did with an observation: entry was given to Series.Take, and
-// the rest is what that answered. It reports whether the union can still be
-// concluded from. Of HASH, Latest has to be told of every value that the series
-// got, has at another time, or forgot.
-func (u *Union) Taken(attacker string, entry Entry, taken Taken, left Entry, had bool) bool {
+// is part of it, did with an observation: entry was given to Series.Take, the rest is
+// what that answered, and was and is are the newest entry before and after it (see
+// [HeadOf]). Of HASH, Latest has to be told of every value that the series got, has
+// at another time, or forgot.
+func (u *Union) Taken(attacker string, entry Entry, taken Taken, left Entry, had bool, was, is *Entry) {
+	if was == nil {
+		u.heads.attackers++
+	}
+	u.heads.moved(attacker, was, is)
+	u.heads.trim()
 	switch taken {
 	case Beyond:
 		u.count++
-		return true
+		return
 	case Added:
 		u.count++
 		if had {
-			u.remove(left.Evidence, attacker)
+			u.remove(&left, attacker)
 		}
 		if !had || left.Evidence != entry.Evidence {
 			u.insert(entry, attacker)
 		}
-		return u.enough()
+		return
 	}
 	// A replacement. The record that arrived last counts, at the place of the
 	// first.
@@ -112,34 +124,124 @@ func (u *Union) Taken(attacker string, entry Entry, taken Taken, left Entry, had
 	} else {
 		next.Place = entry.Place
 	}
-	u.remove(left.Evidence, attacker)
+	u.remove(&left, attacker)
 	u.insert(next, attacker)
-	return u.enough()
 }
 
-func (u *Union) enough() bool { return u.whole || len(u.tail) >= 2*u.t.Window }
+// Enough reports whether the union can be concluded from.
+func (u *Union) Enough() bool { return u.whole || len(u.tail) >= 2*u.t.Window }
 
-func (u *Union) insert(e Entry, attacker string) {
+// Empty reports whether all attackers have left, or none has come.
+func (u *Union) Empty() bool { return u.heads.attackers == 0 }
+
+func (u *Union) maxTail() int { return unionTail * u.t.Window }
+
+// at returns where an entry belongs in the tail.
+func (u *Union) at(e *Entry) int {
 	at := len(u.tail)
 	for at > 0 && e.before(&u.tail[at-1].Entry) {
 		at--
 	}
+	return at
+}
+
+// insert puts an entry into the tail, and reports whether it belongs there.
+func (u *Union) insert(e Entry, attacker string) bool {
+	at := u.at(&e)
 	if at == 0 && !u.whole {
-		return // others that are not held may be newer
+		return false // others that are not held may be newer
+	}
+	if at == 0 && len(u.tail) == u.maxTail() {
+		u.whole = false
+		return false
 	}
 	e.Value = bytes.Clone(e.Value)
 	u.tail = slices.Insert(u.tail, at, unionEntry{Entry: e, attacker: attacker})
-	if len(u.tail) > unionTail*u.t.Window {
+	if len(u.tail) > u.maxTail() {
 		u.tail = slices.Delete(u.tail, 0, 1)
 		u.whole = false
 	}
+	return true
 }
 
-func (u *Union) remove(evidence uint64, attacker string) {
-	for i := range u.tail {
-		if u.tail[i].Evidence == evidence && u.tail[i].attacker == attacker {
+// remove takes an entry of an attacker out of the tail, if it is in it.
+func (u *Union) remove(left *Entry, attacker string) {
+	for i := len(u.tail) - 1; i >= 0; i-- {
+		if e := &u.tail[i]; e.Evidence == left.Evidence && e.attacker == attacker {
 			u.tail = slices.Delete(u.tail, i, i+1)
 			return
 		}
+	}
+}
+
+// UnionSource reads the series that a union is of.
+type UnionSource interface {
+	// Entries returns the entries of an attacker's series, in its order; nil: it has
+	// no series. They are valid until the next call, and their values may stand for
+	// others that Text returns.
+	Entries(attacker string) ([]Entry, error)
+	// Text returns what a value of an attacker's entries is. It is valid until the
+	// next call.
+	Text(attacker string, v Value) (Value, error)
+}
+
+// Refill reads the newest entries of the union from the series of those attackers
+// that have them: of as many attackers as the union holds entries, at most. It reports
+// whether the union can be concluded from. If not, all series have to be added again.
+func (u *Union) Refill(from UnionSource) (enough bool, err error) {
+	clear(u.tail)
+	u.tail, u.whole = u.tail[:0], true
+	h := &u.heads
+	for _, block := range slices.Backward(h.list.blocks) {
+		for _, next := range slices.Backward(block) {
+			if len(u.tail) == u.maxTail() && next.compare(&u.tail[0]) < 0 {
+				u.whole = false
+				return true, u.spellOut(from) // what is left is older
+			}
+			entries, err := from.Entries(next.attacker)
+			if err != nil || len(entries) == 0 {
+				return false, err
+			}
+			for i := len(entries) - 1; i >= 0 && u.insert(entries[i], next.attacker); i-- {
+			}
+		}
+	}
+	if h.some { // entries of attackers whose heads are not held may come between
+		certain := slices.IndexFunc(u.tail, func(e unionEntry) bool { return h.least.compare(&e) <= 0 })
+		if certain < 0 {
+			certain = len(u.tail)
+		}
+		u.tail, u.whole = slices.Delete(u.tail, 0, certain), false
+	}
+	return u.Enough(), u.spellOut(from)
+}
+
+// spellOut replaces values that stand for others.
+func (u *Union) spellOut(from UnionSource) error {
+	for i := range u.tail {
+		e := &u.tail[i]
+		text, err := from.Text(e.attacker, e.Value)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(text, e.Value) {
+			e.Value = bytes.Clone(text)
+		}
+	}
+	return nil
+}
+
+// Leave takes the series of an attacker out of the union. It must be whole, as for Add.
+func (u *Union) Leave(s *Series, attacker string) {
+	u.count -= s.Count
+	u.heads.attackers--
+	u.heads.moved(attacker, HeadOf(s), nil)
+	u.tail = slices.DeleteFunc(u.tail, func(e unionEntry) bool { return e.attacker == attacker })
+	delete(u.returning, attacker)
+	for i := range s.Entries {
+		u.Latest(attacker, s.Entries[i].Value, 0, false)
+	}
+	for i := range s.Gone {
+		u.Latest(attacker, s.Gone[i].Value, 0, false)
 	}
 }

@@ -1,8 +1,10 @@
 package attribution_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -13,22 +15,42 @@ import (
 // TestUnionConcludesAsItsSeriesDo keeps a union up to date observation by
 // observation and compares it with the series it stands for.
 func TestUnionConcludesAsItsSeriesDo(t *testing.T) {
+	refilled, built := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
+		few := rapid.Bool().Draw(t, "few heads")
+		if few {
+			defer attribution.HoldHeads(1)()
+		}
 		thresholds := attribution.DefaultThresholds()
 		thresholds.Window, thresholds.CategoricalMajority, thresholds.MinObservations = 2, 2, 2
 		thresholds.SeriesEntries, thresholds.HashWindow = 6, 30
 		kind := rapid.SampledFrom([]attribution.Kind{attribution.Categorical, attribution.Numeric, attribution.Hash}).Draw(t, "kind")
 		merger, other := attribution.NewMerger(&thresholds), attribution.NewMerger(&thresholds)
-		series := make([]attribution.Series, rapid.IntRange(1, 5).Draw(t, "attackers"))
+		series := make([]attribution.Series, rapid.SampledFrom([]int{1, 2, 5, 20}).Draw(t, "attackers"))
+		gone := make([]bool, len(series)) // attackers that have left
 		build := func() *attribution.Union {
 			u := attribution.NewUnion(kind, &thresholds)
 			for i := range series {
-				u.Add(&series[i], fmt.Sprint(i))
+				if !gone[i] && series[i].Count > 0 {
+					u.Add(&series[i], fmt.Sprint(i))
+				}
 			}
+			u.Added()
 			return u
 		}
 		u := build()
-		for i := range rapid.IntRange(1, 80).Draw(t, "observations") {
+		for i := range rapid.IntRange(1, 120).Draw(t, "observations") {
+			if rapid.IntRange(0, 9).Draw(t, "leaves") == 0 {
+				who := rapid.IntRange(0, len(series)-1).Draw(t, "who leaves")
+				switch {
+				case gone[who]:
+					u.Add(&series[who], fmt.Sprint(who))
+					u.Added()
+				case series[who].Count > 0:
+					u.Leave(&series[who], fmt.Sprint(who))
+				}
+				gone[who] = !gone[who] && series[who].Count > 0
+			}
 			who := rapid.IntRange(0, len(series)-1).Draw(t, "who")
 			value := fmt.Sprint(rapid.IntRange(0, 3).Draw(t, "value"))
 			if kind == attribution.Hash {
@@ -39,6 +61,9 @@ func TestUnionConcludesAsItsSeriesDo(t *testing.T) {
 				TS: float64(rapid.IntRange(0, 60).Draw(t, "ts")), Value: attribution.Value(value),
 				Evidence: uint64(rapid.IntRange(0, 12).Draw(t, "evidence")), Place: at, Latest: at,
 			}
+			if gone[who] {
+				continue
+			}
 			values := []attribution.Value{e.Value}
 			for _, old := range series[who].Entries {
 				values = append(values, old.Value)
@@ -46,17 +71,39 @@ func TestUnionConcludesAsItsSeriesDo(t *testing.T) {
 			for _, old := range series[who].Gone {
 				values = append(values, old.Value)
 			}
+			var was *attribution.Entry
+			if h := attribution.HeadOf(&series[who]); h != nil {
+				was = &attribution.Entry{TS: h.TS, Place: h.Place}
+			}
 			taken, left, had := series[who].Take(e, kind, &thresholds)
 			for _, v := range values {
 				ts, kept := series[who].Latest(v)
 				u.Latest(fmt.Sprint(who), v, ts, kept)
 			}
-			if !u.Taken(fmt.Sprint(who), e, taken, left, had) {
-				u = build()
+			u.Taken(fmt.Sprint(who), e, taken, left, had, was, attribution.HeadOf(&series[who]))
+			if !u.Enough() && rapid.IntRange(0, 3).Draw(t, "concluded later") > 0 {
+				source := &someSeries{all: series}
+				enough, err := u.Refill(source)
+				if err != nil || !enough && !few {
+					t.Fatalf("the union cannot be filled up: %v", err)
+				}
+				if !enough {
+					u = build()
+					built++
+				}
+				if source.read > 4*thresholds.Window {
+					t.Fatalf("%d series are read", source.read)
+				}
+				refilled++
+			}
+			if !u.Enough() {
+				continue
 			}
 			merger.Begin(kind)
 			for j := range series {
-				merger.Add(&series[j], j)
+				if !gone[j] {
+					merger.Add(&series[j], j)
+				}
 			}
 			want, err := merger.End()
 			if err != nil {
@@ -76,4 +123,30 @@ func TestUnionConcludesAsItsSeriesDo(t *testing.T) {
 			}
 		}
 	})
+	if !testing.Short() && (refilled == 0 || built == 0) {
+		t.Errorf("%d unions were filled up and %d built again: the test tests nothing", refilled, built)
+	}
+}
+
+// someSeries are the series of attackers named 0, 1, ...
+type someSeries struct {
+	all  []attribution.Series
+	read int
+}
+
+func (s *someSeries) Entries(attacker string) ([]attribution.Entry, error) {
+	s.read++
+	n, err := strconv.Atoi(attacker)
+	entries := slices.Clone(s.all[n].Entries)
+	for i := range entries { // each stands for the text
+		entries[i].Value = append(attribution.Value("ref "), entries[i].Value...)
+	}
+	return entries, err
+}
+
+func (s *someSeries) Text(_ string, v attribution.Value) (attribution.Value, error) {
+	if !bytes.HasPrefix(v, []byte("ref ")) {
+		return nil, fmt.Errorf("%q stands for nothing", v)
+	}
+	return v[len("ref "):], nil
 }

@@ -144,11 +144,12 @@ func (u *Union) Latest(attacker string, v Value, ts float64, kept bool) {
 	}
 }
 
-// Size is how many values of attackers the union remembers, which is what its
-// memory grows with: some 60 bytes each.
+// Size is how many values of attackers, and newest entries of attackers, the union
+// remembers, which is what its memory grows with: some 60 and 80 bytes each.
 func (u *Union) Size() int {
-	if u.values == nil {
-		return 0
+	n := u.heads.list.count
+	if u.values != nil {
+		n += u.values.size
 	}
-	return u.values.size
+	return n
 }

@@ -29,6 +29,10 @@ func (e *Engine) take(s *series, entry attribution.Entry, kind attribution.Kind,
 	var left attribution.Entry
 	var had bool
 	e.touched = append(e.touched[:0], touched{value: entry.Value})
+	var was *attribution.Entry // the newest one; the series moves what it has
+	if newest := attribution.HeadOf(&s.Series); newest != nil {
+		was = &attribution.Entry{TS: newest.TS, Place: newest.Place}
+	}
 	if s.Elsewhere > 0 && kind == attribution.Hash {
 		t := e.tree(s, identity, primitive, attacker)
 		taken, left, had = t.take(entry)
@@ -79,10 +83,8 @@ func (e *Engine) take(s *series, entry attribution.Entry, kind attribution.Kind,
 		}
 	}
 	if union != nil {
+		union.Taken(string(attacker), entry, taken, left, had, was, attribution.HeadOf(&s.Series))
 		e.unions.grew(e.keys.row, union.Size()-size)
-		if !union.Taken(string(attacker), entry, taken, left, had) {
-			e.unions.drop(e.keys.row)
-		}
 	}
 	return nil
 }

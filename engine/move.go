@@ -242,6 +242,9 @@ func (e *Engine) detachRow(d *detach, primitive []byte, out *parts) error {
 	if err != nil || !found {
 		return err
 	}
+	if err := e.unionLeft(d.Old, primitive, d.Attacker, s); err != nil {
+		return err
+	}
 	// Large values and pushed-out values go as they are stored.
 	if hasLarge(&s) {
 		if err := e.detachRecords(kindLarge, partLarge, d, primitive, out); err != nil {
@@ -258,7 +261,6 @@ func (e *Engine) detachRow(d *detach, primitive []byte, out *parts) error {
 		e.store.Delete(append(seriesKey(nil, kindLong, d.Old, primitive, d.Attacker), s.long[i].digest[:]...))
 	}
 	e.store.Delete(seriesKey(nil, kindContribution, d.Old, primitive, d.Attacker))
-	e.dropUnion(d.Old, primitive)
 	e.markDirty(d.Old, primitive)
 	out.rows++
 	return nil
@@ -376,8 +378,12 @@ func (e *Engine) attachParts(a *attach) (rows uint64, err error) {
 // what an earlier round of the event has brought.
 func (e *Engine) bringContribution(a *attach, primitive, record []byte) error {
 	s := series{Series: e.contrib}
-	if _, err := e.loadContribution(&s, a.New, primitive, a.Attacker); err != nil {
+	again, err := e.loadContribution(&s, a.New, primitive, a.Attacker)
+	if err != nil {
 		return err
+	}
+	if again {
+		e.dropUnion(a.New, primitive)
 	}
 	earlier := slices.Clone(s.long)
 	for i := range earlier {

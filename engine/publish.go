@@ -23,7 +23,11 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 		c := e.concludeInline(kind, primitive)
 		return e.publish(identity, primitive, id.Own, &c, cause)
 	}
-	if u := e.union(identity, primitive); u != nil {
+	u, err := e.filledUnion(identity, primitive)
+	if err != nil {
+		return err
+	}
+	if u != nil {
 		c, err := e.merger.Union(u)
 		if err != nil {
 			c = e.otherKind()
@@ -54,6 +58,8 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 
 // addUp gives all contributions to a row to the merger. If they are many it
 // keeps their union for the next time, for which it reads them once more.
+//
+// Where some have values in records of their own, a few are many.
 func (e *Engine) addUp(kind attribution.Kind, identity, primitive []byte) (attackers [][]byte, err error) {
 	e.merger.Begin(kind)
 	spilled, err := e.eachContribution(identity, primitive, func(s *series, attacker []byte) {
@@ -71,13 +77,15 @@ func (e *Engine) addUp(kind attribution.Kind, identity, primitive []byte) (attac
 				union.SetReturns(string(attacker), true)
 			}
 		})
+		union.Added()
 		e.holdUnion(identity, primitive, union)
 	}
 	return attackers, err
 }
 
 // eachContribution reads the contributions to a row, one at a time, each as a
-// whole. some reports whether one of them has values in records of their own.
+// whole. some reports whether one of them has values in records of their own, which are
+// as many reads.
 func (e *Engine) eachContribution(identity, primitive []byte, use func(s *series, attacker []byte)) (some bool, err error) {
 	prefix := rowKey(nil, kindContribution, identity, primitive)
 	var spilled [][]byte
@@ -96,6 +104,7 @@ func (e *Engine) eachContribution(identity, primitive []byte, use func(s *series
 			spilled = append(spilled, attacker) // a scan is under way, its gone values come later
 		default:
 			e.added++
+			some = some || len(s.long) > 0
 			use(&s, attacker)
 		}
 		return nil
@@ -116,7 +125,7 @@ func (e *Engine) eachContribution(identity, primitive []byte, use func(s *series
 	if err != nil {
 		return false, fmt.Errorf("contributions to %s of %s: %w", primitive, identity, err)
 	}
-	return len(spilled) > 0, nil
+	return some || len(spilled) > 0, nil
 }
 
 // publish compares the conclusion with what was sent for the row before,

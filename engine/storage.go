@@ -98,6 +98,11 @@ func (e *Engine) saveRow(identity, primitive []byte) {
 // loadContribution reads an attacker's contribution to a row into s. Its
 // slices are valid until the next call.
 func (e *Engine) loadContribution(s *series, identity, primitive, attacker []byte) (found bool, err error) {
+	return e.loadContributionBy(e.store, s, identity, primitive, attacker)
+}
+
+// loadContributionBy leaves what stands for long values as it stands if long is nil.
+func (e *Engine) loadContributionBy(long Reader, s *series, identity, primitive, attacker []byte) (found bool, err error) {
 	e.keys.contrib = seriesKey(e.keys.contrib, kindContribution, identity, primitive, attacker)
 	b, err := e.store.Get(e.keys.contrib)
 	if err != nil {
@@ -108,7 +113,7 @@ func (e *Engine) loadContribution(s *series, identity, primitive, attacker []byt
 		return false, nil
 	}
 	e.buf.contrib = append(e.buf.contrib[:0], b...)
-	e.buf.contribValues.long.at(e.store, e.keys.contrib)
+	e.buf.contribValues.long.at(long, e.keys.contrib)
 	if err := decodeContribution(e.buf.contrib, s, &e.buf.contribValues); err != nil {
 		return false, fmt.Errorf("contribution of %s to %s of %s: %w", attacker, primitive, identity, err)
 	}

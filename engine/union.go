@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"handprint/attribution"
 )
@@ -104,9 +105,81 @@ func (e *Engine) unionJoined(identity, primitive, attacker, contribution []byte)
 	}
 	before := u.Size()
 	u.Add(&s.Series, string(attacker))
+	u.Added()
 	e.unions.grew(e.keys.row, u.Size()-before)
 	e.unionReturns(identity, primitive, attacker, &s.Series)
 	return nil
+}
+
+// unionLeft takes the contribution of an attacker out of the union of a row, while the
+// values that were pushed out of it are still there.
+func (e *Engine) unionLeft(identity, primitive, attacker []byte, s series) error {
+	u := e.union(identity, primitive)
+	if u == nil {
+		return nil
+	}
+	s.Gone = slices.Clip(s.Gone)
+	if err := e.loadWhole(&s, identity, primitive, attacker); err != nil {
+		return err
+	}
+	before := u.Size()
+	u.Leave(&s.Series, string(attacker))
+	e.unions.grew(e.keys.row, u.Size()-before)
+	return nil
+}
+
+// filledUnion returns the union of a row, if one is held that can be concluded from,
+// after it has read what is missing from the contributions of a few attackers.
+func (e *Engine) filledUnion(identity, primitive []byte) (*attribution.Union, error) {
+	u := e.union(identity, primitive)
+	if u == nil || u.Enough() && !u.Empty() {
+		return u, nil
+	}
+	if u.Empty() { // the row goes
+		e.dropUnion(identity, primitive)
+		return nil, nil
+	}
+	enough, err := u.Refill(&contributions{e, identity, primitive})
+	if err != nil {
+		return nil, fmt.Errorf("contributions to %s of %s: %w", primitive, identity, err)
+	}
+	if !enough {
+		e.dropUnion(identity, primitive)
+		return nil, nil
+	}
+	return u, nil
+}
+
+// contributions are the contributions to a row, as the union of the row reads them:
+// their long values are read when they are asked for, as few are.
+type contributions struct {
+	engine              *Engine
+	identity, primitive []byte
+}
+
+// Entries implements attribution.UnionSource.
+func (c *contributions) Entries(attacker string) ([]attribution.Entry, error) {
+	e := c.engine
+	s := series{Series: e.contrib}
+	e.added++
+	_, err := e.loadContributionBy(nil, &s, c.identity, c.primitive, []byte(attacker))
+	e.contrib = s.Series
+	return s.Entries, err
+}
+
+// Text implements attribution.UnionSource.
+func (c *contributions) Text(attacker string, v attribution.Value) (attribution.Value, error) {
+	if !isLong(v) {
+		return v, nil
+	}
+	e := c.engine
+	key := append(seriesKey(e.keys.part[:0], kindLong, c.identity, c.primitive, []byte(attacker)), v[1:]...)
+	e.keys.part = key
+	b, err := e.store.Get(key)
+	if err == nil && b == nil {
+		err = fmt.Errorf("the long value %x of %s is not in the store", v[1:], attacker)
+	}
+	return b, err
 }
 
 // unionReturns tells the union of a row whether the series of an attacker

@@ -1,0 +1,93 @@
+package attribution
+
+import (
+	"cmp"
+	"strings"
+)
+
+// head is where the newest entry of an attacker stands.
+type head struct {
+	ts       float64
+	place    Arrival
+	attacker string
+}
+
+func headOf(e *Entry, attacker string) head { return head{e.TS, e.Place, attacker} }
+
+// HeadOf returns the newest entry of a series, nil if it has none. It is valid until
+// the series changes.
+func HeadOf(s *Series) *Entry {
+	if len(s.Entries) == 0 {
+		return nil
+	}
+	return &s.Entries[len(s.Entries)-1]
+}
+
+type byPlace struct{}
+
+func (byPlace) compare(x, y head) int {
+	if c := cmp.Compare(x.ts, y.ts); c != 0 {
+		return c
+	}
+	return cmp.Or(x.place.Compare(y.place), strings.Compare(x.attacker, y.attacker))
+}
+
+// compare compares where a head and an entry of the tail stand.
+func (h *head) compare(e *unionEntry) int {
+	return byPlace{}.compare(*h, headOf(&e.Entry, e.attacker))
+}
+
+// unionHeads knows which attackers of a union have the newest entries: the newest n
+// entries of all are of the n attackers whose newest entries are the newest. So when
+// entries leave the tail of the union, those that come next are found in the series of
+// a few attackers, however many there are.
+//
+// Of many attackers only those with the newest heads are held. A head may leave that
+// way with each observation, and when too few are left all series are read again. As
+// one in eight of the attackers is held at least, that is some eight series an
+// observation.
+type unionHeads struct {
+	list      sorted[head, byPlace]
+	attackers int
+	some      bool // not all are held: only those that are not below least
+	least     head
+}
+
+// headShare is which part of the heads of many attackers is held: one in so many.
+const headShare = 8
+
+// minHeads is how many heads are held of each union that has as many attackers.
+var minHeads = 1024 // tests hold fewer
+
+// holds reports whether a head is in the list, if it is that of an attacker.
+func (h *unionHeads) holds(x head) bool {
+	return !h.some || byPlace{}.compare(x, h.least) >= 0
+}
+
+// moved is told that the newest entry of an attacker was and is another one; nil: it
+// had none, or has none.
+func (h *unionHeads) moved(attacker string, was, is *Entry) {
+	if was != nil && is != nil && was.TS == is.TS && was.Place == is.Place {
+		return
+	}
+	if was != nil {
+		if x := headOf(was, attacker); h.holds(x) {
+			h.list.remove(x)
+		}
+	}
+	if is != nil {
+		if x := headOf(is, attacker); h.holds(x) {
+			h.list.add(x)
+		}
+	}
+}
+
+// trim drops the oldest heads if there are many more than have to be held.
+func (h *unionHeads) trim() {
+	enough := max(minHeads, h.attackers/headShare)
+	if h.list.count <= 2*enough {
+		return
+	}
+	h.list.dropFirst(h.list.count - enough)
+	h.some, h.least = true, h.list.min()
+}
