@@ -10,7 +10,7 @@ func (m *Merger) hash(c *Conclusion) {
 	from := c.LastTS - m.t.HashWindow
 	values := m.elsewhere
 	if m.union != nil {
-		values = m.union.latest.from(from)
+		values = m.union.since(from)
 	}
 	for i := range m.seen {
 		if m.seen[i].TS >= from {

@@ -2,7 +2,10 @@ package attribution
 
 import (
 	"bytes"
+	"cmp"
 	"hash/maphash"
+	"iter"
+	"slices"
 )
 
 // unionValues is when the HASH values of many series were seen last. It knows
@@ -11,9 +14,37 @@ import (
 // the number of attackers or values.
 type unionValues struct {
 	numbers map[string]uint32 // of attackers
+	names   []string          // by number
 	values  map[valueHash]*seenValue
-	latest  tally // of all values, when each was seen last
-	size    int   // pairs of an attacker and a value
+	latest  sorted[seenAt, byTS] // all values
+	size    int                  // pairs of an attacker and a value
+}
+
+// seenAt is when a value was seen last.
+type seenAt struct {
+	ts    float64
+	value valueHash
+}
+
+type byTS struct{}
+
+func (byTS) compare(x, y seenAt) int {
+	if c := cmp.Compare(x.ts, y.ts); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(x.value[0], y.value[0]), cmp.Compare(x.value[1], y.value[1]))
+}
+
+// heldAt is when an attacker had a value last.
+type heldAt struct {
+	ts       float64
+	attacker uint32
+}
+
+type byHolder struct{}
+
+func (byHolder) compare(x, y heldAt) int {
+	return cmp.Or(cmp.Compare(x.ts, y.ts), cmp.Compare(x.attacker, y.attacker))
 }
 
 // valueHash stands for a value: two hashes, of seeds that nobody knows, so that
@@ -36,12 +67,15 @@ type seenValue struct {
 // holders are the attackers of a value that several have.
 type holders struct {
 	at map[uint32]float64 // when each had it last
-	ts tally              // of these
+	ts sorted[heldAt, byHolder]
 }
 
 func newUnionValues() *unionValues {
 	return &unionValues{numbers: make(map[string]uint32), values: make(map[valueHash]*seenValue)}
 }
+
+// since is how many values were seen at ts or after it.
+func (u *unionValues) since(ts float64) int { return u.latest.from(seenAt{ts: ts}) }
 
 // set says when an attacker had a value last.
 func (u *unionValues) set(attacker string, v Value, ts float64) {
@@ -49,29 +83,30 @@ func (u *unionValues) set(attacker string, v Value, ts float64) {
 	if !known {
 		a = uint32(len(u.numbers))
 		u.numbers[attacker] = a
+		u.names = append(u.names, attacker)
 	}
 	key := hashOf(v)
 	s := u.values[key]
 	switch {
 	case s == nil:
 		u.values[key] = &seenValue{ts: ts, attacker: a}
-		u.latest.add(ts)
+		u.latest.add(seenAt{ts, key})
 		u.size++
 	case s.others == nil && s.attacker == a:
-		u.move(s, ts)
+		u.move(key, s, ts)
 	default:
 		if s.others == nil {
 			s.others = &holders{at: map[uint32]float64{s.attacker: s.ts}}
-			s.others.ts.add(s.ts)
+			s.others.ts.add(heldAt{s.ts, s.attacker})
 		}
 		if old, had := s.others.at[a]; had {
-			s.others.ts.remove(old)
+			s.others.ts.remove(heldAt{old, a})
 		} else {
 			u.size++
 		}
 		s.others.at[a] = ts
-		s.others.ts.add(ts)
-		u.move(s, s.others.ts.max())
+		s.others.ts.add(heldAt{ts, a})
+		u.move(key, s, s.others.ts.max().ts)
 	}
 }
 
@@ -94,28 +129,60 @@ func (u *unionValues) unset(attacker string, v Value) {
 		return
 	}
 	delete(s.others.at, a)
-	s.others.ts.remove(old)
+	s.others.ts.remove(heldAt{old, a})
 	if len(s.others.at) == 0 {
 		u.forget(key, s)
 		return
 	}
 	u.size--
-	u.move(s, s.others.ts.max())
+	u.move(key, s, s.others.ts.max().ts)
 }
 
-func (u *unionValues) move(s *seenValue, ts float64) {
+func (u *unionValues) move(key valueHash, s *seenValue, ts float64) {
 	if s.ts == ts {
 		return
 	}
-	u.latest.remove(s.ts)
-	u.latest.add(ts)
+	u.latest.remove(seenAt{s.ts, key})
+	u.latest.add(seenAt{ts, key})
 	s.ts = ts
 }
 
 func (u *unionValues) forget(key valueHash, s *seenValue) {
-	u.latest.remove(s.ts)
+	u.latest.remove(seenAt{s.ts, key})
 	delete(u.values, key)
 	u.size--
+}
+
+// Seen is a HASH value of a union, whose text a series has that the union is of.
+type Seen struct {
+	Attacker string  // of that series
+	TS       float64 // when the value was seen last
+	value    valueHash
+}
+
+// Is reports whether v is the value.
+func (s *Seen) Is(v Value) bool { return hashOf(v) == s.value }
+
+// NewestValues yields the HASH values of the union, the ones that were seen last
+// first.
+func (u *Union) NewestValues() iter.Seq[Seen] {
+	return func(yield func(Seen) bool) {
+		if u.values == nil {
+			return
+		}
+		for _, block := range slices.Backward(u.values.latest.blocks) {
+			for _, at := range slices.Backward(block) {
+				s := u.values.values[at.value]
+				attacker := s.attacker
+				if s.others != nil {
+					attacker = s.others.ts.max().attacker
+				}
+				if !yield(Seen{u.values.names[attacker], at.ts, at.value}) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // held returns when an attacker had a value last, if it has it.
@@ -145,7 +212,7 @@ func (u *Union) Latest(attacker string, v Value, ts float64, kept bool) {
 }
 
 // Size is how many values of attackers, and newest entries of attackers, the union
-// remembers, which is what its memory grows with: some 60 and 80 bytes each.
+// remembers, which is what its memory grows with: some 80 bytes each.
 func (u *Union) Size() int {
 	n := u.heads.list.count
 	if u.values != nil {

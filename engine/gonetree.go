@@ -19,8 +19,8 @@ import (
 // The records of a series are the nodes of a treap: a search tree by the order
 // in which values are forgotten (ts, then the string), and a heap by a random
 // priority, which keeps it flat whatever values and times are sent. A node is
-// found by its name: its value, or goneMark and a digest of a long one, so that
-// nodes that are above long values stay small.
+// found by its name: its value, or goneMark and a digest of one of more than
+// maxGoneName bytes, so that nodes that are above long values stay small.
 //
 //	version   1
 //	ts        8 bytes
@@ -34,6 +34,9 @@ import (
 
 // goneInline is how many gone values a series carries itself.
 const goneInline = 8
+
+// maxGoneName is how long the value of a node may be that is its own name.
+const maxGoneName = 48
 
 const goneMark = 0x03 // no canonical JSON begins with it, and nothing else that stands for a value
 
@@ -67,7 +70,7 @@ func decodeGoneNode(b []byte, values *values) (n goneNode, err error) {
 	}
 	n.left, n.right = in.value(values), in.value(values)
 	if len(in.b) > 0 {
-		if n.Value = in.value(values); len(n.Value) <= longValue {
+		if n.Value = in.value(values); len(n.Value) <= maxGoneName {
 			in.fail(errValue)
 		}
 	}
@@ -132,7 +135,7 @@ func (t *goneTree) key(name attribution.Value) []byte {
 
 // name returns the name of a value's node.
 func (t *goneTree) name(v attribution.Value) attribution.Value {
-	if len(v) <= longValue {
+	if len(v) <= maxGoneName {
 		return v
 	}
 	sum := sha256.Sum256(v)
@@ -315,4 +318,20 @@ func (t *goneTree) newest() goneNode {
 		n = t.get(n.right)
 	}
 	return n
+}
+
+// since calls use for the values that were seen last at ts or after it, the newest
+// first, until it returns false.
+func (t *goneTree) since(at attribution.Value, ts float64, use func(attribution.Gone) bool) bool {
+	if len(at) == 0 || t.err != nil {
+		return true
+	}
+	n := t.get(at)
+	if !t.since(n.right, ts, use) {
+		return false
+	}
+	if t.err != nil || n.TS < ts {
+		return true
+	}
+	return use(n.Gone) && t.since(n.left, ts, use)
 }

@@ -20,14 +20,15 @@ import (
 // beyond goneInline, and large values always are: this drives tasks with limits
 // that are soon reached, while attackers move, and looks at what is stored.
 func TestPushedOutHashValues(t *testing.T) {
-	defer func(n int) { unionFrom = n }(unionFrom)
+	defer func(n, m int) { unionFrom, maxMiddle = n, m }(unionFrom, maxMiddle)
 	unionFrom = 2
 	registry, err := attribution.NewRegistry(modelPrimitives)
 	if err != nil {
 		t.Fatal(err)
 	}
-	spilled, large, long := 0, 0, 0
+	spilled, large, long, searched := 0, 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
+		maxMiddle = rapid.SampledFrom([]int{0, 100, 300}).Draw(t, "bytes of middle values")
 		thresholds := attribution.DefaultThresholds()
 		thresholds.Window, thresholds.MinObservations, thresholds.CategoricalMajority = 1, 1, 1
 		thresholds.SeriesEntries = 3
@@ -62,7 +63,10 @@ func TestPushedOutHashValues(t *testing.T) {
 				ts := float64(i/3 + rapid.IntRange(0, 12).Draw(t, "ts"))
 				n := rapid.IntRange(0, 24).Draw(t, "value")
 				value := fmt.Sprintf(`"value %02d"`, n)
-				if n%4 == 1 {
+				switch n % 4 {
+				case 2:
+					value = fmt.Sprintf(`"value %02d %s"`, n, strings.Repeat("middle", middleValue/6+n%3))
+				case 1:
 					value = fmt.Sprintf(`"value %02d %s"`, n, strings.Repeat("long", longValue/4))
 				}
 				if withLarge {
@@ -89,6 +93,7 @@ func TestPushedOutHashValues(t *testing.T) {
 			t.Fatalf("dead letters %v", c.dead)
 		}
 		checkStoredHashes(t, c, want)
+		searched += checkDriftedFrom(t, c)
 		for _, s := range c.stores {
 			for _, k := range s.keys {
 				switch k[0] {
@@ -107,9 +112,55 @@ func TestPushedOutHashValues(t *testing.T) {
 		}
 		checkRows(t, c, m, &thresholds)
 	})
-	if !testing.Short() && (spilled == 0 || large == 0 || long == 0) { // a short run draws few
-		t.Errorf("%d gone values, %d large and %d long ones were stored: the test tests nothing", spilled, large, long)
+	if !testing.Short() && (spilled == 0 || large == 0 || long == 0 || searched == 0) { // a short run draws few
+		t.Errorf("%d gone values, %d large and %d long ones were stored, %d were searched for: the test tests nothing", spilled, large, long, searched)
 	}
+}
+
+// checkDriftedFrom compares what unions find that rows drifted from with what all
+// their contributions say. It returns how many were not among the newest entries.
+func checkDriftedFrom(t *rapid.T, c *cluster) (searched int) {
+	t.Helper()
+	primitive := []byte("t.hash")
+	for p, home := range c.tasks {
+		home.store = c.stores[p]
+		for key := range maps.Clone(home.unions.rows) {
+			rest := []byte(key[1:])
+			identity, _, err := cutID(rest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found, err := home.loadRow(identity, primitive); err != nil || !found || home.row.inline {
+				continue
+			}
+			u, err := home.filledUnion(identity, primitive)
+			if err != nil || u == nil {
+				t.Fatalf("union of %s: %v", identity, err)
+			}
+			conclusion, err := home.merger.Union(u)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if home.merger.DriftedFrom(&conclusion) == nil {
+				searched++
+			}
+			got, err := home.driftedFrom(identity, primitive, nil, &conclusion)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = slices.Clone(got)
+			if _, err := home.addUp(attribution.Hash, identity, primitive); err != nil {
+				t.Fatal(err)
+			}
+			if conclusion, err = home.merger.End(); err != nil {
+				t.Fatal(err)
+			}
+			if want := home.merger.DriftedFrom(&conclusion); string(got) != string(want) {
+				t.Fatalf("%s drifted from %q by its union, and from %q by its contributions", identity, got, want)
+			}
+		}
+	}
+	return searched
 }
 
 // checkRows compares the rows with the mergers over the series.

@@ -46,7 +46,7 @@ type Fact struct {
 
 // Inspect reads one record of the store, or of its changelog: value is nil for
 // one that was deleted. Values longer than 256 bytes stand as [StoredValue]
-// has them, those of series from 97 bytes on as [SeriesValue] has them. It is for those who check a store from outside.
+// has them, those of series from 41 bytes on as [SeriesValue] has them. It is for those who check a store from outside.
 func Inspect(key, value []byte) (f Fact, err error) {
 	if len(key) == 0 {
 		return f, fmt.Errorf("a record without a key")
@@ -139,10 +139,10 @@ func StoredValue(v attribution.Value) attribution.Value {
 	return digestValue(v)
 }
 
-// SeriesValue returns a value as Inspect shows it in a series: one of more than
-// 96 bytes as a digest.
+// SeriesValue returns a value as those who compare series that Inspect shows have to
+// take it: one of more than 40 bytes as a digest, which Inspect shows of some of them.
 func SeriesValue(v attribution.Value) attribution.Value {
-	if len(v) <= longValue {
+	if len(v) <= middleValue {
 		return v
 	}
 	return digestValue(v)

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"handprint/attribution"
 )
@@ -15,12 +17,21 @@ import (
 // was published last of a row is spelled out in the row's record, which is shown
 // to the world without a look at others.
 //
+// A value of more than middleValue bytes, as it is written, is a record of its own
+// if it is new to its series and the series' record has maxMiddle bytes of such
+// values already. As long as it is kept it stays one. So a few values of some
+// length, as sensors send them, stay where they are, and however many and however
+// long the values are, a series' record has a bounded number of their bytes.
+//
 // The key is that of the series: identity and primitive of a row's own series,
 // with the attacker for a contribution; then the digest.
 const (
-	longValue = 96
-	longMark  = 0x02 // no canonical JSON begins with it, and no large value's place
+	longValue   = 96
+	middleValue = 40
+	longMark    = 0x02 // no canonical JSON begins with it, and no large value's place
 )
+
+var maxMiddle = 512 // tests have less
 
 // longText is a value that is a record of its own, as a series was read with it.
 type longText struct {
@@ -74,19 +85,56 @@ type longWriter struct {
 	known []longText // that the series was read with
 	next  int        // of known: where the next value is looked for first
 	fresh []longText // that have no record yet
-	ref   [1 + digestSize]byte
+	// middle is how many bytes the record has of values between middleValue and
+	// longValue.
+	middle int
+	ref    [1 + digestSize]byte
 }
 
 // begin makes w ready for a series.
 func (w *longWriter) begin(s *series) {
-	w.known, w.next, w.fresh = s.long, 0, w.fresh[:0]
+	w.known, w.next, w.fresh, w.middle = s.long, 0, w.fresh[:0], 0
 	for i := range w.known {
 		w.known[i].kept = false
 	}
 }
 
-// stored returns what stands for a value of more than longValue bytes in the
-// record. It is valid until the next call.
+// append appends what stands for a value in the record.
+func (w *longWriter) append(dst []byte, v attribution.Value) []byte {
+	if w == nil || len(v) <= middleValue {
+		return appendValue(dst, v)
+	}
+	if len(v) <= longValue && !w.refers(v) {
+		at := len(dst)
+		dst = appendValue(dst, v)
+		n := len(dst) - at
+		if n <= middleValue {
+			return dst
+		}
+		if w.middle += n; w.middle <= maxMiddle {
+			return dst
+		}
+		w.middle -= n
+		dst = dst[:at]
+	}
+	return appendValue(dst, w.stored(v))
+}
+
+// refers reports whether a value is a record of its own: it was one when the series
+// was read, or has become one.
+func (w *longWriter) refers(v attribution.Value) bool {
+	if len(v) <= middleValue {
+		return false
+	}
+	if len(v) > longValue {
+		return true
+	}
+	is := func(l longText) bool { return bytes.Equal(l.text, v) }
+	return slices.ContainsFunc(w.known, is) || slices.ContainsFunc(w.fresh, is)
+}
+
+// stored returns what stands for a value that is a record of its own. It is valid
+// until the next call.
 func (w *longWriter) stored(v attribution.Value) attribution.Value {
 	if len(v) > largeValue { // a number, which is no longer than it must be
 		return v

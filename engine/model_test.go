@@ -104,7 +104,10 @@ func (o op) step() vectors.Step {
 	value := fmt.Sprint(o.Value)
 	if o.Primitive != "t.numeric" {
 		value = fmt.Sprintf(`"value %d"`, o.Value)
-		if o.Value == 2 {
+		switch o.Value {
+		case 1:
+			value = fmt.Sprintf(`"value %d %s"`, o.Value, strings.Repeat("middle", middleValue/6+1))
+		case 2:
 			value = fmt.Sprintf(`"value %d %s"`, o.Value, strings.Repeat("long", longValue/4))
 		}
 	}
@@ -247,7 +250,11 @@ func TestRandomHistories(t *testing.T) {
 // them.
 func smallSteps(t *testing.T) {
 	n, m, r, w, s, p, a := unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter
-	t.Cleanup(func() { unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter = n, m, r, w, s, p, a })
+	middle := maxMiddle
+	t.Cleanup(func() {
+		unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter, maxMiddle = n, m, r, w, s, p, a, middle
+	})
+	maxMiddle = 50
 	unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter = 2, 2, 1, 2, 1, 1, 2
 }
 

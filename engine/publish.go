@@ -213,11 +213,8 @@ func (e *Engine) driftedFrom(identity, primitive, attacker []byte, c *attributio
 		if before := e.merger.DriftedFrom(c); before != nil {
 			return before, nil
 		}
-		if _, err := e.addUp(e.catalog.of(primitive).kind, identity, primitive); err != nil {
+		if err := e.unionSaw(identity, primitive, c); err != nil {
 			return nil, err
-		}
-		if _, err := e.merger.End(); err != nil {
-			return nil, nil // the registry has given the primitive another kind
 		}
 	}
 	return e.merger.DriftedFrom(c), nil

@@ -40,10 +40,16 @@ func (c *countingStore) Delete(key []byte) {
 // many is an input to one identity of many attackers.
 type many struct {
 	attackers int
+	unlinked  bool // they are their own identities
 	primitive string
 	value     func(n int) string
 	ts        func(n int) float64
 	sessions  int // of the input, in turn
+	// late is the nth of the observations that are measured, instead, if it is set: an
+	// attacker's, always of the same evidence.
+	late func(n int) (attacker int, value string, ts float64)
+
+	transitions int // of the observations that are measured
 }
 
 // play gives so many observations to a task, and returns what each of the last ones
@@ -53,6 +59,9 @@ func (m *many) play(t *testing.T, before, measured int) (maxReads int, reads, by
 	store, out := &countingStore{memStore: newMemStore()}, new(heard)
 	identity := []byte("018f0000-0000-7000-8000-000000000001")
 	for i := range m.attackers {
+		if m.unlinked {
+			break
+		}
 		a := fmt.Appendf(nil, "203.0.%d.%d", i/250, i%250)
 		store.Put(idKey(nil, kindLink, a), appendLink(nil, link{Identity: identity, By: origin{Version: 1}}))
 		store.Put(idsKey(nil, kindMember, identity, a), appendMember(nil, member{Version: 1}))
@@ -64,12 +73,17 @@ func (m *many) play(t *testing.T, before, measured int) (maxReads int, reads, by
 	for n := range before + measured {
 		if n == before {
 			store.reads, store.bytes = 0, 0
+			m.transitions = -int(e.cfg.Counters.Transitions.Load())
 		}
-		i := n % m.attackers
+		i, value, ts, session := n%m.attackers, m.value(n), m.ts(n), n%m.sessions
+		if m.late != nil && n >= before {
+			i, value, ts = m.late(n - before)
+			session = -1
+		}
 		attacker := fmt.Sprintf("203.0.%d.%d", i/250, i%250)
 		was := store.reads
 		r := Record{Source: Observations, Time: 1_700_000_000_000 + int64(n), Offset: int64(n), Key: []byte(attacker), Value: fmt.Appendf(nil,
-			`{"attacker_uuid":%q,"primitive":%q,"value":%s,"ts":%f,"evidence_ref":"s%d"}`, attacker, m.primitive, m.value(n), m.ts(n), n%m.sessions)}
+			`{"attacker_uuid":%q,"primitive":%q,"value":%s,"ts":%f,"evidence_ref":"s%d"}`, attacker, m.primitive, value, ts, session)}
 		if err := e.Process(&r, store, out); err != nil {
 			t.Fatal(err)
 		}
@@ -78,6 +92,7 @@ func (m *many) play(t *testing.T, before, measured int) (maxReads int, reads, by
 			maxReads = max(maxReads, store.reads-was)
 		}
 	}
+	m.transitions += int(e.cfg.Counters.Transitions.Load())
 	if len(out.dead) > 0 {
 		t.Fatal(out.dead)
 	}
@@ -130,6 +145,102 @@ func TestObservationsOfManyAttackersReadLittle(t *testing.T) {
 					})
 				}
 			}
+		}
+	}
+}
+
+// A row that drifts to and fro, by values that come late and are replaced, is told
+// from a few records what it drifted from.
+func TestWhatARowDriftedFromIsFoundByFewReads(t *testing.T) {
+	for _, attackers := range []int{12, 300} {
+		for _, width := range []int{8, 150, 400} {
+			t.Run(fmt.Sprintf("%d attackers, %d characters", attackers, width), func(t *testing.T) {
+				m := many{
+					attackers: attackers, primitive: "toolchain.ssh.hassh_client", sessions: 1 << 30,
+					ts:    func(n int) float64 { return 1_700_000_000 + float64(n) },
+					value: func(int) string { return `"the usual one"` },
+				}
+				before := 20 * attackers
+				m.late = func(n int) (attacker int, value string, ts float64) {
+					// The last attacker's old entry gets another value, and the usual
+					// one again.
+					value = `"the usual one"`
+					if n%2 == 0 {
+						value = fmt.Sprintf(`"%s%d"`, strings.Repeat("w", width), n)
+					}
+					return attackers - 1, value, 1_700_000_000
+				}
+				most, reads, _ := m.play(t, before, 100)
+				if m.transitions != 100 {
+					t.Errorf("%d of 100 observations change the state", m.transitions)
+				}
+				if most > 120 || reads > 30 { // once a task looks for the rows of all 82 primitives
+					t.Errorf("an observation reads %d records at most, %.1f on average", most, reads)
+				}
+			})
+		}
+	}
+}
+
+// However long values are, and however many of them a series has, what an observation
+// writes is bounded: no record has many bytes of values, and a value's text is written
+// once.
+func TestObservationsWriteABoundedNumberOfBytes(t *testing.T) {
+	const most = 4096
+	for _, v := range []struct{ name, primitive string }{{"fingerprints", "toolchain.ssh.hassh_client"}, {"texts", "worst.text"}} {
+		for _, length := range []int{20, 33, 41, 48, 64, 90, 96, 97, 200, 256, 257, 500} {
+			for _, different := range []int{17, 40, 500} {
+				for _, unlinked := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%d %s of %d characters, unlinked %v", different, v.name, length, unlinked), func(t *testing.T) {
+						m := many{
+							attackers: 1, unlinked: unlinked, primitive: v.primitive, sessions: 1 << 30,
+							ts:    func(n int) float64 { return 1_700_000_000 + float64(n) },
+							value: func(n int) string { return fmt.Sprintf(`"%s%04d"`, strings.Repeat("w", length-4), n%different) },
+						}
+						if _, _, bytes := m.play(t, 2*different+50, 200); bytes > most {
+							t.Errorf("an observation writes %.0f bytes, more than %d", bytes, most)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// A series with a few values of some length has them in its record, as most have.
+func TestFewValuesOfSomeLengthStayInTheirRecord(t *testing.T) {
+	var w longWriter
+	s := new(series)
+	for n := range 8 {
+		s.Entries = append(s.Entries, attribution.Entry{TS: float64(n), Value: attribution.Value(fmt.Sprintf(`"t13d1516h2_8daaf6152771_b186095e22b6_%09d"`, n)), Confidence: -1})
+	}
+	w.begin(s)
+	appendSeries(nil, s, &w)
+	if len(w.fresh) != 0 {
+		t.Errorf("%d of 8 values are records of their own", len(w.fresh))
+	}
+	for n := range 8 {
+		s.Entries = append(s.Entries, attribution.Entry{TS: float64(10 + n), Value: attribution.Value(fmt.Sprintf(`"%s%d"`, strings.Repeat("w", 60), n)), Confidence: -1})
+	}
+	w.begin(s)
+	record := appendSeries(nil, s, &w)
+	if n := len(w.fresh); n == 0 || n > 8 {
+		t.Errorf("%d of 16 values are records of their own", n)
+	}
+	known := append([]longText(nil), w.fresh...)
+	for i := range known { // in the order of the record, but texts of their own
+		known[i].text = append(attribution.Value(nil), known[i].text...)
+	}
+	s.long = known
+	s.Entries = s.Entries[4:] // there is room again, and none comes back
+	w.begin(s)
+	shorter := appendSeries(nil, s, &w)
+	if len(w.fresh) != 0 || len(shorter) >= len(record) {
+		t.Errorf("%d values become records of their own, and %d bytes are %d", len(w.fresh), len(record), len(shorter))
+	}
+	for i := range w.known {
+		if !w.known[i].kept {
+			t.Errorf("%s is a record of its own and not kept as one", w.known[i].text)
 		}
 	}
 }

@@ -91,7 +91,7 @@ func appendRow(dst []byte, r *row, version byte, long *longWriter) []byte {
 		flags = rowPublished | rowMore<<rowState
 	}
 	n := uint64(0)
-	if long == nil || len(w.Value) <= longValue { // else its entry has no text
+	if long == nil || !long.refers(w.Value) { // else its entry has no text
 		n = placeOfValue(entries, w.Value)
 	}
 	dst = binary.AppendUvarint(dst, n)

@@ -178,11 +178,7 @@ func appendSeries(dst []byte, s *series, long *longWriter) []byte {
 			dst = binary.AppendUvarint(dst, uint64(which))
 		}
 		if isNew {
-			v := e.Value
-			if long != nil && len(v) > longValue {
-				v = long.stored(v)
-			}
-			dst = appendValue(dst, v)
+			dst = long.append(dst, e.Value)
 		}
 		if form&entryPartition != 0 {
 			dst = binary.AppendVarint(dst, int64(e.Place.Partition)-int64(before.Place.Partition))
@@ -204,11 +200,7 @@ func appendSeries(dst []byte, s *series, long *longWriter) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(s.Gone)))
 	for i := range s.Gone {
-		v := s.Gone[i].Value
-		if long != nil && len(v) > longValue {
-			v = long.stored(v)
-		}
-		dst = appendValue(dst, v)
+		dst = long.append(dst, s.Gone[i].Value)
 		is := math.Float64bits(s.Gone[i].TS)
 		dst = binary.AppendVarint(dst, int64(is-ts)>>shift)
 		ts = is

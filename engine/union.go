@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -12,10 +13,10 @@ import (
 // one whose values are records of their own, was added up.
 const (
 	maxUnions = 4096 // rows whose unions are held
-	// maxUnionValues is how many HASH values of attackers the unions of a task
-	// remember, some 60 bytes each: enough for an identity of ten thousand
-	// attackers that have a hundred each. One that has more is read anew for
-	// each of its observations.
+	// maxUnionValues is how many HASH values and newest entries of attackers the
+	// unions of a task remember, some 80 bytes each: enough for an identity of ten
+	// thousand attackers that have a hundred values each. A row that has more is read
+	// anew for each of its observations.
 	maxUnionValues = 1 << 20
 )
 
@@ -148,6 +149,64 @@ func (e *Engine) filledUnion(identity, primitive []byte) (*attribution.Union, er
 		return nil, nil
 	}
 	return u, nil
+}
+
+// unionSaw gives the merger the values that a HASH row which was concluded from its
+// union may have drifted from: those but the current one that were seen last, within
+// the window. A row that drifts has few.
+func (e *Engine) unionSaw(identity, primitive []byte, c *attribution.Conclusion) error {
+	u := e.union(identity, primitive)
+	if u == nil {
+		return fmt.Errorf("row %s of %s was concluded from a union that is not held", primitive, identity)
+	}
+	from := c.LastTS - e.cfg.Thresholds.HashWindow
+	for seen := range u.NewestValues() {
+		if seen.TS < from {
+			break
+		}
+		if seen.Is(c.Value) {
+			continue
+		}
+		v, err := e.seenValue(&seen, identity, primitive)
+		if err != nil {
+			return fmt.Errorf("contribution of %s to %s of %s: %w", seen.Attacker, primitive, identity, err)
+		}
+		e.merger.AlsoSeen(attribution.Gone{Value: bytes.Clone(v), TS: seen.TS})
+		from = seen.TS // others were seen at the same time, or before
+	}
+	return nil
+}
+
+// seenValue returns the text of a value that an attacker has in a row.
+func (e *Engine) seenValue(seen *attribution.Seen, identity, primitive []byte) (v attribution.Value, err error) {
+	attacker := []byte(seen.Attacker)
+	s := series{Series: e.contrib}
+	_, err = e.loadContribution(&s, identity, primitive, attacker)
+	e.contrib = s.Series
+	if err != nil {
+		return nil, err
+	}
+	for i := range s.Entries {
+		if at := &s.Entries[i]; at.TS == seen.TS && seen.Is(at.Value) {
+			return at.Value, nil
+		}
+	}
+	for i := range s.Gone {
+		if at := &s.Gone[i]; at.TS == seen.TS && seen.Is(at.Value) {
+			return at.Value, nil
+		}
+	}
+	t := e.tree(&s, identity, primitive, attacker)
+	t.since(s.root, seen.TS, func(g attribution.Gone) bool {
+		if g.TS == seen.TS && seen.Is(g.Value) {
+			v = g.Value
+		}
+		return v == nil
+	})
+	if t.err == nil && v == nil {
+		t.err = fmt.Errorf("no value was seen last at %v as the union of the row has it", seen.TS)
+	}
+	return v, t.err
 }
 
 // contributions are the contributions to a row, as the union of the row reads them:

@@ -73,12 +73,17 @@ func run(n int, only string) error {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(out, "record\tCPU\tchangelog\tinput\t")
 	above, usual := 0, 0.0
-	for _, k := range kinds(only) {
-		c, err := measure(&k, n)
-		if err != nil {
-			return fmt.Errorf("%s: %w", k.name, err)
+	list := kinds(only)
+	for i := 0; i < len(list); {
+		c, name, isUsual := cost{}, list[i].name, list[i].usual
+		for ; i < len(list) && list[i].name == name; i++ {
+			of, err := measure(&list[i], n)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			c = cost{max(c.record, of.record), max(c.micros, of.micros), max(c.bytes, of.bytes)}
 		}
-		if k.usual {
+		if isUsual {
 			usual = c.micros
 		}
 		micros, bytes := bounds(c.record)
@@ -87,7 +92,7 @@ func run(n int, only string) error {
 			mark = "ABOVE: "
 			above++
 		}
-		fmt.Fprintf(out, "%d B\t%.1f us\t%.0f B\t%s%s\t\n", c.record, c.micros, c.bytes, mark, k.name)
+		fmt.Fprintf(out, "%d B\t%.1f us\t%.0f B\t%s%s\t\n", c.record, c.micros, c.bytes, mark, name)
 	}
 	if err := out.Flush(); err != nil {
 		return err

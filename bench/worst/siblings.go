@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+)
+
+// manyKinds are inputs of one identity of many attackers: in each order of time, of
+// each kind of value, with new evidence or with evidence that comes again, so that
+// each observation replaces one.
+func manyKinds() (list []kind) {
+	const start = 1_700_000_000
+	shuffled := rand.New(rand.NewPCG(1, 2)).Perm(1 << 18)
+	orders := []struct {
+		name string
+		ts   func(n int) float64
+	}{
+		{"forward", func(n int) float64 { return start + float64(n)/10 }},
+		{"backward", func(n int) float64 { return start - float64(n) }},
+		{"shuffled", func(n int) float64 { return start + float64(shuffled[n%len(shuffled)]) }},
+	}
+	values := []struct {
+		name, primitive string
+		value           func(n int) string
+	}{
+		{"fingerprints", hash, func(n int) string { return fmt.Sprintf(`"%032x"`, n%5000) }},
+		{"long fingerprints", hash, func(n int) string { return fmt.Sprintf(`"%0250x"`, n%5000) }},
+		{"texts", text, func(n int) string { return fmt.Sprintf(`"%s%d"`, strings.Repeat("w", 64), n%5000) }},
+		{"numbers", "toolchain.c2.beacon_interval_ms", func(n int) string { return fmt.Sprint(n % 5000) }},
+		{"sets", "temporal.circadian.hour_histogram", func(n int) string { return fmt.Sprintf("[%d,%d,%d]", n%24, n%7, n%5) }},
+	}
+	for _, attackers := range []int{3, 7, 100, 1000, 10_000} {
+		for _, v := range values {
+			for _, order := range orders {
+				for _, sessions := range []int{7, 1 << 30} {
+					if attackers == 10_000 && sessions > 7 && v.primitive != hash {
+						continue // takes long, and tells nothing that fewer do not
+					}
+					list = append(list, kind{
+						name:      fmt.Sprintf("%s of an identity of %d attackers, time %s", v.name, attackers, order.name),
+						attackers: attackers, before: 10 * attackers,
+						observe:  func(n int) (string, string, string) { return address(n % attackers), v.primitive, v.value(n) },
+						ts:       order.ts,
+						evidence: func(n int) int { return n % sessions },
+					})
+				}
+			}
+		}
+	}
+	for _, attackers := range []int{100, 1000, 10_000} {
+		for _, width := range []int{32, 250, 400} {
+			list = append(list, driftingKind(attackers, width))
+		}
+	}
+	return list
+}
+
+// driftingKind is an old entry of one attacker that gets a value which nobody else has,
+// and loses it again: each second observation makes the row drift, from a value that
+// only this attacker has.
+func driftingKind(attackers, width int) kind {
+	before := 10 * attackers
+	k := kind{name: fmt.Sprintf("a row of %d attackers that drifts with each second observation", attackers), attackers: attackers, before: before}
+	late := func(n int) bool { return n >= before }
+	k.observe = func(n int) (string, string, string) {
+		switch {
+		case !late(n):
+			return address(n % attackers), hash, `"the usual one"`
+		case n%2 == 0:
+			return address(0), hash, `"the usual one"`
+		}
+		return address(0), hash, fmt.Sprintf(`"%s%d"`, strings.Repeat("w", width), n)
+	}
+	k.ts = func(n int) float64 {
+		if late(n) {
+			return 1_700_000_000
+		}
+		return 1_700_000_000 + float64(n)/10
+	}
+	k.evidence = func(n int) int {
+		if late(n) {
+			return -1
+		}
+		return n
+	}
+	return k
+}
+
+// valueKinds are inputs of one attacker whose values are of a length, and of which so
+// many are different.
+func valueKinds() (list []kind) {
+	for _, v := range []struct{ name, primitive string }{{"fingerprints", hash}, {"texts", text}} {
+		for _, length := range []int{33, 41, 48, 64, 80, 90, 96, 128, 256, 300, 512} {
+			for _, different := range []int{17, 33, 40, 100, 500, 4096} {
+				list = append(list, kind{
+					name:   fmt.Sprintf("%s of %d characters, 17 to 4096 different", v.name, length),
+					before: different + 100,
+					observe: func(n int) (string, string, string) {
+						return "10.0.0.1", v.primitive, fmt.Sprintf(`"%s%04d"`, strings.Repeat("w", length-4), n%different)
+					},
+				})
+			}
+		}
+	}
+	return list
+}
