@@ -9,7 +9,7 @@ import (
 // observation by observation, so that a row of ten thousand attackers is not
 // read anew for each. It is a cache: where observations take away entries that only
 // the series themselves still know the next of, Enough says so, and Refill reads a few
-// series. Where that does not do, the union is built again.
+// series. Where that does not do, the newest entry of each series is read.
 type Union struct {
 	kind  Kind
 	t     *Thresholds
@@ -86,7 +86,7 @@ func (u *Union) Add(s *Series, attacker string) {
 }
 
 // Added is told that the series that were to be added have been.
-func (u *Union) Added() { u.heads.trim() }
+func (u *Union) Added() { u.heads.trim(2 * u.t.Window) }
 
 // Taken brings the union up to date with what the series of an attacker, which
 // is part of it, did with an observation: entry was given to Series.Take, the rest is
@@ -98,7 +98,7 @@ func (u *Union) Taken(attacker string, entry Entry, taken Taken, left Entry, had
 		u.heads.attackers++
 	}
 	u.heads.moved(attacker, was, is)
-	u.heads.trim()
+	u.heads.trim(2 * u.t.Window)
 	switch taken {
 	case Beyond:
 		u.count++
@@ -187,7 +187,8 @@ type UnionSource interface {
 
 // Refill reads the newest entries of the union from the series of those attackers
 // that have them: of as many attackers as the union holds entries, at most. It reports
-// whether the union can be concluded from. If not, all series have to be added again.
+// whether the union can be concluded from. If not, it has to be told where the newest
+// entries of all series are: see ForgetHeads.
 func (u *Union) Refill(from UnionSource) (enough bool, err error) {
 	clear(u.tail)
 	u.tail, u.whole = u.tail[:0], true

@@ -43,8 +43,8 @@ func (h *head) compare(e *unionEntry) int {
 // a few attackers, however many there are.
 //
 // Of many attackers only those with the newest heads are held. A head may leave that
-// way with each observation, and when too few are left all series are read again. As
-// one in eight of the attackers is held at least, that is some eight series an
+// way with each observation, and when too few are left the heads of all are read again.
+// As one in four of the attackers is held at least, that is some four series an
 // observation.
 type unionHeads struct {
 	list      sorted[head, byPlace]
@@ -54,7 +54,7 @@ type unionHeads struct {
 }
 
 // headShare is which part of the heads of many attackers is held: one in so many.
-const headShare = 8
+const headShare = 4
 
 // minHeads is how many heads are held of each union that has as many attackers.
 var minHeads = 1024 // tests hold fewer
@@ -82,12 +82,20 @@ func (h *unionHeads) moved(attacker string, was, is *Entry) {
 	}
 }
 
-// trim drops the oldest heads if there are many more than have to be held.
-func (h *unionHeads) trim() {
-	enough := max(minHeads, h.attackers/headShare)
+// trim drops the oldest heads if there are many more than have to be held, which are
+// needed at least.
+func (h *unionHeads) trim(needed int) {
+	enough := max(minHeads, needed, h.attackers/headShare)
 	if h.list.count <= 2*enough {
 		return
 	}
 	h.list.dropFirst(h.list.count - enough)
 	h.some, h.least = true, h.list.min()
 }
+
+// ForgetHeads forgets where the newest entries of attackers are: AddHead is then told of
+// each attacker's, and Added of their end.
+func (u *Union) ForgetHeads() { u.heads = unionHeads{attackers: u.heads.attackers} }
+
+// AddHead is told of the newest entry of an attacker.
+func (u *Union) AddHead(attacker string, newest *Entry) { u.heads.moved(attacker, nil, newest) }

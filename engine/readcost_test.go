@@ -96,7 +96,35 @@ func (m *many) play(t *testing.T, before, measured int) (maxReads int, reads, by
 	if len(out.dead) > 0 {
 		t.Fatal(out.dead)
 	}
-	return maxReads, float64(store.reads) / float64(measured), float64(store.bytes) / float64(measured)
+	reads, bytes = float64(store.reads), float64(store.bytes)
+	if !m.unlinked {
+		checkRow(t, e, store, identity, []byte(m.primitive))
+	}
+	return maxReads, reads / float64(measured), bytes / float64(measured)
+}
+
+// checkRow compares a row with what all its contributions say.
+func checkRow(t *testing.T, e *Engine, store Store, identity, primitive []byte) {
+	t.Helper()
+	e.store = store
+	if found, err := e.loadRow(identity, primitive); err != nil || !found {
+		t.Fatalf("row of %s: found %v, %v", identity, found, err)
+	}
+	if e.row.inline {
+		return
+	}
+	was := e.row.was
+	value := string(was.Value)
+	if _, err := e.addUp(e.catalog.of(primitive).kind, identity, primitive); err != nil {
+		t.Fatal(err)
+	}
+	want, err := e.merger.End()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if was.State != want.State || value != string(want.Value) || was.Count != want.Count || was.LastObservationTS != want.LastTS || was.Confidence != want.Confidence {
+		t.Fatalf("the row says %+v %s, its contributions %+v %s", was, value, want, want.Value)
+	}
 }
 
 // An observation of an identity of many attackers reads a few records, whatever comes
@@ -145,6 +173,23 @@ func TestObservationsOfManyAttackersReadLittle(t *testing.T) {
 					})
 				}
 			}
+		}
+	}
+}
+
+// Of very many attackers not all heads are held. Where they are used up they are read
+// again, which is a few reads for each observation.
+func TestObservationsOfVeryManyAttackersReadLittle(t *testing.T) {
+	const attackers = 2500
+	for _, length := range []int{8, 150} {
+		m := many{
+			attackers: attackers, primitive: "toolchain.ssh.hassh_client", sessions: 1,
+			ts:    func(n int) float64 { return 1_700_000_000 - float64(n) },
+			value: func(n int) string { return fmt.Sprintf(`"%s%d"`, strings.Repeat("w", length), n%9) },
+		}
+		most, reads, _ := m.play(t, attackers, 2*attackers)
+		if most < attackers || reads > 20 {
+			t.Errorf("an observation reads %d records at most, %.1f on average, where %d have to be read now and then", most, reads, attackers)
 		}
 	}
 }

@@ -140,11 +140,20 @@ func (e *Engine) filledUnion(identity, primitive []byte) (*attribution.Union, er
 		e.dropUnion(identity, primitive)
 		return nil, nil
 	}
-	enough, err := u.Refill(&contributions{e, identity, primitive})
+	from := contributions{e, identity, primitive}
+	enough, err := u.Refill(&from)
+	if err == nil && !enough {
+		before := u.Size()
+		if err = from.heads(u); err == nil {
+			_, err = u.Refill(&from)
+		}
+		e.setRowKey(identity, primitive)
+		e.unions.grew(e.keys.row, u.Size()-before)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("contributions to %s of %s: %w", primitive, identity, err)
 	}
-	if !enough {
+	if !u.Enough() {
 		e.dropUnion(identity, primitive)
 		return nil, nil
 	}
@@ -156,8 +165,12 @@ func (e *Engine) filledUnion(identity, primitive []byte) (*attribution.Union, er
 // the window. A row that drifts has few.
 func (e *Engine) unionSaw(identity, primitive []byte, c *attribution.Conclusion) error {
 	u := e.union(identity, primitive)
-	if u == nil {
-		return fmt.Errorf("row %s of %s was concluded from a union that is not held", primitive, identity)
+	if u == nil { // there is no room for it
+		if _, err := e.addUp(e.catalog.of(primitive).kind, identity, primitive); err != nil {
+			return err
+		}
+		_, err := e.merger.End()
+		return err
 	}
 	from := c.LastTS - e.cfg.Thresholds.HashWindow
 	for seen := range u.NewestValues() {
@@ -214,6 +227,28 @@ func (e *Engine) seenValue(seen *attribution.Seen, identity, primitive []byte) (
 type contributions struct {
 	engine              *Engine
 	identity, primitive []byte
+}
+
+// heads tells the union of the row which entry is the newest of each contribution.
+func (c *contributions) heads(u *attribution.Union) error {
+	e := c.engine
+	u.ForgetHeads()
+	s := series{Series: e.contrib}
+	e.buf.contribValues.long.at(nil, nil)
+	err := scan(e.store, rowKey(nil, kindContribution, c.identity, c.primitive), nil, func(rest, value []byte) error {
+		e.added++
+		attacker, _, err := cutID(rest)
+		if err == nil {
+			err = decodeContribution(value, &s, &e.buf.contribValues)
+		}
+		if err == nil {
+			u.AddHead(string(attacker), attribution.HeadOf(&s.Series))
+		}
+		return err
+	})
+	e.contrib = s.Series
+	u.Added()
+	return err
 }
 
 // Entries implements attribution.UnionSource.

@@ -220,9 +220,10 @@ func (s *floodShares) next(used, earlier, most time.Duration) (until time.Durati
 
 // floodsLast puts the records of the tasks that are flooded last, and of those the ones
 // with the fewest records first, so that what they do not need of the slice is there for
-// the others. It returns how many are flooded. The order of what a task has stays as it is.
+// the others. It returns how many flooded tasks have records in this turn, which share the
+// slice. The order of what a task has stays as it is.
 func (b *batch) floodsLast() (flooded int) {
-	size := make(map[*task]int, len(b.tasks)) // of the flooded ones
+	size := make(map[*task]int, len(b.tasks)) // of the flooded ones, plus 1
 	for _, t := range b.tasks {
 		if t.load.flooded || b.behindOf(t) >= int64(b.w.cfg.TurnRecords) {
 			size[t] = 1
@@ -238,7 +239,12 @@ func (b *batch) floodsLast() (flooded int) {
 	slices.SortStableFunc(b.turn.parts, func(x, y fetched) int {
 		return cmp.Or(cmp.Compare(size[x.task], size[y.task]), cmp.Compare(x.task.partition, y.task.partition))
 	})
-	return len(size)
+	for i := range b.turn.parts {
+		if f := &b.turn.parts[i]; f.flooded && (i == 0 || f.task != b.turn.parts[i-1].task) {
+			flooded++
+		}
+	}
+	return flooded
 }
 
 // noteLoads is told that the batch was committed.

@@ -245,6 +245,43 @@ func TestSharesOfASlice(t *testing.T) {
 	})
 }
 
+// Only flooded tasks with records in a turn share its slice: none is kept for one that
+// was in an earlier turn of the batch.
+func TestOnlyTheTasksOfATurnShareItsSlice(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := &batch{w: &worker{cfg: &Config{TurnRecords: 1}}}
+		var want int
+		for p := range int32(rapid.IntRange(1, 6).Draw(t, "tasks")) {
+			one := &task{partition: p}
+			one.load.flooded = rapid.Bool().Draw(t, "flooded")
+			b.tasks = append(b.tasks, one)
+			parts := rapid.IntRange(0, 2).Draw(t, "parts")
+			for range parts {
+				b.turn.parts = append(b.turn.parts, fetched{task: one, records: make([]*kgo.Record, rapid.IntRange(0, 3).Draw(t, "records"))})
+			}
+			if one.load.flooded && parts > 0 {
+				want++
+			}
+		}
+		if got := b.floodsLast(); got != want {
+			t.Fatalf("%d tasks share the slice, %d flooded ones are in the turn", got, want)
+		}
+		shares, quiet := 0, true
+		for i, f := range b.turn.parts {
+			if f.flooded != f.task.load.flooded || !f.flooded && !quiet {
+				t.Fatalf("part %d, of task %d, is in its place as one that is flooded: %v", i, f.task.partition, f.flooded)
+			}
+			quiet = !f.flooded
+			if f.flooded && (i == 0 || f.task != b.turn.parts[i-1].task) {
+				shares++
+			}
+		}
+		if shares != want {
+			t.Fatalf("%d shares are dealt out, want %d", shares, want)
+		}
+	})
+}
+
 // While there is a flood, no partition gets more of a fetch than its part, unless that
 // would be too little, and without one it gets what it always does.
 func TestNoPartitionFillsAFetchWhileThereIsAFlood(t *testing.T) {

@@ -38,18 +38,23 @@ func drawn(r *rand.Rand) kind {
 	sessions := []int{1, 2, 7, 33, 1 << 30, 1 << 30}[r.IntN(6)]
 	turns := []int{1, 1, 2, 50}[r.IntN(4)] // observations of a value, before the next
 	salt := r.Uint64()
-	names := []int{0, 0, 0, 200}[r.IntN(4)] // bytes that the names of attackers have besides
-	draw = func(n, of int) int {            // the same for the same observation
+	names := []int{0, 0, 0, 0, 200, 500}[r.IntN(6)] // bytes that the names of attackers have besides
+	if registered == text && r.IntN(4) == 0 {
+		token := strings.Repeat("p", 200)
+		plain := of
+		of = func(n int) string { return plain(n) + "." + token }
+	}
+	draw = func(n, of int) int { // the same for the same observation
 		x := (uint64(n) + salt) * 0x9e3779b97f4a7c15
 		return int((x ^ x>>29) % uint64(of))
 	}
-	k := kind{attackers: attackers, before: before + attackers}
+	k := kind{attackers: attackers, before: before + attackers, suffix: strings.Repeat("a", names)}
 	k.name = fmt.Sprintf("%d linked attackers, %d primitives like %s, %d different values of %d characters (%s), %d times each, time %s, %d sessions, names of %d bytes more, %d observations before",
 		attackers, primitives, registered, distinct, length, shape, turns, order, sessions, names, k.before)
 	k.observe = func(n int) (attacker, primitive, value string) {
 		attacker = "10.0.0.1"
 		if attackers > 0 {
-			attacker = address(n % attackers)
+			attacker = address(n%attackers) + k.suffix
 		} else if names > 0 {
 			attacker = strings.Repeat("a", names) + fmt.Sprint(n%7)
 		}

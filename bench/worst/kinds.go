@@ -10,8 +10,9 @@ import (
 // measured.
 type kind struct {
 	name      string
-	attackers int // of one identity; 0: one attacker that no event has named
-	before    int // observations that come first
+	attackers int    // of one identity; 0: one attacker that no event has named
+	suffix    string // of the names of those attackers
+	before    int    // observations that come first
 	observe   func(n int) (attacker, primitive, value string)
 	ts        func(n int) float64 // nil: ten observations a second
 	evidence  func(n int) int     // nil: each in a session of its own

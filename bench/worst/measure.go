@@ -82,7 +82,7 @@ func measure(k *kind, n int) (c cost, err error) {
 	defer end()
 	t.refuses = k.ts != nil
 	if k.attackers > 0 {
-		if err := t.link(k.attackers); err != nil {
+		if err := t.link(k.attackers, k.suffix); err != nil {
 			return c, err
 		}
 	}
@@ -146,13 +146,13 @@ func measure(k *kind, n int) (c cost, err error) {
 	return c, nil
 }
 
-// link makes one identity of many attackers.
-func (t *task) link(attackers int) error {
-	const most = 4000 // of one event: its record is bounded
+// link makes one identity of many attackers, whose names end in suffix.
+func (t *task) link(attackers int, suffix string) error {
+	most := 4000 / (1 + len(suffix)/16) // of one event: its record is bounded
 	for from := 0; from < attackers; from += most {
 		e := attribution.IdentityEvent{Type: attribution.Formed, Identity: "018f0000-0000-7000-8000-000000000001"}
 		for i := from; i < min(from+most, attackers); i++ {
-			e.Attackers = append(e.Attackers, address(i))
+			e.Attackers = append(e.Attackers, address(i)+suffix)
 		}
 		if err := t.process(&engine.Record{Source: engine.IdentityEvents, Value: schemas.AppendIdentityEvent(nil, &e)}); err != nil {
 			return err

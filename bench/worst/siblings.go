@@ -48,6 +48,17 @@ func manyKinds() (list []kind) {
 			}
 		}
 	}
+	for _, attackers := range []int{20, 50} {
+		list = append(list, kind{
+			name: fmt.Sprintf("5000 primitives of an identity of %d attackers", attackers), attackers: attackers, before: 5000 * attackers,
+			observe: func(n int) (string, string, string) {
+				return address(n / 5000 % attackers), fmt.Sprintf("worst.p%d", n%5000), fmt.Sprintf(`"%d"`, n%7)
+			},
+		})
+	}
+	for _, attackers := range []int{20, 1000} {
+		list = append(list, flippingKind(attackers))
+	}
 	for _, attackers := range []int{100, 1000, 10_000} {
 		for _, width := range []int{32, 250, 400} {
 			list = append(list, driftingKind(attackers, width))
@@ -104,4 +115,21 @@ func valueKinds() (list []kind) {
 		}
 	}
 	return list
+}
+
+// flippingKind is a row of many attackers with many large values, whose state changes
+// with each observation, so that the value before is told.
+func flippingKind(attackers int) kind {
+	before := 40 * attackers
+	k := kind{name: fmt.Sprintf("a row of %d attackers with 32 large values each that flips", attackers), attackers: attackers, before: before}
+	k.observe = func(n int) (string, string, string) {
+		if n < before {
+			return address(n % attackers), text, fmt.Sprintf(`"%s%d"`, strings.Repeat("w", 300), n)
+		}
+		v := []int{1, 1, 1, 1, 1, 2, 3, 4, 5, 6}[n%10]
+		return address(attackers - 1), text, fmt.Sprintf(`"%s%d"`, strings.Repeat("w", 300), v*attackers)
+	}
+	k.ts = func(n int) float64 { return 1_700_000_000 + float64(n) }
+	k.evidence = func(n int) int { return n }
+	return k
 }
