@@ -41,7 +41,7 @@ func (m *Merger) AlsoSeen(g Gone) { m.seen = append(m.seen, g) }
 // Partial reports whether DriftedFrom does not know all values: it concluded
 // from the union of a HASH row, which remembers no texts but those of its newest
 // entries. If it finds none, AlsoSeen has to tell the newest of the union's values
-// (see [Union.NewestValues]), of all those that were seen last at the same time.
+// (see [Union.NewestValues]), all that were seen last at the same time.
 func (m *Merger) Partial() bool { return m.union != nil }
 
 // hashBefore returns the newest value within the window of a hash that is not

@@ -39,17 +39,17 @@ func (h *head) compare(e *unionEntry) int {
 
 // unionHeads knows which attackers of a union have the newest entries: the newest n
 // entries of all are of the n attackers whose newest entries are the newest. So when
-// entries leave the tail of the union, those that come next are found in the series of
+// entries leave the tail of the union, the next ones are found in the series of
 // a few attackers, however many there are.
 //
-// Of many attackers only those with the newest heads are held. A head may leave that
+// Of many attackers only the newest heads are held. A head may leave that
 // way with each observation, and when too few are left the heads of all are read again.
 // As one in four of the attackers is held at least, that is some four series an
 // observation.
 type unionHeads struct {
 	list      sorted[head, byPlace]
 	attackers int
-	some      bool // not all are held: only those that are not below least
+	some      bool // not all are held: the list has the heads from least on
 	least     head
 }
 

@@ -98,8 +98,8 @@ func driftingKind(attackers, width int) kind {
 	return k
 }
 
-// valueKinds are inputs of one attacker whose values are of a length, and of which so
-// many are different.
+// valueKinds are inputs of one attacker, whose values have one length. So
+// many of them are different.
 func valueKinds() (list []kind) {
 	for _, v := range []struct{ name, primitive string }{{"fingerprints", hash}, {"texts", text}} {
 		for _, length := range []int{33, 41, 48, 64, 80, 90, 96, 128, 256, 300, 512} {
