@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"handprint/bench/internal/proc"
 	"handprint/topology"
 )
 
@@ -114,7 +115,7 @@ func (b *rig) start(ctx context.Context, c *contender, j *job) (*running, error)
 	if r.in, err = cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	dieWithParent(cmd)
+	proc.DieWithParent(cmd)
 	if err := b.limit.apply(cmd); err != nil {
 		return nil, err
 	}

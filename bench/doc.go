@@ -27,7 +27,6 @@
 //	flood.go      a flood of one partition while latency is measured
 //	limit.go      a bound on each contender's memory
 //	table.go      the table
-//	usage*.go     what processes use
 //
 // Absolute figures depend on the machine and on what else it does; the ratios
 // of one run do so much less. Nothing here fails because something is slow. The

@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"handprint/bench/internal/proc"
+
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
@@ -47,7 +49,7 @@ const patience = 2 * time.Minute
 func (b *rig) drain(ctx context.Context, c *contender, j *job) (res result, err error) {
 	res = result{Name: c.name, Job: *j, Unbounded: !b.limit.bounded()}
 	look := b.watch(ctx, c, j)
-	brokerBefore := used(b.brokerPID()).CPU
+	brokerBefore := proc.Used(b.brokerPID()).CPU
 	begin := time.Now()
 	r, err := b.start(ctx, c, j)
 	if err != nil {
@@ -82,9 +84,9 @@ func (b *rig) drain(ctx context.Context, c *contender, j *job) (res result, err 
 				res.FirstCommit = now.Sub(begin)
 			}
 			committed, moved = n, now
-			u := used(r.cmd.Process.Pid)
-			res.CPU, res.Memory = u.CPU, max(res.Memory, u.Memory)
-			res.Wall, res.Broker = now.Sub(begin), used(b.brokerPID()).CPU-brokerBefore
+			u := proc.Used(r.cmd.Process.Pid)
+			res.CPU, res.Memory = u.CPU, max(res.Memory, u.Peak)
+			res.Wall, res.Broker = now.Sub(begin), proc.Used(b.brokerPID()).CPU-brokerBefore
 			continue
 		}
 		if now.Sub(moved) > patience {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"handprint/bench/internal/proc"
 	"handprint/internal/javakafka"
 )
 
@@ -67,7 +68,7 @@ func (b *rig) startKafka(ctx context.Context) error {
 	defer log.Close()
 	cmd := exec.Command("java", "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-Dlog.level=WARN", "-cp", classes, "kafka.Kafka", config)
 	cmd.Stdout, cmd.Stderr = log, log
-	dieWithParent(cmd)
+	proc.DieWithParent(cmd)
 	if err := cmd.Start(); err != nil {
 		return err
 	}

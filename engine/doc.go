@@ -40,7 +40,8 @@
 //	                the values, byte by byte
 //	recordversion.go, recordversion_next.go
 //	                the version that rows and contributions are written in
-//	command.go      what tasks send each other
+//	command.go, commandcodec.go
+//	                what tasks send each other
 //
 // Reading from outside:
 //

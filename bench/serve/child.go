@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
+	"handprint/bench/internal/proc"
 	"handprint/engine"
 	"handprint/internal/config"
 	"handprint/processor"
@@ -174,7 +175,7 @@ func start(j job) (*process, error) {
 func startCommand(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, began: time.Now()}
 	cmd.Stderr = os.Stderr
-	dieWithParent(cmd)
+	proc.DieWithParent(cmd)
 	var err error
 	if p.in, err = cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -187,7 +188,7 @@ func startCommand(cmd *exec.Cmd) (*process, error) {
 	return p, cmd.Start()
 }
 
-func (p *process) used() usage { return used(p.cmd.Process.Pid) }
+func (p *process) used() proc.Usage { return proc.Used(p.cmd.Process.Pid) }
 
 // ask has a read side answer.
 func (p *process) ask() (s status, err error) {

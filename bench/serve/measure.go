@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
+	"handprint/bench/internal/proc"
 	"handprint/state"
 )
 
@@ -22,7 +23,7 @@ const listPath = "/api/v1/identities?limit=50"
 
 // firstList waits until lists answer, and returns how long after the start of the
 // process that was, and what it had used by then.
-func (r *rig) firstList(ctx context.Context) (wall time.Duration, u usage, err error) {
+func (r *rig) firstList(ctx context.Context) (wall time.Duration, u proc.Usage, err error) {
 	s, err := r.side.ask()
 	if err != nil {
 		return 0, u, err
@@ -253,10 +254,13 @@ func (r *rig) bestRate(ctx context.Context) error {
 // warm is how long a rate is held before something is timed.
 const warm = 5 * time.Second
 
-// measureQueries asks questions while the engine works at a share of its best rate.
-func (r *rig) measureQueries(ctx context.Context) error {
-	if err := r.bestRate(ctx); err != nil {
-		return err
+// underLoad calls do while the engine works at a share of its best rate, with the read
+// side's status once that has caught up.
+func (r *rig) underLoad(ctx context.Context, do func(rate float64, s status) error) error {
+	if r.best == 0 {
+		if err := r.bestRate(ctx); err != nil {
+			return err
+		}
 	}
 	if err := errors.Join(r.startEngine(), r.startSide()); err != nil {
 		return err
@@ -272,6 +276,15 @@ func (r *rig) measureQueries(ctx context.Context) error {
 	defer running.Wait()
 	defer stop()
 	time.Sleep(warm)
+	return do(rate, s)
+}
+
+// measureQueries asks questions while the engine works at a share of its best rate.
+func (r *rig) measureQueries(ctx context.Context) error {
+	return r.underLoad(ctx, func(rate float64, s status) error { return r.askUnderLoad(ctx, rate, s) })
+}
+
+func (r *rig) askUnderLoad(ctx context.Context, rate float64, s status) (err error) {
 	began, before, engineBefore := time.Now(), r.side.used(), r.engine.used()
 	if s, err = r.side.ask(); err != nil {
 		return err
@@ -304,7 +317,9 @@ func (r *rig) measureQueries(ctx context.Context) error {
 	}
 	asked.Wait()
 	spent := time.Since(began)
-	cpu := func(p *process, b usage) float64 { return 100 * (p.used().CPU - b.CPU).Seconds() / spent.Seconds() }
+	cpu := func(p *process, b proc.Usage) float64 {
+		return 100 * (p.used().CPU - b.CPU).Seconds() / spent.Seconds()
+	}
 	fmt.Printf("questions while the engine works at %.0f observations/s (%.0f %% of its best): read side %.0f %% of a core, %.0f changelog records/s; engine %.0f %%; at most %d records behind; %d MB\n",
 		rate, 100*r.share, cpu(r.side, before), float64(s.Applied-applied)/spent.Seconds(), cpu(r.engine, engineBefore), worst, r.side.used().Memory>>20)
 	var names []string

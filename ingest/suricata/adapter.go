@@ -17,7 +17,6 @@ const Source = "handprint/ingest/suricata"
 
 // The reasons of dead letters.
 const (
-	reasonJSON      = "not a JSON object"
 	reasonType      = "event_type is missing, empty or not a string"
 	reasonTimestamp = "timestamp is missing or cannot be read"
 	reasonFlow      = "flow_id is missing or not an integer"
@@ -25,18 +24,13 @@ const (
 
 // Adapter reads Suricata's EVE log. It is for one goroutine.
 type Adapter struct {
+	*network.Log
 	sender *network.Sender
-	dead   func(ingest.DeadLetter) error
-
-	lines, extra, blank, parts, buried int64
 
 	event    event
 	set      func(name, value []byte)
-	wrapped  *wrapped.Reader
-	failed   error
 	evidence []byte
 	banner   []byte
-	position network.Position
 }
 
 // New returns an adapter that hands observations to emit and lines that cannot
@@ -46,9 +40,9 @@ func New(settings network.Settings, emit func(ingest.Observation) error, dead fu
 	if err != nil {
 		return nil, fmt.Errorf("suricata: %w", err)
 	}
-	a := &Adapter{sender: sender, dead: dead}
+	a := &Adapter{sender: sender}
 	a.set = a.event.set
-	a.wrapped = wrapped.NewReader(ingest.DefaultMaxLine, a.object, a.torn)
+	a.Log = network.NewLog(sender, dead, a.Line, a.object, nil)
 	return a, nil
 }
 
@@ -67,8 +61,8 @@ var hints = map[string]network.Hint{
 
 // Line takes one line, without its newline.
 func (a *Adapter) Line(line []byte) error {
-	a.lines++
-	if !a.wrapped.Waiting() {
+	a.Begin()
+	if !a.Waiting() {
 		a.event = event{}
 		if jsonscan.Object(line, a.set) == nil && a.event.eventType != nil {
 			return a.take(line)
@@ -82,7 +76,7 @@ func (a *Adapter) take(line []byte) error {
 	e := &a.event
 	kind := text(e.eventType)
 	if kind == nil {
-		return a.bury(line, reasonType, 0)
+		return a.Bury(line, reasonType)
 	}
 	switch string(kind) {
 	case "ssh", "tls", "quic", "http", "smb", "flow":
@@ -92,17 +86,17 @@ func (a *Adapter) take(line []byte) error {
 	}
 	at, ok := stamp.Parse(text(e.timestamp))
 	if !ok {
-		return a.bury(line, reasonTimestamp, 0)
+		return a.Bury(line, reasonTimestamp)
 	}
 	if !isInteger(e.flowID) {
-		return a.bury(line, reasonFlow, 0)
+		return a.Bury(line, reasonFlow)
 	}
 	if reason := a.sender.Ahead(at); reason != "" {
-		return a.bury(line, reason, 0)
+		return a.Bury(line, reason)
 	}
 	f := e.readFlow()
 	from, ok := a.sender.Attacker(e.ends(&f))
-	if !ok || a.position.Replayed() {
+	if !ok || a.Replayed() {
 		return nil
 	}
 	return a.send(from, string(kind), at, &f)
@@ -200,100 +194,23 @@ func plain(kind []byte) string {
 
 // unwrap takes a line that is no event by itself.
 func (a *Adapter) unwrap(line []byte) error {
-	a.failed = nil
-	blank := jsonscan.Blank(line)
-	r := a.wrapped.Line(line)
-	if a.failed != nil {
-		return a.failed
-	}
-	entries := r.Events
-	switch {
-	case r.Part:
-		a.parts++
-		entries++
-	case r.Events == 0 && blank:
-		a.blank++
-		entries++
-	case r.Events == 0 || r.Bad:
-		entries++
-		reason := reasonJSON
+	return a.Unwrap(line, func(int) string {
 		if jsonscan.Object(line, func(_, _ []byte) {}) == nil {
-			reason = reasonType
+			return reasonType
 		}
-		if err := a.bury(line, reason, 0); err != nil {
-			return err
-		}
-	}
-	a.extra += int64(entries - 1)
-	return nil
+		return network.NotJSON
+	})
 }
 
 // object takes an object that may be an event.
 func (a *Adapter) object(object []byte, _ wrapped.Around) bool {
-	if a.failed != nil {
+	if a.Failed != nil {
 		return true
 	}
 	a.event = event{}
 	if jsonscan.Object(object, a.set) != nil || a.event.eventType == nil {
 		return false
 	}
-	a.failed = a.take(object)
+	a.Failed = a.take(object)
 	return true
 }
-
-func (a *Adapter) torn(line []byte, ago int, part bool) {
-	if part {
-		a.parts--
-	} else {
-		a.extra++
-	}
-	if err := a.bury(line, reasonJSON, ago); a.failed == nil {
-		a.failed = err
-	}
-}
-
-func (a *Adapter) bury(line []byte, reason string, ago int) error {
-	a.buried++
-	if a.position.Replayed() {
-		return nil
-	}
-	return a.dead(ingest.DeadLetter{Reason: reason, Line: line, Length: int64(len(line)), Back: int64(ago), Number: a.lines - int64(ago), Private: true})
-}
-
-// Waiting reports whether a part of an event is held.
-func (a *Adapter) Waiting() bool { return a.wrapped.Waiting() }
-
-// Break takes the end of a file or of a record.
-func (a *Adapter) Break() error {
-	a.failed = nil
-	a.wrapped.Flush()
-	return a.failed
-}
-
-// Close takes the end of the input.
-func (a *Adapter) Close() error { return a.Break() }
-
-// Private reports that lines may hold user names, pages and payloads.
-func (a *Adapter) Private() bool { return true }
-
-// Tally says what has become of the lines.
-func (a *Adapter) Tally() ingest.Tally {
-	return a.sender.Tally(a.lines, a.extra, a.blank, a.parts, 0, a.buried)
-}
-
-// Resume tells the adapter where an earlier run ended.
-func (a *Adapter) Resume(partitions []ingest.Checkpoint) { a.position.Resume(partitions) }
-
-// LineAt takes the line at an offset of a partition.
-func (a *Adapter) LineAt(partition int, offset int64, line []byte) error {
-	a.position.At(partition, offset)
-	err := a.Line(line)
-	if err == nil && a.wrapped.Waiting() {
-		err = a.Break()
-	}
-	a.position.Done()
-	return err
-}
-
-// Checkpoints says where a run that ended now would go on.
-func (a *Adapter) Checkpoints() []ingest.Checkpoint { return a.position.Checkpoints() }

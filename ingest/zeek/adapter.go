@@ -19,7 +19,6 @@ const Source = "handprint/ingest/zeek"
 
 // The reasons of dead letters.
 const (
-	reasonJSON    = "not a JSON object"
 	reasonUID     = "uid is missing, empty or not a string"
 	reasonTS      = "ts is missing or cannot be read"
 	reasonColumns = "columns: not as many as #fields names"
@@ -28,10 +27,8 @@ const (
 
 // Adapter reads Zeek's logs. It is for one goroutine.
 type Adapter struct {
+	*network.Log
 	sender *network.Sender
-	dead   func(ingest.DeadLetter) error
-
-	lines, extra, blank, parts, headers, buried int64
 
 	header   header
 	shipper  bool   // the header came in what a shipper made of it
@@ -39,10 +36,7 @@ type Adapter struct {
 	row      row
 	columns  [][]byte // of a row of text
 	set      func(name, value []byte)
-	wrapped  *wrapped.Reader
-	failed   error
 	evidence []byte
-	position network.Position
 }
 
 // New returns an adapter that hands observations to emit and lines that cannot
@@ -52,10 +46,9 @@ func New(settings network.Settings, emit func(ingest.Observation) error, dead fu
 	if err != nil {
 		return nil, fmt.Errorf("zeek: %w", err)
 	}
-	a := &Adapter{sender: sender, dead: dead, header: newHeader()}
+	a := &Adapter{sender: sender, header: newHeader()}
 	a.set = a.row.set
-	a.wrapped = wrapped.NewReader(ingest.DefaultMaxLine, a.object, a.torn)
-	a.wrapped.Texts(a.shipped)
+	a.Log = network.NewLog(sender, dead, a.Line, a.object, a.shipped)
 	return a, nil
 }
 
@@ -79,13 +72,13 @@ func (a *Adapter) File(name string) {
 
 // Line takes one line, without its newline.
 func (a *Adapter) Line(line []byte) error {
-	a.lines++
+	a.Begin()
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	switch {
-	case a.wrapped.Waiting():
+	case a.Waiting():
 		return a.unwrap(line)
 	case len(line) > 0 && line[0] == '#':
-		a.headers++
+		a.Header()
 		a.shipper = false
 		a.header.take(line)
 		return nil
@@ -96,7 +89,7 @@ func (a *Adapter) Line(line []byte) error {
 		}
 		return a.take(line)
 	case jsonscan.Blank(line) && len(a.header.fields) == 0, len(line) == 0:
-		a.blank++
+		a.Blank()
 		return nil
 	case len(a.header.fields) > 0 && !a.shipper:
 		return a.text(line)
@@ -109,7 +102,7 @@ func (a *Adapter) text(line []byte) error {
 	h := &a.header
 	a.columns = split(a.columns[:0], line, h.separator)
 	if len(a.columns) != len(h.fields) {
-		return a.bury(line, reasonColumns, 0)
+		return a.Bury(line, reasonColumns)
 	}
 	a.row = row{text: true}
 	for i, name := range h.fields {
@@ -146,17 +139,17 @@ func (a *Adapter) take(line []byte) error {
 	}
 	uid := r.value(uid)
 	if len(uid) == 0 {
-		return a.bury(line, reasonUID, 0)
+		return a.Bury(line, reasonUID)
 	}
 	at, ok := r.time()
 	if !ok {
-		return a.bury(line, reasonTS, 0)
+		return a.Bury(line, reasonTS)
 	}
 	if reason := a.sender.Ahead(at); reason != "" {
-		return a.bury(line, reason, 0)
+		return a.Bury(line, reason)
 	}
 	from, ok := a.sender.Attacker(r.value(originator), r.value(responder))
-	if !ok || a.position.Replayed() {
+	if !ok || a.Replayed() {
 		return nil
 	}
 	return a.send(from, kind, at, uid)
@@ -234,43 +227,24 @@ func plain(path string) string {
 
 // unwrap takes a line that is no row by itself.
 func (a *Adapter) unwrap(line []byte) error {
-	a.failed = nil
-	r := a.wrapped.Line(line)
-	if a.failed != nil {
-		return a.failed
-	}
-	entries := r.Events
-	switch {
-	case r.Part:
-		a.parts++
-		entries++
-	case r.Events == 0 && jsonscan.Blank(line):
-		a.blank++
-		entries++
-	case r.Events == 0 || r.Bad:
-		entries++
-		reason := reasonJSON
-		if r.Events == 0 && len(line) > 0 && bytes.IndexByte(line, '\t') >= 0 && line[0] != '{' {
-			reason = reasonFields
+	return a.Unwrap(line, func(rows int) string {
+		if rows == 0 && len(line) > 0 && bytes.IndexByte(line, '\t') >= 0 && line[0] != '{' {
+			return reasonFields
 		}
-		if err := a.bury(line, reason, 0); err != nil {
-			return err
-		}
-	}
-	a.extra += int64(entries - 1)
-	return nil
+		return network.NotJSON
+	})
 }
 
 // object takes an object that may be a row.
 func (a *Adapter) object(object []byte, around wrapped.Around) bool {
-	if a.failed != nil {
+	if a.Failed != nil {
 		return true
 	}
 	a.row = row{}
 	if jsonscan.Object(object, a.set) != nil || !a.row.zeek() && !a.row.bare(around.Depth) {
 		return false
 	}
-	a.failed = a.take(object)
+	a.Failed = a.take(object)
 	return true
 }
 
@@ -279,77 +253,18 @@ func (a *Adapter) object(object []byte, around wrapped.Around) bool {
 func (a *Adapter) shipped(line []byte) bool {
 	line = bytes.TrimRight(line, "\r\n")
 	switch {
-	case a.failed != nil:
+	case a.Failed != nil:
 	case len(line) > 0 && line[0] == '#':
-		a.headers++
+		a.Header()
 		a.shipper = true
 		a.header.take(line)
 	case len(a.header.fields) > 0 && len(line) > 0:
-		a.failed = a.text(line)
+		a.Failed = a.text(line)
 	default:
 		return false
 	}
 	return true
 }
-
-func (a *Adapter) torn(line []byte, ago int, part bool) {
-	if part {
-		a.parts--
-	} else {
-		a.extra++
-	}
-	if err := a.bury(line, reasonJSON, ago); a.failed == nil {
-		a.failed = err
-	}
-}
-
-func (a *Adapter) bury(line []byte, reason string, ago int) error {
-	a.buried++
-	if a.position.Replayed() {
-		return nil
-	}
-	return a.dead(ingest.DeadLetter{Reason: reason, Line: line, Length: int64(len(line)), Back: int64(ago), Number: a.lines - int64(ago), Private: true})
-}
-
-// Waiting reports whether a part of an event is held.
-func (a *Adapter) Waiting() bool { return a.wrapped.Waiting() }
-
-// Break takes the end of a file or of a record.
-func (a *Adapter) Break() error {
-	a.failed = nil
-	a.wrapped.Flush()
-	return a.failed
-}
-
-// Close takes the end of the input.
-func (a *Adapter) Close() error { return a.Break() }
-
-// Private reports that lines may hold user names and addresses of pages.
-func (a *Adapter) Private() bool { return true }
-
-// Tally says what has become of the lines.
-func (a *Adapter) Tally() ingest.Tally {
-	return a.sender.Tally(a.lines, a.extra, a.blank, a.parts, a.headers, a.buried)
-}
-
-// Resume, LineAt and Checkpoints read a topic: each row stands for itself.
-
-// Resume tells the adapter where an earlier run ended.
-func (a *Adapter) Resume(partitions []ingest.Checkpoint) { a.position.Resume(partitions) }
-
-// LineAt takes the line at an offset of a partition.
-func (a *Adapter) LineAt(partition int, offset int64, line []byte) error {
-	a.position.At(partition, offset)
-	err := a.Line(line)
-	if err == nil && a.wrapped.Waiting() {
-		err = a.Break()
-	}
-	a.position.Done()
-	return err
-}
-
-// Checkpoints says where a run that ended now would go on.
-func (a *Adapter) Checkpoints() []ingest.Checkpoint { return a.position.Checkpoints() }
 
 // timestamp reads a time as seconds or as ISO 8601.
 func timestamp(text []byte) (int64, bool) {

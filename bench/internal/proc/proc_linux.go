@@ -1,4 +1,4 @@
-package main
+package proc
 
 import (
 	"bytes"
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// usage is what a process has used.
-type usage struct {
+// Usage is what a process has used.
+type Usage struct {
 	CPU    time.Duration // user and system
 	Memory int64         // now, bytes
 	Peak   int64         // the most it ever held, bytes
@@ -20,8 +20,8 @@ type usage struct {
 // tick is the unit of times in /proc; it is 10 ms on every Linux.
 const tick = 10 * time.Millisecond
 
-// used returns what a process has used so far; nothing if it is not there.
-func used(pid int) (u usage) {
+// Used returns what a process has used so far; nothing if it is not there.
+func Used(pid int) (u Usage) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return u
@@ -48,7 +48,7 @@ func used(pid int) (u usage) {
 	return u
 }
 
-// dieWithParent has the kernel kill the process when this one ends, whatever way.
-func dieWithParent(cmd *exec.Cmd) {
+// DieWithParent has the kernel kill the process when this one ends, whatever way.
+func DieWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
