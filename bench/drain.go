@@ -7,9 +7,9 @@ import (
 	"os"
 	"time"
 
-	"handprint/bench/internal/proc"
-
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"handprint/bench/internal/proc"
 )
 
 // result is what was measured of one contender in one round.
