@@ -67,10 +67,7 @@ func Open(c Config) (_ *Side, err error) {
 	if c.Clock == nil {
 		c.Clock = processor.SystemClock{}
 	}
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the folder of the read side: %w", err)
-	}
-	if err := claim(c.Dir, c.ApplicationID+" "+c.Names.Changelog+"\n"); err != nil {
+	if err := Claim(c.Dir, c.ApplicationID, c.Names); err != nil {
 		return nil, err
 	}
 	s := &Side{cfg: c, Ring: live.NewRing(ringEvents)}
@@ -99,18 +96,23 @@ func Open(c Config) (_ *Side, err error) {
 	return s, nil
 }
 
-// claim notes whose read side a folder holds, and refuses another's.
-func claim(dir, owner string) error {
+// Claim makes the folder of a read side if it is missing, notes whose it is, and refuses
+// another application's.
+func Claim(dir, application string, names topology.Names) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("serve-dir: making the folder of the read side: %w", err)
+	}
+	owner := application + " " + names.Changelog + "\n"
 	name := filepath.Join(dir, "application")
 	have, err := os.ReadFile(name)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		if err := os.WriteFile(name, []byte(owner), 0o600); err != nil {
-			return fmt.Errorf("claiming the folder of the read side: %w", err)
+			return fmt.Errorf("serve-dir: claiming the folder of the read side: %w", err)
 		}
 		return nil
 	case err != nil:
-		return fmt.Errorf("reading whose read side the folder holds: %w", err)
+		return fmt.Errorf("serve-dir: reading whose read side the folder holds: %w", err)
 	case string(have) != owner:
 		return fmt.Errorf("serve-dir %s holds the read side of another application (%.200q): give each its own, or delete the folder", dir, have)
 	}

@@ -22,6 +22,7 @@ import (
 // WebConfig is how the read side is reached.
 type WebConfig struct {
 	Guard          guard.Config
+	Listener       net.Listener // of Guard.Listen, if it is open already; nil: Listen opens it
 	LiveClients    int
 	LivePerSubject int
 	Version        string
@@ -97,8 +98,10 @@ func (s *Side) Listen(c WebConfig) (_ *Web, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.listener, err = net.Listen("tcp", c.Guard.Listen); err != nil {
-		return nil, fmt.Errorf("web-listen: %w", err)
+	if w.listener = c.Listener; w.listener == nil {
+		if w.listener, err = net.Listen("tcp", c.Guard.Listen); err != nil {
+			return nil, fmt.Errorf("web-listen: %w", err)
+		}
 	}
 	w.server = &http.Server{
 		Handler: w.Guard, TLSConfig: tls, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,

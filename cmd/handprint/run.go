@@ -69,6 +69,13 @@ func (a *app) run(ctx context.Context, web bool) (err error) {
 		return err
 	}
 	defer observers.close(a)
+	var opened *openedWeb
+	if web {
+		if opened, err = a.openWeb(guard.Operate, a.cfg.Web.Dir); err != nil {
+			return err
+		}
+		defer opened.close()
+	}
 	if err := a.prepareTopics(ctx); err != nil {
 		return err
 	}
@@ -104,7 +111,7 @@ func (a *app) run(ctx context.Context, web bool) (err error) {
 	served := make(chan error, 1)
 	go func() {
 		defer stop() // a read side that cannot go on ends the process
-		served <- a.runWeb(running, client, guard.Operate, a.cfg.Web.Dir, nil, func(w *serve.Web) {
+		served <- a.runWeb(running, client, opened, nil, func(w *serve.Web) {
 			beside.Store(w)
 			fmt.Fprintf(a.out, "serving on %s\n", w.URL())
 		})

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,7 +23,6 @@ import (
 	"handprint/serve/api"
 	"handprint/serve/guard"
 	"handprint/serve/ui"
-	"handprint/siem"
 	"handprint/topology"
 )
 
@@ -57,10 +56,15 @@ func (a *app) serve(ctx context.Context) error {
 		return err
 	}
 	defer observed.close(a)
+	web, err := a.openWeb(guard.Read, a.cfg.Web.Dir)
+	if err != nil {
+		return err
+	}
+	defer web.close()
 	if err := a.reachForServing(ctx); err != nil {
 		return err
 	}
-	return a.runWeb(ctx, client, guard.Read, a.cfg.Web.Dir, nil, func(w *serve.Web) {
+	return a.runWeb(ctx, client, web, nil, func(w *serve.Web) {
 		if observed.server != nil {
 			observed.server.Attach(admin.Source{Version: readVersion().text(), Reading: w.Reading})
 		}
@@ -98,9 +102,9 @@ func (a *app) reachForServing(ctx context.Context) error {
 	return nil
 }
 
-// runWeb runs the read side until ctx ends. role is what the token for local use may
-// do; started is called when it listens.
-func (a *app) runWeb(ctx context.Context, client []kgo.Opt, role guard.Role, dir string, story *ui.Story, started func(*serve.Web)) (err error) {
+// runWeb runs the read side until ctx ends. started is called when it answers.
+func (a *app) runWeb(ctx context.Context, client []kgo.Opt, opened *openedWeb, story *ui.Story, started func(*serve.Web)) (err error) {
+	defer opened.close()
 	c, err := a.application(client)
 	if err != nil {
 		return err
@@ -109,13 +113,9 @@ func (a *app) runWeb(ctx context.Context, client []kgo.Opt, role guard.Role, dir
 	if err != nil {
 		return err
 	}
-	exports, err := a.exportOptions()
-	if err != nil {
-		return err
-	}
 	web := &a.cfg.Web
 	side, err := serve.Open(serve.Config{
-		Dir: dir, Client: client, Names: a.cfg.Topics, Partitions: a.cfg.Layout.Partitions, ApplicationID: a.cfg.Application.ID,
+		Dir: opened.dir, Client: client, Names: a.cfg.Topics, Partitions: a.cfg.Layout.Partitions, ApplicationID: a.cfg.Application.ID,
 		Registry: c.Engine.Registry, Thresholds: c.Engine.Thresholds, ChangelogRetention: a.cfg.Layout.TombstoneLifetime, ProfileRetention: a.cfg.Layout.ProfileRetention,
 		CatalogMemory: int64(web.CatalogMemory), StoreCache: int64(a.cfg.Runtime.StoreCache), HistoryAge: web.HistoryAge, HistoryBytes: int64(web.HistoryBytes),
 		Writers: c.Engine.Writers, Schemas: c.Schemas, Clock: processor.SystemClock{}, Logger: a.log,
@@ -129,21 +129,17 @@ func (a *app) runWeb(ctx context.Context, client []kgo.Opt, role guard.Role, dir
 		return err
 	}
 	defer noted()
-	guarded, err := a.guardConfig(role, note)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, guarded.Audit.Close()) }()
+	opened.guard.Audit.Also(note)
 	asking, err := kgo.NewClient(append(client[:len(client):len(client)], kgo.ClientID(a.cfg.Application.ID+"-serve-watch"))...)
 	if err != nil {
 		return fmt.Errorf("making a client that asks how far the engine is: %w", err)
 	}
 	defer asking.Close()
 	w, err := side.Listen(serve.WebConfig{
-		Guard: guarded, LiveClients: web.LiveClients, LivePerSubject: web.LivePerSubject, Version: readVersion().text(), EventFormat: events,
+		Guard: opened.guard, Listener: opened.listener, LiveClients: web.LiveClients, LivePerSubject: web.LivePerSubject, Version: readVersion().text(), EventFormat: events,
 		Watch:    func(ctx context.Context) (*api.Health, error) { return a.engineHealth(ctx, asking) },
 		Pages:    serve.Pages(story),
-		Exporter: serve.NewSIEMExporter(exports, c.Engine.Registry),
+		Exporter: serve.NewSIEMExporter(opened.exports, c.Engine.Registry),
 	})
 	if err != nil {
 		return err
@@ -170,43 +166,6 @@ func (a *app) knowSchemas(ctx context.Context, c *topology.Config) (*schemas.For
 	}
 	c.Schemas, c.Engine.Writers = r, r.Writers()
 	return a.inputFormat(ctx, a.cfg.Schemas.OutputFormat, schemas.IdentityEventContract)
-}
-
-// guardConfig is who may reach the interface, by the settings. note gets the lines of
-// the audit too, unless it is nil.
-func (a *app) guardConfig(role guard.Role, note func(line []byte) error) (guard.Config, error) {
-	web := &a.cfg.Web
-	c := guard.Config{
-		Listen: web.Listen, BasePath: web.BasePath, Hosts: web.Hosts, TLSCert: web.TLSCert, TLSKey: web.TLSKey, ClientCA: web.ClientCA, TokenFile: web.TokenFile,
-		LocalRole: role, OpenLoopback: web.OpenLoopback, SessionKey: web.SessionKey, ExportApart: web.ExportApart, Rate: web.Rate, Burst: web.Burst, Now: time.Now, Logger: a.log,
-		OIDC: guard.OIDCConfig{Issuer: web.OIDCIssuer, ClientID: web.OIDCClientID, RedirectURL: web.OIDCRedirect, RoleClaim: web.OIDCRoleClaim, Roles: map[string]guard.Role{}},
-	}
-	var err error
-	if c.BehindProxy, err = config.Networks(web.BehindProxy); err != nil {
-		return c, usageErrorf("web-behind-proxy: %v", err)
-	}
-	c.ClientRoles = map[string]guard.Role{}
-	for name, text := range config.Pairs(web.ClientRoles) {
-		if c.ClientRoles[name], err = guard.ParseRole(text); err != nil {
-			return c, usageErrorf("web-client-roles: %v", err)
-		}
-	}
-	for value, text := range config.Pairs(web.OIDCRoles) {
-		if c.OIDC.Roles[value], err = guard.ParseRole(text); err != nil {
-			return c, usageErrorf("oidc-roles: %v", err)
-		}
-	}
-	if file := web.OIDCSecretFile; file != "" {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return c, usageErrorf("oidc-client-secret-file: %v", err)
-		}
-		c.OIDC.ClientSecret = strings.TrimSpace(string(text))
-	}
-	if c.Audit, err = guard.OpenAudit(web.AuditFile, note); err != nil {
-		return c, fmt.Errorf("audit-file: %w", err)
-	}
-	return c, nil
 }
 
 // engineHealth asks the brokers how far the engine is.
@@ -260,13 +219,16 @@ func labStory() *ui.Story {
 func (a *app) demoWeb(ctx context.Context, e *embedded, story *ui.Story) (link string, wait func() error, err error) {
 	listening, done := make(chan string, 1), make(chan error, 1)
 	// A demo beside another one, or beside a serve, takes a free port.
-	if l, err := net.Listen("tcp", a.cfg.Web.Listen); err == nil {
-		_ = l.Close()
-	} else {
+	opened, err := a.openWeb(guard.Operate, filepath.Join(e.dir, "serve"))
+	if errors.Is(err, syscall.EADDRINUSE) {
 		a.cfg.Web.Listen = "127.0.0.1:0"
+		opened, err = a.openWeb(guard.Operate, filepath.Join(e.dir, "serve"))
+	}
+	if err != nil {
+		return "", nil, err
 	}
 	go func() {
-		done <- a.runWeb(ctx, e.broker.ClientOpts(), guard.Operate, filepath.Join(e.dir, "serve"), story, func(w *serve.Web) { listening <- w.URL() })
+		done <- a.runWeb(ctx, e.broker.ClientOpts(), opened, story, func(w *serve.Web) { listening <- w.URL() })
 	}()
 	select {
 	case link = <-listening:
@@ -277,20 +239,4 @@ func (a *app) demoWeb(ctx context.Context, e *embedded, story *ui.Story) (link s
 		}
 		return "", nil, err
 	}
-}
-
-// exportOptions returns what the settings say of the exports of the API.
-func (a *app) exportOptions() (siem.ExportOptions, error) {
-	web := &a.cfg.Web
-	table := siem.DefaultTable()
-	for _, entry := range web.Severities {
-		what, name, _ := strings.Cut(entry, "=")
-		severity, ok := siem.ParseSeverity(name)
-		if !ok || !table.Set(what, severity) {
-			return siem.ExportOptions{}, usageErrorf("export-severity: must be WHAT=SEVERITY, with a state, suspicion, weak_suspicion, cleared, row or identity, and informational, low, medium or high, is %s", entry)
-		}
-	}
-	return siem.ExportOptions{Options: siem.Options{
-		Version: readVersion().Version, Cap: a.cfg.Thresholds.MultiActorCap, Namespace: web.Namespace, Severities: &table,
-	}}, nil
 }

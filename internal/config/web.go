@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -47,8 +48,8 @@ type Web struct {
 func declareWeb(s *Set, w *Web) {
 	s.Group(GroupWeb)
 	s.Text(&w.Listen, "web-listen", "127.0.0.1:8480", Matching("host:port", isListenAddr), "Address of the API and the pages. One that can be reached from elsewhere needs TLS, or a proxy that has it, and credentials.", Important(High))
-	s.Text(&w.BasePath, "web-base-path", "", Any[string](), "Path below which all of it stands, such as /handprint; empty for none.", Important(Low))
-	s.List(&w.Hosts, "web-hosts", nil, Any[[]string](), "Names by which it may be asked (the Host header), besides that in web-listen, and localhost if that is on loopback. Others are refused.")
+	s.Text(&w.BasePath, "web-base-path", "", Matching("empty, or a path of letters, digits, '.', '_', '~', '-' and '/'", isBasePath), "Path below which all of it stands, such as /handprint; empty for none.", Important(Low))
+	s.List(&w.Hosts, "web-hosts", nil, Matching("a list of names or addresses, without a scheme or a path", areHosts), "Names by which it may be asked (the Host header), besides the address that is asked, that in web-listen, and localhost if that is on loopback. Others are refused.")
 	s.List(&w.BehindProxy, "web-behind-proxy", nil, Matching("a list of networks in CIDR notation", areNetworks), "Networks of the proxies that end TLS and are trusted to say who forwards.")
 	s.Path(&w.TLSCert, "web-tls-cert", "", Any[string](), "Certificate of the interface, as PEM. It is read again when it changes.")
 	s.Path(&w.TLSKey, "web-tls-key", "", Any[string](), "Its key, as PEM.")
@@ -61,7 +62,7 @@ func declareWeb(s *Set, w *Web) {
 	s.Text(&w.OIDCIssuer, "oidc-issuer", "", Matching("empty, or a URL that begins with http:// or https://", func(t string) bool { return t == "" || webURL(t) }), "OpenID Connect issuer by which people log in.")
 	s.Text(&w.OIDCClientID, "oidc-client-id", "", Any[string](), "Client that the issuer knows.")
 	s.Path(&w.OIDCSecretFile, "oidc-client-secret-file", "", Any[string](), "File that holds its secret; empty for a public client.", Important(Low))
-	s.Text(&w.OIDCRedirect, "oidc-redirect-url", "", Any[string](), "URL of /auth/callback as browsers see it.", Important(Low))
+	s.Text(&w.OIDCRedirect, "oidc-redirect-url", "", Matching("empty, or a URL that begins with http:// or https:// and ends with /auth/callback", isCallback), "URL of /auth/callback as browsers see it.", Important(Low))
 	s.Text(&w.OIDCRoleClaim, "oidc-role-claim", "roles", NotEmpty(), "Claim that holds somebody's roles.", Important(Low))
 	s.List(&w.OIDCRoles, "oidc-roles", nil, Matching("a list of VALUE=ROLE", arePairs), "Roles by the values of that claim: soc-analysts=read,soc-leads=operate.", Important(Low))
 	s.Float(&w.Rate, "web-rate", 100, Between(0.0, 1e6), "Requests a second of one subject; 0 for no bound.", Important(Low))
@@ -95,6 +96,28 @@ func arePairs(list []string) bool {
 		}
 	}
 	return true
+}
+
+// isBasePath reports whether a text is a path that needs no escapes, or empty.
+func isBasePath(t string) bool {
+	return !strings.Contains(t, "..") && strings.IndexFunc(t, func(c rune) bool {
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("._~-/", c))
+	}) < 0
+}
+
+// areHosts reports whether each text may stand in a Host header.
+func areHosts(list []string) bool {
+	for _, host := range list {
+		if u, err := url.Parse("http://" + host); err != nil || host == "" || u.Host != host || u.Hostname() == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// isCallback reports whether a text is the URL of /auth/callback, or empty.
+func isCallback(t string) bool {
+	return t == "" || webURL(t) && strings.HasSuffix(t, "/auth/callback")
 }
 
 func areNetworks(list []string) bool {

@@ -44,7 +44,7 @@ const (
 )
 
 // OpenAudit opens the file; an empty path keeps the newest lines in memory alone.
-// also is given each line as well, and an error of it is one of the audit.
+// also is given each line as well, and an error of it is one of the audit; nil: nobody.
 func OpenAudit(path string, also func(line []byte) error) (*Audit, error) {
 	a := &Audit{path: path, also: also}
 	if path == "" {
@@ -66,6 +66,13 @@ func OpenAudit(path string, also func(line []byte) error) (*Audit, error) {
 		}
 	}
 	return a, nil
+}
+
+// Also gives each line from now on to somebody as well, as OpenAudit does.
+func (a *Audit) Also(also func(line []byte) error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.also = also
 }
 
 func (a *Audit) open() error {

@@ -97,19 +97,10 @@ func New(c Config) (*Guard, error) {
 		running: make(chan struct{}, maxRunning), scans: make(chan struct{}, maxScans),
 		tokens: &tokens{file: c.TokenFile, now: c.Now},
 	}
-	hasTLS, hasCredentials := c.TLSCert != "" && c.TLSKey != "", c.TokenFile != "" || c.OIDC.Issuer != "" || c.ClientCA != ""
-	switch {
-	case (c.TLSCert == "") != (c.TLSKey == ""):
-		return nil, errors.New("web-tls-cert and web-tls-key go together: set both")
-	case c.ClientCA != "" && !hasTLS:
-		return nil, errors.New("web-client-ca needs web-tls-cert and web-tls-key")
-	case c.OpenLoopback && (!g.loopback || len(c.BehindProxy) > 0):
-		return nil, errors.New("web-open-loopback needs an address on loopback in web-listen, and no proxy: anybody could do everything")
-	case !g.loopback && len(c.BehindProxy) == 0 && !hasTLS:
-		return nil, fmt.Errorf("web-listen %s can be reached from elsewhere: set web-tls-cert and web-tls-key, or web-behind-proxy if a proxy has the certificate", c.Listen)
-	case (!g.loopback || len(c.BehindProxy) > 0) && !hasCredentials:
-		return nil, fmt.Errorf("web-listen %s can be reached from elsewhere: set token-file, oidc-issuer or web-client-ca, so that it is known who asks", c.Listen)
+	if err := c.check(g.loopback); err != nil {
+		return nil, err
 	}
+	hasTLS := c.TLSCert != ""
 	if err := g.tokens.load(); err != nil {
 		return nil, err
 	}
@@ -135,8 +126,11 @@ func New(c Config) (*Guard, error) {
 			g.hosts[h] = true
 		}
 	}
+	if host = strings.ToLower(host); strings.Contains(host, ":") {
+		host = "[" + host + "]" // as the header has it
+	}
 	if host != "" {
-		g.hosts[strings.ToLower(host)] = true
+		g.hosts[host] = true
 	}
 	g.mux = &Mux{mux: http.NewServeMux(), guard: g, table: Table()}
 	g.mux.HandleFunc("GET /problems/{kind}", problem.Pages().ServeHTTP)
@@ -148,6 +142,46 @@ func New(c Config) (*Guard, error) {
 		g.mux.HandleFunc("GET /auth/callback", g.oidcCallback)
 	}
 	return g, nil
+}
+
+// Check returns what is wrong with a configuration, in one line that says what to change.
+// It reads the files that it names, and asks nobody.
+func Check(c Config) error {
+	g, err := New(c)
+	if err != nil {
+		return err
+	}
+	_, err = g.TLS()
+	return err
+}
+
+// check holds the settings against each other.
+func (c *Config) check(loopback bool) error {
+	hasTLS, hasCredentials := c.TLSCert != "" && c.TLSKey != "", c.TokenFile != "" || c.OIDC.Issuer != "" || c.ClientCA != ""
+	elsewhere := !loopback || len(c.BehindProxy) > 0
+	switch {
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return errors.New("web-tls-cert and web-tls-key go together: set both")
+	case c.ClientCA != "" && !hasTLS:
+		return errors.New("web-client-ca needs web-tls-cert and web-tls-key")
+	case c.ClientCA == "" && len(c.ClientRoles) > 0:
+		return errors.New("web-client-roles needs web-client-ca: nobody is asked for a certificate")
+	case c.ClientCA != "" && len(c.ClientRoles) == 0:
+		return errors.New("web-client-ca needs web-client-roles: a certificate without a role may do nothing")
+	case c.OIDC.Issuer == "" && (c.OIDC.ClientID != "" || c.OIDC.ClientSecret != "" || c.OIDC.RedirectURL != "" || len(c.OIDC.Roles) > 0):
+		return errors.New("oidc-client-id, oidc-client-secret-file, oidc-redirect-url and oidc-roles need oidc-issuer")
+	case c.OIDC.Issuer != "" && c.OIDC.ClientID == "":
+		return errors.New("oidc-issuer needs oidc-client-id, by which the issuer knows this service")
+	case c.OIDC.Issuer != "" && len(c.OIDC.Roles) == 0:
+		return errors.New("oidc-issuer needs oidc-roles: somebody without a role may do nothing")
+	case c.OpenLoopback && elsewhere:
+		return errors.New("web-open-loopback needs an address on loopback in web-listen, and no proxy: anybody could do everything")
+	case !loopback && len(c.BehindProxy) == 0 && !hasTLS:
+		return fmt.Errorf("web-listen %s can be reached from elsewhere: set web-tls-cert and web-tls-key, or web-behind-proxy if a proxy has the certificate", c.Listen)
+	case elsewhere && !hasCredentials:
+		return fmt.Errorf("web-listen %s can be reached from elsewhere: set token-file, oidc-issuer or web-client-ca, so that it is known who asks", c.Listen)
+	}
+	return nil
 }
 
 func isLoopback(host string) bool {
@@ -244,7 +278,7 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case len(r.RequestURI) > maxURL:
 		problem.New("too-large", "The URL has more than 8 KiB.").Write(w, req.id)
 		return
-	case !g.isHost(r.Host):
+	case !g.isHost(r.Host) && !isOwnAddress(r):
 		problem.New("not-allowed", "This name is not one of this service: add it to web-hosts.").Write(w, req.id)
 		return
 	}

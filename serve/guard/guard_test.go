@@ -1,13 +1,16 @@
 package guard
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +45,11 @@ func TestAnInterfaceThatOthersReachNeedsTLSAndCredentials(t *testing.T) {
 		{"a proxy before loopback, nobody known", "token-file", func(c *Config) { c.BehindProxy = proxy }},
 		{"a proxy and tokens", "", func(c *Config) { c.Listen = "0.0.0.0:1"; c.BehindProxy = proxy; c.TokenFile = file }},
 		{"open elsewhere", "web-open-loopback", func(c *Config) { c.Listen = "0.0.0.0:1"; c.OpenLoopback = true; c.TLSCert, c.TLSKey = "c", "k" }},
+		{"roles of certificates that nobody asks for", "web-client-ca", func(c *Config) { c.ClientRoles = map[string]Role{"a": Read} }},
+		{"certificates without roles", "web-client-roles", func(c *Config) { c.TLSCert, c.TLSKey, c.ClientCA = "c", "k", "a" }},
+		{"an issuer that does not know this service", "oidc-client-id", func(c *Config) { c.OIDC = OIDCConfig{Issuer: "https://a", Roles: map[string]Role{"a": Read}} }},
+		{"accounts without roles", "oidc-roles", func(c *Config) { c.OIDC = OIDCConfig{Issuer: "https://a", ClientID: "b"} }},
+		{"a client of no issuer", "oidc-issuer", func(c *Config) { c.OIDC = OIDCConfig{ClientID: "b"} }},
 		{"half of a certificate", "web-tls-key", func(c *Config) { c.TLSCert = "c" }},
 	} {
 		_, err := New(config(c.change))
@@ -150,5 +158,66 @@ func TestAProxySaysWhoAsks(t *testing.T) {
 		if got := g.address(r); got != c.want {
 			t.Errorf("%+v: %s", c, got)
 		}
+	}
+}
+
+// Where all addresses are listened on, the one that a request came to is a name of the
+// service; those of others are not.
+func TestTheAddressThatIsAskedIsAName(t *testing.T) {
+	dir := t.TempDir()
+	g, err := New(config(func(c *Config) {
+		c.Listen, c.TokenFile, c.Hosts = "0.0.0.0:1", filepath.Join(dir, "tokens.json"), []string{"handprint.example"}
+		c.BehindProxy = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]int{
+		"192.0.2.7": 200, "192.0.2.7:8480": 200, "[::ffff:192.0.2.7]:1": 200, "handprint.example": 200, "HANDPRINT.example:8480": 200,
+		"192.0.2.8": 403, "evil.example": 403, "192.0.2.7.evil.example": 403, "": 403, "[::1]": 403, "127.0.0.1": 403, "localhost": 403, "3221225991": 403,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/problems/not-found", nil)
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(&net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 8480})))
+		r.Host = host
+		w := httptest.NewRecorder()
+		if g.ServeHTTP(w, r); w.Code != want {
+			t.Errorf("%q: %d, want %d", host, w.Code, want)
+		}
+	}
+}
+
+// Drain waits for the requests that are being answered, and refuses others.
+func TestDrain(t *testing.T) {
+	g, err := New(config(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	began, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	g.mux.table["GET /slow"] = Access{}
+	g.mux.HandleFunc("GET /slow", func(http.ResponseWriter, *http.Request) { close(began); <-goOn; close(ended) })
+	ask := func(path string) int {
+		r := httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil)
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, r)
+		return w.Code
+	}
+	go ask("/slow")
+	<-began
+	drained := make(chan struct{})
+	go func() { g.Drain(); close(drained) }()
+	for ask("/problems/busy") != http.StatusServiceUnavailable { // until Drain has come so far
+		runtime.Gosched()
+	}
+	select {
+	case <-drained:
+		t.Error("drained, and a request is being answered")
+	default:
+	}
+	close(goOn)
+	<-drained
+	select {
+	case <-ended:
+	default:
+		t.Error("drained before the request was answered")
 	}
 }

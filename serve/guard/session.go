@@ -50,13 +50,16 @@ func sessionKey(file string) ([]byte, error) {
 	have, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
 		_, _ = rand.Read(key) // it never fails
-		return key, os.WriteFile(file, key, 0o600)
+		if err := os.WriteFile(file, key, 0o600); err != nil {
+			return nil, fmt.Errorf("web-session-key: %w", err)
+		}
+		return key, nil
 	}
 	if err == nil && len(have) != 32 {
-		err = fmt.Errorf("%s has %d bytes, not 32", file, len(have))
+		err = fmt.Errorf("%s has %d bytes, not 32: name a file that is not there, and it is made", file, len(have))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the key of the sessions: %w", err)
+		return nil, fmt.Errorf("web-session-key: %w", err)
 	}
 	return have, nil
 }

@@ -21,6 +21,18 @@ func (g *Guard) isHost(host string) bool {
 	return g.hosts[name] || g.hosts[strings.ToLower(host)]
 }
 
+// isOwnAddress reports whether a Host header is the address at which the request came in,
+// as where all addresses are listened on: a page of another site has a name for it.
+func isOwnAddress(r *http.Request) bool {
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = strings.Trim(r.Host, "[]")
+	}
+	asked, err := netip.ParseAddr(host)
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return err == nil && ok && asked.Unmap() == local.AddrPort().Addr().Unmap().WithZone("")
+}
+
 // address returns where a request comes from: behind a trusted proxy what that
 // forwards.
 func (g *Guard) address(r *http.Request) string {
