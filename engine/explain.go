@@ -214,20 +214,18 @@ func texts(from Reader, identity, primitive []byte) func(attribution.Value) (att
 		if !isLarge(v) {
 			return bytes.Clone(v), nil
 		}
+		if text, read := known[string(v)]; read {
+			return text, nil
+		}
+		text, err := largeText(from, v, identity, primitive)
+		if err != nil {
+			return nil, fmt.Errorf("reading its large values: %w", err)
+		}
 		if known == nil {
 			known = make(map[string]attribution.Value)
-			prefix := rowKey(nil, kindLarge, identity, primitive)
-			err := scan(from, prefix, nil, func(rest, value []byte) error {
-				if n := len(rest); n >= digestSize {
-					known[string(rest[n-digestSize:])] = bytes.Clone(value)
-				}
-				return nil
-			})
-			if err != nil {
-				return nil, fmt.Errorf("reading its large values: %w", err)
-			}
 		}
-		return known[string(v[1:])], nil
+		known[string(v)] = text
+		return text, nil
 	}
 }
 

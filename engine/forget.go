@@ -336,15 +336,15 @@ func (e *Engine) forgetRow(stub, primitive, attacker []byte, limit int) (n int, 
 		return 1, err == nil, err
 	}
 	s := &e.row.series
-	var kinds []byte
+	var prefixes [][]byte
 	if s.Elsewhere > 0 {
-		kinds = append(kinds, kindGone)
+		prefixes = append(prefixes, seriesKey(nil, kindGone, stub, primitive, attacker))
 	}
 	if hasLarge(s) || isLarge(e.row.was.Value) {
-		kinds = append(kinds, kindLarge)
+		prefixes = append(prefixes, rowKey(nil, kindLarge, stub, primitive))
 	}
-	for _, kind := range kinds {
-		records, over, err := e.deleteSome(seriesKey(nil, kind, stub, primitive, attacker), max(limit-n, 1))
+	for _, prefix := range prefixes {
+		records, over, err := e.deleteSome(prefix, max(limit-n, 1))
 		if n += records; err != nil || !over {
 			return n, false, err
 		}

@@ -18,7 +18,7 @@ import (
 //	'r' row           identity, primitive
 //	'c' contribution  identity, primitive, attacker
 //	'g' gone value    identity, primitive, attacker, the value
-//	'b' large value   identity, primitive, attacker, its digest
+//	'b' large value   identity, primitive, its digest, attacker
 //	'B' long value    identity, primitive, attacker unless it is a row's, its digest
 //	'q' waiting       identity, attacker, number (8 bytes, big endian)
 //	'w' how many wait identity, attacker

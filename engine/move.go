@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -247,12 +248,12 @@ func (e *Engine) detachRow(d *detach, primitive []byte, out *parts) error {
 	}
 	// Large values and pushed-out values go as they are stored.
 	if hasLarge(&s) {
-		if err := e.detachRecords(kindLarge, partLarge, d, primitive, out); err != nil {
+		if err := e.detachLarge(d, primitive, s, out); err != nil {
 			return err
 		}
 	}
 	if s.Elsewhere > 0 {
-		if err := e.detachRecords(kindGone, partGone, d, primitive, out); err != nil {
+		if err := e.detachGone(d, primitive, out); err != nil {
 			return err
 		}
 	}
@@ -266,12 +267,50 @@ func (e *Engine) detachRow(d *detach, primitive []byte, out *parts) error {
 	return nil
 }
 
-// detachRecords takes the records of a kind away that belong to a series.
-func (e *Engine) detachRecords(kind byte, t partType, d *detach, primitive []byte, out *parts) error {
-	prefix := seriesKey(nil, kind, d.Old, primitive, d.Attacker)
+// detachLarge takes the large values of a series away.
+func (e *Engine) detachLarge(d *detach, primitive []byte, s series, out *parts) error {
+	s.Gone = slices.Clip(s.Gone)
+	if err := e.loadWhole(&s, d.Old, primitive, d.Attacker); err != nil {
+		return err
+	}
+	taken := make(map[string]bool)
+	take := func(v attribution.Value) error {
+		if !isLarge(v) || taken[string(v)] {
+			return nil
+		}
+		taken[string(v)] = true
+		key := e.largeKey(v, d.Old, primitive, d.Attacker)
+		record, err := e.store.Get(key)
+		if err == nil && record == nil {
+			err = errors.New("it is not in the store")
+		}
+		if err != nil {
+			return fmt.Errorf("reading a large value of %s in %s of %s: %w", d.Attacker, primitive, d.Old, err)
+		}
+		out.add(partLarge, primitive, v[1:], record)
+		e.store.Delete(key)
+		return nil
+	}
+	for i := range s.Entries {
+		if err := take(s.Entries[i].Value); err != nil {
+			return err
+		}
+	}
+	for i := range s.Gone {
+		if err := take(s.Gone[i].Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// detachGone takes the values away that were pushed out of a series and are records of
+// their own.
+func (e *Engine) detachGone(d *detach, primitive []byte, out *parts) error {
+	prefix := seriesKey(nil, kindGone, d.Old, primitive, d.Attacker)
 	var names [][]byte
 	err := scan(e.store, prefix, nil, func(name, record []byte) error {
-		out.add(t, primitive, name, record)
+		out.add(partGone, primitive, name, record)
 		names = append(names, bytes.Clone(name))
 		return nil
 	})

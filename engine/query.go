@@ -133,14 +133,11 @@ func (r *RowView) spellOut(from Reader, identity []byte) error {
 	if !isLarge(r.Row.Value) {
 		return nil
 	}
-	digest := r.Row.Value[1:]
-	r.Row.Value = attribution.Null
-	return scan(from, rowKey(nil, kindLarge, identity, []byte(r.Primitive)), nil, func(rest, value []byte) error {
-		if bytes.HasSuffix(rest, digest) {
-			r.Row.Value = bytes.Clone(value)
-		}
-		return nil
-	})
+	text, err := largeText(from, r.Row.Value, identity, []byte(r.Primitive))
+	if r.Row.Value = text; text == nil {
+		r.Row.Value = attribution.Null
+	}
+	return err
 }
 
 // Owner returns whose an attacker is, from the task that is the attacker's home:

@@ -45,9 +45,8 @@ type many struct {
 	value     func(n int) string
 	ts        func(n int) float64
 	sessions  int // of the input, in turn
-	// late is the nth of the observations that are measured, instead, if it is set: an
-	// attacker's, always of the same evidence.
-	late func(n int) (attacker int, value string, ts float64)
+	// late is the nth of the observations that are measured, instead, if it is set.
+	late func(n int) (attacker int, value string, ts float64, session int)
 
 	transitions int // of the observations that are measured
 }
@@ -77,8 +76,7 @@ func (m *many) play(t *testing.T, before, measured int) (maxReads int, reads, by
 		}
 		i, value, ts, session := n%m.attackers, m.value(n), m.ts(n), n%m.sessions
 		if m.late != nil && n >= before {
-			i, value, ts = m.late(n - before)
-			session = -1
+			i, value, ts, session = m.late(n - before)
 		}
 		attacker := fmt.Sprintf("203.0.%d.%d", i/250, i%250)
 		was := store.reads
@@ -206,14 +204,14 @@ func TestWhatARowDriftedFromIsFoundByFewReads(t *testing.T) {
 					value: func(int) string { return `"the usual one"` },
 				}
 				before := 20 * attackers
-				m.late = func(n int) (attacker int, value string, ts float64) {
+				m.late = func(n int) (attacker int, value string, ts float64, session int) {
 					// The last attacker's old entry gets another value, and the usual
 					// one again.
 					value = `"the usual one"`
 					if n%2 == 0 {
 						value = fmt.Sprintf(`"%s%d"`, strings.Repeat("w", width), n)
 					}
-					return attackers - 1, value, 1_700_000_000
+					return attackers - 1, value, 1_700_000_000, -1
 				}
 				most, reads, _ := m.play(t, before, 100)
 				if m.transitions != 100 {
@@ -224,6 +222,28 @@ func TestWhatARowDriftedFromIsFoundByFewReads(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// The value before a transition is found by one read if it is a large one, whoever
+// keeps it and however many large values the attackers of the row have.
+func TestTheLargeValueBeforeATransitionIsFoundByFewReads(t *testing.T) {
+	const attackers = 300
+	large := func(n int) string { return fmt.Sprintf(`"%s%d"`, strings.Repeat("w", largeValue), n) }
+	m := many{
+		attackers: attackers, primitive: "worst.text", sessions: 1 << 30, value: large,
+		ts: func(n int) float64 { return 1_700_000_000 + float64(n) },
+		late: func(n int) (attacker int, value string, ts float64, session int) {
+			v := []int{1, 1, 1, 1, 1, 2, 3, 4, 5, 6}[n%10]
+			return (n * 7) % attackers, large(v), 1_800_000_000 + float64(n), 1_000_000 + n
+		},
+	}
+	most, reads, _ := m.play(t, 20*attackers, 200)
+	if m.transitions < 40 {
+		t.Errorf("%d of 200 observations change the state", m.transitions)
+	}
+	if most > 120 || reads > 30 { // once a task looks for the rows of all 82 primitives
+		t.Errorf("an observation reads %d records at most, %.1f on average", most, reads)
 	}
 }
 

@@ -131,8 +131,24 @@ func (e *Engine) saveContribution(s *series, identity, primitive, attacker []byt
 }
 
 func (e *Engine) largeKey(ref attribution.Value, identity, primitive, attacker []byte) []byte {
-	e.keys.part = seriesKey(e.keys.part, kindLarge, identity, primitive, attacker)
-	return append(e.keys.part, ref[1:]...)
+	e.keys.part = appendID(largePrefix(e.keys.part, ref, identity, primitive), attacker)
+	return e.keys.part
+}
+
+// largePrefix is what the keys of a large value begin with, whoever has contributed it
+// to the row.
+func largePrefix(dst []byte, ref attribution.Value, identity, primitive []byte) []byte {
+	return append(rowKey(dst, kindLarge, identity, primitive), ref[1:]...)
+}
+
+// largeText reads a large value that any attacker may have contributed to a row; nil:
+// none of them keeps it.
+func largeText(from Reader, ref attribution.Value, identity, primitive []byte) (text attribution.Value, err error) {
+	err = scan(from, largePrefix(nil, ref, identity, primitive), nil, func(_, value []byte) error {
+		text = bytes.Clone(value)
+		return errStop
+	})
+	return text, err
 }
 
 // putLarge returns what stands for a large value, and makes a record of the
@@ -173,15 +189,7 @@ func (e *Engine) anyText(v attribution.Value, identity, primitive []byte) (text 
 	if !isLarge(v) {
 		return v, nil
 	}
-	digest := v[1:]
-	err = scan(e.store, rowKey(nil, kindLarge, identity, primitive), nil, func(rest, value []byte) error {
-		if bytes.HasSuffix(rest, digest) {
-			text = bytes.Clone(value)
-			return errStop
-		}
-		return nil
-	})
-	if err != nil {
+	if text, err = largeText(e.store, v, identity, primitive); err != nil {
 		return nil, fmt.Errorf("reading a large value of %s of %s: %w", primitive, identity, err)
 	}
 	return text, nil
