@@ -98,6 +98,10 @@ func Register(mux Mux, c Config) *huma.OpenAPI {
 	document := api.OpenAPI()
 	tidy(document)
 	mux.HandleFunc("GET /api/v1/openapi.json", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery != "" {
+			refuse(w, r, problem.New("unprocessable", "The document has no parameters."))
+			return
+		}
 		b, err := Document(document)
 		if err != nil {
 			problem.New("fault", "").Write(w, guard.RequestID(r.Context()))
@@ -180,6 +184,16 @@ func orNull(s *huma.Schema, t reflect.Type) {
 	}
 }
 
+// maxShown bounds what an error repeats of a request, in bytes.
+const maxShown = 256
+
+func cut(text string) string {
+	if len(text) <= maxShown {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxShown], "") + "..."
+}
+
 var errorsOnce sync.Once
 
 // setErrors makes huma answer with problems of ours.
@@ -210,7 +224,10 @@ func setErrors() {
 				d := problem.Detail{}
 				if detailed, ok := err.(huma.ErrorDetailer); ok {
 					e := detailed.ErrorDetail()
-					d = problem.Detail{Message: e.Message, Location: e.Location, Value: e.Value}
+					d = problem.Detail{Message: cut(e.Message), Location: cut(e.Location), Value: e.Value}
+					if shown, err := json.Marshal(e.Value); err != nil || len(shown) > maxShown {
+						d.Value = nil
+					}
 				} else if err != nil {
 					d.Message = err.Error()
 				}

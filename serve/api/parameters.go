@@ -7,6 +7,7 @@ import (
 	neturl "net/url"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -16,14 +17,26 @@ import (
 
 // notParsed is said of a query that is no list of parameters: a part of it would be
 // ignored.
-const notParsed = "The query cannot be read: parts of it are not percent-encoded, or separated by ; instead of &."
+const notParsed = "The query cannot be read: parts of it are not percent-encoded UTF-8, or separated by ; instead of &."
+
+var errNotUTF8 = errors.New("not UTF-8")
+
+func parseQuery(text string) (neturl.Values, error) {
+	q, err := neturl.ParseQuery(text)
+	for name, values := range q {
+		if !utf8.ValidString(name) || slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) }) {
+			return nil, errNotUTF8
+		}
+	}
+	return q, err
+}
 
 // unheeded says which parameter of a request huma would not heed as it stands: one that
 // is given twice although it has one value, a number or truth without a value, a number
 // that is none or has no end. Empty: all are in order.
 func unheeded(ctx huma.Context) string {
 	url := ctx.URL()
-	q, err := neturl.ParseQuery(url.RawQuery)
+	q, err := parseQuery(url.RawQuery)
 	if err != nil {
 		return notParsed
 	}
@@ -82,7 +95,7 @@ func (s *server) given(op *huma.Operation, r *http.Request) (given, *problem.Pro
 		p.Errors = []problem.Detail{{Message: detail, Location: "query." + name}}
 		return p
 	}
-	q, err := neturl.ParseQuery(r.URL.RawQuery)
+	q, err := parseQuery(r.URL.RawQuery)
 	if err != nil {
 		return given{}, problem.New("unprocessable", notParsed)
 	}

@@ -114,6 +114,10 @@ func (s *server) events(op *huma.Operation, w http.ResponseWriter, r *http.Reque
 		refuse(w, r, p)
 		return
 	}
+	if r.Method == http.MethodHead { // a stream without a body would last for nothing
+		w.Header().Set("Content-Type", "text/event-stream")
+		return
+	}
 	leave, ok := s.Stream.Admit(guard.SubjectOf(r.Context()).Name)
 	if !ok {
 		p := problem.New("too-many", "There are as many live clients as there may be.")

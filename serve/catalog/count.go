@@ -194,12 +194,14 @@ func (c *Catalog) Attacker(id string) (Attacker, bool) {
 	return c.showAttacker(n), true
 }
 
-// AttackersAt returns the attackers with exactly this address, at most limit.
+// AttackersAt returns the attackers with exactly this address, however it is spelled, at
+// most limit.
 func (c *Catalog) AttackersAt(address string, limit int) (found []Attacker) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	ip, isAddress := parseAddress(address)
 	for n := range c.attackers.n {
-		if a := c.attackers.at(uint32(n)); a.profile != nil && a.profile.text == address && len(found) < limit {
+		if a := c.attackers.at(uint32(n)); a.profile != nil && (a.profile.text == address || isAddress && a.profile.ip == ip) && len(found) < limit {
 			found = append(found, c.showAttacker(uint32(n)))
 		}
 	}

@@ -185,10 +185,11 @@ func (c *Catalog) breathe() {
 	c.mu.RLock()
 }
 
-// eachAttacker yields the attackers whose id or address begins with q, or whose
-// address lies in the network q.
+// eachAttacker yields the attackers whose id or address begins with q, whose address is
+// q in another spelling, or lies in the network q.
 func (c *Catalog) eachAttacker(q string, yield func(n uint32, a *attacker) bool) {
-	network, isNetwork := parseNetwork(q)
+	network, isNetwork := ParseNetwork(q)
+	ip, isAddress := parseAddress(q)
 	prefix := c.attackerIDs.prefix(q)
 	for n := 0; n < c.attackers.n; n++ {
 		a := c.attackers.at(uint32(n))
@@ -197,7 +198,7 @@ func (c *Catalog) eachAttacker(q string, yield func(n uint32, a *attacker) bool)
 			if a.profile == nil || !network.Contains(a.profile.ip) {
 				continue
 			}
-		case a.profile != nil && strings.HasPrefix(a.profile.text, q), prefix.holds(uint32(n)):
+		case a.profile != nil && (strings.HasPrefix(a.profile.text, q) || isAddress && a.profile.ip == ip), prefix.holds(uint32(n)):
 		default:
 			continue
 		}
@@ -207,10 +208,21 @@ func (c *Catalog) eachAttacker(q string, yield func(n uint32, a *attacker) bool)
 	}
 }
 
-func parseNetwork(q string) (netip.Prefix, bool) {
+// ParseNetwork reads a network in CIDR notation. One of IPv4 addresses that are written
+// as IPv6 is one of IPv4.
+func ParseNetwork(q string) (netip.Prefix, bool) {
 	if !strings.Contains(q, "/") {
 		return netip.Prefix{}, false
 	}
 	p, err := netip.ParsePrefix(q)
+	if err == nil && p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
 	return p.Masked(), err == nil
+}
+
+// parseAddress reads an address as the catalogue has it.
+func parseAddress(q string) (netip.Addr, bool) {
+	ip, err := netip.ParseAddr(q)
+	return ip.Unmap().WithZone(""), err == nil
 }

@@ -301,7 +301,7 @@ func (g *Guard) route(w http.ResponseWriter, r *http.Request) {
 			other.Method = method
 			if _, pattern := g.mux.mux.Handler(other); pattern != "" && method != r.Method {
 				kind = "method-not-known"
-				w.Header().Add("Allow", method)
+				w.Header().Add("Allow", map[string]string{http.MethodGet: "GET, HEAD", http.MethodPost: "POST"}[method])
 			}
 		}
 		problem.New(kind, "").Write(w, RequestID(r.Context()))

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"path"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"handprint/serve/problem"
 )
@@ -58,18 +60,24 @@ func (g *Guard) protect(pattern string, access Access, next http.Handler) http.H
 			p.Write(w, req.id)
 			return
 		}
-		if r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/api/") && r.ContentLength != 0 && !isJSON(r.Header.Get("Content-Type")) {
-			problem.New("not-json", "").Write(w, req.id)
-			return
+		if r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/api/") && r.ContentLength != 0 {
+			if !isJSON(r.Header) {
+				problem.New("not-json", "").Write(w, req.id)
+				return
+			}
+			r.Header.Set("Content-Type", "application/json") // in one spelling
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		g.bounded(w, r, req, pattern, access, next)
 	})
 }
 
-func isJSON(contentType string) bool {
-	kind, _, _ := strings.Cut(contentType, ";")
-	return strings.TrimSpace(strings.ToLower(kind)) == "application/json"
+// isJSON reports whether a body is said to be JSON in UTF-8, as it is.
+func isJSON(h http.Header) bool {
+	kind, parameters, err := mime.ParseMediaType(h.Get("Content-Type"))
+	charset, hasCharset := parameters["charset"]
+	encoding := h.Get("Content-Encoding")
+	return err == nil && kind == "application/json" && (!hasCharset || strings.EqualFold(charset, "utf-8")) && (encoding == "" || strings.EqualFold(encoding, "identity"))
 }
 
 // bounded runs a route within the limits.
@@ -110,6 +118,10 @@ func (g *Guard) bounded(w http.ResponseWriter, r *http.Request, req *request, pa
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		problem.New("too-large", "").Write(w, req.id)
+		return
+	}
+	if isAPI := strings.HasPrefix(r.URL.Path, "/api/"); isAPI && !utf8.Valid(body) {
+		problem.New("bad-request", "The body is not UTF-8.").Write(w, req.id)
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))

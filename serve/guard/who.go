@@ -18,7 +18,7 @@ func (g *Guard) isHost(host string) bool {
 			name = "[" + h + "]"
 		}
 	}
-	return g.hosts[name] || g.hosts[strings.ToLower(host)]
+	return g.hosts[strings.TrimSuffix(name, ".")] || g.hosts[strings.ToLower(host)]
 }
 
 // isOwnAddress reports whether a Host header is the address at which the request came in,
@@ -59,10 +59,11 @@ func (g *Guard) trusts(ip netip.Addr) bool {
 // authenticate says who asks; ok is false for nobody.
 func (g *Guard) authenticate(r *http.Request) (s Subject, ok bool) {
 	if auth := r.Header.Get("Authorization"); auth != "" {
-		secret, isBearer := strings.CutPrefix(auth, "Bearer ")
-		if !isBearer {
+		scheme, secret, _ := strings.Cut(auth, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
 			return s, false
 		}
+		secret = strings.TrimSpace(secret)
 		if s, ok := g.tokens.find(secret); ok {
 			return s, true
 		}

@@ -219,7 +219,7 @@ const maxLooked = 100_000
 func (h *History) Timeline(q Query) (page []Entry, next Place, err error) {
 	prefix := identityKey(q.Identity)
 	lower := prefix
-	if q.To > 0 {
+	if q.To != 0 {
 		lower = binary.BigEndian.AppendUint64(prefix[:len(prefix):len(prefix)], descending(q.To))
 	}
 	if len(q.After) > 0 {

@@ -126,6 +126,9 @@ func (r *Reader) Attackers(q, after string, limit int) (*AttackerList, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkNetwork(q); err != nil {
+		return nil, err
+	}
 	question := "attackers " + q
 	at, err := decodeCursor(question, after)
 	if err != nil {

@@ -3,12 +3,14 @@ package query
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"hash/crc32"
 	"hash/fnv"
 	"math"
 )
 
 // cursor is where a page ended: the last key, and which question it belongs to. It
-// names no place in memory, so any replica takes it.
+// names no place in memory, so any replica takes it. Its checksum is no secret: it keeps
+// one that was cut or mistyped from being taken for another place.
 type cursor struct {
 	number float64
 	text   string
@@ -22,7 +24,8 @@ func encodeCursor(question string, c cursor) string {
 	b := []byte{cursorVersion}
 	b = binary.BigEndian.AppendUint64(b, digest(question))
 	b = binary.BigEndian.AppendUint64(b, math.Float64bits(c.number))
-	return base64.RawURLEncoding.EncodeToString(append(b, c.text...))
+	b = append(b, c.text...)
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b)))
 }
 
 // decodeCursor reads a cursor of the same question; nil for none.
@@ -31,7 +34,7 @@ func decodeCursor(question, s string) (*cursor, error) {
 		return nil, nil
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(b) < 17 || b[0] != cursorVersion {
+	if err != nil || len(b) < 21 || b[0] != cursorVersion || binary.BigEndian.Uint32(b[len(b)-4:]) != crc32.ChecksumIEEE(b[:len(b)-4]) {
 		return nil, problem(CursorInvalid, "The cursor is damaged, or of another version. Begin with the first page.")
 	}
 	if binary.BigEndian.Uint64(b[1:]) != digest(question) {
@@ -41,7 +44,7 @@ func decodeCursor(question, s string) (*cursor, error) {
 	if math.IsNaN(number) {
 		return nil, problem(CursorInvalid, "The cursor is damaged. Begin with the first page.")
 	}
-	return &cursor{number: number, text: string(b[17:])}, nil
+	return &cursor{number: number, text: string(b[17 : len(b)-4])}, nil
 }
 
 func digest(question string) uint64 {

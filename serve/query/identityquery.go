@@ -2,7 +2,9 @@ package query
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 
 	"handprint/attribution"
 	"handprint/engine"
@@ -56,6 +58,9 @@ func (q *IdentityQuery) question() string {
 	if c.Sort == "" {
 		c.Sort = Sorts[0]
 	}
+	if c.Merged == "" {
+		c.Merged = "exclude"
+	}
 	parts := []string{}
 	for _, p := range []*float64{c.MinConfidence, c.MaxConfidence, c.ChangedSince, c.ChangedBefore, c.SeenSince} {
 		if p != nil {
@@ -107,17 +112,46 @@ func (q *IdentityQuery) filter() (*catalog.Filter, error) {
 		}
 		f.Value = v
 	}
-	if q.Q != "" && len(q.Q) < 2 {
-		return nil, problem(BadParameter, "q: at least 2 characters.")
+	if err := checkText(q.Q); q.Q != "" && err != nil {
+		return nil, err
 	}
 	return f, nil
 }
 
-// StoredForm returns a value that is given as JSON as the store has it.
-func StoredForm(text string) (attribution.Value, error) {
-	v, rest, err := canonical.Append(nil, []byte(text))
+// checkText returns what is wrong with a text that is looked for in ids and addresses.
+func checkText(q string) error {
+	if len(q) < 2 {
+		return problem(BadParameter, "q: at least 2 characters.")
+	}
+	return checkNetwork(q)
+}
+
+// checkNetwork returns what is wrong with a text that looks like a network.
+func checkNetwork(q string) error {
+	if _, isNetwork := catalog.ParseNetwork(q); isNetwork {
+		return nil
+	}
+	address, _, slash := strings.Cut(q, "/")
+	if _, err := netip.ParseAddr(address); slash && err == nil {
+		return problem(BadParameter, "q: an address with a / is a network in CIDR notation, such as 192.0.2.0/24 or 2001:db8::/32.")
+	}
+	return nil
+}
+
+// canonicalValue returns a value that is given as JSON as the engine compares it.
+func canonicalValue(text string) (attribution.Value, error) {
+	v, rest, err := canonical.Append(nil, []byte(strings.Trim(text, " \t\r\n")))
 	if err != nil || len(rest) > 0 {
 		return nil, problem(BadParameter, "value: not JSON. A text stands in quotation marks.")
+	}
+	return v, nil
+}
+
+// StoredForm returns a value that is given as JSON as the store has it.
+func StoredForm(text string) (attribution.Value, error) {
+	v, err := canonicalValue(text)
+	if err != nil {
+		return nil, err
 	}
 	return engine.StoredValue(v), nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"handprint/attribution"
+	"handprint/engine"
 	"handprint/serve/catalog"
 	"handprint/serve/history"
 )
@@ -27,7 +29,7 @@ type TimelineQuery struct {
 
 // Timeline returns what happened to an identity, the latest first.
 func (r *Reader) Timeline(q TimelineQuery) (*Timeline, error) {
-	question := "timeline " + strings.Join(append([]string{q.Identity, q.Primitive}, q.Kinds...), "\x00")
+	question := fmt.Sprintf("timeline %q %q %q %v %v", q.Identity, q.Primitive, q.Kinds, q.From, q.To)
 	at, err := decodeCursor(question, q.Cursor)
 	if err != nil {
 		return nil, err
@@ -192,14 +194,15 @@ func (r *Reader) Value(primitive, value string) (*ValueInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	stored, err := StoredForm(value)
+	compared, err := canonicalValue(value)
 	if err != nil {
 		return nil, err
 	}
+	stored := engine.StoredValue(compared)
 	v, of := c.Value(primitive, stored)
 	holders, stable := c.Commonness(primitive, stored)
 	to := &ValueInfo{Primitive: primitive, ValueCount: valueCount(&v), Of: statesOf(of).Total(), Bits: attribution.Bits(holders, stable), AsOf: r.AsOf()}
-	to.ValueCount.Value = jsonValue(attribution.Value(value))
+	to.ValueCount.Value = jsonValue(compared)
 	return to, nil
 }
 
@@ -212,8 +215,8 @@ func (r *Reader) Search(q string) (*SearchResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(q) < 2 {
-		return nil, problem(BadParameter, "q: at least 2 characters.")
+	if err := checkText(q); err != nil {
+		return nil, err
 	}
 	to := &SearchResult{Q: q, Identities: orEmpty(c.IDsWithPrefix(q, maxFound)), Attackers: []Attacker{}, Primitives: []string{}, Values: []FoundValue{}, AsOf: r.AsOf()}
 	attackers, total := c.Attackers(q, "", maxFound)
