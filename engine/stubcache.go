@@ -111,6 +111,21 @@ func (s *stubCaches) stub(identity []byte) *stubCache {
 // remembers which rows are absent once it has read them together.
 var seenAfter uint8 = 24 // tests see them sooner
 
+// ReadAhead returns what the keys begin with that the first observation of an attacker
+// is likely to read: those of its stub's rows. nil: it is not at home here, or its rows
+// were read lately, so the store has most of them in memory. The slice is valid until
+// the next call of e.
+func (e *Engine) ReadAhead(attacker []byte) (prefix []byte) {
+	if e.attackerHome(attacker) != e.task {
+		return nil
+	}
+	at := e.stubs.of(attacker)
+	if at.reads > 0 {
+		return nil
+	}
+	return at.key[:]
+}
+
 // stubRow reads the row of a stub into e.row, unless it is known not to be
 // there.
 func (e *Engine) stubRow(at *stubCache, primitive []byte) (found bool, err error) {

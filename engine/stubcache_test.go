@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -47,5 +48,38 @@ func TestALinkEndsWhatIsRememberedOfAnAttacker(t *testing.T) {
 	observe(10, "x.three")
 	if has("x.three") {
 		t.Error("a linked attacker's new row was taken at its stub")
+	}
+}
+
+// What is to be read ahead for an observation is the rows of its attacker's stub,
+// unless they were read lately, or belong to another task.
+func TestReadAheadNamesTheRowsOfAStub(t *testing.T) {
+	store, attacker := newMemStore(), []byte("203.0.113.7")
+	e, err := New(testConfig(1), 0, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := bytes.Clone(e.ReadAhead(attacker))
+	row := rowKey(nil, kindRow, []byte(attribution.Stub(attacker).String()), []byte("x.one"))
+	if len(got) == 0 || !bytes.HasPrefix(row, got) || len(got) != len(row)-len("x.one")-1 {
+		t.Fatalf("read ahead %x for the row %x", got, row)
+	}
+	r := Record{Source: Observations, Key: attacker, Value: fmt.Appendf(nil,
+		`{"id":"1","attacker_uuid":%q,"primitive":"x.one","value":"x","source":"s","evidence_ref":"e","envelope_v":1,"ts":1}`, attacker)}
+	if err := e.Process(&r, store, new(heard)); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.ReadAhead(attacker); got != nil {
+		t.Errorf("read ahead %x though it was read a moment ago", got)
+	}
+	cfg := testConfig(8)
+	for task := range int32(8) {
+		e, err := New(cfg, task, newMemStore())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if home := attribution.AttackerPartition(attacker, 8) == task; home != (e.ReadAhead(attacker) != nil) {
+			t.Errorf("task %d reads ahead: %v, want %v", task, !home, home)
+		}
 	}
 }

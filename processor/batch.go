@@ -37,7 +37,9 @@ type batch struct {
 	changes   int64                              // the part of produced that is for the changelog
 
 	turn          turn
-	limit         int // records of the batch; grows from batch to batch while the worker is behind
+	ahead         *state.Ahead // reads for the turn what it will ask the store for
+	loads         int          // groups of keys that the last turn had to read
+	limit         int          // records of the batch; grows from batch to batch while the worker is behind
 	inTransaction bool
 	fetchFailed   bool // the last poll brought an error
 	buffers       sendBuffers

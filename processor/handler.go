@@ -74,6 +74,16 @@ type Projector interface {
 	Project(key, value []byte) (topic string, k, v []byte, err error)
 }
 
+// AheadReader is implemented by a handler that knows which keys of the store a record
+// will have it read.
+type AheadReader interface {
+	// ReadAhead returns what the keys begin with that Process of r is likely to read
+	// together ([state.Txn.GetPrefetch]), or nil. It is called before the turn of r is
+	// processed, and not always. It must change nothing but caches. What it returns is
+	// copied, and nothing of r is kept.
+	ReadAhead(r *kgo.Record) (prefix []byte)
+}
+
 // Context is through what a handler reaches its task's store and outputs. It
 // belongs to one task and must not be used outside of the handler's methods.
 type Context struct {

@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -146,6 +147,7 @@ func (b *batch) process(ctx context.Context) (whole bool, err error) {
 	shared := b.othersWait()
 	var flooded floodShares
 	until := left
+	defer b.readAhead()()
 	if shared {
 		flooded.tasks = b.floodsLast()
 	}
@@ -203,6 +205,33 @@ func (b *batch) process(ctx context.Context) (whole bool, err error) {
 	}
 	b.sizes.read(b)
 	return whole, nil
+}
+
+// readAhead has the store read what the turn will ask for, beside the handlers, if the
+// last turn had much to read. The function that it returns ends that.
+func (b *batch) readAhead() (end func()) {
+	if runtime.GOMAXPROCS(0) > 1 && b.ahead.Worthwhile(int(b.turn.count), b.loads) {
+		for i := range b.turn.parts {
+			f := &b.turn.parts[i]
+			h, ok := f.task.handler.(AheadReader)
+			if !ok {
+				continue
+			}
+			for _, r := range f.records {
+				if prefix := h.ReadAhead(r); prefix != nil {
+					b.ahead.Add(f.task.context.txn, prefix)
+				}
+			}
+		}
+		b.ahead.Start()
+	}
+	return func() {
+		b.ahead.Stop()
+		b.loads = 0
+		for _, t := range b.tasks {
+			b.loads += t.context.txn.Loads()
+		}
+	}
 }
 
 // putBack takes the records of a part from record j on out of the batch. They are

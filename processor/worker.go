@@ -74,7 +74,7 @@ const rejoinMaxDelay = 5 * time.Second
 
 func newWorker(p *Processor, n int) *worker {
 	w := &worker{p: p, cfg: &p.cfg, n: n, log: p.cfg.Logger.With("worker", n), tasks: make(map[int32]*task), pace: newPace(&p.cfg)}
-	w.batch.w = w
+	w.batch.w, w.batch.ahead = w, p.cfg.Store.NewAhead()
 	w.contact = contact{clock: p.cfg.Clock, log: w.log, told: func() int { return int(w.bytes.Load()) }}
 	return w
 }

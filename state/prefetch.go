@@ -77,6 +77,13 @@ func (t *Txn) loadPrefix(prefix []byte, limit int, more prefixState) error {
 	if err := t.p.s.usable(); err != nil {
 		return t.p.wrap("reading", err)
 	}
+	t.loads++
+	if limit == maxFirst {
+		if data, whole, ok := t.ahead.take(t.group(prefix)); ok {
+			t.rememberAll(prefix, data, whole, more)
+			return nil
+		}
+	}
 	it, valid, err := t.under(prefix)
 	if err != nil {
 		return t.p.wrap("reading", t.p.s.readError(err))
@@ -104,6 +111,35 @@ func (t *Txn) loadPrefix(prefix []byte, limit int, more prefixState) error {
 	return nil
 }
 
+// rememberAll is loadPrefix of what was read ahead.
+func (t *Txn) rememberAll(prefix, data []byte, whole bool, more prefixState) {
+	for len(data) > 0 {
+		var key, value []byte
+		key, value, data = cutRead(data)
+		if t.lookup(key) == nil {
+			t.remember(key, value, true)
+		}
+	}
+	if whole {
+		more = prefixLoaded
+	}
+	t.prefixes[string(prefix)] = more
+}
+
+// Loads returns how many groups of keys were read from the database, or taken from
+// what was read ahead, since the last call.
+func (t *Txn) Loads() int {
+	n := t.loads
+	t.loads = 0
+	return n
+}
+
+// group returns a prefix as the database has it, until the next read.
+func (t *Txn) group(prefix []byte) []byte {
+	t.asked = append(t.asked[:headLen], prefix...)
+	return t.asked
+}
+
 // under returns an iterator at the first committed key that begins with prefix, if
 // there is one, which yields no others.
 func (t *Txn) under(prefix []byte) (it *pebble.Iterator, valid bool, err error) {
@@ -111,8 +147,7 @@ func (t *Txn) under(prefix []byte) (it *pebble.Iterator, valid bool, err error) 
 		if err := t.openRare(); err != nil {
 			return nil, false, err
 		}
-		t.asked = append(t.asked[:headLen], prefix...)
-		return t.rare, t.rare.SeekPrefixGE(t.asked), nil
+		return t.rare, t.rare.SeekPrefixGE(t.group(prefix)), nil
 	}
 	t.lower, t.upper = appendBounds(t.lower[:0], t.upper[:0], t.head, prefix, nil)
 	if err := t.bound(); err != nil {

@@ -34,6 +34,8 @@ type Txn struct {
 	iter      *pebble.Iterator // of the last scan; sees the committed state
 	rare      *pebble.Iterator // of reads of one key or group; likewise, and without bounds
 	prefixes  map[string]prefixState
+	ahead     *Ahead // that was told of groups last; nil: none
+	loads     int    // see Loads
 
 	lower, upper []byte // scratch: bounds of iter
 	found        []change

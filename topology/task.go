@@ -199,6 +199,14 @@ func (t *task) CommandsLost(c *processor.Context, from, to int64) error {
 	return nil
 }
 
+// ReadAhead implements processor.AheadReader.
+func (t *task) ReadAhead(r *kgo.Record) (prefix []byte) {
+	if t.engine == nil || r.Topic != t.names.Observations {
+		return nil
+	}
+	return t.engine.ReadAhead(r.Key)
+}
+
 // begin makes the task ready for a record.
 func (t *task) begin(c *processor.Context, r *kgo.Record) (err error) {
 	if t.flushed { // the batch before has committed

@@ -58,6 +58,7 @@ func main() {
 	n := flag.Int("n", 1_000_000, "observations that are measured")
 	breadth := flag.Int("breadth", load.DefaultBreadth, "primitives that an attacker shows")
 	seen := flag.Bool("seen", false, "every attacker has shown each of its primitives before")
+	even := flag.Bool("even", false, "attackers take turns, rather than that the busiest do most")
 	linked := flag.Float64("linked", 0.02, "share of the attackers that are linked, before what is measured")
 	batch := flag.Int("batch", 80_000, "observations of a transaction")
 	record := flag.Int("record-cache", 0, "MiB; 0: as the program has it without a limit")
@@ -66,14 +67,14 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *attackers, *n, *breadth, *seen, *linked, *batch, *record, *block, *profile); err != nil {
+	if err := run(ctx, *attackers, *n, *breadth, *seen, *even, *linked, *batch, *record, *block, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "large:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, attackers, n, breadth int, seen bool, linked float64, batch, record, block int, profile string) (err error) {
+func run(ctx context.Context, attackers, n, breadth int, seen, even bool, linked float64, batch, record, block int, profile string) (err error) {
 	dir, err := os.MkdirTemp("", "handprint-large-")
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func run(ctx context.Context, attackers, n, breadth int, seen bool, linked float
 			return err
 		}
 	}
-	g, err := load.New(load.Config{Seed: 1, Attackers: attackers, Partitions: tasks, Breadth: breadth, Change: 0.1, Linked: linked})
+	g, err := load.New(load.Config{Seed: 1, Attackers: attackers, Partitions: tasks, Breadth: breadth, Change: 0.1, Linked: linked, Even: even})
 	if err != nil {
 		return err
 	}
