@@ -48,8 +48,8 @@ func (b *rig) auditOf(ctx context.Context, c *contender, j *job) (a audit, err e
 			if b.plain[t.Identity] {
 				row := t.Identity + " " + t.Primitive
 				nth[row]++
-				transitions[row+" "+strconv.Itoa(nth[row])] = write(t.Value, []float64{t.Confidence, t.TS},
-					t.Old.String(), strconv.FormatBool(t.IsNew), t.New.String(), strconv.FormatInt(t.Count, 10))
+				transitions[row+" "+strconv.Itoa(nth[row])] = write(t.Value, t.Confidence,
+					exact(t.TS), t.Old.String(), strconv.FormatBool(t.IsNew), t.New.String(), strconv.FormatInt(t.Count, 10))
 			}
 			return nil
 		})
@@ -100,11 +100,12 @@ func (b *rig) auditRows(ctx context.Context, j *job, a *audit) (outcome, error) 
 		if !b.plain[row.Identity] && !b.linked[row.Identity] {
 			return nil
 		}
-		numbers := []float64{row.Row.Confidence, row.Row.LastObservationTS}
+		changed := ""
 		if b.plain[row.Identity] { // what is linked has changed when the link was seen
-			numbers = append(numbers, row.Row.LastChangeTS)
+			changed = exact(row.Row.LastChangeTS)
 		}
-		rows[string(r.Key)] = write(row.Row.Value, numbers, row.Identity, row.Primitive, row.Row.State.String(), strconv.FormatInt(row.Row.Count, 10))
+		rows[string(r.Key)] = write(row.Row.Value, row.Row.Confidence,
+			row.Identity, row.Primitive, row.Row.State.String(), strconv.FormatInt(row.Row.Count, 10), exact(row.Row.LastObservationTS), changed)
 		return nil
 	})
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// maxApart is how far two doubles may lie apart, by their size, and still be the
-// same: libraries sum in other orders.
+// maxApart is how far two values or confidences may lie apart, by their size, and still
+// be the same: libraries sum in other orders. Times are compared as they are.
 const maxApart = 1e-9
 
 // written is one thing that a contender wrote: a hash of what has to be the same to
@@ -19,9 +19,13 @@ type written struct {
 	numbers []float64
 }
 
-// write returns what the fields say. A value that is a number is one of the
-// numbers.
-func write(value []byte, numbers []float64, fields ...string) written {
+// exact is a double as it is.
+func exact(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+
+// write returns what a value, its confidence and other fields say. A value that is a
+// number is one of the numbers.
+func write(value []byte, confidence float64, fields ...string) written {
+	numbers := []float64{confidence}
 	h := xxhash.New()
 	add := func(field string) {
 		_, _ = h.WriteString(field)

@@ -12,7 +12,7 @@ import (
 
 func TestOutcomesDifferByMoreThanTheirLastDigits(t *testing.T) {
 	of := func(value string, confidence float64, state string) outcome {
-		return outcome{"a b": write([]byte(value), []float64{confidence}, state)}
+		return outcome{"a b": write([]byte(value), confidence, state)}
 	}
 	var first outcomes
 	first.compare(of("492.3867239545", 0.9, "stable"), outcome{}, &audit{})
@@ -27,8 +27,8 @@ func TestOutcomesDifferByMoreThanTheirLastDigits(t *testing.T) {
 		"another confidence": {of("492.3867239545", 0.91, "stable"), 1},
 		"another state":      {of("492.3867239545", 0.9, "drifting"), 1},
 		"no row":             {outcome{}, 1},
-		"a row of its own":   {outcome{"a b": write([]byte("492.3867239545"), []float64{0.9}, "stable"), "c d": {}}, 1},
-		"where a field ends": {outcome{"a b": write([]byte("492.3867239545"), []float64{0.9}, "sta", "ble")}, 1},
+		"a row of its own":   {outcome{"a b": write([]byte("492.3867239545"), 0.9, "stable"), "c d": {}}, 1},
+		"where a field ends": {outcome{"a b": write([]byte("492.3867239545"), 0.9, "sta", "ble")}, 1},
 	} {
 		var a audit
 		first.compare(c.rows, outcome{}, &a)

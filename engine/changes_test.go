@@ -86,12 +86,47 @@ func TestManyChangesRunBesideEachOther(t *testing.T) {
 	}
 }
 
+// Changes that have nothing to do, such as a merge that is sent again and again, end as
+// they begin: what waited for one change begins in bounded steps too, in order.
+func TestChangesThatDoNothingBeginInBoundedSteps(t *testing.T) {
+	c := newCluster(t, 2, attribution.DefaultRegistry(), nil)
+	event := func(e attribution.IdentityEvent) {
+		c.input(&vectors.Step{Topic: "identity.events", Record: schemas.AppendIdentityEvent(nil, &e)}, 0)
+		if !c.step() { // inputs come first
+			t.Fatal("the event was not read")
+		}
+	}
+	g := &c.tasks[0].cfg.Counters.Changes
+	events := 3*maxBegun + 7
+	event(attribution.IdentityEvent{Type: attribution.Merged, Identity: "x", Loser: "y", Attackers: []string{"a"}})
+	for range events {
+		event(attribution.IdentityEvent{Type: attribution.Merged, Identity: "x", Loser: "y"})
+	}
+	waiting, steps := g.Waiting.Load(), 0
+	if waiting != int64(events) {
+		t.Fatalf("%d changes wait, want %d", waiting, events)
+	}
+	for c.step() {
+		now := g.Waiting.Load()
+		if waiting-now > int64(maxBegun) {
+			t.Errorf("%d changes begin in one step, want %d at most", waiting-now, maxBegun)
+		}
+		if now < waiting {
+			steps++
+		}
+		waiting = now
+	}
+	if waiting != 0 || g.InProgress.Load() != 0 || steps < 4 {
+		t.Errorf("at rest %d wait and %d are in progress, after %d steps", waiting, g.InProgress.Load(), steps)
+	}
+}
+
 func TestWhatChangesTouchIsBounded(t *testing.T) {
 	s := schedule{busy: map[string]struct{}{}, times: map[uint64]int64{}}
 	large := func(version uint64) *identityChange {
 		a := &identityChange{Winner: fmt.Appendf(nil, "winner-%d", version)}
 		a.By.Version, a.By.Time = version, int64(version)
-		for i := range maxTouched / 5 { // an attacker and its stub each
+		for i := range maxTouched / 500 { // an attacker and its stub are some 200 bytes
 			a.Attackers = append(a.Attackers, fmt.Appendf(nil, "%d-%d", version, i))
 		}
 		return a

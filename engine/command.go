@@ -27,6 +27,7 @@ const (
 	cmdIndexOn
 	cmdForgetOn
 	cmdLastDaysOn
+	cmdBegin // no field
 )
 
 const commandVersion = 1
@@ -123,6 +124,10 @@ func (e *Engine) command() error {
 	case cmdLastDaysOn:
 		if c := in.lastDaysOn(); in.whole() {
 			return e.lastDaysOn(&c)
+		}
+	case cmdBegin:
+		if in.whole() {
+			return e.coordinate((*coordinator).startReady)
 		}
 	case cmdLost:
 		if c := in.lost(); in.whole() {

@@ -35,6 +35,8 @@ type coordinator struct {
 	now *Record
 	out Outbox
 
+	starting bool // startReady is at work
+
 	key, command []byte // buffers
 }
 

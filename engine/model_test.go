@@ -250,11 +250,12 @@ func TestRandomHistories(t *testing.T) {
 // them.
 func smallSteps(t *testing.T) {
 	n, m, r, w, s, p, a := unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter
-	middle := maxMiddle
+	middle, begun := maxMiddle, maxBegun
 	t.Cleanup(func() {
+		maxBegun = begun
 		unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter, maxMiddle = n, m, r, w, s, p, a, middle
 	})
-	maxMiddle = 50
+	maxMiddle, maxBegun = 50, 1
 	unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter = 2, 2, 1, 2, 1, 1, 2
 }
 

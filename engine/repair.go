@@ -64,8 +64,9 @@ func (c *coordinator) lost(l *lost) error {
 	}
 	if next > 0 {
 		c.send(CoordinatorTask, nil, appendLost(c.command, &lost{From: next}))
+		return nil
 	}
-	return nil
+	return c.startReady() // the command that would have begun them may be lost
 }
 
 // again begins another round of a change.

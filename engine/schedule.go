@@ -28,17 +28,23 @@ const (
 	// transaction, which all that are under way share, so few at a time make
 	// many transactions.
 	maxInProgress = 2048
-	// maxTouched bounds what they touch, about 100 bytes each in memory.
-	maxTouched = 64 << 10
-	// maxBegun bounds how many begin in one step, and so what it sends.
-	maxBegun = 256
+	// maxTouched bounds the memory of what they touch, in bytes. A change alone may
+	// touch more.
+	maxTouched = 8 << 20
+	// touchedBytes is what a name of what is touched takes besides its text.
+	touchedBytes = 64
 )
+
+// maxBegun bounds how many changes begin in one step, and so what it sends; tests make
+// it small.
+var maxBegun = 256
 
 // schedule is what the changes under way touch. It mirrors the store.
 type schedule struct {
 	running int
 	alone   bool
 	busy    map[string]struct{} // 'a' + attacker, 'i' + identity
+	bytes   int                 // of busy
 	times   map[uint64]int64    // record timestamps of the changes under way, Unix ms, by version
 	order   []uint64            // versions as they began; the first may be over
 	begun   uint64              // version of the change that began last
@@ -70,9 +76,9 @@ func (s *schedule) fits(a *identityChange) bool {
 	if s.alone || a.Alone || s.running >= maxInProgress {
 		return false
 	}
-	free, touched := true, len(s.busy)
+	free, touched := true, s.bytes
 	a.eachTouched(func(key string) {
-		touched++
+		touched += len(key) + touchedBytes
 		if _, taken := s.busy[key]; taken {
 			free = false
 		}
@@ -86,7 +92,12 @@ func (s *schedule) add(a *identityChange) {
 	s.times[a.By.Version] = a.By.Time
 	s.order = append(s.order, a.By.Version)
 	s.begun = max(s.begun, a.By.Version)
-	a.eachTouched(func(key string) { s.busy[key] = struct{}{} })
+	a.eachTouched(func(key string) {
+		if _, ok := s.busy[key]; !ok {
+			s.busy[key] = struct{}{}
+			s.bytes += len(key) + touchedBytes
+		}
+	})
 }
 
 func (s *schedule) remove(a *identityChange) {
@@ -95,7 +106,12 @@ func (s *schedule) remove(a *identityChange) {
 	if a.Alone {
 		s.alone = false
 	}
-	a.eachTouched(func(key string) { delete(s.busy, key) })
+	a.eachTouched(func(key string) {
+		if _, ok := s.busy[key]; ok {
+			delete(s.busy, key)
+			s.bytes -= len(key) + touchedBytes
+		}
+	})
 }
 
 // oldest is the record timestamp of the change under way that began first, Unix ms;
@@ -167,12 +183,19 @@ func (c *coordinator) progressed() {
 	c.show()
 }
 
-// startReady begins as many of the waiting changes as may run now, at most maxBegun.
-// It is called again at the end of each change under way, for the others.
+// startReady begins as many of the waiting changes as may run now, at most maxBegun;
+// a command to the task itself goes on with the others. It is called again at the
+// end of each change. A change that has nothing to do ends while it begins: then the
+// call that began it goes on.
 func (c *coordinator) startReady() error {
-	for n := 0; n < maxBegun && c.schedule.running < maxInProgress; n++ {
+	if c.starting {
+		return nil
+	}
+	c.starting = true
+	defer func() { c.starting = false }()
+	for n := 0; c.schedule.running < maxInProgress; n++ {
 		var key, value []byte
-		err := c.store.Scan([]byte{kindQueue}, nil, func(k, v []byte) bool {
+		err := c.store.Scan([]byte{kindQueue}, numberKey(nil, kindQueue, c.schedule.begun+1), func(k, v []byte) bool {
 			key, value = bytes.Clone(k), bytes.Clone(v)
 			return false
 		})
@@ -187,6 +210,10 @@ func (c *coordinator) startReady() error {
 			return err
 		}
 		if !c.schedule.fits(&a) {
+			return nil
+		}
+		if n == maxBegun {
+			c.send(CoordinatorTask, nil, appendCommand(c.command, cmdBegin))
 			return nil
 		}
 		c.store.Delete(key)
