@@ -46,7 +46,7 @@ func TestPushedOutHashValues(t *testing.T) {
 		// Which of two values of equal ts goes first their texts decide, which
 		// a large one does not have at hand.
 		withLarge := rapid.Bool().Draw(t, "large values")
-		attackers := []string{"attacker-0", "attacker-1", "attacker-2"}
+		attackers := []string{"attacker-0", "attacker-1", "attacker-2" + strings.Repeat(" of a long name", 5)}
 		want := make(map[string]*attribution.Series)
 		for i := range rapid.IntRange(20, 150).Draw(t, "steps") {
 			switch rapid.IntRange(0, 11).Draw(t, "step") {

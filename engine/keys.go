@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -20,6 +21,7 @@ import (
 //	'g' gone value    identity, primitive, attacker, the value
 //	'b' large value   identity, primitive, its digest, attacker
 //	'B' long value    identity, primitive, attacker unless it is a row's, its digest
+//	                  (in these three an attacker of more than 48 bytes is a digest)
 //	'q' waiting       identity, attacker, number (8 bytes, big endian)
 //	'w' how many wait identity, attacker
 //	'u' unsettled     identity
@@ -122,6 +124,11 @@ var _ = map[byte]struct{}{
 const (
 	packedID = 1
 	textID   = 2
+	digestID = 3 // of an attacker: see shortened
+
+	// maxKeyAttacker is how many bytes of an attacker are in the keys of records that
+	// are looked for by their series.
+	maxKeyAttacker = 48
 )
 
 func appendID(dst, id []byte) []byte {
@@ -204,8 +211,42 @@ func rowKey(dst []byte, kind byte, identity, primitive []byte) []byte {
 	return appendPrimitive(idKey(dst, kind, identity), primitive)
 }
 
+// seriesKey is the key of a contribution, or what the keys of a kind of record begin
+// with that belong to one.
 func seriesKey(dst []byte, kind byte, identity, primitive, attacker []byte) []byte {
-	return appendID(rowKey(dst, kind, identity, primitive), attacker)
+	dst = rowKey(dst, kind, identity, primitive)
+	at := len(dst)
+	if dst = appendID(dst, attacker); kind == kindContribution {
+		return dst
+	}
+	return shortened(dst, at)
+}
+
+// shortened has a digest in the place of a long attacker that a key has from at on: an
+// observation may write ten records of a series.
+func shortened(key []byte, at int) []byte {
+	if len(key)-at <= maxKeyAttacker {
+		return key
+	}
+	sum := sha256.Sum256(key[at:])
+	return append(append(key[:at], digestID), sum[:digestSize]...)
+}
+
+// longPrefix is what the keys of the long values of a series begin with, by the key of
+// its row or contribution.
+func longPrefix(dst, key []byte) []byte {
+	dst = append(append(dst[:0], kindLong), key[1:]...)
+	if key[0] != kindContribution || len(key) <= maxKeyAttacker {
+		return dst
+	}
+	_, rest, err := cutID(key[1:])
+	if err == nil {
+		_, rest, err = cutPrimitive(rest)
+	}
+	if err != nil { // it is a key that this program made
+		return dst
+	}
+	return shortened(dst, len(dst)-len(rest))
 }
 
 func numberKey(dst []byte, kind byte, n uint64) []byte {

@@ -63,7 +63,7 @@ func (r *reader) spellOut(ref attribution.Value, values *values) attribution.Val
 		return ref
 	}
 	l := &values.long
-	l.key = append(append(append(l.key[:0], kindLong), l.series[1:]...), ref[1:]...)
+	l.key = append(longPrefix(l.key, l.series), ref[1:]...)
 	b, err := l.from.Get(l.key)
 	if err == nil && b == nil {
 		err = fmt.Errorf("the long value %x is not in the store", ref[1:])
@@ -175,7 +175,7 @@ func (w *longWriter) digest(v attribution.Value) [digestSize]byte {
 // series, whose key is given. The series was written with e.long just now.
 func (e *Engine) storeLong(s *series, key []byte) {
 	w := &e.long
-	e.keys.part = append(append(e.keys.part[:0], kindLong), key[1:]...)
+	e.keys.part = longPrefix(e.keys.part, key)
 	of := func(l *longText) []byte { return append(e.keys.part, l.digest[:]...) }
 	left := w.known[:0]
 	for i := range w.known {

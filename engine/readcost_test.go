@@ -40,7 +40,8 @@ func (c *countingStore) Delete(key []byte) {
 // many is an input to one identity of many attackers.
 type many struct {
 	attackers int
-	unlinked  bool // they are their own identities
+	unlinked  bool   // they are their own identities
+	suffix    string // of their names
 	primitive string
 	value     func(n int) string
 	ts        func(n int) float64
@@ -49,6 +50,10 @@ type many struct {
 	late func(n int) (attacker int, value string, ts float64, session int)
 
 	transitions int // of the observations that are measured
+}
+
+func (m *many) name(i int) []byte {
+	return fmt.Appendf(nil, "203.0.%d.%d%s", i/250, i%250, m.suffix)
 }
 
 // play gives so many observations to a task, and returns what each of the last ones
@@ -61,7 +66,7 @@ func (m *many) play(t *testing.T, before, measured int) (maxReads int, reads, by
 		if m.unlinked {
 			break
 		}
-		a := fmt.Appendf(nil, "203.0.%d.%d", i/250, i%250)
+		a := m.name(i)
 		store.Put(idKey(nil, kindLink, a), appendLink(nil, link{Identity: identity, By: origin{Version: 1}}))
 		store.Put(idsKey(nil, kindMember, identity, a), appendMember(nil, member{Version: 1}))
 	}
@@ -78,9 +83,9 @@ func (m *many) play(t *testing.T, before, measured int) (maxReads int, reads, by
 		if m.late != nil && n >= before {
 			i, value, ts, session = m.late(n - before)
 		}
-		attacker := fmt.Sprintf("203.0.%d.%d", i/250, i%250)
+		attacker := m.name(i)
 		was := store.reads
-		r := Record{Source: Observations, Time: 1_700_000_000_000 + int64(n), Offset: int64(n), Key: []byte(attacker), Value: fmt.Appendf(nil,
+		r := Record{Source: Observations, Time: 1_700_000_000_000 + int64(n), Offset: int64(n), Key: attacker, Value: fmt.Appendf(nil,
 			`{"attacker_uuid":%q,"primitive":%q,"value":%s,"ts":%f,"evidence_ref":"s%d"}`, attacker, m.primitive, value, ts, session)}
 		if err := e.Process(&r, store, out); err != nil {
 			t.Fatal(err)
@@ -258,7 +263,7 @@ func TestObservationsWriteABoundedNumberOfBytes(t *testing.T) {
 				for _, unlinked := range []bool{false, true} {
 					t.Run(fmt.Sprintf("%d %s of %d characters, unlinked %v", different, v.name, length, unlinked), func(t *testing.T) {
 						m := many{
-							attackers: 1, unlinked: unlinked, primitive: v.primitive, sessions: 1 << 30,
+							attackers: 1, unlinked: unlinked, suffix: strings.Repeat("a", length%200), primitive: v.primitive, sessions: 1 << 30,
 							ts:    func(n int) float64 { return 1_700_000_000 + float64(n) },
 							value: func(n int) string { return fmt.Sprintf(`"%s%04d"`, strings.Repeat("w", length-4), n%different) },
 						}

@@ -131,7 +131,9 @@ func (e *Engine) saveContribution(s *series, identity, primitive, attacker []byt
 }
 
 func (e *Engine) largeKey(ref attribution.Value, identity, primitive, attacker []byte) []byte {
-	e.keys.part = appendID(largePrefix(e.keys.part, ref, identity, primitive), attacker)
+	e.keys.part = largePrefix(e.keys.part, ref, identity, primitive)
+	at := len(e.keys.part)
+	e.keys.part = shortened(appendID(e.keys.part, attacker), at)
 	return e.keys.part
 }
 
