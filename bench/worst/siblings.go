@@ -56,6 +56,9 @@ func manyKinds() (list []kind) {
 			},
 		})
 	}
+	for _, primitives := range []int{50, 200, 5000} {
+		list = append(list, flaggedKind(primitives))
+	}
 	for _, attackers := range []int{20, 1000} {
 		list = append(list, flippingKind(attackers))
 	}
@@ -131,5 +134,29 @@ func flippingKind(attackers int) kind {
 	}
 	k.ts = func(n int) float64 { return 1_700_000_000 + float64(n) }
 	k.evidence = func(n int) int { return n }
+	return k
+}
+
+// flaggedKind is one attacker whose primitives are all multi_actor, and which are not
+// and are again by turns: the third of five observations is replaced. The record of
+// which are has all their names.
+func flaggedKind(primitives int) kind {
+	before := 5 * primitives
+	k := kind{name: fmt.Sprintf("%d primitives of one attacker that are multi_actor and then not", primitives), before: before, open: primitives > 200}
+	nth := func(n int) int { // of the five
+		if n < before {
+			return n / primitives
+		}
+		return 2
+	}
+	k.observe = func(n int) (string, string, string) {
+		v := nth(n) % 2
+		if n >= before {
+			v = 1 - (n-before)/primitives%2
+		}
+		return "10.0.0.1", fmt.Sprintf("worst.p%d", n%primitives), fmt.Sprintf(`"%d"`, v)
+	}
+	k.ts = func(n int) float64 { return 1_700_000_000 + float64(nth(n)) }
+	k.evidence = nth
 	return k
 }
