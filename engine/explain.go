@@ -310,8 +310,10 @@ func ConcernsRow(key []byte, identity, primitive string) bool {
 	}
 	id := appendID(nil, []byte(identity))
 	switch key[0] {
-	case kindIdentity, kindUnsettled, kindFlagged, kindReturning, kindSuspicion:
+	case kindIdentity, kindUnsettled, kindSuspicion:
 		return bytes.Equal(key[1:], id)
+	case kindFlagged, kindReturning:
+		return bytes.HasPrefix(key[1:], id)
 	case kindRow, kindContribution, kindGone, kindLarge, kindLong:
 		if primitive != "" {
 			id = appendPrimitive(id, []byte(primitive))

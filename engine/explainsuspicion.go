@@ -66,11 +66,11 @@ func explainSuspicion(from Reader, cfg *Config, identity string) (x SuspicionExp
 	x = SuspicionExplanation{Identity: identity, Rule: t.SuspicionRule.String(), Evidence: []ExplainedEvidence{}, Groups: []string{}}
 	id := []byte(identity)
 	var e attribution.Evidence
-	if e.Alternates, _, err = get(from, idKey(nil, kindFlagged, id), decodeNames); err != nil {
+	if e.Alternates, err = flags(from, kindFlagged, id); err != nil {
 		return x, err
 	}
 	if t.SuspicionRule == attribution.RuleEvidence {
-		if e.Returns, _, err = get(from, idKey(nil, kindReturning, id), decodeNames); err != nil {
+		if e.Returns, err = flags(from, kindReturning, id); err != nil {
 			return x, err
 		}
 	}

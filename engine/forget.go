@@ -223,11 +223,18 @@ func (e *Engine) forget(stub []byte, id *identity, f *forgetOn) (n int, err erro
 	if err := e.forgetSuspicion(stub, f); err != nil {
 		return 0, err
 	}
-	for _, kind := range []byte{kindFlagged, kindReturning, kindSuspect, kindSuspicion} {
+	for _, kind := range []byte{kindFlagged, kindReturning} {
+		flags, err := e.dropFlags(kind, stub)
+		if err != nil {
+			return 0, fmt.Errorf("deleting its flags: %w", err)
+		}
+		n += flags
+	}
+	for _, kind := range []byte{kindSuspect, kindSuspicion} {
 		key := idKey(nil, kind, stub)
 		b, err := e.store.Get(key)
 		if err != nil {
-			return 0, fmt.Errorf("reading its flags: %w", err)
+			return 0, fmt.Errorf("reading its suspicions: %w", err)
 		}
 		if b != nil {
 			e.store.Delete(key)

@@ -40,7 +40,8 @@ type Fact struct {
 	HasSeries bool // of a contribution, and of a row that holds the stub's own
 	Spilled   bool // values that were pushed out are records of their own: Series.Gone has not all of them
 	Series    attribution.Series
-	Names     []string // of a flagged, returning or suspect identity
+	Names     []string // of a suspect identity, or a part of those of a flagged or returning one: see Flags
+	part      byte     // of the names
 	Suspicion *attribution.OpenSuspicion
 }
 
@@ -76,12 +77,14 @@ func Inspect(key, value []byte) (f Fact, err error) {
 	case kindFlagged:
 		f.Kind = FlaggedFact
 		take(&id, cutID)
+		f.part, err = cutPart(rest, err)
 	case kindSuspect:
 		f.Kind = SuspectFact
 		take(&id, cutID)
 	case kindReturning:
 		f.Kind = ReturningFact
 		take(&id, cutID)
+		f.part, err = cutPart(rest, err)
 	case kindSuspicion:
 		f.Kind = SuspicionFact
 		take(&id, cutID)
@@ -120,6 +123,17 @@ func Inspect(key, value []byte) (f Fact, err error) {
 		showLong(&f.Series.Gone[i].Value)
 	}
 	return f, err
+}
+
+// cutPart reads which part of a set of names a key is of, unless there was an error.
+func cutPart(rest []byte, err error) (byte, error) {
+	if err == nil && len(rest) != 1 {
+		err = fmt.Errorf("malformed key of a set of names, which ends in %x", rest)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return rest[0], nil
 }
 
 // showLong has what stands for a long value in a record stand as SeriesValue

@@ -26,8 +26,8 @@ import (
 //	'w' how many wait identity, attacker
 //	'u' unsettled     identity
 //	'd' dirty row     identity, primitive
-//	'f' flagged       identity
-//	't' returning     identity
+//	'f' flagged       identity, a part (a byte: see flagPart)
+//	't' returning     identity, a part
 //	's' suspect       identity
 //	'k' suspicion     identity
 //	'y' history       identity, version (8 bytes, big endian)

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"slices"
 
 	"handprint/attribution"
 )
@@ -159,7 +158,7 @@ func (e *Engine) publish(identity, primitive, attacker []byte, c *attribution.Co
 		e.stateRow(identity, primitive, &shown)
 	}
 	if returned != after.Returns {
-		if _, err := e.setFlag(kindReturning, identity, primitive, after.Returns); err != nil {
+		if err := e.setFlag(kindReturning, identity, primitive, after.Returns); err != nil {
 			return err
 		}
 	}
@@ -238,7 +237,7 @@ func (e *Engine) retract(identity, primitive []byte) error {
 	e.written++
 	e.out.StateRow(appendStateKey(nil, identity, primitive), nil)
 	if returned {
-		if _, err := e.setFlag(kindReturning, identity, primitive, false); err != nil {
+		if err := e.setFlag(kindReturning, identity, primitive, false); err != nil {
 			return err
 		}
 	}
@@ -257,12 +256,15 @@ func (e *Engine) flag(identity, primitive []byte, was, is bool) error {
 	if was == is {
 		return nil
 	}
-	names, err := e.setFlag(kindFlagged, identity, primitive, is)
-	if err != nil {
+	if err := e.setFlag(kindFlagged, identity, primitive, is); err != nil {
 		return err
 	}
 	enough := e.cfg.Thresholds.MultiActorPrimitives
-	if is && names != enough || !is && names != enough-1 {
+	flags, err := e.countFlags(kindFlagged, identity, enough+1)
+	if err != nil {
+		return err
+	}
+	if is && flags != enough || !is && flags != enough-1 {
 		return nil // after a change of the setting, the task's start and the sweep see to the index
 	}
 	sent, suspect, err := e.getNames(kindSuspect, identity)
@@ -276,43 +278,4 @@ func (e *Engine) flag(identity, primitive []byte, was, is bool) error {
 		e.drop(kindSuspect, identity)
 	}
 	return nil
-}
-
-// setFlag adds a primitive to a set of names of an identity, or takes it away,
-// and returns how many names are there.
-func (e *Engine) setFlag(kind byte, identity, primitive []byte, is bool) (n int, err error) {
-	e.due.mark(identity)
-	names, _, err := e.getNames(kind, identity)
-	if err != nil {
-		return 0, err
-	}
-	name := string(primitive)
-	at, there := slices.BinarySearch(names, name)
-	switch {
-	case is && !there:
-		if sizeOfNames(names)+len(name) > maxFlagged {
-			return len(names), nil
-		}
-		names = slices.Insert(names, at, name)
-	case !is && there:
-		names = slices.Delete(names, at, at+1)
-	}
-	if len(names) == 0 {
-		e.drop(kind, identity)
-	} else {
-		e.putNames(kind, identity, names)
-	}
-	return len(names), nil
-}
-
-// maxFlagged bounds the bytes of the names in a set of flagged primitives, and
-// so the record of it and the suspicion that names them all. Ten thousand names
-// of the usual length fit; what goes beyond is not flagged.
-const maxFlagged = 1 << 20
-
-func sizeOfNames(names []string) (n int) {
-	for _, name := range names {
-		n += len(name)
-	}
-	return n
 }

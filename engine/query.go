@@ -111,13 +111,13 @@ func ViewSome(from Reader, id string, members int) (v IdentityView, err error) {
 		return err
 	})
 	read("flags", func() (err error) {
-		v.Flagged, _, err = get(from, idKey(nil, kindFlagged, key), decodeNames)
+		v.Flagged, err = flags(from, kindFlagged, key)
 		return err
 	})
 	read("suspicion", func() (err error) {
 		v.Suspected, _, err = get(from, idKey(nil, kindSuspect, key), decodeNames)
 		if err == nil {
-			v.Returning, _, err = get(from, idKey(nil, kindReturning, key), decodeNames)
+			v.Returning, err = flags(from, kindReturning, key)
 		}
 		if err == nil {
 			v.Suspicion, _, err = get(from, idKey(nil, kindSuspicion, key), decodeSuspicion)

@@ -126,8 +126,8 @@ func TestManySuspectsAreSweptInSteps(t *testing.T) {
 			store, out := newMemStore(), new(posted)
 			for i := range suspects {
 				id := []byte(attribution.Stub(fmt.Append(nil, i)).String())
-				store.Put(idKey(nil, kindFlagged, id), appendNames(nil, []string{"x.a", "x.b"}))
 				for _, p := range []string{"x.a", "x.b"} {
+					store.Put(flagKey(nil, kindFlagged, id, flagPart(p)), appendNames(nil, []string{p}))
 					store.Put(rowKey(nil, kindRow, id, []byte(p)), appendRow(nil, &row{published: true, was: sampleRow}, 1, nil))
 				}
 			}

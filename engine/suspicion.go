@@ -48,10 +48,10 @@ func (e *Engine) judge(identity []byte, now float64, by attribution.Arrival) err
 }
 
 func (e *Engine) evidenceOf(identity []byte) (v attribution.Evidence, err error) {
-	if v.Alternates, _, err = e.getNames(kindFlagged, identity); err != nil {
+	if v.Alternates, err = flags(e.store, kindFlagged, identity); err != nil {
 		return v, err
 	}
-	v.Returns, _, err = e.getNames(kindReturning, identity)
+	v.Returns, err = flags(e.store, kindReturning, identity)
 	return v, err
 }
 

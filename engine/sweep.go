@@ -122,7 +122,7 @@ func (e *Engine) judgePrimitives(identity []byte, now float64, by attribution.Ar
 	if err != nil || !suspect {
 		return err
 	}
-	flagged, _, err := e.getNames(kindFlagged, identity)
+	flagged, err := flags(e.store, kindFlagged, identity)
 	if err != nil {
 		return err
 	}
@@ -189,19 +189,30 @@ func (e *Engine) indexOn(i *indexOn) error {
 	}
 	var missing [][]byte
 	var next []byte
-	n := 0
+	var id []byte
+	records, names := 0, 0 // names: of the identity
 	err := scan(e.store, []byte{kindFlagged}, append([]byte{kindFlagged}, i.From...), func(rest, value []byte) error {
-		if n++; n > sweepStep {
-			next = bytes.Clone(rest)
-			return errStop
-		}
-		names, err := decodeNames(value)
-		if err != nil || len(names) < e.cfg.Thresholds.MultiActorPrimitives {
+		of, _, err := cutID(rest)
+		if err != nil {
 			return err
 		}
-		id, _, err := cutID(rest)
-		missing = append(missing, id)
-		return err
+		if records++; !bytes.Equal(of, id) {
+			if records > sweepStep {
+				next = bytes.Clone(rest)
+				return errStop
+			}
+			id, names = of, 0
+		}
+		part, err := decodeNames(value)
+		if err != nil {
+			return err
+		}
+		enough := e.cfg.Thresholds.MultiActorPrimitives
+		if names < enough && names+len(part) >= enough {
+			missing = append(missing, id)
+		}
+		names += len(part)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("reading the flagged identities: %w", err)

@@ -57,7 +57,9 @@ func BenchmarkSweep(b *testing.B) {
 						tx.Put(e.keys.row, row)
 					}
 					if i%(identities/of.suspects) == 0 {
-						e.putNames(kindFlagged, id, names)
+						for _, name := range names {
+							tx.Put(flagKey(nil, kindFlagged, id, flagPart(name)), appendNames(nil, []string{name}))
+						}
 						e.putNames(kindSuspect, id, names)
 						tx.Put(idKey(nil, kindSuspicion, id), appendSuspicion(nil, &open))
 					}

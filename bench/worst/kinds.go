@@ -17,7 +17,6 @@ type kind struct {
 	ts        func(n int) float64 // nil: ten observations a second
 	evidence  func(n int) int     // nil: each in a session of its own
 	usual     bool                // what the others are compared with
-	open      bool                // it is above the bounds, and nothing was done about it yet
 }
 
 const (

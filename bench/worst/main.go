@@ -1,7 +1,7 @@
 // Command worst measures what an observation costs that somebody made to be
 // expensive: one task's engine on the production store, in memory, without
 // Kafka. It prints CPU time and bytes of the changelog for each kind of input,
-// and ends with 1 if one is above the bounds that is not known to be.
+// and ends with 1 if one is above the bounds.
 //
 //	go run ./bench/worst
 package main
@@ -75,7 +75,7 @@ func run(n int, only string) error {
 	above, usual := 0, 0.0
 	list := kinds(only)
 	for i := 0; i < len(list); {
-		c, name, isUsual, isOpen := cost{}, list[i].name, list[i].usual, list[i].open
+		c, name, isUsual := cost{}, list[i].name, list[i].usual
 		for ; i < len(list) && list[i].name == name; i++ {
 			of, err := measure(&list[i], n)
 			if err != nil {
@@ -90,9 +90,7 @@ func run(n int, only string) error {
 		mark := ""
 		if c.micros > micros || c.bytes > bytes || c.record <= 1024 && usual > 0 && c.micros > maxTimes*usual {
 			mark = "ABOVE: "
-			if !isOpen {
-				above++
-			}
+			above++
 		}
 		fmt.Fprintf(out, "%d B\t%.1f us\t%.0f B\t%s%s\t\n", c.record, c.micros, c.bytes, mark, name)
 	}

@@ -142,7 +142,7 @@ func flippingKind(attackers int) kind {
 // which are has all their names.
 func flaggedKind(primitives int) kind {
 	before := 5 * primitives
-	k := kind{name: fmt.Sprintf("%d primitives of one attacker that are multi_actor and then not", primitives), before: before, open: primitives > 200}
+	k := kind{name: fmt.Sprintf("%d primitives of one attacker that are multi_actor and then not", primitives), before: before}
 	nth := func(n int) int { // of the five
 		if n < before {
 			return n / primitives

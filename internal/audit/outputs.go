@@ -239,11 +239,11 @@ func (a *Auditor) changelog(r *kgo.Record) error {
 		}
 		a.holds(i, by, f.Primitive, &f, r)
 	case engine.FlaggedFact:
-		i.flagged, i.flaggedAt = f.Names, at(r)
+		i.flagged, i.flaggedAt = f.Flags(i.flagged), at(r)
 	case engine.SuspectFact:
 		i.suspect, i.suspectAt = f.Names, at(r)
 	case engine.ReturningFact:
-		i.returning, i.returningAt = f.Names, at(r)
+		i.returning, i.returningAt = f.Flags(i.returning), at(r)
 	case engine.SuspicionFact:
 		i.open, i.openAt = f.Suspicion, at(r)
 	}
