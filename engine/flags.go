@@ -6,13 +6,13 @@ import (
 	"slices"
 )
 
-// The primitives of an identity that are in multi_actor, and those that return, are
-// sets of names: an index that spares the sweep a look at all rows. A set is in parts,
-// by a hash of the name, each a record of its own. So a row that enters multi_actor or
-// leaves it writes a part, however many others are in it.
+// The primitives of an identity that are in multi_actor are a set of names, and the ones
+// that return are another: an index that spares the sweep a look at all rows. A set is
+// in parts, by a hash of the name, each a record of its own. So a row that enters
+// multi_actor or leaves it writes a part, however many others are in it.
 //
-// A part has at most maxPart bytes of names. The usual names of 100 primitives fit
-// into one, and ten thousand into all; what goes beyond is not flagged.
+// A part has at most maxPart bytes of names: the registry's fit into one, and ten
+// thousand of usual length into all. What goes beyond is not flagged.
 const (
 	flagParts = 256
 	maxPart   = 4096

@@ -138,8 +138,8 @@ func flippingKind(attackers int) kind {
 }
 
 // flaggedKind is one attacker whose primitives are all multi_actor, and which are not
-// and are again by turns: the third of five observations is replaced. The record of
-// which are has all their names.
+// and are again by turns: the third of five observations is replaced. So each
+// observation changes the set of the primitives that are.
 func flaggedKind(primitives int) kind {
 	before := 5 * primitives
 	k := kind{name: fmt.Sprintf("%d primitives of one attacker that are multi_actor and then not", primitives), before: before}
