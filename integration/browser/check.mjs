@@ -42,7 +42,7 @@ try {
   if (!three) throw new Error("nobody is suspected on the overview");
   const id = three.split("/identities/")[1];
   const paths = {
-    timeline: `/identities/${id}?axis=time`, overview: "/", identities: "/identities", filtered: "/identities?state=multi_actor&suspected=true", none: "/identities?state=drifting&q=zz", identity: "/identities/" + id,
+    timeline: `/identities/${id}?axis=time`, overview: "/", identities: "/identities", columns: "/identities?column=rows&column=ids&column=seen", filtered: "/identities?state=multi_actor&suspected=true", none: "/identities?state=drifting&q=zz", identity: "/identities/" + id,
     why: `/identities/${id}/why/toolchain.ssh.hassh_client`, whyalternates: `/identities/${id}/why/cognitive.planning_depth`, history: `/identities/${id}/history`,
     compare: "/compare?a=127.0.4.1&b=127.0.4.2", suspicions: "/suspicions", suggestions: "/suggestions", value: "/values?primitive=environmental.locale&value=%22de-DE%22",
     search: "/search?q=127.0", operations: "/operations", unknown: "/identities/nobody-has-this-id",
@@ -89,6 +89,21 @@ try {
     await page.keyboard.press("ArrowDown"); await page.keyboard.press("Enter");
     await page.waitForURL(new RegExp("identities/" + id + "$")); await page.waitForLoadState(); ok("search by keys");
 
+    // Columns by keys: chosen, in the URL with the filters, remembered, and taken back.
+    await page.goto(origin + base + "/identities?state=multi_actor");
+    await page.focus("summary:text('Columns')"); await page.keyboard.press("Enter");
+    await page.focus("form.columns input[value=seen]"); await page.keyboard.press("Space");
+    await page.focus("form.columns input[value=rows]"); await page.keyboard.press("Space");
+    await page.focus("form.columns button[value=these]"); await page.keyboard.press("Enter");
+    await page.waitForURL(/column=rows/); await page.waitForLoadState();
+    const heads = () => page.locator("table.idt thead th").allTextContents().then((t) => t.map((s) => s.trim()).join("|"));
+    const chosen = await heads();
+    if (!chosen.includes("Rows") || chosen.includes("Last seen") || !page.url().includes("state=multi_actor")) fail(`columns by keys: ${chosen} at ${page.url()}`); else ok("columns by keys");
+    await page.goto(origin + base + "/identities");
+    if (!(await heads()).includes("Rows")) fail("the columns are not remembered: " + await heads()); else ok("columns are remembered");
+    await page.click("summary:text('Columns')"); await page.click("form.columns button[value=usual]"); await page.waitForLoadState();
+    if (!(await heads()).includes("Last seen") || page.url().includes("column")) fail("the usual columns do not come back: " + page.url()); else ok("the usual columns come back");
+
     const says = { ok, fail };
     if (part("jobs")) await newcomer(page, origin + base + "/", says);
     if (part("numbers")) await numbers(page, origin + base, broker, says);
@@ -104,7 +119,7 @@ try {
     const plain = await browser.newContext({ javaScriptEnabled: false }), off = await plain.newPage();
     await off.goto(origin + base + "/login");
     await off.fill("input[name=token]", new URL(link).hash.replace("#t=", "")); await off.click("form button");
-    for (const [path, says] of [["/identities?state=drifting", "127.0.6.1"], ["/identities/" + id, "Several actors suspected"], [paths.why, "Step by step"], ["/search?q=127.0.9.9", "127.0.9.9"]]) {
+    for (const [path, says] of [["/identities?column=ids&column=rows", "Ids of attackers"], ["/identities?state=drifting", "127.0.6.1"], ["/identities/" + id, "Several actors suspected"], [paths.why, "Step by step"], ["/search?q=127.0.9.9", "127.0.9.9"]]) {
       await off.goto(origin + base + path);
       if (!(await off.textContent("main")).includes(says)) fail(`scripts off: ${path} does not say ${says}`); else ok("scripts off: " + path);
     }

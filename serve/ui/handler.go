@@ -134,6 +134,9 @@ func (h *Handler) render(make func(*http.Request, *page) (templ.Component, error
 		content, err := make(r, p)
 		var elsewhere *redirect
 		if errors.As(err, &elsewhere) {
+			if elsewhere.cookie != nil {
+				http.SetCookie(w, elsewhere.cookie)
+			}
 			http.Redirect(w, r, p.base+elsewhere.path, http.StatusSeeOther)
 			return
 		}

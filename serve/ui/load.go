@@ -57,13 +57,16 @@ func (h *Handler) overview(r *http.Request, p *page) (templ.Component, error) {
 func (h *Handler) identities(r *http.Request, p *page) (templ.Component, error) {
 	ctx := r.Context()
 	p.title, p.current = "Identities", "Identities"
+	if chosen := h.chooseColumns(r, p); chosen != nil {
+		return nil, chosen
+	}
 	q := listQuery(p.query)
 	q.Set("counts", "states")
 	l, err := h.o.Source.Identities(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	d := &identitiesData{IdentityList: l, chips: chipsOf(p.query, p.now)}
+	d := &identitiesData{IdentityList: l, chips: chipsOf(p.query, p.now), columns: shownColumns(r, p.query)}
 	if l.Next != "" {
 		d.next = with(p.query, "cursor", l.Next)
 	}
@@ -267,7 +270,7 @@ func (h *Handler) search(r *http.Request, p *page) (templ.Component, error) {
 		}
 	}
 	if id := exactly(found, q); id != "" && p.query.Get("part") == "" {
-		return nil, &redirect{"/identities/" + pathPart(id)}
+		return nil, &redirect{path: "/identities/" + pathPart(id)}
 	}
 	names := map[string]*query.Address{}
 	for _, id := range found.Identities {
@@ -280,7 +283,10 @@ func (h *Handler) search(r *http.Request, p *page) (templ.Component, error) {
 }
 
 // redirect is an answer that lies elsewhere.
-type redirect struct{ path string }
+type redirect struct {
+	path   string
+	cookie *http.Cookie // that goes with it; nil: none
+}
 
 func (r *redirect) Error() string { return "the answer is at " + r.path }
 
@@ -336,7 +342,7 @@ func (h *Handler) replay(r *http.Request, p *page) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, &redirect{"/operations?sent=" + letter.String()}
+	return nil, &redirect{path: "/operations?sent=" + letter.String()}
 }
 
 // act previews and sends a merge or an unmerge.

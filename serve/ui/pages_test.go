@@ -230,7 +230,7 @@ func mux(h *Handler) http.Handler {
 
 // pages are a URL for every page.
 var pages = []string{
-	"/", "/?window=24h", "/identities?state=multi_actor&primitive=motor.a&value=%22x%22&q=1&suspected=true&min_confidence=0.5", "/identities/x", "/identities/x?only=unstable", "/identities/x?axis=time", "/identities/x?axis=time&from=1000&to=1001", "/identities/x?by=recorded", "/identities/x?axis=sessions&from=a&to=b", "/identities/x/why/motor.a_0", "/identities/x/why/motor.a_1",
+	"/", "/?window=24h", "/identities?state=multi_actor&primitive=motor.a&value=%22x%22&q=1&suspected=true&min_confidence=0.5", "/identities?column=rows&column=ids&column=none&column=%3Cscript%3E", "/identities/x", "/identities/x?only=unstable", "/identities/x?axis=time", "/identities/x?axis=time&from=1000&to=1001", "/identities/x?by=recorded", "/identities/x?axis=sessions&from=a&to=b", "/identities/x/why/motor.a_0", "/identities/x/why/motor.a_1",
 	"/identities/x/why/motor.a_2", "/identities/x/history", "/compare", "/compare?a=x&b=y", "/compare?a=x&b=y&show=differ", "/suspicions?current=true", "/suggestions", "/values?primitive=motor.a&value=%22x%22", "/search?q=ab", "/search?q=ab&part=results", "/operations",
 }
 
