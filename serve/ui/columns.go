@@ -49,8 +49,8 @@ func chosenColumns(names []string) (c columnNames, ok bool) {
 // names alone: it is the same for all who have chosen the same.
 const columnCookie = "handprint-columns"
 
-// shownColumns are the columns of a list: those of the URL, so that a link shows to others
-// what it shows here; else those that were chosen last; else the usual ones.
+// shownColumns are the columns of a list: the URL's, so that a link shows to others what
+// it shows here; else the ones that were chosen last; else the usual ones.
 func shownColumns(r *http.Request, q url.Values) columnNames {
 	if c, ok := chosenColumns(q["column"]); ok {
 		return c
