@@ -2,7 +2,9 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"slices"
@@ -37,7 +39,7 @@ func (t *Txn) writeBulk(cp Checkpoint, entries []*entry) error {
 	if s.frozen {
 		return pebble.ErrReadOnly // before anything is made in the directory
 	}
-	slices.SortFunc(entries, func(a, b *entry) int { return bytes.Compare(t.key(a), t.key(b)) })
+	t.sortByKey(entries)
 	name := s.fs.PathJoin(s.dir, bulkFile+strconv.Itoa(int(t.p.number)))
 	err = s.guard(func() error {
 		f, err := s.fs.Create(name, vfs.WriteCategoryUnspecified)
@@ -68,6 +70,30 @@ func (t *Txn) writeBulk(cp Checkpoint, entries []*entry) error {
 		_ = s.fs.Remove(name)
 	}
 	return err
+}
+
+// sortByKey sorts entries by their keys. Keys lie all over the memory of the table,
+// so what tells most of them apart is taken out first.
+func (t *Txn) sortByKey(entries []*entry) {
+	type sortable struct {
+		first uint64 // bytes after the head, which all have in common
+		entry *entry
+	}
+	list := make([]sortable, len(entries))
+	for i, e := range entries {
+		var first [8]byte
+		copy(first[:], t.key(e)[headLen:])
+		list[i] = sortable{binary.BigEndian.Uint64(first[:]), e}
+	}
+	slices.SortFunc(list, func(a, b sortable) int {
+		if c := cmp.Compare(a.first, b.first); c != 0 {
+			return c
+		}
+		return bytes.Compare(t.key(a.entry), t.key(b.entry))
+	})
+	for i := range list {
+		entries[i] = list[i].entry
+	}
 }
 
 // removeBulk removes what a crash has left of tables that were being made.
