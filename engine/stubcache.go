@@ -116,7 +116,9 @@ var seenAfter uint8 = 24 // tests see them sooner
 // were read lately, so the store has most of them in memory. The slice is valid until
 // the next call of e.
 func (e *Engine) ReadAhead(attacker []byte) (prefix []byte) {
-	if e.attackerHome(attacker) != e.task {
+	// The key of a record may be anything; what is remembered of it is bounded.
+	const maxKey = 256
+	if len(attacker) > maxKey || e.attackerHome(attacker) != e.task {
 		return nil
 	}
 	at := e.stubs.of(attacker)

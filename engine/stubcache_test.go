@@ -72,6 +72,9 @@ func TestReadAheadNamesTheRowsOfAStub(t *testing.T) {
 	if got := e.ReadAhead(attacker); got != nil {
 		t.Errorf("read ahead %x though it was read a moment ago", got)
 	}
+	if got := e.ReadAhead(bytes.Repeat([]byte("k"), 1<<20)); got != nil {
+		t.Errorf("read ahead %x for a key of a MiB", got)
+	}
 	cfg := testConfig(8)
 	for task := range int32(8) {
 		e, err := New(cfg, task, newMemStore())

@@ -61,20 +61,21 @@ func main() {
 	even := flag.Bool("even", false, "attackers take turns, rather than that the busiest do most")
 	linked := flag.Float64("linked", 0.02, "share of the attackers that are linked, before what is measured")
 	batch := flag.Int("batch", 80_000, "observations of a transaction")
+	retention := flag.Duration("retention", 0, "identity-retention; 0: never")
 	record := flag.Int("record-cache", 0, "MiB; 0: as the program has it without a limit")
 	block := flag.Int("store-cache", 0, "MiB; likewise")
 	profile := flag.String("profile", "", "file for a CPU profile")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *attackers, *n, *breadth, *seen, *even, *linked, *batch, *record, *block, *profile); err != nil {
+	if err := run(ctx, *attackers, *n, *breadth, *seen, *even, *linked, *batch, *record, *block, *retention, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "large:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, attackers, n, breadth int, seen, even bool, linked float64, batch, record, block int, profile string) (err error) {
+func run(ctx context.Context, attackers, n, breadth int, seen, even bool, linked float64, batch, record, block int, retention time.Duration, profile string) (err error) {
 	dir, err := os.MkdirTemp("", "handprint-large-")
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func run(ctx context.Context, attackers, n, breadth int, seen, even bool, linked
 	for i := range r.tasks {
 		t := &r.tasks[i]
 		*t = task{rig: r, number: int32(i), txn: r.store.Partition(int32(i)).WriteBack()}
-		if t.engine, err = engine.New(engine.Config{Thresholds: attribution.DefaultThresholds(), Partitions: tasks}, t.number, t.txn); err != nil {
+		if t.engine, err = engine.New(engine.Config{Thresholds: attribution.DefaultThresholds(), Partitions: tasks, Retention: retention}, t.number, t.txn); err != nil {
 			return err
 		}
 	}
