@@ -12,7 +12,12 @@ type sorted[T any, O order[T]] struct {
 // order is an order of members, as a type that has nothing in it.
 type order[T any] interface{ compare(x, y T) int }
 
-const maxBlock = 512
+// maxBlock is how long a block may be. One that is shorter than minBlock is joined to a
+// neighbour, so that blocks that drain do not add up.
+const (
+	maxBlock = 512
+	minBlock = maxBlock / 8
+)
 
 // block returns the block that x belongs to, if there is any: the first whose
 // last member is not below x, else the last.
@@ -51,8 +56,7 @@ func (s *sorted[T, O]) add(x T) {
 	if len(b) > maxBlock {
 		half := len(b) / 2
 		s.blocks = slices.Insert(s.blocks, i+1, slices.Clone(b[half:]))
-		clear(b[half:])
-		s.blocks[i] = b[:half:half]
+		s.blocks[i] = slices.Clone(b[:half]) // the array goes
 	}
 }
 
@@ -64,8 +68,26 @@ func (s *sorted[T, O]) remove(x T) {
 		panic("attribution: what is taken from a sorted list is not in it")
 	}
 	s.count--
-	if s.blocks[i] = slices.Delete(s.blocks[i], at, at+1); len(s.blocks[i]) == 0 {
+	if s.blocks[i] = slices.Delete(s.blocks[i], at, at+1); len(s.blocks[i]) < minBlock {
+		s.join(i)
+	}
+}
+
+// join joins a short block to a neighbour, or drops it if it is empty. A block that is
+// joined has room for as much again.
+func (s *sorted[T, O]) join(i int) {
+	if len(s.blocks[i]) == 0 {
 		s.blocks = slices.Delete(s.blocks, i, i+1)
+		return
+	}
+	low := max(0, i-1)
+	if low+1 == len(s.blocks) {
+		return // there is no other
+	}
+	a, b := s.blocks[low], s.blocks[low+1]
+	if n := len(a) + len(b); n <= maxBlock/2 {
+		s.blocks[low] = append(append(make([]T, 0, 2*n), a...), b...)
+		s.blocks = slices.Delete(s.blocks, low+1, low+2)
 	}
 }
 

@@ -245,4 +245,7 @@ func (u *Union) Leave(s *Series, attacker string) {
 	for i := range s.Gone {
 		u.Latest(attacker, s.Gone[i].Value, 0, false)
 	}
+	if u.values != nil {
+		u.values.leave(attacker)
+	}
 }

@@ -81,6 +81,9 @@ func TestUnionConcludesAsItsSeriesDo(t *testing.T) {
 				u.Latest(fmt.Sprint(who), v, ts, kept)
 			}
 			u.Taken(fmt.Sprint(who), e, taken, left, had, was, attribution.HeadOf(&series[who]))
+			if few && rapid.IntRange(0, 3).Draw(t, "heads are lost") == 0 {
+				attribution.LoseHeads(u)
+			}
 			if !u.Enough() && rapid.IntRange(0, 3).Draw(t, "concluded later") > 0 {
 				source := &someSeries{all: series}
 				enough, err := u.Refill(source)

@@ -42,10 +42,9 @@ func (h *head) compare(e *unionEntry) int {
 // entries leave the tail of the union, the next ones are found in the series of
 // a few attackers, however many there are.
 //
-// Of many attackers only the newest heads are held. A head may leave that
-// way with each observation, and when too few are left the heads of all are read again.
-// As one in four of the attackers is held at least, that is some four series an
-// observation.
+// Of many attackers only the newest heads are held, one in four after each trim. A head
+// may leave with each observation, and when too few are left the heads of all are read
+// again: that is some four series an observation.
 type unionHeads struct {
 	list      sorted[head, byPlace]
 	attackers int
@@ -85,12 +84,25 @@ func (h *unionHeads) moved(attacker string, was, is *Entry) {
 // trim drops the oldest heads if there are many more than have to be held, which are
 // needed at least.
 func (h *unionHeads) trim(needed int) {
-	enough := max(minHeads, needed, h.attackers/headShare)
+	h.trimTo(max(minHeads, needed, h.attackers/headShare))
+}
+
+// trimTo drops the oldest heads if there are more than twice enough.
+func (h *unionHeads) trimTo(enough int) {
 	if h.list.count <= 2*enough {
 		return
 	}
 	h.list.dropFirst(h.list.count - enough)
 	h.some, h.least = true, h.list.min()
+}
+
+// Shrink makes the union remember less, if it can: few of the newest entries of
+// attackers. More of them are read again when they are needed. It returns by how much
+// Size is less.
+func (u *Union) Shrink() (less int) {
+	before := u.Size()
+	u.heads.trimTo(2 * u.t.Window)
+	return before - u.Size()
 }
 
 // ForgetHeads forgets where the newest entries of attackers are: AddHead is then told of

@@ -14,7 +14,8 @@ import (
 // the number of attackers or values.
 type unionValues struct {
 	numbers map[string]uint32 // of attackers
-	names   []string          // by number
+	names   map[uint32]string // by number
+	last    uint32            // the number that was given last
 	values  map[valueHash]*seenValue
 	latest  sorted[seenAt, byTS] // all values
 	size    int                  // pairs of an attacker and a value
@@ -71,7 +72,7 @@ type holders struct {
 }
 
 func newUnionValues() *unionValues {
-	return &unionValues{numbers: make(map[string]uint32), values: make(map[valueHash]*seenValue)}
+	return &unionValues{numbers: make(map[string]uint32), names: make(map[uint32]string), values: make(map[valueHash]*seenValue)}
 }
 
 // since is how many values were seen at ts or after it.
@@ -81,9 +82,9 @@ func (u *unionValues) since(ts float64) int { return u.latest.from(seenAt{ts: ts
 func (u *unionValues) set(attacker string, v Value, ts float64) {
 	a, known := u.numbers[attacker]
 	if !known {
-		a = uint32(len(u.numbers))
-		u.numbers[attacker] = a
-		u.names = append(u.names, attacker)
+		u.last++
+		a = u.last
+		u.numbers[attacker], u.names[a] = a, attacker
 	}
 	key := hashOf(v)
 	s := u.values[key]
@@ -136,6 +137,12 @@ func (u *unionValues) unset(attacker string, v Value) {
 	}
 	u.size--
 	u.move(key, s, s.others.ts.max().ts)
+}
+
+// leave forgets an attacker that has no values any more.
+func (u *unionValues) leave(attacker string) {
+	delete(u.names, u.numbers[attacker])
+	delete(u.numbers, attacker)
 }
 
 func (u *unionValues) move(key valueHash, s *seenValue, ts float64) {
@@ -211,12 +218,12 @@ func (u *Union) Latest(attacker string, v Value, ts float64, kept bool) {
 	}
 }
 
-// Size is how many values of attackers, and newest entries of attackers, the union
-// remembers, which is what its memory grows with: some 80 bytes each.
+// Size is how many attackers, values of attackers and newest entries of attackers the
+// union remembers, which is what its memory grows with: some 80 bytes each.
 func (u *Union) Size() int {
 	n := u.heads.list.count
 	if u.values != nil {
-		n += u.values.size
+		n += u.values.size + len(u.values.numbers)
 	}
 	return n
 }

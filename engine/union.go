@@ -13,7 +13,7 @@ import (
 // one whose values are records of their own, was added up.
 const (
 	maxUnions = 4096 // rows whose unions are held
-	// maxUnionValues is how many HASH values and newest entries of attackers the
+	// maxUnionValues is how many attackers, HASH values and newest entries of attackers the
 	// unions of a task remember, some 80 bytes each: enough for an identity of ten
 	// thousand attackers that have a hundred values each. A row that has more is read
 	// anew for each of its observations.
@@ -25,14 +25,14 @@ var unionFrom = 8 // tests hold unions of small rows too
 // unions holds the unions of rows, by the key of the row.
 type unions struct {
 	rows map[string]*attribution.Union
-	size int // HASH values
+	size int // by Union.Size
 }
 
 func newUnions() unions { return unions{rows: make(map[string]*attribution.Union)} }
 
 func (u *unions) hold(key []byte, union *attribution.Union) {
 	u.drop(key)
-	if len(u.rows) >= maxUnions {
+	for len(u.rows) >= maxUnions {
 		u.dropAny()
 	}
 	u.rows[string(key)] = union
@@ -50,17 +50,24 @@ func (u *unions) drop(key []byte) {
 func (u *unions) grew(key []byte, values int) {
 	u.size += values
 	for u.size > maxUnionValues {
-		if len(u.rows) == 1 {
-			u.drop(key)
+		if union := u.rows[string(key)]; len(u.rows) == 1 {
+			if u.size -= union.Shrink(); u.size > maxUnionValues {
+				u.drop(key)
+			}
 			return
 		}
 		u.dropAny()
 	}
 }
 
-// dropAny drops some union: it is built again when it is needed.
+// dropAny has some union remember less, or else drops it: it is built again when it is
+// needed.
 func (u *unions) dropAny() {
 	for key, union := range u.rows {
+		if less := union.Shrink(); less > 0 {
+			u.size -= less
+			return
+		}
 		u.size -= union.Size()
 		delete(u.rows, key)
 		return
