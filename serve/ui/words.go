@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -49,4 +50,16 @@ func loserOf(d *historyData) string {
 		}
 	}
 	return ""
+}
+
+// toldOf is what others read of an identity in its topic, up to when it was written.
+func toldOf(r *query.IdentityRecord) string {
+	text := "Others read of it in attribution.identity: " + plural(int(r.Total), "attacker", "attackers")
+	if r.MergedInto != nil {
+		text += ", merged into " + shortID(*r.MergedInto)
+	}
+	if r.Origin != nil {
+		text += fmt.Sprintf(", since the event at offset %d", *r.Origin)
+	}
+	return text + ", written"
 }
