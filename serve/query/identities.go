@@ -19,42 +19,20 @@ func limitOf(n int) int {
 
 // Identities returns a page of the identities that match.
 func (r *Reader) Identities(q IdentityQuery) (*IdentityList, error) {
-	c, err := r.catalog()
+	m, err := r.matching(q, limitOf(q.Limit))
 	if err != nil {
 		return nil, err
 	}
-	f, err := q.filter()
-	if err != nil {
-		return nil, err
-	}
-	sort, ok := sortsOf[q.Sort]
-	if !ok {
-		return nil, problem(BadParameter, "sort: one of %s.", strings.Join(Sorts, ", "))
-	}
-	question := q.question()
-	at, err := decodeCursor(question, q.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	var after *catalog.Key
-	if at != nil {
-		after = &catalog.Key{Value: at.number, ID: at.text}
-	}
-	asOf := r.AsOf()
-	l := c.List(f, sort, after, limitOf(q.Limit))
-	list := &IdentityList{Items: []ListedIdentity{}, Total: l.Total, TotalIs: "exact", AsOf: asOf}
+	list := &IdentityList{Items: []ListedIdentity{}, Total: m.Total, TotalIs: "exact", AsOf: m.asOf, Next: m.next}
 	if q.Counts {
-		list.Facets = &Facets{statesOf(l.Facet)}
+		list.Facets = &Facets{statesOf(m.Facet)}
 	}
-	for i := range l.Identities {
-		item, err := r.listed(c, &l.Identities[i])
+	for i := range m.Identities {
+		item, err := r.listed(m.catalog, &m.Identities[i])
 		if err != nil {
 			return nil, err
 		}
 		list.Items = append(list.Items, *item)
-	}
-	if l.More {
-		list.Next = encodeCursor(question, cursor{l.Last.Value, l.Last.ID})
 	}
 	return list, nil
 }
@@ -69,36 +47,54 @@ type Part struct {
 // Part returns the ids of the identities that match, at most limit, from the cursor of
 // the query on.
 func (r *Reader) Part(q IdentityQuery, limit int) (*Part, error) {
-	c, err := r.catalog()
+	m, err := r.matching(q, limit)
 	if err != nil {
 		return nil, err
+	}
+	part := &Part{Total: m.Total, Next: m.next}
+	for i := range m.Identities {
+		part.IDs = append(part.IDs, m.Identities[i].ID)
+	}
+	return part, nil
+}
+
+// matching is what the catalogue lists for a query.
+type matching struct {
+	catalog.Listing
+	catalog *catalog.Catalog
+	asOf    float64 // before it was asked
+	next    string  // cursor; empty: there are no more
+}
+
+// matching asks the catalogue for at most limit identities, from the cursor of the
+// query on.
+func (r *Reader) matching(q IdentityQuery, limit int) (m matching, err error) {
+	if m.catalog, err = r.catalog(); err != nil {
+		return m, err
 	}
 	f, err := q.filter()
 	if err != nil {
-		return nil, err
+		return m, err
 	}
 	sort, ok := sortsOf[q.Sort]
 	if !ok {
-		return nil, problem(BadParameter, "sort: one of %s.", strings.Join(Sorts, ", "))
+		return m, problem(BadParameter, "sort: one of %s.", strings.Join(Sorts, ", "))
 	}
 	question := q.question()
 	at, err := decodeCursor(question, q.Cursor)
 	if err != nil {
-		return nil, err
+		return m, err
 	}
 	var after *catalog.Key
 	if at != nil {
 		after = &catalog.Key{Value: at.number, ID: at.text}
 	}
-	l := c.List(f, sort, after, limit)
-	part := &Part{Total: l.Total}
-	for i := range l.Identities {
-		part.IDs = append(part.IDs, l.Identities[i].ID)
+	m.asOf = r.AsOf()
+	m.Listing = m.catalog.List(f, sort, after, limit)
+	if m.More {
+		m.next = encodeCursor(question, cursor{m.Last.Value, m.Last.ID})
 	}
-	if l.More {
-		part.Next = encodeCursor(question, cursor{l.Last.Value, l.Last.ID})
-	}
-	return part, nil
+	return m, nil
 }
 
 func (r *Reader) listed(c *catalog.Catalog, i *catalog.Identity) (*ListedIdentity, error) {
