@@ -95,7 +95,7 @@ func (s *server) exportEvents(op *huma.Operation, w http.ResponseWriter, r *http
 	}
 	found, err := s.Reader.Events(r.Context(), g.events(), maxExportedEvents)
 	if err == nil && found.Next != "" && !g.Has("cursor") {
-		err = errors.Join(&query.Problem{Kind: query.BadParameter, Detail: fmt.Sprintf("An export has at most %d events, and there are more: ask for fewer, or for parts, the first with cursor=begin.", maxExportedEvents)}, found.Close())
+		err = errors.Join(&query.Problem{Kind: query.BadParameter, Detail: tooManyEvents(found.Bounded)}, found.Close())
 	}
 	if err != nil {
 		if p := (*problem.Problem)(nil); errors.As(s.failed(r.Context(), err), &p) {
@@ -121,6 +121,14 @@ func (s *server) exportEvents(op *huma.Operation, w http.ResponseWriter, r *http
 		return
 	}
 	s.whole(r, write(r.Context(), w, found))
+}
+
+// tooManyEvents says why events are to be had in parts alone.
+func tooManyEvents(bounded bool) string {
+	if bounded {
+		return "So much was recorded in this time that not all of it was looked at: ask for a shorter time, or for parts, the first with cursor=begin."
+	}
+	return fmt.Sprintf("An export has at most %d events, and there are more: ask for fewer, or for parts, the first with cursor=begin.", maxExportedEvents)
 }
 
 // whole ends an export: one with an error breaks the connection, so that the client sees

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -23,6 +24,7 @@ type RangeQuery struct {
 	NewStates []string
 	After     Place // of the part before; nil: the first
 	Limit     int   // entries of a part
+	looks     int   // entries that a part looks at; 0: maxRangeLooked
 }
 
 // maxRangeLooked bounds the entries that a part looks at, so that one condition that
@@ -35,10 +37,15 @@ type Range struct {
 	q        RangeQuery
 	snapshot *pebble.Snapshot
 	from, to []byte // keys by arrival, the latter not included
+	matched  []byte // keys by identity, one behind the other, in the order of arrival
 	next     Place
+	bounded  bool
 }
 
-// Range finds where the part ends. It has to be closed.
+// identityKeyLen is the length of every key by identity.
+const identityKeyLen = 1 + digestLen + 8 + placeLen
+
+// Range finds which entries the part has. It has to be closed.
 func (h *History) Range(ctx context.Context, q RangeQuery) (_ *Range, err error) {
 	r := &Range{q: q, snapshot: h.db.NewSnapshot(), from: arrivalBound(q.From), to: []byte{byArrival + 1}}
 	defer func() {
@@ -46,6 +53,9 @@ func (h *History) Range(ctx context.Context, q RangeQuery) (_ *Range, err error)
 			err = errors.Join(err, r.Close())
 		}
 	}()
+	if r.q.looks == 0 {
+		r.q.looks = maxRangeLooked
+	}
 	if q.To > 0 {
 		r.to = arrivalBound(q.To)
 	}
@@ -55,37 +65,107 @@ func (h *History) Range(ctx context.Context, q RangeQuery) (_ *Range, err error)
 		}
 	}
 	if string(r.from) >= string(r.to) {
-		r.to = r.from
 		return r, nil
 	}
-	found, looked := 0, 0
+	if q.Identity != "" {
+		if done, err := r.findOfIdentity(ctx); done || err != nil {
+			return r, err
+		}
+	}
+	return r, r.find(ctx)
+}
+
+// find looks at the entries in the order of their arrival.
+func (r *Range) find(ctx context.Context) error {
+	looked, keysOnly := 0, r.q.byKind()
 	var last []byte // of the part
-	err = r.scan(ctx, q.byKind(), func(key []byte, matches bool, _ *Entry) (bool, error) {
-		if found == q.Limit && matches || looked == maxRangeLooked {
+	return r.each(ctx, r.from, r.to, func(key, value []byte) (bool, error) {
+		matches := r.q.takesKind(key[9])
+		if matches && !keysOnly {
+			var e Entry
+			there, err := r.read(value, &e)
+			if err != nil {
+				return false, err
+			}
+			matches = there && r.q.takes(&e)
+		}
+		r.bounded = looked == r.q.looks
+		if r.bounded || matches && len(r.matched) == r.q.Limit*identityKeyLen {
 			r.next = append(Place{}, last[1:]...)
-			r.to = append(append([]byte{}, last...), 0)
 			return false, nil
 		}
 		if looked++; matches {
-			found++
+			r.matched = append(r.matched, value...)
 		}
 		last = append(last[:0], key...)
 		return true, nil
 	})
-	return r, err
+}
+
+// findOfIdentity looks at the entries of the identity that is asked for, and reports
+// whether it came to their end.
+func (r *Range) findOfIdentity(ctx context.Context) (bool, error) {
+	type found struct{ arrival, key string }
+	var all []found
+	byArrival := func() { slices.SortFunc(all, func(x, y found) int { return strings.Compare(x.arrival, y.arrival) }) }
+	prefix := identityKey(r.q.Identity)
+	looked := 0
+	err := r.each(ctx, prefix, append(prefix[:len(prefix):len(prefix)], bytes.Repeat([]byte{255}, identityKeyLen)...), func(key, value []byte) (bool, error) {
+		if looked++; looked > r.q.looks {
+			return false, nil
+		}
+		if !r.q.takesKind(key[len(key)-placeLen]) {
+			return true, nil
+		}
+		var e Entry
+		if err := json.Unmarshal(value, &e); err != nil {
+			return false, fmt.Errorf("reading an entry: %w", err)
+		}
+		if arrival := string(arrivalKey(&e)); r.q.takes(&e) && arrival >= string(r.from) && arrival < string(r.to) {
+			all = append(all, found{arrival, string(key)})
+		}
+		if len(all) > 2*r.q.Limit+1000 { // the part is the first of them
+			byArrival()
+			all = all[:r.q.Limit+1]
+		}
+		return true, nil
+	})
+	if err != nil || looked > r.q.looks {
+		return false, err
+	}
+	if byArrival(); len(all) > r.q.Limit {
+		all = all[:r.q.Limit]
+		r.next = Place(all[len(all)-1].arrival[1:])
+	}
+	for i := range all {
+		r.matched = append(r.matched, all[i].key...)
+	}
+	return true, nil
 }
 
 // Next returns the place to go on from; nil: this is the last part.
 func (r *Range) Next() Place { return r.next }
 
+// IsBounded reports whether the part ends because too many entries had to be looked at:
+// nobody knows whether more match.
+func (r *Range) IsBounded() bool { return r.bounded }
+
 // Each yields the entries of the part.
 func (r *Range) Each(ctx context.Context, yield func(e *Entry) error) error {
-	return r.scan(ctx, false, func(_ []byte, matches bool, e *Entry) (bool, error) {
-		if !matches {
-			return true, nil
+	for n, rest := 1, r.matched; len(rest) > 0; n, rest = n+1, rest[identityKeyLen:] {
+		if n%1000 == 0 && ctx.Err() != nil {
+			return ctx.Err()
 		}
-		return true, yield(e)
-	})
+		var e Entry
+		there, err := r.read(rest[:identityKeyLen], &e)
+		if err == nil && there {
+			err = yield(&e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close ends the reading.
@@ -115,16 +195,20 @@ func (q *RangeQuery) byKind() bool {
 	return q.Identity == "" && q.Primitive == "" && q.Domain == "" && len(q.NewStates) == 0
 }
 
+// takesKind reports whether entries of a source, the byte of it in a key, match by kind.
+func (q *RangeQuery) takesKind(source byte) bool {
+	return len(q.Kinds) == 0 || slices.Contains(q.Kinds, kindOf(Source(source)))
+}
+
 func (q *RangeQuery) takes(e *Entry) bool {
 	domain, _, _ := strings.Cut(e.Primitive, ".")
 	return (q.Identity == "" || e.Identity == q.Identity) && (q.Primitive == "" || e.Primitive == q.Primitive) &&
 		(q.Domain == "" || domain == q.Domain) && (len(q.NewStates) == 0 || slices.Contains(q.NewStates, e.NewState))
 }
 
-// scan yields the keys by arrival and whether their entries match, with the entries
-// unless the keys are enough, until yield returns false.
-func (r *Range) scan(ctx context.Context, keysOnly bool, yield func(key []byte, matches bool, e *Entry) (bool, error)) (err error) {
-	it, err := r.snapshot.NewIter(&pebble.IterOptions{LowerBound: r.from, UpperBound: r.to})
+// each yields the keys between two bounds and their values, until yield returns false.
+func (r *Range) each(ctx context.Context, from, to []byte, yield func(key, value []byte) (bool, error)) (err error) {
+	it, err := r.snapshot.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return fmt.Errorf("reading the history: %w", err)
 	}
@@ -134,16 +218,7 @@ func (r *Range) scan(ctx context.Context, keysOnly bool, yield func(key []byte, 
 		if n++; n%1000 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		key := it.Key()
-		matches := len(r.q.Kinds) == 0 || slices.Contains(r.q.Kinds, kindOf(Source(key[9])))
-		var e Entry
-		if matches && !keysOnly {
-			if matches, err = r.read(it.Value(), &e); err != nil {
-				return err
-			}
-			matches = matches && r.q.takes(&e)
-		}
-		if on, err := yield(key, matches, &e); err != nil || !on {
+		if on, err := yield(it.Key(), it.Value()); err != nil || !on {
 			return err
 		}
 	}

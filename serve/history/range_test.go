@@ -116,3 +116,50 @@ func TestARangeEnds(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What happened to one identity is found among its own entries, however many others
+// there are; if its own are too many, the part says that it ended by looking.
+func TestARangeOfOneIdentityLooksAtItsOwn(t *testing.T) {
+	h := open(t, t.TempDir())
+	defer h.Close()
+	var entries []Entry
+	for n := range 50 {
+		id := "others"
+		if n%20 == 0 { // 0, 20, 40
+			id = "a"
+		}
+		entries = append(entries, Entry{Identity: id, Kind: State, Source: Transitions, TS: float64(100 - n), Recorded: float64(n), Offset: int64(n)})
+	}
+	if err := h.Add(entries, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		q       RangeQuery
+		want    string
+		next    bool
+		bounded bool
+	}{
+		{RangeQuery{Identity: "a", Limit: 9, looks: 5}, "0 20 40", false, false},
+		{RangeQuery{Identity: "a", Limit: 2, looks: 5}, "0 20", true, false},
+		{RangeQuery{Identity: "a", From: 20, To: 40, Limit: 2, looks: 5}, "20", false, false},
+		{RangeQuery{Identity: "nobody", Limit: 2, looks: 5}, "", false, false},
+		{RangeQuery{Identity: "a", Limit: 9, looks: 2}, "0", true, true},
+		{RangeQuery{Primitive: "nothing", Limit: 9, looks: 5}, "", true, true},
+	} {
+		r, err := h.Range(context.Background(), test.q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		err = errors.Join(r.Each(context.Background(), func(e *Entry) error {
+			got = append(got, fmt.Sprint(e.Offset))
+			return nil
+		}), r.Close())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Join(got, " ") != test.want || (r.Next() != nil) != test.next || r.IsBounded() != test.bounded {
+			t.Errorf("%+v: %v, next %v, bounded %v; want %+v", test.q, got, r.Next(), r.IsBounded(), test)
+		}
+	}
+}

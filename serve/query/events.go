@@ -29,6 +29,7 @@ type Event struct {
 type Events struct {
 	Next    string  // cursor of the next part; empty: this is the last
 	Begins  float64 // everything recorded from then on is in the history; 0: there is none
+	Bounded bool    // it ends because too many events had to be looked at: nobody knows whether more match
 	entries *history.Range
 }
 
@@ -53,6 +54,7 @@ func (r *Reader) Events(ctx context.Context, q EventQuery, limit int) (*Events, 
 	if found.entries, err = r.History.Range(ctx, hq); err != nil {
 		return nil, fault(err)
 	}
+	found.Bounded = found.entries.IsBounded()
 	if next := found.entries.Next(); next != nil {
 		found.Next = encodeCursor("events "+string(question), cursor{text: string(next)})
 	}
