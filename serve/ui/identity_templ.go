@@ -183,9 +183,9 @@ func identity(p *page, d *identityData) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var10 string
-			templ_7745c5c3_Var10, templ_7745c5c3_Err = templruntime.NewAttributeExpression(p.linkTo("/compare?a="+pathPart(cutID(d.Identity.Identity)), d.Identity.Identity)).ResolveURL(ctx)
+			templ_7745c5c3_Var10, templ_7745c5c3_Err = templruntime.NewAttributeExpression(p.linkTo("/compare?a="+queryPart(cutID(d.Identity.Identity)), d.Identity.Identity)).ResolveURL(ctx)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `identity.templ`, Line: 59, Col: 107}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `identity.templ`, Line: 59, Col: 108}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var10)
 			if templ_7745c5c3_Err != nil {
@@ -196,7 +196,7 @@ func identity(p *page, d *identityData) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if len(d.Identity.Identity) <= 100 {
-				templ_7745c5c3_Err = exportMenu(p, "?q="+pathPart(d.Identity.Identity), "?identity="+pathPart(d.Identity.Identity)).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = exportMenu(p, "?q="+queryPart(d.Identity.Identity), "?identity="+queryPart(d.Identity.Identity)).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -273,6 +273,9 @@ func bitsText(f float64) string {
 // pathPart is text as one part of a path.
 func pathPart(s string) string { return url.PathEscape(s) }
 
+// queryPart is text as one value in a query: there + & and = mean something.
+func queryPart(s string) string { return url.QueryEscape(s) }
+
 // with is a query with one parameter set, without a cursor.
 func with(q url.Values, name, value string) string {
 	out := url.Values{}
