@@ -11,8 +11,9 @@ import (
 // in parts, by a hash of the name, each a record of its own. So a row that enters
 // multi_actor or leaves it writes a part, however many others are in it.
 //
-// A part has at most maxPart bytes of names: the registry's fit into one, and ten
-// thousand of usual length into all. What goes beyond is not flagged.
+// A part has at most maxPart bytes of names, which is ten thousand of usual length in
+// all. What goes beyond is not flagged, unless it is registered: names that somebody
+// makes up keep none of the registry's out.
 const (
 	flagParts = 256
 	maxPart   = 4096
@@ -43,7 +44,7 @@ func (e *Engine) setFlag(kind byte, identity, primitive []byte, is bool) error {
 	switch {
 	case is == there:
 		return nil
-	case is && sizeOfNames(names)+len(name) > maxPart:
+	case is && sizeOfNames(names)+len(name) > maxPart && e.cfg.Registry.Lookup(primitive) == nil:
 		return nil
 	case is:
 		names = slices.Insert(names, at, name)

@@ -75,7 +75,9 @@ func (e *Engine) take(s *series, entry attribution.Entry, kind attribution.Kind,
 		if !v.inTree {
 			ts, kept = s.Latest(v.value)
 		}
-		if !kept && isLarge(v.value) {
+		// What was pushed out of a series while its primitive was HASH may have it.
+		elsewhere := s.Elsewhere > 0 && kind != attribution.Hash
+		if !kept && isLarge(v.value) && !elsewhere {
 			e.store.Delete(e.largeKey(v.value, identity, primitive, attacker))
 		}
 		if union != nil {

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -281,11 +280,11 @@ func (e *Engine) detachLarge(d *detach, primitive []byte, s series, out *parts) 
 		taken[string(v)] = true
 		key := e.largeKey(v, d.Old, primitive, d.Attacker)
 		record, err := e.store.Get(key)
-		if err == nil && record == nil {
-			err = errors.New("it is not in the store")
-		}
 		if err != nil {
 			return fmt.Errorf("reading a large value of %s in %s of %s: %w", d.Attacker, primitive, d.Old, err)
+		}
+		if record == nil {
+			return nil // lost with a command; who shows the value says so
 		}
 		out.add(partLarge, primitive, v[1:], record)
 		e.store.Delete(key)

@@ -1,10 +1,15 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"handprint/attribution"
+	"handprint/internal/vectors"
+	"handprint/schemas"
 )
 
 // posted is an Outbox that keeps the commands to go on with.
@@ -149,5 +154,107 @@ func TestManySuspectsAreSweptInSteps(t *testing.T) {
 				t.Errorf("%d suspicions are sent, want %d", n, suspects)
 			}
 		})
+	}
+}
+
+// An identity is a suspect once, whatever indexes have it and in how many parts, and a
+// step ends between two identities.
+func TestSuspectsAreListedOnce(t *testing.T) {
+	defer func(n int) { sweepStep = n }(sweepStep)
+	sweepStep = 7
+	store := newMemStore()
+	const identities = 100
+	for i := range identities {
+		id := []byte(attribution.Stub(fmt.Append(nil, i)).String())
+		store.Put(idKey(nil, kindSuspect, id), appendNames(nil, []string{"x.a"}))
+		for part := range byte(i % 20) {
+			store.Put(flagKey(nil, kindReturning, id, part), appendNames(nil, []string{"x.a"}))
+		}
+		if i%3 == 0 {
+			store.Put(idKey(nil, kindSuspicion, id), nil)
+		}
+	}
+	e, err := New(testConfig(1), 0, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, steps := map[string]bool{}, 0
+	for from := []byte(nil); ; {
+		list, next, err := e.suspects([]byte{kindSuspect, kindReturning, kindSuspicion}, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range list {
+			if seen[string(id)] {
+				t.Errorf("%s is listed twice", id)
+			}
+			seen[string(id)] = true
+		}
+		if steps++; len(list) > sweepStep {
+			t.Errorf("a step has %d suspects", len(list))
+		}
+		if next == nil {
+			break
+		}
+		from = next
+	}
+	if len(seen) != identities || steps > identities/sweepStep+1 {
+		t.Errorf("%d suspects of %d in %d steps", len(seen), identities, steps)
+	}
+}
+
+// Names that somebody makes up keep no registered primitive out of a set.
+func TestRegisteredPrimitivesAreFlaggedBesideMadeUpOnes(t *testing.T) {
+	e, err := New(testConfig(1), 0, newMemStore())
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := e.cfg.Registry.Names()[0]
+	identity, full := []byte("018f0000-0000-7000-8000-000000000001"), 0
+	for i := 0; full < 3; i++ {
+		made := fmt.Sprintf("made.up.%d.%s", i, strings.Repeat("x", 1000))
+		if flagPart(made) != flagPart(name) {
+			continue
+		}
+		if err := e.setFlag(kindFlagged, identity, []byte(made), true); err != nil {
+			t.Fatal(err)
+		}
+		if names, _ := flags(e.store, kindFlagged, identity); !slices.Contains(names, made) {
+			full++
+		}
+	}
+	if err := e.setFlag(kindFlagged, identity, []byte(name), true); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := flags(e.store, kindFlagged, identity); err != nil || !slices.Contains(names, name) {
+		t.Errorf("%s is not flagged beside %d made up: %v", name, len(names), err)
+	}
+}
+
+// A large value whose record is gone, as after lost commands, stops no move.
+func TestALargeValueThatIsGoneStopsNoMove(t *testing.T) {
+	c := newCluster(t, 2, attribution.DefaultRegistry(), nil)
+	input := func(topic, record string) { c.input(&vectors.Step{Topic: topic, Record: []byte(record)}, 0) }
+	for i := range 3 {
+		input("attacker.observation", fmt.Sprintf(`{"attacker_uuid":"a","primitive":"toolchain.ssh.hassh_client","value":"%d%s","ts":%d,"evidence_ref":"e%d"}`, i, strings.Repeat("x", 400), i+1, i))
+	}
+	c.settle()
+	gone := 0
+	for _, s := range c.stores {
+		for _, k := range slices.Clone(s.keys) {
+			if v, err := s.Get([]byte(k)); err == nil && k[0] == kindLarge && bytes.Contains(v, []byte("0xxx")) { // not what is shown
+				s.Delete([]byte(k))
+				gone++
+			}
+		}
+	}
+	if gone == 0 {
+		t.Fatal("there is no large value")
+	}
+	e := attribution.IdentityEvent{Type: attribution.Formed, Identity: "x", Attackers: []string{"a"}}
+	input("identity.events", string(schemas.AppendIdentityEvent(nil, &e)))
+	c.settle()
+	if g := &c.tasks[0].cfg.Counters.Changes; g.InProgress.Load() != 0 || g.Waiting.Load() != 0 {
+		t.Errorf("%d changes are in progress and %d wait", g.InProgress.Load(), g.Waiting.Load())
 	}
 }

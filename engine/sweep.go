@@ -84,12 +84,21 @@ func (e *Engine) sweepFrom(t tick, by attribution.Arrival, from []byte) (next []
 func (e *Engine) suspects(kinds, from []byte) (list [][]byte, next []byte, err error) {
 	var keys [][]byte
 	for _, kind := range kinds {
-		n := 0
+		n, last := 0, []byte(nil)
 		err := scan(e.store, []byte{kind}, append([]byte{kind}, from...), func(rest, _ []byte) error {
+			_, part, err := cutID(rest)
+			if err != nil {
+				return err
+			}
+			key := rest[:len(rest)-len(part)] // a set of names has several records
+			if last != nil && bytes.Equal(key, last) {
+				return nil
+			}
 			if n++; n > sweepStep+1 {
 				return errStop // more would not be among the first of all
 			}
-			keys = append(keys, bytes.Clone(rest))
+			last = bytes.Clone(key)
+			keys = append(keys, last)
 			return nil
 		})
 		if err != nil {
