@@ -210,17 +210,21 @@ func TestRegisteredPrimitivesAreFlaggedBesideMadeUpOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := e.cfg.Registry.Names()[0]
-	identity, full := []byte("018f0000-0000-7000-8000-000000000001"), 0
-	for i := 0; full < 3; i++ {
-		made := fmt.Sprintf("made.up.%d.%s", i, strings.Repeat("x", 1000))
-		if flagPart(made) != flagPart(name) {
-			continue
-		}
-		if err := e.setFlag(kindFlagged, identity, []byte(made), true); err != nil {
-			t.Fatal(err)
-		}
-		if names, _ := flags(e.store, kindFlagged, identity); !slices.Contains(names, made) {
-			full++
+	identity := []byte("018f0000-0000-7000-8000-000000000001")
+	for _, length := range []int{1000, 300, 100, 30, 10, 3, 1} { // until no short name fits
+		for i, full := 0, false; !full; i++ {
+			made := fmt.Sprintf("%s.%d", strings.Repeat("x", length), i)
+			if flagPart(made) != flagPart(name) {
+				continue
+			}
+			if err := e.setFlag(kindFlagged, identity, []byte(made), true); err != nil {
+				t.Fatal(err)
+			}
+			names, err := flags(e.store, kindFlagged, identity)
+			if err != nil {
+				t.Fatal(err)
+			}
+			full = !slices.Contains(names, made)
 		}
 	}
 	if err := e.setFlag(kindFlagged, identity, []byte(name), true); err != nil {
