@@ -263,8 +263,8 @@ func (l *Loop) batch(ctx context.Context, items []*Item) error {
 		}
 		judge(attempt, unjudged, "")
 		err := l.send(ctx, attempt)
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err() // nobody knows what the receiver has
 		}
 		var refused *Refused
 		switch {
@@ -317,6 +317,9 @@ func (l *Loop) send(ctx context.Context, items []*Item) error {
 // settle counts the verdicts of an attempt, puts what is never taken into the
 // dead letters, and returns what is to be sent again.
 func (l *Loop) settle(ctx context.Context, attempt []*Item) (again []*Item, err error) {
+	// What was answered counts, even if the end has come meanwhile.
+	ctx, cancel := outlast(ctx)
+	defer cancel()
 	for _, it := range attempt {
 		switch it.Outcome {
 		case Done:
@@ -336,6 +339,13 @@ func (l *Loop) settle(ctx context.Context, attempt []*Item) (again []*Item, err 
 		}
 	}
 	return again, nil
+}
+
+// outlast returns a context that ends closeTime after ctx.
+func outlast(ctx context.Context) (longer context.Context, cancel func()) {
+	longer, end := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(closeTime, end) })
+	return longer, func() { stop(); end() }
 }
 
 // finish commits what is done, now or when it has settled.

@@ -222,6 +222,37 @@ func TestNothingIsLost(t *testing.T) {
 	})
 }
 
+// ender takes everything but one event, which it never takes, and ends the loop as it
+// answers.
+type ender struct {
+	fakeReceiver
+	end context.CancelFunc
+}
+
+func (e *ender) Deliver(_ context.Context, items []*Item) error {
+	judge(items, Done, "")
+	items[0].Verdict = Verdict{Never, "bad"}
+	e.end()
+	return nil
+}
+
+// What a receiver has answered is committed although the end has come meanwhile, so
+// that it is not sent once more after a good end.
+func TestWhatWasAnsweredIsCommittedAtTheEnd(t *testing.T) {
+	log := newLog(topics.StateChanged)
+	for range 5 {
+		log.append(0, nil, schemas.AppendTransitionJSON(nil, siemtest.New(1).Transition()))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if err := NewLoop(newConfig(log.reader(cancel), &ender{end: cancel})).Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !log.done() || len(log.dead) != 1 {
+		t.Errorf("committed %v of 5, dead letters %v", log.committed, log.dead)
+	}
+}
+
 // stubborn fails a number of times, and notes how much it was given each time.
 type stubborn struct {
 	fakeReceiver
