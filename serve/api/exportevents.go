@@ -24,12 +24,15 @@ const maxExportedEvents = 100_000
 // historyBegins is the header that says from when on exported events are complete.
 const historyBegins = "Handprint-History-Begins"
 
+// exportTo is the header that says where the range of exported events ends.
+const exportTo = "Handprint-Export-To"
+
 // eventExports registers the export of what happened, and describes it by hand.
 func (s *server) eventExports(mux Mux, api huma.API) {
 	op := read("/export/events/{format}", "exportEvents", "What happened: transitions, suspicions, identity changes", "export")
 	op.Description = "json is one event a line, csv one event a row, in the order in which they were recorded. An export has at most 100000 events: if more match, or too many have to be looked at, it is refused (400), and is to be had in parts, " +
 		"the first with cursor=begin, each other with the cursor that the header Handprint-Next-Cursor of the part before says, which the last part does not have. A part may have none. " +
-		"Give `to` for an end that does not move."
+		"A range ends 15 s before Handprint-As-Of at the latest, so that no event comes later that lies within: Handprint-Export-To says where, and is `from` of the range behind it."
 	text := func(name, doc string) *huma.Param {
 		return &huma.Param{Name: name, In: "query", Description: doc, Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(512)}}
 	}
@@ -43,13 +46,14 @@ func (s *server) eventExports(mux Mux, api huma.API) {
 	op.Parameters = []*huma.Param{
 		{Name: "format", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"json", "csv"}}},
 		some("kind", "state: transitions; value: another value in the same state; suspicion: raised, grown, cleared; identity: formed, linked, merged, unmerged. All but value if absent.", "state", "value", "suspicion", "identity"),
-		seconds("from", "Unix seconds, of when they were recorded."), seconds("to", "Unix seconds, not included; 0: no end."),
+		seconds("from", "Unix seconds, of when they were recorded."), seconds("to", "Unix seconds, not included; 0, or later than what is complete: as far as that is."),
 		text("identity", "Of this identity."), text("primitive", "Of this primitive: transitions and values."), text("domain", "Of primitives of this domain."),
 		some("new_state", "Transitions and values to any of these.", "unknown", "stable", "drifting", "conflicted", "multi_actor"),
 		{Name: "cursor", In: "query", Description: "begin: in parts; then the cursor of the next part.", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(2048)}},
 	}
 	op.Responses = map[string]*huma.Response{"200": {Description: "The export", Headers: map[string]*huma.Param{
-		historyBegins: {Description: "Unix seconds: all that was recorded from then on is there; 0: the history is empty.", Schema: &huma.Schema{Type: huma.TypeNumber}},
+		historyBegins: {Description: "Unix seconds: all that was recorded from then on, up to Handprint-Export-To, is in the history; 0: it is empty.", Schema: &huma.Schema{Type: huma.TypeNumber}},
+		exportTo:      {Description: "Unix seconds: where the range ends, not included; at most 15 s before Handprint-As-Of, which on this route is the oldest partition of the event topics.", Schema: &huma.Schema{Type: huma.TypeNumber}},
 		exportNext:    {Description: "The cursor of the next part; absent: this is all, or the last part.", Schema: &huma.Schema{Type: huma.TypeString}},
 	}, Content: map[string]*huma.MediaType{
 		"application/x-ndjson": {Schema: &huma.Schema{Type: huma.TypeString}}, "text/csv": {Schema: &huma.Schema{Type: huma.TypeString}},
@@ -111,6 +115,11 @@ func (s *server) exportEvents(op *huma.Operation, w http.ResponseWriter, r *http
 	for name, value := range s.FreshnessHeaders() {
 		w.Header().Set(name, value)
 	}
+	w.Header().Set("Handprint-As-Of", strconv.FormatFloat(found.AsOf, 'f', 3, 64))
+	if age := float64(s.Now().UnixMilli())/1000 - found.AsOf; age > s.StaleRead.Seconds() {
+		w.Header().Set("Handprint-Stale", "read")
+	}
+	w.Header().Set(exportTo, strconv.FormatFloat(found.To, 'f', 3, 64))
 	w.Header().Set(historyBegins, strconv.FormatFloat(found.Begins, 'f', 3, 64))
 	if found.Next != "" {
 		w.Header().Set(exportNext, found.Next)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -51,7 +52,12 @@ const positionsMark = "events"
 // again, and is not sent to live clients; the catalogue may need it once more.
 func (f *Follower) tail(ctx context.Context) error {
 	n := &f.cfg.Names
-	topics := []string{n.StateChanged, n.MultiActorSuspects, n.IdentityChanged, n.Profiles}
+	topics := append(f.historyTopics(), n.Profiles)
+	asOf, err := f.keptAsOf()
+	if err != nil {
+		return err
+	}
+	f.watermark.reset(nil, asOf) // while brokers do not answer
 	if err := f.checkTopics(ctx, topics); err != nil {
 		return err
 	}
@@ -70,6 +76,10 @@ func (f *Follower) tail(ctx context.Context) error {
 	}
 	news := make(eventPositions) // from here on live clients are told
 	from := make(map[string]map[int32]kgo.Offset)
+	if asOf, err = f.keptAsOf(); err != nil { // the history may have begun anew
+		return err
+	}
+	inHistory := make(eventPositions)
 	f.mu.Lock()
 	if f.events == nil {
 		f.events = make(eventPositions)
@@ -81,6 +91,12 @@ func (f *Follower) tail(ctx context.Context) error {
 		at := kept.of(o.Topic, o.Partition)
 		if at > end.Offset { // the topic was made anew
 			at = -1
+		}
+		if o.Topic != n.Profiles {
+			inHistory.set(o.Topic, o.Partition, max(at, o.Offset))
+			if at < 0 { // what is kept was said without it
+				asOf = 0
+			}
 		}
 		news.set(o.Topic, o.Partition, max(at, 0))
 		if at < 0 {
@@ -101,11 +117,18 @@ func (f *Follower) tail(ctx context.Context) error {
 		from[o.Topic][o.Partition] = kgo.NewOffset().At(max(at, o.Offset))
 	})
 	client, err := kgo.NewClient(append(f.cfg.Client[:len(f.cfg.Client):len(f.cfg.Client)], kgo.ClientID(f.cfg.ApplicationID+"-serve-events"),
-		kgo.ConsumePartitions(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(2<<20))...)
+		kgo.ConsumePartitions(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(2<<20),
+		kgo.KeepControlRecords())...) // the end of a partition is behind them
 	if err != nil {
 		return fmt.Errorf("following the events: %w", err)
 	}
 	defer client.Close()
+	f.watermark.reset(inHistory, asOf)
+	var measuring sync.WaitGroup
+	defer measuring.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	measuring.Go(func() { f.followWatermark(ctx, f.historyTopics()) })
 	for {
 		fetches := client.PollRecords(ctx, 5000)
 		if ctx.Err() != nil {
@@ -168,6 +191,7 @@ func (f *Follower) checkTopics(ctx context.Context, topics []string) error {
 		if err := f.cfg.History.Reset(); err != nil {
 			return fmt.Errorf("emptying the history: %w", err)
 		}
+		f.watermark.reset(nil, 0)
 		f.filling.RLock() // a catalogue that is being filled takes over what the one before has
 		f.catalog.Load().Apply(func(w *catalog.Writer) { w.ForgetEvents() })
 		f.filling.RUnlock()
@@ -222,6 +246,9 @@ func (f *Follower) takeEvents(ctx context.Context, fetches kgo.Fetches, kept, ne
 			return
 		}
 		read.set(r.Topic, r.Partition, r.Offset+1)
+		if r.Attrs.IsControl() {
+			return
+		}
 		if f.cfg.Schemas != nil {
 			if failed = f.cfg.Schemas.Await(ctx, r.Value); failed != nil {
 				return
@@ -260,6 +287,11 @@ func (f *Follower) takeEvents(ctx context.Context, fetches kgo.Fetches, kept, ne
 	}
 	if err := f.cfg.History.Add(entries, map[string][]byte{positionsMark: mark}); err != nil {
 		return err
+	}
+	for topic, byPartition := range read {
+		for p, next := range byPartition {
+			f.watermark.read(topic, p, next)
+		}
 	}
 	f.catalog.Load().Apply(func(w *catalog.Writer) {
 		for _, s := range suspicions {

@@ -83,6 +83,8 @@ type Follower struct {
 	done      doneEvents
 	began     time.Time
 
+	watermark watermark // of the event topics
+
 	checked chan struct{} // closed once the history is known to be of these topics
 }
 

@@ -189,6 +189,20 @@ func (h *History) Mark(name string) ([]byte, error) {
 	return v, nil
 }
 
+// KeepMarks keeps what the caller says of how far it has come. It may be called beside
+// Add; what was added before is kept before.
+func (h *History) KeepMarks(marks map[string][]byte) error {
+	b := h.db.NewBatch()
+	defer b.Close()
+	if err := putMarks(b, marks); err != nil {
+		return err
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return fmt.Errorf("keeping positions: %w", err)
+	}
+	return nil
+}
+
 // Reset empties the history: it was made from another application's topics.
 func (h *History) Reset() error {
 	h.begins.Store(math.Float64bits(math.Inf(1)))

@@ -3,6 +3,8 @@ package query
 import (
 	"context"
 	"encoding/json"
+	"slices"
+	"time"
 
 	"handprint/serve/history"
 )
@@ -28,10 +30,17 @@ type Event struct {
 // at one moment.
 type Events struct {
 	Next    string  // cursor of the next part; empty: this is the last
+	AsOf    float64 // everything that was written until then is known, Unix seconds
+	To      float64 // the end of the range, Unix seconds, not included: nothing that comes later lies before it
 	Begins  float64 // everything recorded from then on is in the history; 0: there is none
 	Bounded bool    // it ends because too many events had to be looked at: nobody knows whether more match
 	entries *history.Range
 }
+
+// settled is how long after its making, in seconds, an event may be written: a
+// transaction lasts 10 s (transaction-timeout) and a turn before it 1 s at most, and
+// clocks differ.
+const settled = 15
 
 // Events finds a part of at most limit events. It has to be closed.
 func (r *Reader) Events(ctx context.Context, q EventQuery, limit int) (*Events, error) {
@@ -43,14 +52,28 @@ func (r *Reader) Events(ctx context.Context, q EventQuery, limit int) (*Events, 
 	if err != nil {
 		return nil, err
 	}
-	hq := history.RangeQuery{From: q.From, To: q.To, Identity: q.Identity, Primitive: q.Primitive, Domain: q.Domain, NewStates: q.NewStates, Limit: limit}
+	asOf := r.Source.EventsAsOf()
+	if slices.Contains(q.Kinds, string(history.Value)) || len(q.Kinds) == 0 { // these come by the changelog
+		asOf = min(asOf, r.AsOf())
+	}
+	if asOf <= 0 {
+		p := problem(NotThereYet, "It is not known yet how far the events are: they are read since the start, or brokers do not answer.")
+		p.After = time.Second
+		return nil, p
+	}
+	to := asOf - settled
+	if q.To > 0 {
+		to = min(to, q.To)
+	}
+	to = max(to, q.From)
+	hq := history.RangeQuery{From: q.From, To: to, Identity: q.Identity, Primitive: q.Primitive, Domain: q.Domain, NewStates: q.NewStates, Limit: limit}
 	for _, k := range q.Kinds {
 		hq.Kinds = append(hq.Kinds, history.Kind(k))
 	}
 	if at != nil {
 		hq.After = history.Place(at.text)
 	}
-	found := &Events{Begins: finite(r.History.Begins())}
+	found := &Events{AsOf: asOf, To: to, Begins: finite(r.History.Begins())}
 	if found.entries, err = r.History.Range(ctx, hq); err != nil {
 		return nil, fault(err)
 	}

@@ -20,6 +20,7 @@ import (
 type Source interface {
 	Catalog() (*catalog.Catalog, follow.Phase)
 	Freshness(partition int32) follow.Freshness
+	EventsAsOf() float64
 }
 
 // Config is what a Reader needs.
