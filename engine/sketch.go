@@ -33,6 +33,7 @@ type Sketch struct {
 	Attacker  []byte // of a link or a member
 	Version   uint64 // of a history entry
 	Offset    int64  // of a history entry: of its event in the topic of identity events
+	Time      int64  // of a history entry: timestamp of that event's record, Unix milliseconds
 
 	Published  bool            // of a row: the world was told of it
 	Row        attribution.Row // of a row; a value over 256 bytes stands as [StoredValue] has it
@@ -111,7 +112,7 @@ func (s *Sketcher) Read(key, value []byte) (*Sketch, error) {
 	case HistoryRecord:
 		var h HistoryEntry
 		h, err = decodeHistory(value)
-		k.Offset = h.Offset
+		k.Offset, k.Time = h.Offset, h.Time
 	}
 	return k, err
 }

@@ -172,18 +172,23 @@ func TestAnEventOfBeforeTheStartIsOver(t *testing.T) {
 	caught(t, s)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	if err := s.Follower.AwaitEvent(ctx, event.Offset); err != nil {
+	if err := s.Follower.AwaitEvent(ctx, event.Offset, event.Timestamp.UnixMilli()); err != nil {
 		t.Fatal(err)
 	}
 	stop()
 	s, _ = open(t, app, dir)
 	caught(t, s)
-	if err := s.Follower.AwaitEvent(ctx, event.Offset); err != nil {
+	if err := s.Follower.AwaitEvent(ctx, event.Offset, event.Timestamp.UnixMilli()); err != nil {
 		t.Errorf("after a new start: %v", err)
+	}
+	anew, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := s.Follower.AwaitEvent(anew, event.Offset, event.Timestamp.UnixMilli()+1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("an event that has its offset in a topic that was made anew: %v", err)
 	}
 	never, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 	defer cancel()
-	if err := s.Follower.AwaitEvent(never, event.Offset+1); !errors.Is(err, context.DeadlineExceeded) {
+	if err := s.Follower.AwaitEvent(never, event.Offset+1, -1); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("an event that was never sent: %v", err)
 	}
 }

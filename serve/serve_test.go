@@ -212,7 +212,7 @@ func TestTheReadSideSaysWhatTheApplicationHasCommitted(t *testing.T) {
 	app.Send(event)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	if err := s.Follower.AwaitEvent(ctx, event.Offset); err != nil {
+	if err := s.Follower.AwaitEvent(ctx, event.Offset, -1); err != nil {
 		t.Fatal(err)
 	}
 	checkRows(t, app, s)

@@ -24,7 +24,9 @@ import (
 
 // Waiter waits for what has been written to be applied.
 type Waiter interface {
-	AwaitEvent(ctx context.Context, offset int64) error
+	// AwaitEvent waits for the identity event at an offset; millis is the timestamp of
+	// its record, below 0 if that is not known.
+	AwaitEvent(ctx context.Context, offset, millis int64) error
 }
 
 // Mux is where routes are registered.
@@ -320,7 +322,7 @@ func (s *server) meet(ctx context.Context, f *Fresh) error {
 		}
 		waited, cancel := context.WithTimeout(ctx, time.Duration(f.Wait*float64(time.Second)))
 		defer cancel()
-		if err := s.Waiter.AwaitEvent(waited, n); err != nil {
+		if err := s.Waiter.AwaitEvent(waited, n, s.eventMillis(waited, n)); err != nil {
 			if reason := s.refused.reason(ctx, &s.Config, n); reason != "" {
 				return s.failed(ctx, &query.Problem{Kind: query.InTheWay, Detail: "The event was refused, and is in the dead letters: " + reason})
 			}
@@ -333,6 +335,22 @@ func (s *server) meet(ctx context.Context, f *Fresh) error {
 		}
 	}
 	return nil
+}
+
+// eventMillis returns the timestamp of the identity event that the topic has at an offset
+// now, so that an event of a topic of before is not taken for it; -1 if the brokers do not
+// say, or the topic does not have it any more.
+func (s *server) eventMillis(ctx context.Context, offset int64) int64 {
+	if s.Operations == nil {
+		return -1
+	}
+	ctx, cancel := context.WithTimeout(ctx, refusalTime)
+	defer cancel()
+	millis, err := s.Operations.EventMillis(ctx, offset)
+	if err != nil {
+		return -1
+	}
+	return millis
 }
 
 // freshness says in the headers of every answer how far behind it is.

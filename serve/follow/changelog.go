@@ -95,7 +95,7 @@ func (a *applier) one(w *catalog.Writer, key, value []byte, r *kgo.Record) {
 		}
 	case engine.HistoryRecord:
 		if !s.Gone && r != nil {
-			a.f.done.add(s.Offset)
+			a.f.done.add(doneEvent{s.Offset, s.Time})
 		}
 	case engine.UnsettledRecord:
 		w.SetUnsettled(s.Identity, !s.Gone)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -347,7 +348,7 @@ func (f *Follower) decode(r *kgo.Record, suspicions *[]*catalog.Suspicion, profi
 		if err != nil {
 			return nil, nil, err
 		}
-		f.done.add(c.Offset)
+		f.done.add(doneEvent{c.Offset, int64(math.Round(c.TS * 1000))})
 		kind := identityKind(c.Type)
 		entry.Source, entry.Kind, entry.TS = history.Identities, history.Identity, c.TS
 		entry.Identity, entry.EventID, entry.Status = c.Identity, c.EventID, kind

@@ -157,7 +157,7 @@ func (h *History) Add(entries []Entry, marks map[string][]byte) error {
 			return fmt.Errorf("keeping entries: %w", err)
 		}
 		if e.Origin != nil {
-			if err := b.Set(eventKey(*e.Origin), []byte{1}, nil); err != nil {
+			if err := b.Set(eventKey(*e.Origin, eventMillis(e)), []byte{1}, nil); err != nil {
 				return fmt.Errorf("keeping entries: %w", err)
 			}
 		}
@@ -413,7 +413,7 @@ func dropOver(b *pebble.Batch, arrival, entry []byte) error {
 	if err := json.Unmarshal(entry, &e); err != nil || e.Origin == nil {
 		return nil // of an earlier build; the entry goes in either case
 	}
-	return b.Delete(eventKey(*e.Origin), nil)
+	return b.Delete(eventKey(*e.Origin, eventMillis(&e)), nil)
 }
 
 // Keep thins the history out every minute until ctx ends.

@@ -220,14 +220,48 @@ func TestTheLastRecordOfAnIdentity(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	for _, want := range []bool{true, false} { // that the event is over goes with its entry
-		if over, err := h.IsOver(7); err != nil || over != want {
+		if over, err := h.IsOver(7, 0); err != nil || over != want {
 			t.Errorf("over %v, want %v: %v", over, want, err)
 		}
-		if other, err := h.IsOver(8); err != nil || other {
+		if other, err := h.IsOver(8, -1); err != nil || other {
 			t.Errorf("another event: %v, %v", other, err)
 		}
 		if _, err := h.Retain(context.Background(), 100, 1<<40); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// That an event is over is said of it alone, and not of one that has its offset in a topic
+// that was made anew; it goes with its own entry.
+func TestAnEventIsOverByItsOffsetAndTime(t *testing.T) {
+	h := open(t, t.TempDir())
+	defer h.Close()
+	offset := int64(3)
+	over := func(millis int64) bool {
+		t.Helper()
+		is, err := h.IsOver(offset, millis)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return is
+	}
+	add := func(ts, recorded float64) {
+		t.Helper()
+		e := Entry{Identity: "a", Kind: Identity, TS: ts, Recorded: recorded, Source: Identities, Offset: int64(recorded), Origin: &offset}
+		if err := h.Add([]Entry{e}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(1_700_000_000.123, 10)
+	if !over(1_700_000_000_123) || !over(-1) || over(1_700_000_000_124) {
+		t.Error("the event of before is not over, or another is")
+	}
+	add(1_700_000_009.001, 20)
+	if _, err := h.Retain(context.Background(), 15, 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	if over(1_700_000_000_123) || !over(1_700_000_009_001) || !over(-1) {
+		t.Error("the newer event went with the entry of the older")
 	}
 }

@@ -5,13 +5,16 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 )
 
 // Beside what happened, the store has two things that are looked up by a key:
 // 'r' identity's digest (16): the last record that a topic has of the identity.
-// 'o' offset (8): the identity event of that offset is over. It goes with its entry.
+// 'o' offset (8) timestamp (8): the identity event of that offset, and of that time of its
+// record in milliseconds, is over. It goes with its entry. A topic that was made anew has
+// other events at the offsets of the one before.
 const (
 	byPublished = 'r'
 	byEvent     = 'o'
@@ -69,13 +72,30 @@ func (h *History) PublishedOf(identity string) ([]byte, error) {
 	return v, nil
 }
 
-func eventKey(offset int64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{byEvent}, uint64(offset))
+func eventKey(offset, millis int64) []byte {
+	key := binary.BigEndian.AppendUint64([]byte{byEvent}, uint64(offset))
+	return binary.BigEndian.AppendUint64(key, uint64(millis))
 }
 
-// IsOver reports whether the history has that the identity event of an offset is over.
-func (h *History) IsOver(offset int64) (bool, error) {
-	v, err := h.get(eventKey(offset))
+// eventMillis is the timestamp of the record of an identity event, of the entry that says
+// that it is over.
+func eventMillis(e *Entry) int64 { return int64(math.Round(e.TS * 1000)) }
+
+// IsOver reports whether the history has that the identity event of an offset is over;
+// millis is the timestamp of its record. Below 0 any event of that offset will do.
+func (h *History) IsOver(offset, millis int64) (over bool, err error) {
+	if millis < 0 {
+		it, err := h.db.NewIter(&pebble.IterOptions{LowerBound: eventKey(offset, 0), UpperBound: eventKey(offset+1, 0)})
+		if err != nil {
+			return false, fmt.Errorf("reading whether an identity event is over: %w", err)
+		}
+		over = it.First()
+		if err := it.Close(); err != nil {
+			return false, fmt.Errorf("reading whether an identity event is over: %w", err)
+		}
+		return over, nil
+	}
+	v, err := h.get(eventKey(offset, millis))
 	if err != nil {
 		return false, fmt.Errorf("reading whether an identity event is over: %w", err)
 	}
