@@ -72,7 +72,7 @@ func declareWeb(s *Set, w *Web) {
 	s.Path(&w.Dir, "serve-dir", "handprint-serve", NotEmpty(), "Folder of the read side: a copy of the state, the history, the catalogue. It may be deleted at any time, and is made again.", Important(High))
 	s.Bytes(&w.CatalogMemory, "catalog-memory", 2<<30, Sizes(1<<20, 1<<40), "Most memory of the catalogue. One that needs more refuses lists and says so.")
 	s.Duration(&w.HistoryAge, "history-retention", 90*24*time.Hour, AtLeast(time.Hour), "How long transitions and suspicions are kept for timelines.")
-	s.Bytes(&w.HistoryBytes, "history-bytes", 10<<30, Sizes(1<<20, 1<<44), "Most disk of the history; the oldest goes first.")
+	s.Bytes(&w.HistoryBytes, "history-bytes", 10<<30, Sizes(64<<20, 1<<44), "Most disk of the history; the oldest goes first. The last records of identities are not counted.")
 	s.Int(&w.LiveClients, "live-clients", 500, Between(1, 100_000), "Live streams at a time.", Important(Low))
 	s.Int(&w.LivePerSubject, "live-clients-per-subject", 100, Between(1, 100_000), "Live streams of one subject.", Important(Low))
 	s.Text(&w.Namespace, "export-namespace", "default", Any[string](), "data_stream.namespace of ECS in exports.", Important(Low))

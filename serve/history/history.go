@@ -346,9 +346,14 @@ func (h *History) Bytes() int64 { return int64(h.db.Metrics().DiskSpaceUsage()) 
 const retainSlice = 10_000
 
 // Retain drops the entries that were recorded before a time, and the oldest while
-// the history takes more than bytes. It returns how many went.
+// the history takes more than bytes, without the records of identities: these are what
+// holds now, and do not go with time. It returns how many went.
 func (h *History) Retain(ctx context.Context, before float64, bytes int64) (dropped int, err error) {
-	excess := h.Bytes() - bytes
+	records, err := h.db.EstimateDiskUsage([]byte{byPublished}, []byte{byPublished + 1})
+	if err != nil {
+		return 0, fmt.Errorf("asking what the records of identities take: %w", err)
+	}
+	excess := h.Bytes() - int64(records) - bytes
 	for ctx.Err() == nil {
 		n, freed, err := h.drop(before, excess)
 		dropped += n

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -117,6 +118,33 @@ func TestTheOldestGoWhenThereAreTooManyBytes(t *testing.T) {
 	dropped, err := h.Retain(context.Background(), 0, h.Bytes()-2000)
 	if err != nil || dropped == 0 || dropped == 100 || h.Begins() != float64(dropped) {
 		t.Errorf("%d dropped, begins %v, %v", dropped, h.Begins(), err)
+	}
+}
+
+// Records of identities, which do not go with time, do not make what happened go.
+func TestRecordsOfIdentitiesLeaveTheEntries(t *testing.T) {
+	h := open(t, t.TempDir())
+	defer h.Close()
+	if err := h.Add([]Entry{{Identity: "a", Recorded: 1, Source: Transitions}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	random := rand.NewChaCha8([32]byte{})
+	for n := range 64 {
+		text := make([]byte, 64<<10)
+		_, _ = random.Read(text)
+		if err := h.Publish([]Published{{fmt.Sprint(n), text}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	all, err := h.db.EstimateDiskUsage([]byte{byPublished}, []byte{byPublished + 1})
+	if err != nil || all < 4<<20 {
+		t.Fatalf("the records take %d: nothing is tried: %v", all, err)
+	}
+	if dropped, err := h.Retain(context.Background(), 0, h.Bytes()-1<<20); err != nil || dropped != 0 {
+		t.Errorf("%d entries went: %v", dropped, err)
 	}
 }
 
