@@ -63,6 +63,7 @@ type Guard struct {
 	failures *limiters // by address
 	running  chan struct{}
 	scans    chan struct{}
+	exports  chan struct{}
 	local    string // the token that was made; empty: none
 	mux      *Mux
 
@@ -75,6 +76,7 @@ type Guard struct {
 const (
 	maxRunning  = 64
 	maxScans    = 4
+	maxExports  = 2 // a slow client holds one for minutes
 	maxBody     = 64 << 10
 	maxURL      = 8 << 10
 	requestTime = 10 * time.Second
@@ -94,7 +96,7 @@ func New(c Config) (*Guard, error) {
 	g := &Guard{
 		cfg: c, loopback: isLoopback(host), hosts: map[string]bool{}, origin: http.NewCrossOriginProtection(),
 		subjects: newLimiters(c.Rate, c.Burst), failures: newLimiters(failureRate, failureRate),
-		running: make(chan struct{}, maxRunning), scans: make(chan struct{}, maxScans),
+		running: make(chan struct{}, maxRunning), scans: make(chan struct{}, maxScans), exports: make(chan struct{}, maxExports),
 		tokens: &tokens{file: c.TokenFile, now: c.Now},
 	}
 	if err := c.check(g.loopback); err != nil {

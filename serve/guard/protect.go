@@ -83,10 +83,14 @@ func isJSON(h http.Header) bool {
 // bounded runs a route within the limits.
 func (g *Guard) bounded(w http.ResponseWriter, r *http.Request, req *request, pattern string, access Access, next http.Handler) {
 	if access.Cost != Stream {
-		for _, slots := range []chan struct{}{g.running, g.scans} {
-			if slots == g.scans && access.Cost != Scan && access.Cost != Bulk {
-				continue
-			}
+		places := []chan struct{}{g.running}
+		switch access.Cost { // who waits for one of the few holds none of the many
+		case Scan:
+			places = []chan struct{}{g.scans, g.running}
+		case Bulk:
+			places = []chan struct{}{g.exports, g.running}
+		}
+		for _, slots := range places {
 			wait := time.NewTimer(requestTime / 2)
 			select {
 			case slots <- struct{}{}:

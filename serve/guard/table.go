@@ -49,7 +49,7 @@ const (
 	Cheap  Cost = iota
 	Scan        // looks at everything: few at a time
 	Stream      // lasts as long as the client wants
-	Bulk        // an export: longer than others
+	Bulk        // an export: longer than others, and few at a time, apart from scans
 )
 
 // Access is what a route needs.
