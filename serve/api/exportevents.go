@@ -21,7 +21,8 @@ import (
 // maxExportedEvents bounds the events of an export, or of a part of one.
 const maxExportedEvents = 100_000
 
-// historyBegins is the header that says from when on exported events are complete.
+// historyBegins is the header that says from when on the history has all events, as far as
+// the range goes.
 const historyBegins = "Handprint-History-Begins"
 
 // exportTo is the header that says where the range of exported events ends.

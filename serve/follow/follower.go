@@ -83,7 +83,8 @@ type Follower struct {
 	done      doneEvents
 	began     time.Time
 
-	watermark watermark // of the event topics
+	withheld  atomic.Bool // the topic of identities is not there, or may not be read
+	watermark watermark   // of the event topics
 
 	checked chan struct{} // closed once the history is known to be of these topics
 }

@@ -37,6 +37,7 @@ func (f *Follower) identities(ctx context.Context) error {
 		partitions, id, err := f.identitiesTopic(ctx)
 		if err == nil {
 			wait, told = time.Second, false
+			f.withheld.Store(false)
 			if err = f.followIdentities(ctx, partitions, id); err == nil {
 				return nil
 			}
@@ -44,9 +45,16 @@ func (f *Follower) identities(ctx context.Context) error {
 				return err
 			}
 		}
+		if notReadable(err) {
+			f.withheld.Store(true)
+		}
 		if ctx.Err() == nil && !told && !f.Alone() {
 			told = true
-			f.cfg.Logger.Warn("the records of identities cannot be followed, and are not shown until they can; everything else is", "topic", f.cfg.Names.Identities, "error", err)
+			shown := "they are shown as they were"
+			if f.withheld.Load() {
+				shown = "they are not shown until they can; everything else is"
+			}
+			f.cfg.Logger.Warn("the records of identities cannot be followed: "+shown, "topic", f.cfg.Names.Identities, "error", err)
 		}
 		if err := f.cfg.pause(ctx, wait); err != nil {
 			return nil
@@ -61,6 +69,16 @@ func topicTrouble(err error) bool {
 	var trouble *topicError
 	return errors.As(err, &trouble)
 }
+
+// notReadable reports whether an error says that a topic is not there, or may not be read:
+// what was read of it before may have been told otherwise since, and nobody learns of it.
+func notReadable(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.TopicAuthorizationFailed)
+}
+
+// IdentitiesWithheld reports whether the topic of identities is not there, or may not be
+// read: what is known of it is not shown then.
+func (f *Follower) IdentitiesWithheld() bool { return f.withheld.Load() }
 
 // topicError is an error of the topic of identities: it is not there, was made anew, may
 // not be read, or no broker answers.
@@ -128,7 +146,7 @@ func (f *Follower) followIdentities(ctx context.Context, partitions []int32, id 
 		var trouble error
 		for _, e := range fetches.Errors() {
 			trouble = e.Err
-			if errors.Is(e.Err, kerr.UnknownTopicOrPartition) || errors.Is(e.Err, kerr.UnknownTopicID) || errors.Is(e.Err, kerr.TopicAuthorizationFailed) {
+			if notReadable(e.Err) {
 				return &topicError{fmt.Errorf("following %s[%d]: %w", e.Topic, e.Partition, e.Err)}
 			}
 			if !failing {

@@ -206,8 +206,12 @@ func (r *Reader) Identity(id string, follow bool) (*Identity, error) {
 	}
 }
 
-// record returns what the topic of identities says of one; nil: nothing.
+// record returns what the topic of identities says of one; nil: nothing, or the topic is
+// not there or may not be read.
 func (r *Reader) record(id string) (*IdentityRecord, error) {
+	if r.Source.IdentitiesWithheld() {
+		return nil, nil
+	}
 	text, err := r.History.PublishedOf(id)
 	if err != nil {
 		return nil, fault(err)

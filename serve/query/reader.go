@@ -21,6 +21,7 @@ type Source interface {
 	Catalog() (*catalog.Catalog, follow.Phase)
 	Freshness(partition int32) follow.Freshness
 	EventsAsOf() float64
+	IdentitiesWithheld() bool
 }
 
 // Config is what a Reader needs.
