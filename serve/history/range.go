@@ -56,7 +56,7 @@ func (h *History) Range(ctx context.Context, q RangeQuery) (_ *Range, err error)
 	if r.q.looks == 0 {
 		r.q.looks = maxRangeLooked
 	}
-	if q.To > 0 {
+	if q.To != 0 {
 		r.to = arrivalBound(q.To)
 	}
 	if len(q.After) > 0 {

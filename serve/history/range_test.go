@@ -38,7 +38,7 @@ func TestRangesAreAFilterOverTheEntries(t *testing.T) {
 			t.Fatal(err)
 		}
 		q := RangeQuery{
-			From: float64(rapid.IntRange(-1, 9).Draw(t, "from")), To: float64(rapid.IntRange(0, 9).Draw(t, "to")), Limit: rapid.IntRange(1, 10).Draw(t, "limit"),
+			From: float64(rapid.IntRange(-1, 9).Draw(t, "from")), To: float64(rapid.IntRange(-1, 9).Draw(t, "to")), Limit: rapid.IntRange(1, 10).Draw(t, "limit"),
 			Identity: rapid.SampledFrom([]string{"", "", "a"}).Draw(t, "of"), Primitive: rapid.SampledFrom([]string{"", "", "x.one"}).Draw(t, "p"),
 			Domain: rapid.SampledFrom([]string{"", "", "x"}).Draw(t, "domain"), NewStates: rapid.SampledFrom([][]string{nil, nil, {"stable"}}).Draw(t, "states"),
 			Kinds: rapid.SliceOfNDistinct(rapid.SampledFrom(kinds), 0, 4, func(k Kind) Kind { return k }).Draw(t, "kinds"),
@@ -48,7 +48,7 @@ func TestRangesAreAFilterOverTheEntries(t *testing.T) {
 		for i := range all {
 			e := &all[i]
 			recorded := max(0, e.Recorded)
-			if recorded < q.From || q.To > 0 && recorded >= q.To || len(q.Kinds) > 0 && !slices.Contains(q.Kinds, e.Kind) ||
+			if recorded < q.From || q.To != 0 && recorded >= q.To || len(q.Kinds) > 0 && !slices.Contains(q.Kinds, e.Kind) ||
 				q.Identity != "" && e.Identity != q.Identity || q.Primitive != "" && e.Primitive != q.Primitive ||
 				q.Domain != "" && strings.Split(e.Primitive, ".")[0] != q.Domain || len(q.NewStates) > 0 && !slices.Contains(q.NewStates, e.NewState) {
 				continue

@@ -44,7 +44,7 @@ const settled = 15
 
 // Events finds a part of at most limit events. It has to be closed.
 func (r *Reader) Events(ctx context.Context, q EventQuery, limit int) (*Events, error) {
-	if q.To > 0 && q.From > q.To {
+	if q.To != 0 && q.From > max(q.To, 0) {
 		return nil, problem(BadParameter, "from lies behind to.")
 	}
 	question, _ := json.Marshal(EventQuery{q.Kinds, q.From, q.To, q.Identity, q.Primitive, q.Domain, q.NewStates, ""}) // no such error: plain fields
@@ -62,11 +62,14 @@ func (r *Reader) Events(ctx context.Context, q EventQuery, limit int) (*Events, 
 		return nil, p
 	}
 	to := asOf - settled
-	if q.To > 0 {
+	if q.To != 0 {
 		to = min(to, q.To)
 	}
 	to = max(to, q.From)
 	hq := history.RangeQuery{From: q.From, To: to, Identity: q.Identity, Primitive: q.Primitive, Domain: q.Domain, NewStates: q.NewStates, Limit: limit}
+	if to == 0 { // an end at the beginning of time, and not none
+		hq.To = -1
+	}
 	for _, k := range q.Kinds {
 		hq.Kinds = append(hq.Kinds, history.Kind(k))
 	}

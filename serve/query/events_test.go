@@ -67,6 +67,8 @@ func TestARangeOfEventsEndsWhereItIsComplete(t *testing.T) {
 		{EventQuery{Kinds: state}, "10", 100, 85},
 		{EventQuery{Kinds: state, To: 99}, "10", 100, 85},
 		{EventQuery{Kinds: state, To: 10}, "", 100, 10},
+		{EventQuery{Kinds: state, To: -5}, "", 100, 0},
+		{EventQuery{Kinds: state, From: -9, To: -5}, "", 100, -5},
 		{EventQuery{Kinds: state, From: 95, To: 99}, "", 100, 95},
 		{EventQuery{Kinds: []string{"state", "value"}}, "10", 50, 35},
 	} {
