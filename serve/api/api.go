@@ -249,6 +249,10 @@ func (s *server) failed(ctx context.Context, err error) error {
 	if !errors.As(err, &q) {
 		q = &query.Problem{Kind: query.Fault, Cause: err}
 	}
+	if q.Kind == query.Fault && ctx.Err() != nil && (errors.Is(q.Cause, context.Canceled) || errors.Is(q.Cause, context.DeadlineExceeded)) {
+		// The client has gone, or it took too long: no fault.
+		q = &query.Problem{Kind: "busy", Detail: "It took too long to find what was asked for: ask for less, or for parts.", After: time.Second}
+	}
 	p := problem.New(problem.Kind(q.Kind), q.Detail)
 	p.RequestID, p.After = guard.RequestID(ctx), q.After
 	switch q.Kind {

@@ -124,6 +124,9 @@ func (s *server) export(op *huma.Operation, w http.ResponseWriter, r *http.Reque
 	}
 	w.Header().Set("Content-Type", media)
 	w.Header().Set("Content-Disposition", `attachment; filename="handprint-identities.`+format+`"`)
+	if r.Method == http.MethodHead {
+		return
+	}
 	switch format {
 	case "json":
 		err = exportJSON(w, next)

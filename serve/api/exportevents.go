@@ -90,7 +90,10 @@ func (s *server) exportEvents(op *huma.Operation, w http.ResponseWriter, r *http
 	case "csv":
 		write, media = writeEventsCSV, "text/csv; charset=utf-8"
 	default:
-		refuse(w, r, problem.New("bad-parameter", "format: json or csv. Formats of a SIEM have events by `handprint export` and `handprint sink run`."))
+		p := problem.New("unprocessable", "validation failed")
+		p.RequestID = guard.RequestID(r.Context())
+		p.Errors = []problem.Detail{{Message: "json or csv; formats of a SIEM have events by `handprint export` and `handprint sink run`", Location: "path.format"}}
+		refuse(w, r, p)
 		return
 	}
 	g, p := s.given(op, r)

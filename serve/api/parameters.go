@@ -92,7 +92,7 @@ func (s *server) given(op *huma.Operation, r *http.Request) (given, *problem.Pro
 	unfit := func(name, detail string) *problem.Problem {
 		p := problem.New("unprocessable", "validation failed")
 		p.RequestID = guard.RequestID(r.Context())
-		p.Errors = []problem.Detail{{Message: detail, Location: "query." + name}}
+		p.Errors = []problem.Detail{{Message: cut(detail), Location: "query." + cut(name)}}
 		return p
 	}
 	q, err := parseQuery(r.URL.RawQuery)
