@@ -49,8 +49,9 @@ func chosenColumns(names []string) (c columnNames, ok bool) {
 // names alone: it is the same for all who have chosen the same.
 const columnCookie = "handprint-columns"
 
-// shownColumns are the columns of a list: the URL's, so that a link shows to others what
-// it shows here; else the ones that were chosen last; else the usual ones.
+// shownColumns are the columns of a list: the URL's; else the ones that were chosen last;
+// else the usual ones. So a link that names columns shows everybody the same, and one that
+// does not shows each what their browser remembers.
 func shownColumns(r *http.Request, q url.Values) columnNames {
 	if c, ok := chosenColumns(q["column"]); ok {
 		return c
