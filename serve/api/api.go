@@ -324,9 +324,10 @@ func (s *server) meet(ctx context.Context, f *Fresh) error {
 		if !ok || err != nil || n < 0 || partition != "0" || topic != s.IdentityEvents && topic != "identity.events" {
 			return s.failed(ctx, &query.Problem{Kind: query.BadParameter, Detail: "after: topic:partition:offset, as an identity event was answered with."})
 		}
+		millis := s.eventMillis(ctx, n) // not a part of the wait, which may be 0
 		waited, cancel := context.WithTimeout(ctx, time.Duration(f.Wait*float64(time.Second)))
 		defer cancel()
-		if err := s.Waiter.AwaitEvent(waited, n, s.eventMillis(waited, n)); err != nil {
+		if err := s.Waiter.AwaitEvent(waited, n, millis); err != nil {
 			if reason := s.refused.reason(ctx, &s.Config, n); reason != "" {
 				return s.failed(ctx, &query.Problem{Kind: query.InTheWay, Detail: "The event was refused, and is in the dead letters: " + reason})
 			}
