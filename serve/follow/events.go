@@ -162,7 +162,10 @@ func (f *Follower) checkTopics(ctx context.Context, topics []string) error {
 		if err == nil {
 			break
 		}
-		if ctx.Err() != nil || errors.Is(err, kerr.TopicAuthorizationFailed) {
+		if ctx.Err() != nil {
+			return ctx.Err() // a stop while brokers are away is no error
+		}
+		if errors.Is(err, kerr.TopicAuthorizationFailed) {
 			return err
 		}
 		if tries == 0 && !f.Alone() {
