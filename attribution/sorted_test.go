@@ -70,8 +70,8 @@ func TestSortedIsASortedSlice(t *testing.T) {
 	}
 }
 
-// What a union of very many attackers remembers follows who is there: of attackers that
-// fall silent, and of those that leave, nothing stays.
+// A union of very many attackers remembers nothing of an attacker that has left, and can
+// forget the newest entries of attackers that are silent.
 func TestAUnionRemembersWhoIsThere(t *testing.T) {
 	thresholds := DefaultThresholds()
 	u := NewUnion(Hash, &thresholds)

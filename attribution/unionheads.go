@@ -58,7 +58,8 @@ const headShare = 4
 // minHeads is how many heads are held of each union that has as many attackers.
 var minHeads = 1024 // tests hold fewer
 
-// holds reports whether a head is in the list, if it is that of an attacker.
+// holds reports whether the list has the head of an attacker: it has all heads, or
+// those from least on.
 func (h *unionHeads) holds(x head) bool {
 	return !h.some || byPlace{}.compare(x, h.least) >= 0
 }

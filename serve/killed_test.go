@@ -68,7 +68,7 @@ func TestTheOwnerIsKilled(t *testing.T) {
 		rounds = 1
 	}
 	for round := range rounds {
-		// Work, in the middle of which the owner is killed.
+		// The owner is killed while it has work.
 		var sent []*kgo.Record
 		for n := range 400 {
 			sent = append(sent, app.Observation(fmt.Sprintf("a%d", n%20), hassh, fmt.Sprintf(`"f%d"`, n%(3+round)), float64(1_699_999_100+1000*round+n)))

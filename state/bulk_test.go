@@ -141,7 +141,7 @@ func bulkFiles(t *testing.T, fs vfs.FS) (found []string) {
 	return found
 }
 
-// Entries are sorted as their keys are, those that are prefixes of others included.
+// Entries are sorted by their keys. A key that is a prefix of another comes first.
 func TestEntriesAreSortedByTheirKeys(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), "dir")
 	rapid.Check(t, func(t *rapid.T) {

@@ -129,7 +129,7 @@ func TestSettingsOfTheReadSideAreCheckedFirst(t *testing.T) {
 		"live-clients-per-subject": {{"--live-clients-per-subject=0"}},
 		"export-severity":          {{"--export-severity=drifting=odd"}, {"--export-severity=odd=high"}, {"--export-severity=drifting"}},
 	}
-	without := map[string]string{ // settings of which nothing is wrong before a broker is asked
+	without := map[string]string{ // only a broker knows whether these are wrong
 		"audit-topic":      "whether it is there only a broker knows",
 		"export-namespace": "any text is one",
 	}

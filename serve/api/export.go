@@ -49,15 +49,30 @@ func (s *server) exports(mux Mux, api huma.API) {
 			export.Parameters = append(export.Parameters, p)
 		}
 	}
-	export.Parameters = append(export.Parameters, &huma.Param{Name: "cursor", In: "query", Description: "begin: in parts; then the cursor of the next part.", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(2048)}})
-	export.Responses = map[string]*huma.Response{"200": {Description: "The export", Headers: map[string]*huma.Param{
+	export.Parameters = append(export.Parameters, partCursor())
+	export.Responses = exported(map[string]*huma.Param{
 		exportTotal: {Description: "How many identities match.", Schema: &huma.Schema{Type: huma.TypeInteger}},
-		exportNext:  {Description: "The cursor of the next part; absent: this is all, or the last part.", Schema: &huma.Schema{Type: huma.TypeString}},
-	}, Content: map[string]*huma.MediaType{
-		"application/x-ndjson": {Schema: &huma.Schema{Type: huma.TypeString}}, "text/csv": {Schema: &huma.Schema{Type: huma.TypeString}},
-	}}}
+		exportNext:  nextPart(),
+	})
 	s.describe(api, &export)
 	mux.HandleFunc("GET /api/v1/export/{format}", func(w http.ResponseWriter, r *http.Request) { s.export(&export, w, r) })
+}
+
+// partCursor is the parameter that asks for a part of an export.
+func partCursor() *huma.Param {
+	return &huma.Param{Name: "cursor", In: "query", Description: "begin: in parts; then the cursor of the next part.", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(2048)}}
+}
+
+// nextPart is the header that says where the next part begins.
+func nextPart() *huma.Param {
+	return &huma.Param{Description: "The cursor of the next part; absent: this is all, or the last part.", Schema: &huma.Schema{Type: huma.TypeString}}
+}
+
+// exported is the answer of an export as JSON lines or CSV, with these headers.
+func exported(headers map[string]*huma.Param) map[string]*huma.Response {
+	return map[string]*huma.Response{"200": {Description: "The export", Headers: headers, Content: map[string]*huma.MediaType{
+		"application/x-ndjson": {Schema: &huma.Schema{Type: huma.TypeString}}, "text/csv": {Schema: &huma.Schema{Type: huma.TypeString}},
+	}}}
 }
 
 // identities are the filters of identities.

@@ -34,9 +34,6 @@ func (s *server) eventExports(mux Mux, api huma.API) {
 	op.Description = "json is one event a line, csv one event a row, in the order in which they were recorded. An export has at most 100000 events: if more match, or too many have to be looked at, it is refused (400), and is to be had in parts, " +
 		"the first with cursor=begin, each other with the cursor that the header Handprint-Next-Cursor of the part before says, which the last part does not have. A part may have none. " +
 		"A range ends 15 s before Handprint-As-Of at the latest, so that no event comes later that lies within: Handprint-Export-To says where, and is `from` of the range behind it."
-	text := func(name, doc string) *huma.Param {
-		return &huma.Param{Name: name, In: "query", Description: doc, Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(512)}}
-	}
 	some := func(name, doc string, values ...any) *huma.Param {
 		explode := true
 		return &huma.Param{Name: name, In: "query", Description: doc, Explode: &explode, Schema: &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString, Enum: values}}}
@@ -48,17 +45,15 @@ func (s *server) eventExports(mux Mux, api huma.API) {
 		{Name: "format", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"json", "csv"}}},
 		some("kind", "state: transitions; value: another value in the same state; suspicion: raised, grown, cleared; identity: formed, linked, merged, unmerged. All but value if absent.", "state", "value", "suspicion", "identity"),
 		seconds("from", "Unix seconds, of when they were recorded."), seconds("to", "Unix seconds, not included; 0, or later than what is complete: as far as that is."),
-		text("identity", "Of this identity."), text("primitive", "Of this primitive: transitions and values."), text("domain", "Of primitives of this domain."),
+		textParam("identity", "Of this identity."), textParam("primitive", "Of this primitive: transitions and values."), textParam("domain", "Of primitives of this domain."),
 		some("new_state", "Transitions and values to any of these.", "unknown", "stable", "drifting", "conflicted", "multi_actor"),
-		{Name: "cursor", In: "query", Description: "begin: in parts; then the cursor of the next part.", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(2048)}},
+		partCursor(),
 	}
-	op.Responses = map[string]*huma.Response{"200": {Description: "The export", Headers: map[string]*huma.Param{
+	op.Responses = exported(map[string]*huma.Param{
 		historyBegins: {Description: "Unix seconds: all that was recorded from then on, up to Handprint-Export-To, is in the history; 0: it is empty.", Schema: &huma.Schema{Type: huma.TypeNumber}},
 		exportTo:      {Description: "Unix seconds: where the range ends, not included; at most 15 s before Handprint-As-Of, which on this route is the oldest partition of the event topics.", Schema: &huma.Schema{Type: huma.TypeNumber}},
-		exportNext:    {Description: "The cursor of the next part; absent: this is all, or the last part.", Schema: &huma.Schema{Type: huma.TypeString}},
-	}, Content: map[string]*huma.MediaType{
-		"application/x-ndjson": {Schema: &huma.Schema{Type: huma.TypeString}}, "text/csv": {Schema: &huma.Schema{Type: huma.TypeString}},
-	}}}
+		exportNext:    nextPart(),
+	})
 	s.describe(api, &op)
 	mux.HandleFunc("GET /api/v1/export/events/{format}", func(w http.ResponseWriter, r *http.Request) { s.exportEvents(&op, w, r) })
 }

@@ -162,3 +162,8 @@ func (g given) truth(name string) *bool {
 	}
 	return &b
 }
+
+// textParam is a parameter of up to 512 characters of text.
+func textParam(name, doc string) *huma.Param {
+	return &huma.Param{Name: name, In: "query", Description: doc, Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(512)}}
+}

@@ -37,16 +37,13 @@ func (s *server) streams(mux Mux, api huma.API) {
 	events.Description = "A text/event-stream. First `snapshot`, then `state_changed`, `multi_actor_suspected`, `identity_formed`, `identity_linked`, `identity_merged`, `identity_unmerged`, " +
 		"each with the topic's record and `recorded`; `summary` instead of what is over `rate` a second; `gap` where the client fell behind; `reset` where the id to go on from is older than the history; " +
 		"`freshness`; `bye`. `observation`, each observation of an identity or of an attacker as it comes, is sent only if `types` names it. Go on with Last-Event-ID: at least once, drop by `event_id`.\n\n```\nevent: state_changed\nid: 1795959338411.3.1823\ndata: {\"event_id\":\"e34c...\",\"identity_uuid\":\"...\",\"primitive\":\"...\",\"old_state\":\"stable\",\"new_state\":\"drifting\"}\n```"
-	text := func(name, doc string) *huma.Param {
-		return &huma.Param{Name: name, In: "query", Description: doc, Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(512)}}
-	}
 	explode := true
 	events.Parameters = []*huma.Param{
 		{Name: "types", In: "query", Description: "Separated by commas; all but observation if absent.", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(200)}},
-		text("identity", "Events of this identity."), text("attacker", "Events of the identity of this attacker, an id or an address; its observations alone."), text("primitive", "Transitions of this primitive."), text("domain", "Transitions of primitives of this domain."),
+		textParam("identity", "Events of this identity."), textParam("attacker", "Events of the identity of this attacker, an id or an address; its observations alone."), textParam("primitive", "Transitions of this primitive."), textParam("domain", "Transitions of primitives of this domain."),
 		{Name: "new_state", In: "query", Explode: &explode, Schema: &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString, Enum: []any{"unknown", "stable", "drifting", "conflicted", "multi_actor"}}}},
 		{Name: "rate", In: "query", Description: "Events a second; more are summed up.", Schema: &huma.Schema{Type: huma.TypeInteger, Minimum: float(1), Maximum: float(maxRate), Default: defaultRate}},
-		text("last_event_id", "Go on behind this event."),
+		textParam("last_event_id", "Go on behind this event."),
 		{Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: huma.TypeString}},
 	}
 	events.Responses = map[string]*huma.Response{"200": {Description: "Events", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}}}}

@@ -40,7 +40,7 @@ func TestSlowExportsLeaveListsTheirPlaces(t *testing.T) {
 			t.Errorf("cost %d beside exports: %d", cost, code)
 		}
 	}
-	cancel() // those that wait
+	cancel() // ends the requests that wait
 	if n := len(begun); n > 0 {
 		t.Errorf("%d more exports ran at the same time", n)
 	}

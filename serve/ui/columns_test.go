@@ -37,7 +37,7 @@ func heads(page string) (shown []string) {
 	return shown
 }
 
-// The columns of the URL are shown, those alone; without any, those that were chosen
+// A URL that names columns shows only them. One that names none shows what was chosen
 // last; else the usual ones. Links to the API have nothing of it.
 func TestColumnsOfTheList(t *testing.T) {
 	h := serve(t, &fake{text: "x"})
