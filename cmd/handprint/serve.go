@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/internal/admin"
@@ -98,7 +99,22 @@ func (a *app) reachForServing(ctx context.Context) error {
 		}
 		return err
 	}
-	cl.Close()
+	defer cl.Close()
+	return a.fitsChangelog(ctx, cl)
+}
+
+// fitsChangelog refuses a number of tasks that is not that of the changelog, since what
+// is shown would lack identities. A changelog that is not there yet fits.
+func (a *app) fitsChangelog(ctx context.Context, cl *kgo.Client) error {
+	name, set := a.cfg.Topics.Changelog, int(a.cfg.Layout.Partitions)
+	topics, err := kadm.NewClient(cl).ListTopics(ctx, name)
+	if err != nil {
+		a.log.Warn("the brokers do not say how many partitions the changelog has", "topic", name, "error", err)
+		return nil
+	}
+	if n := len(topics[name].Partitions); n > 0 && n != set {
+		return &codeError{exitTopics, fmt.Errorf("partitions is %d, but topic %s has %d: set partitions to %d, or name the right topics", set, name, n, n)}
+	}
 	return nil
 }
 

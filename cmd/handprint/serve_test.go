@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,17 @@ func TestServeGoesOnWithoutBrokers(t *testing.T) {
 			if hasCopy && err != nil || !hasCopy && !broker.Away(err) {
 				t.Errorf("%s, copy %v: %v", name, hasCopy, err)
 			}
+		}
+	}
+}
+
+// A number of tasks that is not that of the changelog ends the start with one line.
+func TestServeRefusesAnotherNumberOfPartitions(t *testing.T) {
+	_, environ := withTopics(t) // of two partitions
+	for _, set := range []string{"1", "3", "99"} {
+		r := handprint(deadline(t), "", append(slices.Clone(environ), "HANDPRINT_PARTITIONS="+set), "serve", "--application-id", "handprint", "--web-listen", "127.0.0.1:0", "--serve-dir", t.TempDir())
+		if r.code != exitTopics || !strings.Contains(r.err, "partitions is "+set) || !strings.Contains(r.err, "set partitions to 2") {
+			t.Errorf("%s: %+v", set, r)
 		}
 	}
 }

@@ -138,7 +138,7 @@ func ascending(ts float64) uint64 {
 }
 
 func arrivalKey(e *Entry) []byte {
-	key := binary.BigEndian.AppendUint64([]byte{byArrival}, uint64(max(0, e.Recorded)*1000))
+	key := arrivalBound(e.Recorded)
 	return appendPlace(key, e)
 }
 
@@ -282,7 +282,7 @@ func (q *Query) takes(e *Entry) bool {
 // Since yields the entries that were recorded at a time or later, in the order of
 // their arrival, until yield returns false.
 func (h *History) Since(recorded float64, yield func(e *Entry) bool) (err error) {
-	lower := binary.BigEndian.AppendUint64([]byte{byArrival}, uint64(max(0, recorded)*1000))
+	lower := arrivalBound(recorded)
 	it, err := h.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: []byte{byArrival + 1}})
 	if err != nil {
 		return fmt.Errorf("reading the history: %w", err)

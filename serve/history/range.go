@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -173,8 +174,20 @@ func (r *Range) Close() error { return r.snapshot.Close() }
 
 // arrivalBound is the least key by arrival of a time.
 func arrivalBound(recorded float64) []byte {
-	millis := min(max(0, recorded)*1000, 1<<62)
-	return binary.BigEndian.AppendUint64([]byte{byArrival}, uint64(millis))
+	millis := min(max(0, WholeMillis(recorded)*1000), 1<<62)
+	return binary.BigEndian.AppendUint64([]byte{byArrival}, uint64(math.Round(millis)))
+}
+
+// WholeMillis returns the least whole millisecond that is not before a time, both in
+// Unix seconds. Times of records are whole milliseconds, so a range between two times
+// has the same records as one between these.
+func WholeMillis(t float64) float64 {
+	const digits = 0.01 // what a double of today cannot tell apart, in ms
+	millis := t * 1000
+	if near := math.Round(millis); math.Abs(millis-near) < digits {
+		return near / 1000
+	}
+	return math.Ceil(millis) / 1000
 }
 
 // kindOf is the kind of the entries of a source.

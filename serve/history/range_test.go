@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -164,6 +166,47 @@ func TestARangeOfOneIdentityLooksAtItsOwn(t *testing.T) {
 		}
 		if strings.Join(got, " ") != test.want || (r.Next() != nil) != test.next || r.IsBounded() != test.bounded {
 			t.Errorf("%+v: %v, next %v, bounded %v; want %+v", test.q, got, r.Next(), r.IsBounded(), test)
+		}
+	}
+}
+
+// Two ranges, of which the second begins where the first ends, have every entry once,
+// whatever time between them is named.
+func TestRangesMeetAtAnyTime(t *testing.T) {
+	h := open(t, t.TempDir())
+	defer h.Close()
+	const first = 1_796_013_627.580
+	var entries []Entry
+	for n := range 5 {
+		entries = append(entries, Entry{Identity: "a", Kind: State, Source: Transitions, Recorded: first + float64(n)/1000, Offset: int64(n)})
+	}
+	if err := h.Add(entries, nil); err != nil {
+		t.Fatal(err)
+	}
+	count := func(from, to float64) (n int) {
+		r, err := h.Range(t.Context(), RangeQuery{From: from, To: to, Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if err := r.Each(t.Context(), func(*Entry) error { n++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, between := range []float64{first, first + 0.0003, first + 0.0007, first + 0.001, first + 0.0039, first + 0.004} {
+		want := 0
+		for n := range entries {
+			if math.Round((between-first)*1e4)/10 > float64(n) {
+				want++
+			}
+		}
+		shown, err := strconv.ParseFloat(strconv.FormatFloat(WholeMillis(between), 'f', 3, 64), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before, after := count(0, between), count(shown, first+1); before != want || after != len(entries)-want {
+			t.Errorf("%d entries before %.4f and %d from %.3f on, want %d and %d", before, between, after, shown, want, len(entries)-want)
 		}
 	}
 }

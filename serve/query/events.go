@@ -65,7 +65,7 @@ func (r *Reader) Events(ctx context.Context, q EventQuery, limit int) (*Events, 
 	if q.To != 0 {
 		to = min(to, q.To)
 	}
-	to = max(to, q.From)
+	to = history.WholeMillis(max(to, q.From)) // so that the next range can begin where this one says that it ends
 	hq := history.RangeQuery{From: q.From, To: to, Identity: q.Identity, Primitive: q.Primitive, Domain: q.Domain, NewStates: q.NewStates, Limit: limit}
 	if to == 0 { // an end at the beginning of time, and not none
 		hq.To = -1
