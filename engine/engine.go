@@ -132,6 +132,7 @@ type Engine struct {
 	// unsettled holds the identities whose rows wait for the end of an identity
 	// event. It mirrors the store, so that the common case costs no read.
 	unsettled map[string]unsettled
+	ofEvent   map[uint64]*unsettledIDs // by the version of the event
 	// claimed: observations may wait at this home for an answer to a claim. As a
 	// rule none does, and then nobody has to ask the store.
 	claimed bool

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"container/heap"
 	"encoding/binary"
 	"fmt"
 
@@ -16,12 +17,16 @@ const (
 
 // loadUnsettled reads which identities wait for the end of an event.
 func (e *Engine) loadUnsettled() error {
-	e.unsettled = make(map[string]unsettled)
+	e.unsettled, e.ofEvent = make(map[string]unsettled), make(map[uint64]*unsettledIDs)
 	var fault error
 	err := e.store.Scan([]byte{kindUnsettled}, nil, func(key, value []byte) bool {
 		id, _, err := cutID(key[1:])
+		var u unsettled
 		if err == nil {
-			e.unsettled[string(id)], err = decodeUnsettled(value)
+			u, err = decodeUnsettled(value)
+		}
+		if err == nil {
+			e.noteUnsettled(string(id), u)
 		}
 		fault = err
 		return err == nil
@@ -48,7 +53,7 @@ func (e *Engine) unsettle(id []byte, by origin, count func(*unsettled)) error {
 }
 
 func (e *Engine) putUnsettled(id []byte, u unsettled) {
-	e.unsettled[string(id)] = u
+	e.noteUnsettled(string(id), u)
 	e.store.Put(idKey(nil, kindUnsettled, id), appendUnsettled(nil, u))
 }
 
@@ -102,16 +107,58 @@ func (e *Engine) settle(s *settle) error {
 // toSettle picks the identity to go on with: the least, so that two runs do
 // the same.
 func (e *Engine) toSettle(version uint64) []byte {
-	least, found := "", false
-	for id, u := range e.unsettled {
-		if u.Version == version && (!found || id < least) {
-			least, found = id, true
+	ids := e.ofEvent[version]
+	for ids.Len() > 0 {
+		if id := (*ids)[0]; e.unsettled[id].Version == version {
+			return []byte(id)
 		}
+		heap.Pop(ids) // it is settled
 	}
-	if !found {
-		return nil
+	delete(e.ofEvent, version)
+	return nil
+}
+
+// unsettledIDs is a heap of the identities that wait for the end of one event, the
+// least first: one event may touch as many as its record can name. An identity that is
+// settled stays until it comes up.
+type unsettledIDs []string
+
+// Len implements heap.Interface; a nil heap is empty.
+func (h *unsettledIDs) Len() int {
+	if h == nil {
+		return 0
 	}
-	return []byte(least)
+	return len(*h)
+}
+
+// Less implements heap.Interface.
+func (h *unsettledIDs) Less(i, j int) bool { return (*h)[i] < (*h)[j] }
+
+// Swap implements heap.Interface.
+func (h *unsettledIDs) Swap(i, j int) { (*h)[i], (*h)[j] = (*h)[j], (*h)[i] }
+
+// Push implements heap.Interface.
+func (h *unsettledIDs) Push(x any) { *h = append(*h, x.(string)) }
+
+// Pop implements heap.Interface.
+func (h *unsettledIDs) Pop() any {
+	last := len(*h) - 1
+	x := (*h)[last]
+	*h = (*h)[:last]
+	return x
+}
+
+// noteUnsettled keeps an identity in memory as the store has it.
+func (e *Engine) noteUnsettled(id string, u unsettled) {
+	if was, marked := e.unsettled[id]; !marked || was.Version != u.Version {
+		ids := e.ofEvent[u.Version]
+		if ids == nil {
+			ids = new(unsettledIDs)
+			e.ofEvent[u.Version] = ids
+		}
+		heap.Push(ids, id)
+	}
+	e.unsettled[id] = u
 }
 
 func (e *Engine) settleIdentity(id []byte, s *settle, limit int) (rows int, over bool, err error) {

@@ -33,19 +33,25 @@ func (s *stubCache) add(place int) { s.rows[place>>6] |= 1 << (place & 63) }
 // placed is how many primitives of the registry a stubCache knows about.
 const placed = 4 * 64
 
-// maxStubs bounds what a task remembers: some 300 bytes each.
-var maxStubs = 8192 // tests forget more often
+// maxStubs and maxStubNames bound what a task remembers of stubs: how many, some 300
+// bytes each, and the bytes of the names of their attackers besides, as a name may be as
+// long as a record. Tests forget more often.
+var (
+	maxStubs     = 8192
+	maxStubNames = 1 << 20
+)
 
 // stubCaches holds the stubs of a task, by attacker and by stub id.
 type stubCaches struct {
 	byAttacker map[string]*stubCache
 	byStub     map[attribution.UUID]*stubCache
+	names      int        // bytes, of the keys of byAttacker
 	here       *stubCache // of the current observation; nil: none
 }
 
 func (s *stubCaches) reset() {
 	s.byAttacker, s.byStub = make(map[string]*stubCache), make(map[attribution.UUID]*stubCache)
-	s.here = nil
+	s.names, s.here = 0, nil
 }
 
 // of returns the cache of an attacker at its home.
@@ -53,9 +59,10 @@ func (s *stubCaches) of(attacker []byte) *stubCache {
 	if at := s.byAttacker[string(attacker)]; at != nil {
 		return at
 	}
-	if len(s.byAttacker) >= maxStubs {
+	if len(s.byAttacker) >= maxStubs || s.names+len(attacker) > maxStubNames {
 		s.reset() // rare, and what matters comes back at once
 	}
+	s.names += len(attacker)
 	stub := attribution.Stub(attacker)
 	at := new(stubCache)
 	stub.AppendText(at.stub[:0])

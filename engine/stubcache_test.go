@@ -86,3 +86,32 @@ func TestReadAheadNamesTheRowsOfAStub(t *testing.T) {
 		}
 	}
 }
+
+// The name of an attacker may be as long as a record. What a task remembers of
+// attackers is bounded by the bytes of their names, too.
+func TestLongNamesOfAttackersAreNotAllRemembered(t *testing.T) {
+	var s stubCaches
+	s.reset()
+	const long = 200 << 10
+	for i := range 64 {
+		name := append(bytes.Repeat([]byte("a"), long), fmt.Sprint(i)...)
+		if at := s.of(name); at != s.of(name) {
+			t.Fatalf("attacker %d is not remembered", i)
+		}
+		bytes := 0
+		for name := range s.byAttacker {
+			bytes += len(name)
+		}
+		if bytes > maxStubNames || bytes != s.names || len(s.byStub) != len(s.byAttacker) {
+			t.Fatalf("%d bytes of names are kept of %d attackers, %d counted; want at most %d", bytes, len(s.byAttacker), s.names, maxStubNames)
+		}
+	}
+	// One that is longer than all that may be kept is remembered for itself.
+	if s.of(bytes.Repeat([]byte("b"), 2*maxStubNames)); len(s.byAttacker) != 1 {
+		t.Errorf("%d attackers are remembered beside a very long name", len(s.byAttacker)-1)
+	}
+	s.of([]byte("usual"))
+	if len(s.byAttacker) != 1 || s.names != len("usual") {
+		t.Errorf("%d attackers and %d bytes of names are kept", len(s.byAttacker), s.names)
+	}
+}
