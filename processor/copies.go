@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -30,6 +31,7 @@ type CopiesConfig struct {
 	Partitions         int32
 	Store              *state.Store  // nobody else may write to it
 	ChangelogRetention time.Duration // delete.retention.ms of the changelog; 0: not looked at
+	MaxWait            time.Duration // of a fetch, for records that are not there yet; 0: 250 ms
 	Clock              Clock         // nil: the system's
 	Logger             *slog.Logger
 	Watcher            CopyWatcher
@@ -55,6 +57,7 @@ func NewCopies(c CopiesConfig) *Copies {
 	copies := &Copies{cfg: cfg}
 	copies.standbys = newStandbys(&copies.cfg, newLeases(c.Partitions), new(counters), func() {})
 	copies.standbys.watcher = &c.Watcher
+	copies.standbys.maxWait = cmp.Or(c.MaxWait, standbyMaxWait)
 	all := make(map[int32]bool, c.Partitions)
 	for task := range c.Partitions {
 		all[task] = false

@@ -33,6 +33,7 @@ type standbys struct {
 	// group looks again who gets what.
 	ready   func()
 	watcher *CopyWatcher  // nil: nobody
+	maxWait time.Duration // of a fetch, for records that are not there yet
 	woken   chan struct{} // has room for one
 
 	notifying sync.Mutex // keeps reports in order
@@ -57,7 +58,7 @@ const (
 
 func newStandbys(cfg *Config, leases leases, counters *counters, ready func()) *standbys {
 	return &standbys{
-		cfg: cfg, log: cfg.Logger, leases: leases, counters: counters, ready: ready,
+		cfg: cfg, log: cfg.Logger, leases: leases, counters: counters, ready: ready, maxWait: standbyMaxWait,
 		woken: make(chan struct{}, 1), wanted: make([]map[int32]bool, cfg.Threads),
 		active: make(map[int32]int), kept: make(map[int32]*standby),
 	}
@@ -266,7 +267,7 @@ func (s *standbys) readFrom(ctx context.Context, client *kgo.Client, leader int3
 		readers[i] = c.reader
 	}
 	began := s.cfg.Clock.Now()
-	answers, err := fetchAll(ctx, client, leader, readers, standbyMaxWait, standbyFetchBytes, standbyPartBytes)
+	answers, err := fetchAll(ctx, client, leader, readers, s.maxWait, standbyFetchBytes, standbyPartBytes)
 	for i, c := range copies {
 		cause := err
 		switch {

@@ -44,7 +44,7 @@ type standby struct {
 func newStandby(s *standbys, client *kgo.Client, task int32) *standby {
 	return &standby{
 		task:   task,
-		reader: newChangelogReader(client, s.cfg.Changelog, task, standbyMaxWait, standbyPartBytes),
+		reader: newChangelogReader(client, s.cfg.Changelog, task, s.maxWait, standbyPartBytes),
 		restorer: &restorer{
 			cfg: s.cfg, task: task, store: s.cfg.Store.Partition(task), progress: new(progress),
 			counters: s.counters, log: s.log, watcher: s.watcher,

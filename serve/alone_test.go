@@ -23,6 +23,7 @@ import (
 // A read side that starts while no broker answers serves what its copy has, says how old
 // that is, and goes on by itself when the brokers are back.
 func TestAStartWithoutBrokers(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	dir := t.TempDir()
@@ -105,6 +106,7 @@ func (c halfAway) Write(request []byte) (int, error) {
 // A read side that starts while a broker answers, but the leaders of partitions are away,
 // serves what its copy has too.
 func TestAStartWithSomeBrokers(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	dir := t.TempDir()
@@ -134,6 +136,7 @@ func TestAStartWithSomeBrokers(t *testing.T) {
 
 // A partition that nothing was written to yet does not make the copy as old as can be.
 func TestAStartWithoutBrokersAndAnEmptyPartition(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	dir := t.TempDir()
 	s, stop := open(t, app, dir)

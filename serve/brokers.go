@@ -41,6 +41,7 @@ type brokers struct {
 
 	opts       []kgo.Opt // of clients that are made for one reader
 	partitions int32
+	lookEvery  time.Duration // bounds healthEvery; 0: it does not
 	observers  chan struct{} // a place for each reader of observations
 
 	health    atomic.Pointer[api.Health]
@@ -64,7 +65,11 @@ func (b *brokers) run(ctx context.Context) {
 	var hearing sync.WaitGroup
 	defer hearing.Wait()
 	hearing.Go(func() { b.hear(ctx) })
-	t := time.NewTicker(healthEvery)
+	every := healthEvery
+	if b.lookEvery > 0 {
+		every = min(every, b.lookEvery)
+	}
+	t := time.NewTicker(every)
 	defer t.Stop()
 	fresh := b.now()
 	failing := false

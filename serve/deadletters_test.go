@@ -18,6 +18,7 @@ import (
 // Dead letters that cannot be sent again are told from a fault, by the page and by the API;
 // ones that brokers cannot be asked for are told from none.
 func TestDeadLettersOnPages(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	s, _ := open(t, app, t.TempDir())
 	caught(t, s)
@@ -62,6 +63,7 @@ func TestDeadLettersOnPages(t *testing.T) {
 
 // Requests for tasks do not write into what others read: the race detector looks.
 func TestTasksAreAskedForAtOnce(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	s, _ := open(t, app, t.TempDir())
 	caught(t, s)

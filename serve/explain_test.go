@@ -17,6 +17,7 @@ import (
 
 // Every row that the sample log of the lab leads to is explained by what it says.
 func TestEveryRowOfTheLabIsExplained(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	var records []*kgo.Record
 	adapter, err := cowrie.New(cowrie.DefaultSettings(), func(o ingest.Observation) error {
@@ -45,6 +46,7 @@ func TestEveryRowOfTheLabIsExplained(t *testing.T) {
 // among them, two read sides say the same as the application, and explain each row by
 // what it says.
 func TestRandomHistoriesAreShownAndExplained(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	one, _ := open(t, app, t.TempDir())
 	two, _ := open(t, app, t.TempDir())
@@ -56,8 +58,14 @@ func TestRandomHistoriesAreShownAndExplained(t *testing.T) {
 		app, one, two, look := app, one, two, rapid.IntRange(0, 9).Draw(r, "look") == 0
 		if look {
 			app = servetest.Start(t)
-			one, _ = open(t, app, t.TempDir())
-			two, _ = open(t, app, t.TempDir())
+			var stops [2]func()
+			one, stops[0] = open(t, app, t.TempDir())
+			two, stops[1] = open(t, app, t.TempDir())
+			defer func() {
+				for _, stop := range stops {
+					stop()
+				}
+			}()
 		}
 		attacker := func(label string) string {
 			return fmt.Sprintf("h%d %s", history, rapid.SampledFrom([]string{"a", "b", "ü", "=c", "d\u202e"}).Draw(r, label))

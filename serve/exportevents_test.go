@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -44,6 +46,7 @@ func jsonLines(t *testing.T, text []byte) (list []exported) {
 
 // An export of events has those of the topics, each once, and parts have the same.
 func TestEventsAreExported(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	app.Send(app.Observation("=HYPERLINK(1)", hassh, `"=cmd|' /C calc'!A0"`, 1_699_999_000))
@@ -60,19 +63,41 @@ func TestEventsAreExported(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, _ := open(t, app, t.TempDir())
+	clock := new(shiftedClock)
+	clock.put(-time.Hour)
+	s, _ := openWith(t, app, t.TempDir(), func(c *serve.Config) { c.Clock = clock })
 	caught(t, s)
 	w, secrets := web(t, s, func(c *serve.WebConfig) { c.Guard.ExportApart = true })
 	read, operate := secrets[guard.Read], secrets[guard.Operate]
 	const path = "/api/v1/export/events/"
 	var all []exported
-	until(t, "all events are exported", func() bool {
+	// How far the events are is not known at once.
+	export := func() (*http.Response, []byte) {
 		resp, text := ask(t, w, http.MethodGet, path+"json", operate, "")
 		if resp.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(text), "not-there-yet") {
-			return false
+			return nil, nil
 		}
 		if resp.StatusCode != http.StatusOK || resp.Header.Get("Handprint-Export-To") == "" || resp.Header.Get("Content-Type") != "application/x-ndjson" || resp.Header.Get("Handprint-As-Of") == "" {
 			t.Fatalf("%d %v %s", resp.StatusCode, resp.Header, text)
+		}
+		return resp, text
+	}
+	// An hour ago nothing of this was there.
+	until(t, "an export says how far it goes", func() bool {
+		resp, text := export()
+		if resp == nil {
+			return false
+		}
+		if to, err := strconv.ParseFloat(resp.Header.Get("Handprint-Export-To"), 64); err != nil || to > float64(time.Now().Add(-time.Hour).Unix()) || len(text) > 0 {
+			t.Errorf("until an hour ago, as of %s, there was %q: %v", resp.Header.Get("Handprint-Export-To"), text, err)
+		}
+		return true
+	})
+	clock.put(time.Minute)
+	until(t, "all events are exported", func() bool {
+		resp, text := export()
+		if resp == nil {
+			return false
 		}
 		all = jsonLines(t, text)
 		return len(all) == len(want)
@@ -150,6 +175,7 @@ func TestEventsAreExported(t *testing.T) {
 
 // More events than an export may have are refused, and are to be had in parts.
 func TestExportsOfEventsAreNeverAPartSilently(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	s, _ := open(t, app, t.TempDir())
 	caught(t, s)

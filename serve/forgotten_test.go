@@ -15,6 +15,7 @@ import (
 // TestForgottenIdentityLeavesTheLists has a tick forget two of three identities,
 // while the read side follows and for one that is opened later.
 func TestForgottenIdentityLeavesTheLists(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t, func(c *topology.Config) { c.Engine.Retention = 48 * time.Hour })
 	ticks := func(at time.Time) {
 		list := app.Names.Ticks(servetest.Partitions, at)

@@ -100,6 +100,7 @@ func shows(t *testing.T, s *serve.Side, want map[string]json.RawMessage, ids ...
 // What others are told of an identity is shown beside what is known of it: the latest
 // record, none after a tombstone, and the same after a new start.
 func TestRecordsOfIdentitiesAreShown(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	formed := "6af1e32f-384d-4f7e-8f1b-ba38aeb755a8"
@@ -163,6 +164,7 @@ func TestRecordsOfIdentitiesAreShown(t *testing.T) {
 // An identity event that was over before this process was started is over for those who
 // ask for it; one that was never sent is not.
 func TestAnEventOfBeforeTheStartIsOver(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	event := app.Event(attribution.IdentityEvent{Type: attribution.Merged, Identity: stub("a1"), Loser: stub("a2")})
@@ -196,6 +198,7 @@ func TestAnEventOfBeforeTheStartIsOver(t *testing.T) {
 // Without the topic of identities everything else is there; when it comes, it is read,
 // and one that was made anew is not mistaken for the one before.
 func TestTheTopicOfIdentitiesMayBeAbsent(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	app.Send(app.Event(attribution.IdentityEvent{Type: attribution.Linked, Identity: stub("a1"), Attackers: []string{"a2"}}))

@@ -17,6 +17,7 @@ var heartbeatsAt = time.Unix(1_700_000_000, 0)
 
 // Heartbeats say in which phase each task is, who keeps copies, and who is there.
 func TestHeartbeatsSayWhatTasksDo(t *testing.T) {
+	t.Parallel()
 	now := heartbeatsAt
 	var i instances
 	i.take(schemas.Heartbeat{Worker: "gone", TS: 1_699_999_000, Tasks: []schemas.TaskBeat{{Task: 0, Phase: "running"}}}, 8, now)
@@ -50,6 +51,7 @@ func TestHeartbeatsSayWhatTasksDo(t *testing.T) {
 // Only the owner in the group says in which phase a task is: a worker that was killed
 // said that it runs, and another one has it by now.
 func TestThePhaseIsTheOwners(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		owner string
 		want  bool
@@ -70,6 +72,7 @@ func TestThePhaseIsTheOwners(t *testing.T) {
 // Whatever a heartbeat says, what is kept and shown of it is bounded, and can be
 // written as JSON.
 func TestHeartbeatsAreBounded(t *testing.T) {
+	t.Parallel()
 	var i instances
 	long := strings.Repeat("x", 1<<16)
 	for _, ts := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, 9e12, 1_700_000_000 + 2*goneAfter.Seconds()} {
@@ -101,6 +104,7 @@ func TestHeartbeatsAreBounded(t *testing.T) {
 // An instance whose heartbeats are far between is shown between them, and one that has
 // stopped is not for long.
 func TestAnInstanceIsGoneByItsOwnInterval(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		at    []float64 // heartbeats, seconds before now

@@ -46,7 +46,8 @@ func TestTheOwnerIsKilled(t *testing.T) {
 	app := servetest.StartIdle(t)
 	owner := app.Instance("owner0", quick)
 	some(app)
-	s, _ := open(t, app, t.TempDir())
+	clock := new(shiftedClock)
+	s, _ := openWith(t, app, t.TempDir(), func(c *serve.Config) { c.Clock = clock })
 	caught(t, s)
 	watch := func(c *serve.WebConfig) {
 		c.Watch = func(ctx context.Context) (*api.Health, error) {
@@ -127,6 +128,7 @@ func TestTheOwnerIsKilled(t *testing.T) {
 		}
 	}
 	got := map[string]int{}
+	clock.put(time.Minute) // everything was recorded long enough ago to be exported
 	until(t, "the history has all events", func() bool {
 		clear(got)
 		_, text := ask(t, w, http.MethodGet, "/api/v1/export/events/json", read, "")

@@ -16,6 +16,7 @@ import (
 // What clients of others may send: nothing is a fault of the server, nothing that does
 // not fit is ignored, and what means the same is answered the same.
 func TestOddRequests(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	app.Send(app.Profile("a2", "2001:db8::7"))

@@ -32,6 +32,7 @@ var brokerless = []string{
 // With all brokers gone everything that is known is still answered; what needs a
 // broker says so.
 func TestBrokersGone(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	s, _ := open(t, app, t.TempDir())
@@ -57,6 +58,7 @@ func TestBrokersGone(t *testing.T) {
 // A thousand requests at once, among them scans of everything, clients that never
 // read, and requests that never end do not stop the follower.
 func TestFloodsDoNotStopTheFollower(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	s, _ := open(t, app, t.TempDir())
@@ -151,6 +153,7 @@ func ids(t *testing.T, s *serve.Side) string {
 // A folder that was deleted, copied or damaged, or that belongs to another cluster,
 // gives what the topics say.
 func TestTheFolderMayBeAnything(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	dir := filepath.Join(t.TempDir(), "serve")
@@ -256,6 +259,7 @@ func remove(t *testing.T, what string) {
 // An identity of many attackers is answered without reading them all, and they are to
 // be had page by page.
 func TestAnIdentityOfManyAttackers(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	const many = 450
 	event := attribution.IdentityEvent{Type: attribution.Formed, Identity: "6af1e32f-384d-4f7e-8f1b-ba38aeb755a8"}
@@ -299,6 +303,7 @@ func TestAnIdentityOfManyAttackers(t *testing.T) {
 // An export of more than it may have is refused, and is to be had in parts that have
 // everything once.
 func TestExportsAreNeverAPartSilently(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	s, _ := open(t, app, t.TempDir())
 	caught(t, s)

@@ -9,6 +9,7 @@ import (
 
 // What metrics and probes show is that of the read side.
 func TestAReadSideTellsOfItself(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	s, _ := open(t, app, t.TempDir())

@@ -7,6 +7,7 @@ import (
 )
 
 func TestSamplesAreAnHourByTheirSteps(t *testing.T) {
+	t.Parallel()
 	var s samples
 	at := time.Unix(1000, 0)
 	s.add(at, 5, 1)

@@ -43,6 +43,7 @@ type Config struct {
 	HistoryBytes       int64
 	Writers            *schemas.Writers
 	Schemas            topology.SchemaFinder
+	LookEvery          time.Duration // looks at brokers and copies are at most so far apart; 0: no such bound
 	Clock              processor.Clock
 	Logger             *slog.Logger
 }
@@ -85,7 +86,7 @@ func Open(c Config) (_ *Side, err error) {
 	s.Follower, err = follow.New(follow.Config{
 		Client: c.Client, Names: c.Names, Partitions: c.Partitions, ApplicationID: c.ApplicationID, Store: s.store, History: s.history, Ring: s.Ring,
 		Snapshot: filepath.Join(c.Dir, "catalog.snapshot"), CatalogMemory: c.CatalogMemory, ChangelogRetention: c.ChangelogRetention,
-		ProfileRetention: c.ProfileRetention, Writers: c.Writers, Schemas: c.Schemas, Clock: c.Clock, Logger: c.Logger,
+		ProfileRetention: c.ProfileRetention, Writers: c.Writers, Schemas: c.Schemas, LookEvery: c.LookEvery, Clock: c.Clock, Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"handprint/attribution"
 	"handprint/internal/broker"
+	"handprint/processor"
 	"handprint/schemas"
 	"handprint/serve"
 	"handprint/serve/query"
@@ -41,7 +43,7 @@ func openWith(t *testing.T, app *servetest.App, dir string, change func(*serve.C
 	c := serve.Config{
 		Dir: dir, Client: app.Broker.ClientOpts(), Names: app.Names, Partitions: servetest.Partitions, ApplicationID: "app",
 		Registry: attribution.DefaultRegistry(), Thresholds: attribution.DefaultThresholds(), ChangelogRetention: 24 * time.Hour,
-		CatalogMemory: 1 << 30, StoreCache: 1 << 20, HistoryAge: 90 * 365 * 24 * time.Hour, HistoryBytes: 1 << 30, Logger: servetest.Logger(),
+		CatalogMemory: 1 << 30, StoreCache: 1 << 20, HistoryAge: 90 * 365 * 24 * time.Hour, HistoryBytes: 1 << 30, LookEvery: 50 * time.Millisecond, Logger: servetest.Logger(),
 	}
 	change(&c)
 	s, err := serve.Open(c)
@@ -68,6 +70,17 @@ func openWith(t *testing.T, app *servetest.App, dir string, change func(*serve.C
 	t.Cleanup(stop)
 	return s, stop
 }
+
+// shiftedClock is the system's clock, put forward or back.
+type shiftedClock struct {
+	processor.SystemClock
+	by atomic.Int64 // nanoseconds
+}
+
+func (c *shiftedClock) Now() time.Time { return c.SystemClock.Now().Add(time.Duration(c.by.Load())) }
+
+// put makes the clock differ from the system's by d.
+func (c *shiftedClock) put(d time.Duration) { c.by.Store(int64(d)) }
 
 // caught waits until all that is committed now is applied, and the catalogue is
 // complete.
@@ -194,6 +207,7 @@ func checkRows(t rapid.TB, app *servetest.App, s *serve.Side) {
 }
 
 func TestTheReadSideSaysWhatTheApplicationHasCommitted(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	dir := t.TempDir()
@@ -259,6 +273,7 @@ func TestTheReadSideSaysWhatTheApplicationHasCommitted(t *testing.T) {
 }
 
 func TestACursorOfOneReplicaWorksOnAnother(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	var records []*kgo.Record
 	for n := range 25 {
@@ -297,6 +312,7 @@ func TestACursorOfOneReplicaWorksOnAnother(t *testing.T) {
 }
 
 func TestAFolderOfAnotherApplicationIsRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "application"), []byte("other topic\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -307,6 +323,7 @@ func TestAFolderOfAnotherApplicationIsRefused(t *testing.T) {
 }
 
 func TestMoreThanTheMemoryAllowsIsRefusedAsAWhole(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	s, err := serve.Open(serve.Config{

@@ -17,6 +17,7 @@ import (
 
 // An export in a format of SIEMs has the rows of the state topic, under their ids.
 func TestTheAPIExportsTheFormatsOfSIEMs(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	s, _ := open(t, app, t.TempDir())

@@ -70,7 +70,7 @@ func (s *Side) Listen(c WebConfig) (_ *Web, err error) {
 	}()
 	w.brokers = &brokers{client: client, names: s.cfg.Names, application: s.cfg.ApplicationID, format: c.EventFormat, watch: c.Watch, writers: s.cfg.Writers, now: s.cfg.Clock.Now, log: s.cfg.Logger,
 		opts:       append(s.cfg.Client[:len(s.cfg.Client):len(s.cfg.Client)], kgo.ClientID(s.cfg.ApplicationID+"-serve-observations")),
-		partitions: s.cfg.Partitions, observers: make(chan struct{}, maxObservers)}
+		partitions: s.cfg.Partitions, lookEvery: s.cfg.LookEvery, observers: make(chan struct{}, maxObservers)}
 	w.brokers.behind = func() float64 {
 		f := s.Reader.Freshness(-1)
 		if f.ReadLag == 0 || f.AsOf == 0 {

@@ -125,6 +125,7 @@ func get[T any](t *testing.T, w *serve.Web, path, token string) (to T) {
 }
 
 func TestAnalystsAndOperatorsAreAnswered(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	s, _ := open(t, app, t.TempDir())
@@ -252,6 +253,7 @@ func TestAnalystsAndOperatorsAreAnswered(t *testing.T) {
 // Every route of the document refuses those without credentials, and everybody whose
 // role is not enough.
 func TestWhoMayWhatRouteByRoute(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	s, _ := open(t, app, t.TempDir())
 	w, secrets := web(t, s, nil)
@@ -295,6 +297,7 @@ func TestWhoMayWhatRouteByRoute(t *testing.T) {
 }
 
 func TestOthersSitesAndNamesAreKeptOut(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	s, _ := open(t, app, t.TempDir())
 	w, secrets := web(t, s, nil)
@@ -349,6 +352,7 @@ func TestOthersSitesAndNamesAreKeptOut(t *testing.T) {
 }
 
 func TestLiveClientsAreToldAndComeBack(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	s, _ := open(t, app, t.TempDir())
@@ -416,6 +420,7 @@ func TestLiveClientsAreToldAndComeBack(t *testing.T) {
 }
 
 func TestTheDocumentIsThatOfTheCode(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	s, _ := open(t, app, t.TempDir())
 	w, _ := web(t, s, func(c *serve.WebConfig) { c.Version = "v1" })
@@ -438,6 +443,7 @@ func TestTheDocumentIsThatOfTheCode(t *testing.T) {
 // A client that asks for them is told of an attacker's observations as they come, and
 // of nobody else's.
 func TestObservationsAsTheyCome(t *testing.T) {
+	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	s, _ := open(t, app, t.TempDir())

@@ -36,6 +36,7 @@ type Config struct {
 	ProfileRetention   time.Duration
 	Writers            *schemas.Writers      // of Avro records; nil: JSON alone
 	Schemas            topology.SchemaFinder // nil: there is no registry
+	LookEvery          time.Duration         // looks at brokers and copies are at most so far apart; 0: no such bound
 	Clock              processor.Clock       // nil: the system's
 	Logger             *slog.Logger
 }
@@ -108,7 +109,7 @@ func New(c Config) (*Follower, error) {
 	f.fresh.Store(new([]Freshness))
 	f.copies = processor.NewCopies(processor.CopiesConfig{
 		Client: c.Client, Name: c.ApplicationID + "-serve", Changelog: c.Names.Changelog, Partitions: c.Partitions,
-		Store: c.Store, ChangelogRetention: c.ChangelogRetention, Clock: c.Clock, Logger: c.Logger,
+		Store: c.Store, ChangelogRetention: c.ChangelogRetention, MaxWait: c.LookEvery, Clock: c.Clock, Logger: c.Logger,
 		Watcher: processor.CopyWatcher{Applied: f.onApplied, Emptied: f.onEmptied},
 	})
 	var err error
@@ -193,7 +194,7 @@ const (
 
 // measure takes down how far the copies are, and sees to what is due.
 func (f *Follower) measure(ctx context.Context) {
-	t := time.NewTicker(measureEvery)
+	t := time.NewTicker(f.cfg.every(measureEvery))
 	defer t.Stop()
 	lastSnapshot, lastProfiles := f.began, f.began
 	for {
@@ -289,7 +290,7 @@ func (f *Follower) settlePhase(known bool, left, total int64) {
 // Caught returns when everything committed up to now is applied, or ctx ends.
 func (f *Follower) Caught(ctx context.Context) error {
 	now := float64(f.cfg.Clock.Now().UnixMilli()) / 1000
-	t := time.NewTicker(measureEvery / 4)
+	t := time.NewTicker(f.cfg.every(measureEvery) / 4)
 	defer t.Stop()
 	for f.Freshness(-1).AsOf < now {
 		select {
@@ -299,6 +300,14 @@ func (f *Follower) Caught(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// every returns how far apart looks are that usually are so far apart.
+func (c *Config) every(usual time.Duration) time.Duration {
+	if c.LookEvery > 0 {
+		return min(usual, c.LookEvery)
+	}
+	return usual
 }
 
 // pause waits before something is tried again.

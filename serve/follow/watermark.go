@@ -105,7 +105,7 @@ func (f *Follower) keptAsOf() (float64, error) {
 // do not say, the watermark stands still.
 func (f *Follower) followWatermark(ctx context.Context, topics []string) {
 	adm := kadm.NewClient(f.client)
-	t := time.NewTicker(watermarkEvery)
+	t := time.NewTicker(f.cfg.every(watermarkEvery))
 	defer t.Stop()
 	kept := f.EventsAsOf()
 	for {

@@ -20,8 +20,9 @@ import (
 
 // Instance is a running instance of an application, with a store of its own in memory.
 type Instance struct {
-	wire wire
-	end  func(killed bool)
+	wire   wire
+	cancel context.CancelFunc
+	killed bool
 }
 
 // Instance starts an instance. It runs until it is killed, or the test ends.
@@ -31,7 +32,8 @@ func (a *App) Instance(id string, configure ...func(*topology.Config)) *Instance
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	i := new(Instance)
+	ctx, cancel := context.WithCancel(context.Background())
+	i := &Instance{cancel: cancel}
 	config := topology.Config{
 		Names:  a.Names,
 		Engine: engine.Config{Thresholds: attribution.DefaultThresholds(), Registry: attribution.DefaultRegistry(), Counters: new(engine.Counters)},
@@ -47,33 +49,27 @@ func (a *App) Instance(id string, configure ...func(*topology.Config)) *Instance
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
-	ended := false
-	i.end = func(killed bool) {
-		if ended {
-			return
-		}
-		ended = true
+	a.t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil && !killed {
+		if err := <-done; err != nil && !i.killed {
 			a.t.Errorf("the application: %v", err)
 		}
-		if err := store.Close(); err != nil && !killed {
+		if err := store.Close(); err != nil && !i.killed {
 			a.t.Error(err)
 		}
-	}
-	a.t.Cleanup(func() { i.end(false) })
+	})
 	return i
 }
 
 // Kill ends an instance as SIGKILL does, for those who see it from outside: its
 // connections break at once, in the middle of whatever it does, and it says nothing to
-// anybody any more.
+// anybody any more. What is left of it tries to say goodbye until the test ends.
 func (i *Instance) Kill() {
 	i.wire.cut()
-	i.end(true)
+	i.killed = true
+	i.cancel()
 }
 
 // wire dials connections that can all be cut. No new ones are made then.
