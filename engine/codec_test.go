@@ -113,8 +113,8 @@ var codecs = []codec{
 	of("identity", plain(appendIdentity), decodeIdentity, identity{Own: []byte("10.0.0.1"), MergedInto: sampleText, By: sampleOrigin, Members: 300, Told: 299}, func(t *rapid.T) identity {
 		return identity{Own: drawBytes(t), MergedInto: drawBytes(t), By: drawOrigin(t), Members: rapid.Uint64().Draw(t, "members"), Told: rapid.Uint64().Draw(t, "told")}
 	}),
-	of("identity-dated", plain(appendIdentity), decodeIdentity, identity{Own: []byte("10.0.0.1"), LastDay: 20_000, Since: sampleEntry.Place}, func(t *rapid.T) identity {
-		return identity{Own: drawBytes(t), LastDay: 1 + rapid.Uint64Range(0, math.MaxUint32).Draw(t, "day"), Since: sampleEntry.Place}
+	of("identity-dated", plain(appendIdentity), decodeIdentity, identity{Own: []byte("10.0.0.1"), Due: 20_000, Since: sampleEntry.Place}, func(t *rapid.T) identity {
+		return identity{Own: drawBytes(t), Due: 1 + rapid.Uint64Range(0, math.MaxUint32).Draw(t, "day"), Since: sampleEntry.Place}
 	}),
 	of("forgetting", func(dst []byte, f *forgetting) []byte { return appendForgetting(dst, f) }, decodeForgetting, forgetting{[]byte("10.0.0.1"), []byte("motor.input_modality\x00\x00"), true}, func(t *rapid.T) forgetting {
 		return forgetting{drawBytes(t), drawBytes(t), rapid.Bool().Draw(t, "rows gone")}

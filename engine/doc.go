@@ -14,8 +14,10 @@
 //	observe.go      an observation, from its attacker's home to its identity's
 //	publish.go      a row is concluded anew: state row, transition, flags
 //	sweep.go        the multi-actor sweep, when a tick is read
-//	retention.go    when an identity is forgotten: the index of last days
-//	forget.go       how it is forgotten, in steps
+//	retention.go    when an identity is forgotten
+//	lastdays.go     the index of last days: when to look whether it is
+//	look.go         a tick looks at the rows of the stubs whose day is over
+//	forget.go       how an identity is forgotten, in steps
 //	suspicion.go    the sweep under the rule evidence
 //	replay.go       the ticks of a replay, in the time of the observations
 //	coordinator.go  task 0: identity events

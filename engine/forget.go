@@ -2,10 +2,8 @@ package engine
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 
 	"handprint/attribution"
@@ -90,7 +88,7 @@ func (e *Engine) forgetInReplay(t tick, by attribution.Arrival) error {
 		return nil
 	}
 	for from := []byte(nil); !e.retention.keptUp; {
-		next, err := e.addLastDays(t.Time, from)
+		next, err := e.addLastDays(from)
 		if err != nil {
 			return err
 		}
@@ -122,90 +120,10 @@ func (e *Engine) forgetSome(f *forgetOn) (more bool, err error) {
 	if e.cfg.Retention == 0 || !e.retention.keptUp {
 		return false, nil // what has begun is done even so
 	}
-	before := e.endedBefore(f.Time)
-	if e.retention.from >= before {
-		return false, nil
-	}
-	due, from, after, err := e.dueStubs(before, left)
-	if err != nil {
+	if err := e.forgetDue(f, left); err != nil {
 		return false, err
 	}
-	e.retention.from, e.retention.after = from, after // or what an entry is moved to
-	for i := range due {
-		if left <= 0 {
-			e.retention.from = 0 // the others are left
-			e.retention.after = lastDayKey(due[i].day, due[i].stub)[1:]
-			return true, nil
-		}
-		n, err := e.dueStub(&due[i], before, f)
-		if err != nil {
-			return false, fmt.Errorf("forgetting %s: %w", due[i].stub, err)
-		}
-		left -= n
-	}
-	return len(e.forgetting) > 0 || e.retention.from < before, nil
-}
-
-// dueEntry is an entry of the index of last days.
-type dueEntry struct {
-	day  uint64
-	stub []byte
-}
-
-// dueStubs returns the first entries of the index that are of a day before, at
-// most limit of them, and the day and the key of the entry behind them. It begins
-// where the last one ended: what was taken from the index is deleted, and a scan
-// from its beginning would step over all of that.
-func (e *Engine) dueStubs(before uint64, limit int) (list []dueEntry, from uint64, after []byte, err error) {
-	from = math.MaxUint32 + 1 // no entry is
-	prefix := []byte{kindLastDay}
-	err = scan(e.store, prefix, append(prefix, e.retention.after...), func(rest, _ []byte) error {
-		if len(rest) < 4 {
-			return fmt.Errorf("malformed key %x", rest)
-		}
-		d := dueEntry{day: uint64(binary.BigEndian.Uint32(rest))}
-		if d.day >= before || len(list) == limit {
-			from, after = d.day, bytes.Clone(rest)
-			return errStop
-		}
-		d.stub, _, err = cutID(rest[4:])
-		list = append(list, d)
-		return err
-	})
-	if err != nil {
-		return nil, 0, nil, fmt.Errorf("reading which identities were not observed lately: %w", err)
-	}
-	return list, from, after, nil
-}
-
-// dueStub looks at a stub whose entry is due: it forgets it, moves the entry, or
-// takes the entry away, and returns how many records that took.
-func (e *Engine) dueStub(d *dueEntry, before uint64, f *forgetOn) (n int, err error) {
-	e.store.Delete(lastDayKey(d.day, d.stub))
-	id, _, err := e.getIdentity(d.stub)
-	if err != nil || len(id.Own) == 0 || id.isNamed() {
-		return 1, err
-	}
-	_, linked, err := e.getLink(id.Own)
-	if _, touched := e.unsettled[string(d.stub)]; err != nil || linked || touched {
-		return 1, err // an event has named it
-	}
-	if id.LastDay >= before {
-		e.putLastDay(id.LastDay, d.stub)
-		return 1, nil
-	}
-	_, wait := e.forgetting[string(d.stub)] // it has come back while its rows are taken away
-	if !wait {
-		if wait, err = e.isAwaited(d.stub); err != nil {
-			return 0, err
-		}
-	}
-	if wait {
-		e.putLastDay(before, d.stub)
-		return 1, nil
-	}
-	n, err = e.forget(d.stub, &id, f)
-	return 1 + n, err
+	return len(e.forgetting) > 0 || len(e.retention.look.Stubs) > 0 || e.retention.days.from < e.endedBefore(f.Time), nil
 }
 
 // isAwaited reports whether observations wait at an identity for their attacker
@@ -432,6 +350,6 @@ func (e *Engine) renewRow(identity, primitive []byte) error {
 // be gone.
 func (s *stubCaches) forgotten(stub []byte) {
 	if at := s.stub(stub); at != nil {
-		at.ownsItself, at.day = false, 0
+		at.ownsItself = false
 	}
 }

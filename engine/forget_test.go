@@ -27,8 +27,7 @@ type forgetter struct {
 	thresholds *attribution.Thresholds
 	taken      map[attribution.Arrival]op // observations that were put in, by arrival
 	alive      map[string]bool            // attackers that belonged to their stub after the last transaction
-	lastDay    map[string]uint64
-	unnoted    map[string]bool // observed while nothing was to be forgotten
+	seen       map[string]bool            // attackers that were observed since they were forgotten last
 	accepted   map[string]int
 	forgotten  int
 	cameBack   int // observations of attackers that were forgotten
@@ -40,7 +39,7 @@ func (f *forgetter) committed(task int, r *Record) {
 	if attacker, arrival, is := f.atHome(task, r); is {
 		f.observed(attacker, f.taken[arrival], arrival)
 	}
-	for attacker := range f.lastDay {
+	for attacker := range f.seen {
 		home := f.tasks[attribution.AttackerPartition(attacker, int32(len(f.tasks)))]
 		if int(home.task) != task {
 			continue
@@ -84,8 +83,15 @@ func (f *forgetter) observed(attacker string, o op, arrival attribution.Arrival)
 	accepted, replaced := f.model.accepted, f.model.replaced
 	f.model.observe(o, arrival, f.thresholds)
 	f.accepted[attacker] += f.model.accepted - accepted - (f.model.replaced - replaced)
-	f.lastDay[attacker] = max(f.lastDay[attacker], dayOf(o.TS))
-	f.unnoted[attacker] = f.unnoted[attacker] || f.cfg.Retention == 0
+	f.seen[attacker] = true
+}
+
+// lastDay is the latest day that the rows of an attacker's stub have.
+func (f *forgetter) lastDay(attacker string) (day uint64) {
+	for _, s := range f.model.series[attacker] {
+		day = max(day, dayOf(s.Entries[len(s.Entries)-1].TS))
+	}
+	return day
 }
 
 // forget holds a forgetting against the rule.
@@ -98,21 +104,14 @@ func (f *forgetter) forget(attacker string, r *Record) {
 	case cmdForgetOn:
 		now = in.forgetOn().Time
 	}
-	day := f.lastDay[attacker]
-	if f.unnoted[attacker] {
-		day = 0 // what the rows say, which a replacement may have taken back
-		for _, s := range f.model.series[attacker] {
-			day = max(day, dayOf(s.Entries[len(s.Entries)-1].TS))
-		}
-	}
+	day := f.lastDay(attacker)
 	if before := dayOf(now - f.cfg.Retention.Seconds()); r.Source != Commands || day >= before {
 		f.t.Fatalf("%s, observed on day %d, is forgotten by a record of time %v, which ends what is before day %d", attacker, day, now, before)
 	}
-	delete(f.unnoted, attacker)
 	delete(f.model.series, attacker)
 	f.model.accepted -= f.accepted[attacker]
 	delete(f.accepted, attacker)
-	delete(f.lastDay, attacker)
+	delete(f.seen, attacker)
 	f.was[attacker] = true
 	f.forgotten++
 }
@@ -131,7 +130,8 @@ func (f *forgetter) checkForgotten(now float64) {
 		f.settle()
 	}
 	before := dayOf(now - f.cfg.Retention.Seconds())
-	for attacker, day := range f.lastDay {
+	for attacker := range f.seen {
+		day := f.lastDay(attacker)
 		if _, named := f.named(attacker); f.alive[attacker] && !named && day < before {
 			f.t.Fatalf("%s was observed last on day %d and is still there: day %d is over", attacker, day, before)
 		}
@@ -171,11 +171,12 @@ var forgottenAtLeast = flag.Int("forgotten", 0, "how many stubs the random histo
 // transactions that fail, tasks that start anew, and a setting that changes.
 func TestRandomHistoriesForget(t *testing.T) {
 	smallSteps(t)
-	was := forgetStep
-	t.Cleanup(func() { forgetStep = was })
+	forget, looked := forgetStep, lookStep
+	t.Cleanup(func() { forgetStep, lookStep = forget, looked })
 	forgotten, cameBack := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		forgetStep = rapid.SampledFrom([]int{1, 2, 1000}).Draw(t, "step")
+		lookStep = rapid.SampledFrom([]int{1, 2, 1000}).Draw(t, "look")
 		f := playForgetting(t)
 		forgotten, cameBack = forgotten+f.forgotten, cameBack+f.cameBack
 	})
@@ -199,7 +200,7 @@ func playForgetting(t *rapid.T) *forgetter {
 	c := newClusterOf(t, Config{Thresholds: thresholds, Registry: registry, Partitions: partitions, Counters: new(Counters), Retention: retention}, rand.New(rand.NewPCG(seed, 1)))
 	c.crash = 0.05
 	f := &forgetter{
-		cluster: c, model: m, thresholds: &thresholds, taken: map[attribution.Arrival]op{}, alive: map[string]bool{}, lastDay: map[string]uint64{}, unnoted: map[string]bool{},
+		cluster: c, model: m, thresholds: &thresholds, taken: map[attribution.Arrival]op{}, alive: map[string]bool{}, seen: map[string]bool{},
 		accepted: map[string]int{}, was: map[string]bool{},
 	}
 	c.committed = f.committed
@@ -343,8 +344,8 @@ func TestActiveStubMovesOnce(t *testing.T) {
 		t.Errorf("%d stubs are forgotten", n)
 	}
 	id, _, err := f.tasks[0].getIdentity([]byte(attribution.Stub([]byte("a")).String()))
-	if err != nil || id.LastDay != 100 {
-		t.Errorf("last day %d, want 100 (%v)", id.LastDay, err)
+	if err != nil || id.Due != 94 { // entered on day 1, looked at on days 32 and 63, and moved each time
+		t.Errorf("its entry is of day %d (%v)", id.Due, err)
 	}
 	f.sweepAt(129 * aDay)
 	if len(f.rows) == 0 {
@@ -353,6 +354,166 @@ func TestActiveStubMovesOnce(t *testing.T) {
 	f.sweepAt(130 * aDay) // after a month without ticks
 	if len(f.rows) != 0 {
 		t.Error("not forgotten in time")
+	}
+}
+
+// TestManyRowsAreLookedAtInSteps stops after each step of a look at a stub with many
+// rows and lets records come in between.
+func TestManyRowsAreLookedAtInSteps(t *testing.T) {
+	forget, looked := forgetStep, lookStep
+	t.Cleanup(func() { forgetStep, lookStep = forget, looked })
+	forgetStep, lookStep = 16, 8
+	const rows, due = 200, 41 * aDay
+	stub := attribution.Stub([]byte("a")).String()
+	for name, c := range map[string]struct {
+		meanwhile func(f *feed)
+		stays     bool
+		until     uint64 // the day of its entry, if it stays
+	}{
+		"nothing":   {func(*feed) {}, false, 0},
+		"a restart": {func(f *feed) { f.restart() }, false, 0},
+		"a row that was passed is observed": {func(f *feed) {
+			f.observe("a", "x.y0", `"new"`, 41*aDay, "new")
+		}, true, 42},
+		"a new row before those that were passed": {func(f *feed) {
+			f.observe("a", "a.a", `"new"`, 41*aDay, "new")
+		}, true, 42},
+		"an observation of before": {func(f *feed) {
+			f.observe("a", "x.y0", `"new"`, 9*aDay, "new")
+		}, false, 0},
+		"one that is taken back": {func(f *feed) {
+			f.observe("a", "x.y0", `"new"`, 41*aDay, "new")
+			f.observe("a", "x.y0", `"newer"`, 9*aDay, "new")
+		}, false, 0},
+		"an event that names it": {func(f *feed) {
+			f.event(attribution.IdentityEvent{Type: attribution.Linked, Identity: stub, Attackers: []string{"a"}}, 0)
+		}, true, 2},
+		"an earlier tick": {func(f *feed) { f.tickAt(20 * aDay) }, false, 0},
+		"a later tick":    {func(f *feed) { f.tickAt(42 * aDay) }, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := forgetFeed(t)
+			f.sweepAt(0)
+			for i := range rows {
+				f.observe("a", fmt.Sprintf("x.y%d", i), `"old"`, 1*aDay, "1")
+			}
+			f.settle()
+			f.tickAt(due)
+			steps := 0
+			for ; f.step() && f.tasks[0].retention.look.Stubs != nil; steps++ {
+				if steps == 5 {
+					c.meanwhile(f)
+					for len(f.inputs[0]) > 0 { // observations and events, before commands
+						f.step()
+					}
+				}
+				if steps > rows {
+					t.Fatal("it does not end")
+				}
+			}
+			if steps < 6 {
+				t.Errorf("looked at in %d steps", steps)
+			}
+			f.settle()
+			f.sweepAt(due)
+			if n := len(f.rows); (n > 0) != c.stays {
+				t.Fatalf("%d rows are left", n)
+			}
+			if id, _, err := f.tasks[0].getIdentity([]byte(stub)); err != nil || c.stays && id.Due != c.until {
+				t.Errorf("its entry is of day %d, want %d (%v)", id.Due, c.until, err)
+			}
+		})
+	}
+}
+
+// TestReplacementTakesTheLastDayBack forgets by what the rows say, whatever they said
+// before.
+func TestReplacementTakesTheLastDayBack(t *testing.T) {
+	f := forgetFeed(t)
+	f.sweepAt(0)
+	f.observe("a", "x.y", `"v"`, 20*aDay, "1")
+	f.observe("b", "x.y", `"v"`, 20*aDay, "1")
+	f.observe("b", "x.z", `"v"`, 20*aDay, "2")
+	for _, attacker := range []string{"a", "b"} {
+		f.observe(attacker, "x.y", `"w"`, 5*aDay, "1")
+	}
+	f.settle()
+	f.sweepAt(36 * aDay)
+	if n := len(f.rows); n != 2 {
+		t.Fatalf("%d rows on day 36, want those of b, which has another of day 20", n)
+	}
+	f.sweepAt(50 * aDay)
+	if n := len(f.rows); n != 2 {
+		t.Fatalf("%d rows on day 50", n)
+	}
+	f.sweepAt(51 * aDay)
+	if n := len(f.rows); n != 0 {
+		t.Fatalf("%d rows on day 51", n)
+	}
+}
+
+// TestGroupsOfLastDays counts the records that new stubs open, and looks at all of
+// them, whatever day they come from and however often their task starts anew.
+func TestGroupsOfLastDays(t *testing.T) {
+	f := forgetFeed(t)
+	f.sweepAt(0)
+	const stubs = 160
+	for i := range stubs {
+		f.observe(fmt.Sprint("attacker-", i), "x.y", `"v"`, float64(i%2)*aDay, "1")
+	}
+	f.settle()
+	groups := 0
+	for _, k := range f.stores[0].keys {
+		if k[0] == kindLastDay {
+			groups++
+		}
+	}
+	if groups != stubs/groupStubs {
+		t.Errorf("%d records for %d stubs of two days, want %d", groups, stubs, stubs/groupStubs)
+	}
+	f.restart()
+	for i := range stubs {
+		f.observe(fmt.Sprint("another-", i), "x.y", `"v"`, float64(i)*aDay, "1")
+		if i%10 == 0 {
+			f.settle()
+			f.restart()
+		}
+	}
+	f.settle()
+	f.sweepAt(30*aDay + float64(stubs)*aDay)
+	if n := f.cfg.Counters.Forgotten.Load(); n != 2*stubs || len(f.rows) != 0 {
+		t.Errorf("%d are forgotten and %d rows left, want %d and none", n, len(f.rows), 2*stubs)
+	}
+	for _, k := range f.stores[0].keys {
+		if k[0] == kindLastDay || k[0] == kindLook {
+			t.Fatalf("a record of kind %c is left", k[0])
+		}
+	}
+}
+
+// TestObservationsOfAKnownStubWriteNothingMore compares what is written with a
+// retention and without.
+func TestObservationsOfAKnownStubWriteNothingMore(t *testing.T) {
+	written := func(retention time.Duration) (keys []string) {
+		f := &feed{cluster: newClusterOf(t, Config{Thresholds: attribution.DefaultThresholds(), Partitions: 1, Counters: new(Counters), Retention: retention}, nil)}
+		f.sweepAt(0)
+		f.observe("a", "x.y", `"v"`, 1, "1")
+		f.settle()
+		for day := range 100 {
+			f.observe("a", "x.y", `"v"`, float64(day)*aDay, fmt.Sprint("s", day))
+			was := maps.Clone(f.stores[0].values)
+			f.settle()
+			for k, v := range f.stores[0].values {
+				if !bytes.Equal(was[k], v) {
+					keys = append(keys, fmt.Sprint(day, k[0]))
+				}
+			}
+		}
+		slices.Sort(keys)
+		return keys
+	}
+	if with, without := written(30*24*time.Hour), written(0); !slices.Equal(with, without) {
+		t.Errorf("written with a retention:\n%v\nwithout:\n%v", with, without)
 	}
 }
 
@@ -428,6 +589,8 @@ func TestManyRowsAreForgottenInSteps(t *testing.T) {
 			f.settle()
 			f.tickAt(41 * aDay)
 			counts := map[string]int64{}
+			for len(f.tasks[0].forgetting) == 0 && f.step() { // it is looked at first
+			}
 			steps := 0
 			for ; f.step(); steps++ {
 				meanwhile(f, steps)
@@ -476,7 +639,7 @@ func TestRetentionThatIsTurnedOnLater(t *testing.T) {
 	f.settle()
 	f.sweepAt(100 * aDay)
 	for _, k := range f.stores[0].keys {
-		if k[0] == kindLastDay || k[0] == kindLastDays {
+		if k[0] == kindLastDay || k[0] == kindLastDays || k[0] == kindLook {
 			t.Fatalf("without a retention there is a record of kind %c", k[0])
 		}
 	}

@@ -40,8 +40,9 @@ import (
 //	'z' its footprint version            (task 0)
 //	'v' coordinator                      (task 0)
 //	'I' index         nothing: what the index of suspects was made for
-//	'O' last day      day (4 bytes, big endian), identity: a stub that identity-retention may end
+//	'O' last day      day (4 bytes, big endian), a name: stubs that identity-retention may end
 //	'R' last days     nothing: the index of last days is complete and kept up
+//	'L' look          nothing: stubs of the index that a tick is looking at
 //	'X' forgetting    identity: a stub whose rows are being taken away
 //	'F' fresh row     identity, primitive: of such a stub, not one of those rows
 //	'j' time          nothing: that of the observations, in a replay
@@ -81,6 +82,7 @@ const (
 	kindIndex        = 'I'
 	kindLastDay      = 'O'
 	kindLastDays     = 'R'
+	kindLook         = 'L'
 	kindForgetting   = 'X'
 	kindFresh        = 'F'
 )
@@ -117,6 +119,7 @@ var _ = map[byte]struct{}{
 	kindIndex:        {},
 	kindLastDay:      {},
 	kindLastDays:     {},
+	kindLook:         {},
 	kindForgetting:   {},
 	kindFresh:        {},
 }

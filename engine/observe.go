@@ -161,13 +161,17 @@ func (e *Engine) notMine(stub, attacker, primitive []byte, entry attribution.Ent
 // takeInline takes an observation of a stub's own attacker into e.row.
 func (e *Engine) takeInline(stub, attacker, primitive []byte, entry attribution.Entry) error {
 	kind := e.catalog.of(primitive).kind
-	if e.cfg.Retention > 0 {
-		if err := e.seenOn(stub, entry.TS); err != nil {
-			return err
-		}
+	before := -1.0
+	if newest := attribution.HeadOf(&e.row.series.Series); newest != nil {
+		before = newest.TS
 	}
 	if err := e.take(&e.row.series, entry, kind, stub, primitive, attacker); err != nil {
 		return err
+	}
+	if e.cfg.Retention > 0 {
+		if err := e.sawRow(stub, before); err != nil {
+			return err
+		}
 	}
 	wait, err := e.waits(stub, primitive)
 	if err != nil {

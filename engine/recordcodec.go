@@ -63,10 +63,11 @@ type identity struct {
 	Members    uint64 // how many attackers were linked to it and are here
 	Told       uint64 // version of the last event for which it was told what the identity is; 0: it never was
 
-	// Of a stub whose attacker was first seen under an identity-retention: the
-	// latest day of an observation, see lastDay, and the first observation.
-	LastDay uint64
-	Since   attribution.Arrival
+	// Of a stub that an identity-retention may end: the day of its entry in the index
+	// of last days, and, if its attacker was first seen under one, the first
+	// observation.
+	Due   uint64
+	Since attribution.Arrival
 }
 
 // The record of an identity has version 1, or datedIdentity if it has the fields of
@@ -74,7 +75,7 @@ type identity struct {
 const datedIdentity = 2
 
 func appendIdentity(dst []byte, i identity) []byte {
-	dated := i.LastDay != 0 || i.Since != (attribution.Arrival{})
+	dated := i.Due != 0 || i.Since != (attribution.Arrival{})
 	version := byte(1)
 	if dated {
 		version = datedIdentity
@@ -85,7 +86,7 @@ func appendIdentity(dst []byte, i identity) []byte {
 	dst = binary.AppendUvarint(appendOrigin(dst, i.By), i.Members)
 	dst = binary.AppendUvarint(dst, i.Told)
 	if dated {
-		dst = appendArrival(binary.AppendUvarint(dst, i.LastDay), i.Since, attribution.Arrival{})
+		dst = appendArrival(binary.AppendUvarint(dst, i.Due), i.Since, attribution.Arrival{})
 	}
 	return dst
 }
@@ -100,7 +101,7 @@ func decodeIdentity(b []byte) (i identity, err error) {
 	}
 	i = identity{Own: in.bytes(), MergedInto: in.bytes(), By: in.origin(), Members: in.uvarint(), Told: in.uvarint()}
 	if dated {
-		i.LastDay, i.Since = in.uvarint(), in.arrival(attribution.Arrival{})
+		i.Due, i.Since = in.uvarint(), in.arrival(attribution.Arrival{})
 	}
 	return i, in.end("identity")
 }

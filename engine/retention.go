@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -11,20 +10,23 @@ import (
 
 // An identity that is one attacker's stub and that no identity event has named
 // is forgotten when nothing was observed of it for Config.Retention
-// (docs/attribution.md, "State that ends"). Time is counted in days, so that an
-// attacker that is seen all day costs one more record a day:
+// (docs/attribution.md, "State that ends"). What was observed its rows know, each
+// the time of its newest observation, so an observation writes nothing for it:
 //
-//   - The record of the stub's identity has the latest day of an observation.
-//     An observation of that day, or of one before, writes nothing.
-//   - The index of last days has one entry for each such stub, of that day or an
-//     earlier one. A tick looks at the entries that are due: it moves one whose
-//     stub was observed later, and forgets the others. So an active stub moves
-//     once in a retention.
+//   - A new stub is added to the index of last days (lastdays.go), once in its
+//     life: to a group of stubs, which is one record. The identity's record has
+//     the day of its entry, which is never later than the day that the rows say.
+//   - A tick looks at the stubs whose day is over (look.go): it reads their rows,
+//     and moves the entry of one that was observed since to the latest day of
+//     these, or forgets it (forget.go). So an active stub is looked at once in a
+//     retention.
+//   - An observation that replaces the newest one of a row by an older one takes
+//     the row back. The entry then moves to the row's day, if that is earlier.
 //
-// Without a retention nothing of this is written. Observations then leave the
-// days behind, so the first record that is processed says so in the store, and
-// the first tick with a retention again reads the days from the rows, in steps
-// (lastDaysOn). Nothing is forgotten before that is complete.
+// Without a retention nothing of this is written. Then the index lacks stubs, so
+// the first record that is processed says so in the store, and the first tick
+// with a retention again makes it whole, in steps (lastDaysOn). Nothing is
+// forgotten before that is complete.
 
 // retention is what a task remembers of it.
 type retention struct {
@@ -32,8 +34,9 @@ type retention struct {
 	building bool      // it is on its way to that
 	going    bool      // a command that goes on with what a tick forgets is on its way
 	next     *forgetOn // of the tick that came meanwhile
-	from     uint64    // no entry is of a day before; 0: not known
-	after    []byte    // no entry has a key less than this, without its kind; nil: not known
+	days     lastDays
+	look     look
+	row      row // what look reads
 }
 
 // secondsADay is a day of UTC, which has no leap seconds in Unix time.
@@ -58,11 +61,14 @@ func (i *identity) isNamed() bool {
 	return len(i.MergedInto) > 0 || i.By != (origin{}) || i.Members > 0 || i.Told > 0
 }
 
+// mayEnd reports whether an identity is a stub that no event has named.
+func (i *identity) mayEnd() bool { return len(i.Own) > 0 && !i.isNamed() }
+
 // nameStub notes that an event has listed an attacker that belongs to its stub,
 // and stays there.
 func (e *Engine) nameStub(stub []byte, by origin) error {
 	id, _, err := e.getIdentity(stub)
-	if err != nil || len(id.Own) == 0 || id.isNamed() {
+	if err != nil || !id.mayEnd() {
 		return err
 	}
 	id.By = by
@@ -70,26 +76,21 @@ func (e *Engine) nameStub(stub []byte, by origin) error {
 	return nil
 }
 
-func lastDayKey(day uint64, stub []byte) []byte {
-	return appendID(binary.BigEndian.AppendUint32([]byte{kindLastDay}, uint32(day)), stub)
-}
-
-func (e *Engine) putLastDay(day uint64, stub []byte) {
-	e.store.Put(lastDayKey(day, stub), []byte{1})
-	e.retention.from = min(e.retention.from, day)
-	if key := lastDayKey(day, stub)[1:]; bytes.Compare(key, e.retention.after) < 0 {
-		e.retention.after = key // nothing is before it, as nothing was before after
-	}
-}
-
 // loadRetention reads what a task remembers of it.
 func (e *Engine) loadRetention() error {
 	e.retention, e.forgetting = retention{}, make(map[string]forgetting)
+	e.retention.days.open = make(map[uint64]*openGroup)
 	b, err := e.store.Get([]byte{kindLastDays})
 	if err != nil {
 		return fmt.Errorf("reading whether the index of last days is complete: %w", err)
 	}
 	e.retention.keptUp = b != nil
+	l, found, err := get(e.store, []byte{kindLook}, decodeLook)
+	if err != nil {
+		return fmt.Errorf("reading which identities are being looked at: %w", err)
+	}
+	e.retention.look = l
+	e.retention.look.stored = found
 	err = scan(e.store, []byte{kindForgetting}, nil, func(rest, value []byte) error {
 		id, _, err := cutID(rest)
 		if err == nil {
@@ -106,48 +107,47 @@ func (e *Engine) loadRetention() error {
 // stopRetention notes that observations leave the index of last days behind from
 // now on.
 func (e *Engine) stopRetention() {
+	e.stopLook()
 	e.store.Delete([]byte{kindLastDays})
 	e.retention.keptUp = false
 }
 
-// startLife notes of a stub that it is new, in the identity's record.
+// startLife notes of a stub that it is new, in the identity's record, which the
+// caller writes.
 func (e *Engine) startLife(stub []byte, id *identity, entry *attribution.Entry) {
 	id.Since = entry.Place
-	if id.isNamed() {
-		return
-	}
-	id.LastDay = dayOf(entry.TS)
-	e.putLastDay(id.LastDay, stub)
-	if at := e.stubs.stub(stub); at != nil {
-		at.day = id.LastDay
+	if !id.isNamed() {
+		id.Due = dayOf(entry.TS)
+		e.putLastDay(id.Due, stub)
 	}
 }
 
-// seenOn notes the day of an observation of a stub's own attacker, whose row is
-// in e.row. Of a row that was observed on that day before, the day is known.
-func (e *Engine) seenOn(stub []byte, ts float64) error {
-	day := dayOf(ts)
-	at := e.stubs.stub(stub)
-	if at != nil && at.day >= day || e.row.published && dayOf(e.row.was.LastObservationTS) >= day {
+// moveLastDay moves the entry of a stub to another day. An entry of before is left
+// and counts no more.
+func (e *Engine) moveLastDay(day uint64, stub []byte, id *identity) {
+	id.Due = day
+	e.putLastDay(day, stub)
+	e.store.Put(idKey(nil, kindIdentity, stub), appendIdentity(nil, *id)) // whose it is has not changed
+}
+
+// sawRow is told of an observation of a stub's own attacker, which e.row has taken.
+// before is the ts of the row's newest observation until then; negative: it had none.
+func (e *Engine) sawRow(stub []byte, before float64) error {
+	newest := attribution.HeadOf(&e.row.series.Series)
+	looking := len(e.retention.look.From) > 0
+	if newest == nil || newest.TS >= before && !looking {
+		return nil
+	}
+	day := dayOf(newest.TS)
+	missed := looking && day >= e.retention.look.Before && e.retention.look.isAt(stub)
+	if back := newest.TS < before && day < dayOf(before); !back && !missed {
 		return nil
 	}
 	id, _, err := e.getIdentity(stub)
-	if err != nil {
-		return err
+	if err == nil && id.mayEnd() && id.Due > 0 && (missed || day < id.Due) {
+		e.moveLastDay(day, stub, &id)
 	}
-	if id.isNamed() || len(id.Own) == 0 {
-		day = math.MaxUint64 // it is not forgotten, so it need not be asked again
-	} else if day > id.LastDay {
-		if id.LastDay == 0 {
-			e.putLastDay(day, stub)
-		}
-		id.LastDay = day
-		e.store.Put(idKey(nil, kindIdentity, stub), appendIdentity(nil, id)) // whose it is has not changed
-	}
-	if at != nil {
-		at.day = max(day, id.LastDay)
-	}
-	return nil
+	return err
 }
 
 // lastDaysOn tells a task to go on with the index of last days.
@@ -167,7 +167,7 @@ func (e *Engine) lastDaysOn(l *lastDaysOn) error {
 	if e.cfg.Retention == 0 {
 		return nil // it was turned off again
 	}
-	next, err := e.addLastDays(l.Time, l.From)
+	next, err := e.addLastDays(l.From)
 	if err != nil {
 		return err
 	}
@@ -177,9 +177,13 @@ func (e *Engine) lastDaysOn(l *lastDaysOn) error {
 	return nil
 }
 
+// maxRowsOfStep bounds the rows that a step of lastDaysOn reads. The stub that
+// reaches it is finished.
+const maxRowsOfStep = 4096
+
 // addLastDays adds the stubs of the next identities to the index of last days,
 // and returns where to go on; nil: the index is complete.
-func (e *Engine) addLastDays(tick float64, from []byte) (next []byte, err error) {
+func (e *Engine) addLastDays(from []byte) (next []byte, err error) {
 	var keys [][]byte
 	n := 0
 	err = scan(e.store, []byte{kindIdentity}, append([]byte{kindIdentity}, from...), func(rest, value []byte) error {
@@ -188,7 +192,7 @@ func (e *Engine) addLastDays(tick float64, from []byte) (next []byte, err error)
 			return errStop
 		}
 		id, err := decodeIdentity(value)
-		if err == nil && len(id.Own) > 0 && !id.isNamed() {
+		if err == nil && id.mayEnd() {
 			keys = append(keys, bytes.Clone(rest))
 		}
 		return err
@@ -201,7 +205,7 @@ func (e *Engine) addLastDays(tick float64, from []byte) (next []byte, err error)
 		if rows > maxRowsOfStep {
 			return key, nil
 		}
-		n, err := e.addLastDay(key, tick)
+		n, err := e.addLastDay(key)
 		if rows += n; err != nil {
 			return nil, fmt.Errorf("the last day of %x: %w", key, err)
 		}
@@ -215,7 +219,7 @@ func (e *Engine) addLastDays(tick float64, from []byte) (next []byte, err error)
 
 // addLastDay adds a stub to the index of last days, and returns how many rows it
 // has read. key is the stub as keys have it.
-func (e *Engine) addLastDay(key []byte, tick float64) (rows int, err error) {
+func (e *Engine) addLastDay(key []byte) (rows int, err error) {
 	stub, _, err := cutID(key)
 	if err != nil {
 		return 0, err
@@ -224,42 +228,16 @@ func (e *Engine) addLastDay(key []byte, tick float64) (rows int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	day, rows, err := e.lastDayOfRows(stub, tick)
-	if err != nil || day <= id.LastDay {
-		return rows, err
-	}
-	if id.LastDay == 0 {
-		e.putLastDay(day, stub)
-	}
-	id.LastDay = day
-	e.putIdentity(stub, id)
-	return rows, nil
-}
-
-// Bounds of a step of lastDaysOn. A stub with more than maxRowsOfDay rows counts
-// as observed on the day of the tick.
-const (
-	maxRowsOfDay  = 256
-	maxRowsOfStep = 4096
-)
-
-// lastDayOfRows returns the latest day on which a row of a stub was observed, and
-// how many rows it has read.
-func (e *Engine) lastDayOfRows(stub []byte, tick float64) (day uint64, rows int, err error) {
-	day = 1
-	err = scan(e.store, idKey(nil, kindRow, stub), nil, func(_, value []byte) error {
-		if rows++; rows > maxRowsOfDay {
-			day = max(day, dayOf(tick))
-			return errStop
+	day := uint64(1)
+	if _, old := e.forgetting[string(stub)]; !old { // else there are rows of before
+		latest, n, _, err := e.lastDayOfRows(stub, nil, lookStep)
+		if err != nil {
+			return n, err
 		}
-		var r row
-		e.buf.rowValues.long.from = nil // its series is not looked at
-		err := decodeRow(bytes.Clone(value), &r, &e.buf.rowValues)
-		day = max(day, dayOf(r.was.LastObservationTS))
-		return err
-	})
-	if err != nil {
-		return 0, rows, fmt.Errorf("reading its rows: %w", err)
+		day, rows = max(day, latest), n
 	}
-	return day, rows, nil
+	if id.Due == 0 || day < id.Due {
+		e.moveLastDay(day, stub, &id)
+	}
+	return rows, nil
 }

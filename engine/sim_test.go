@@ -324,7 +324,7 @@ func (c *cluster) settle() {
 			c.t.Fatalf("task %d at rest has unsettled identities: %v", p, e.unsettled)
 		}
 		for _, k := range c.stores[p].keys {
-			if strings := "quwdexzlXF"; bytes.IndexByte([]byte(strings), k[0]) >= 0 {
+			if strings := "quwdexzlXFL"; bytes.IndexByte([]byte(strings), k[0]) >= 0 {
 				c.t.Fatalf("task %d at rest has a record of kind %q", p, k[0])
 			}
 		}

@@ -23,7 +23,6 @@ type stubCache struct {
 	reads      uint8 // of its rows, until rowsKnown
 	rowsKnown  bool
 	rows       [4]uint64 // by the place of the primitive in the registry
-	day        uint64    // the last day that its identity's record has at least; 0: not known
 }
 
 func (s *stubCache) has(place int) bool { return s.rows[place>>6]>>(place&63)&1 == 1 }

@@ -132,6 +132,46 @@ func TestCrashesChangeNothing(t *testing.T) {
 	}
 }
 
+// TestCrashesChangeNothingOfWhatIsForgotten does the same to an application that
+// forgets, with sweeps that forget some attackers and only look at others.
+func TestCrashesChangeNothingOfWhatIsForgotten(t *testing.T) {
+	b := startBroker(t)
+	for _, partitions := range []int32{1, 4} {
+		t.Run(fmt.Sprintf("partitions=%d", partitions), func(t *testing.T) {
+			h := newForgettingHistory(rand.New(rand.NewPCG(7, uint64(partitions))), 8, 12)
+			run := func(a *app, schedule *crashes) (sent map[string][]string, forgotten, left int) {
+				a.config.Engine.Retention = historyRetention
+				sent = runHistory(t, a, h, schedule)
+				gone := make(map[string]bool)
+				for _, r := range a.read(a.names.State) {
+					gone[string(r.Key)] = r.Value == nil
+				}
+				for _, is := range gone {
+					if is {
+						forgotten++
+					} else {
+						left++
+					}
+				}
+				return sent, forgotten, left
+			}
+			want, forgotten, left := run(newHistoryApp(t, b, partitions, 1, nil, nil), nil)
+			if forgotten == 0 || left == 0 {
+				t.Fatalf("%d rows are gone and %d are there: that proves nothing", forgotten, left)
+			}
+			t.Logf("%d rows are gone, %d are there", forgotten, left)
+			schedule := &crashes{rand: rand.New(rand.NewPCG(7, uint64(partitions))), next: int(partitions)}
+			got, _, _ := run(newHistoryApp(t, b, partitions, 2, vfs.NewCrashableMem(), schedule.fault), schedule)
+			if diff := diffOutputs(want, got); diff != "" {
+				t.Errorf("after crashes %v: %s", schedule.happened, diff)
+			}
+			if len(schedule.happened) == 0 {
+				t.Error("nothing crashed")
+			}
+		})
+	}
+}
+
 // How much of the input is in one transaction changes nothing of what is sent. The
 // ids of events are left out: a row that came into being because an attacker was
 // claimed has its id from the claim, a command that no two runs send at the same

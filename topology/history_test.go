@@ -26,6 +26,7 @@ type input struct {
 	value   []byte
 	headers []kgo.RecordHeader
 	at      time.Time
+	tick    float64 // the time of a tick by the ts of observations, Unix seconds
 }
 
 type inputTopic int
@@ -46,11 +47,33 @@ var historyKinds = []attribution.Primitive{
 const groupSize = 3
 
 func newHistory(r *rand.Rand, phases, groups int) history {
+	return newHistoryOf(&generator{Rand: r, at: time.UnixMilli(1_800_000_000_000), apart: 100}, phases, groups)
+}
+
+// newForgettingHistory is a history for an application with [historyRetention]:
+// observations are days apart, and so are sweeps.
+func newForgettingHistory(r *rand.Rand, phases, groups int) history {
+	g := &generator{Rand: r, at: time.UnixMilli(1_800_000_000_000), apart: 6 * 60 * 60, rarely: 3}
+	h := newHistoryOf(g, phases, groups)
+	for i, phase := range h {
+		for j := range phase {
+			if phase[j].topic == toTicks {
+				h[i][j].tick = phase[j].tick + historyRetention.Seconds()*float64(r.IntN(3))
+			}
+		}
+	}
+	return h
+}
+
+const historyRetention = 48 * time.Hour
+
+func newHistoryOf(g *generator, phases, groups int) history {
+	r := g.Rand
 	h := make(history, phases)
-	g := generator{Rand: r, at: time.UnixMilli(1_800_000_000_000)}
+	newest := make([]float64, phases) // ts
 	for i := range h {
 		for group := range groups {
-			if i > 1 && r.IntN(3) == 0 {
+			if i > 1 && r.IntN(3) == 0 && (g.rarely == 0 || group%g.rarely == 0) {
 				h[i] = append(h[i], g.events(group)...)
 			} else {
 				h[i] = append(h[i], g.observations(group)...)
@@ -63,6 +86,7 @@ func newHistory(r *rand.Rand, phases, groups int) history {
 			g.at = g.at.Add(time.Millisecond)
 			h[i][j].at = g.at
 		}
+		newest[i] = float64(10_000 + g.apart*g.sessions)
 	}
 	// Sweeps have phases of their own: what they see is what the phase before
 	// left.
@@ -70,7 +94,7 @@ func newHistory(r *rand.Rand, phases, groups int) history {
 	for i, phase := range h {
 		if swept = append(swept, phase); i%2 == 1 {
 			g.at = g.at.Add(time.Millisecond)
-			swept = append(swept, []input{{topic: toTicks, at: g.at}})
+			swept = append(swept, []input{{topic: toTicks, at: g.at, tick: newest[i]}})
 		}
 	}
 	return swept
@@ -80,6 +104,8 @@ type generator struct {
 	*rand.Rand
 	at       time.Time
 	sessions int
+	apart    int // seconds between sessions
+	rarely   int // of how many groups one gets identity events; 0: all
 }
 
 func attackerOf(group, n int) string { return fmt.Sprintf("group-%d-attacker-%d", group, n) }
@@ -123,9 +149,9 @@ func (g *generator) observations(group int) []input {
 
 func (g *generator) observation(attacker, key, primitive, value string) input {
 	g.sessions++
-	session, ts := g.sessions, 100*g.sessions
+	session, ts := g.sessions, g.apart*g.sessions
 	if g.IntN(6) == 0 {
-		session, ts = g.IntN(session), ts-g.IntN(2000) // a replacement, or out of order
+		session, ts = g.IntN(session), ts-g.IntN(20*g.apart) // a replacement, or out of order
 	}
 	return input{key: key, value: fmt.Appendf(nil,
 		`{"attacker_uuid":%q,"primitive":%q,"value":%s,"ts":%d,"evidence_ref":"session %d"}`, attacker, primitive, value, 10_000+ts, session)}
@@ -174,7 +200,11 @@ func (a *app) records(phase []input) []*kgo.Record {
 		case toIdentityEvents:
 			r.Topic = a.names.IdentityEvents
 		case toTicks:
-			list = append(list, a.names.Ticks(a.partitions, in.at)...)
+			if a.config.Engine.Retention > 0 {
+				list = append(list, a.names.TicksAt(a.partitions, in.tick)...)
+			} else {
+				list = append(list, a.names.Ticks(a.partitions, in.at)...)
+			}
 			continue
 		}
 		list = append(list, r)

@@ -20,8 +20,8 @@ import (
 // identity in the changelog has the first observation of its present life, or is
 // gone; and a transition that says of a row that it is new, where there was one,
 // tells of a life before that. Their word is taken if the rule allows it: a tick
-// of the task ended the day of the newest observation, and no event had named the
-// stub.
+// of the task ended the latest day that the stub's rows had, and no event had named
+// the stub.
 
 // retention is what an Auditor knows of forgotten identities.
 type retention struct {
@@ -138,6 +138,7 @@ func (m *model) renew(a *attacker, p *primitive, at attribution.Arrival) {
 			if c != nil {
 				m.retention.ended = append(m.retention.ended, ended{a.own, dayOf(c.newest()), true})
 				c.series = attribution.Series{}
+				a.lastDay = a.latest()
 			}
 			r.has, r.was = false, attribution.Row{}
 		}
@@ -150,6 +151,25 @@ func (c *contribution) newest() (ts float64) {
 		ts = c.series.Entries[n-1].TS
 	}
 	return ts
+}
+
+// latest returns the latest day that an attacker's series have.
+func (a *attacker) latest() (day int64) {
+	for _, c := range a.series {
+		day = max(day, dayOf(c.newest()))
+	}
+	return day
+}
+
+// saw is told of an observation that a series has taken. before is the ts of the
+// newest one until then; a replacement may have taken it back.
+func (a *attacker) saw(c *contribution, before float64) {
+	switch day := dayOf(c.newest()); {
+	case !a.lives || day > a.lastDay:
+		a.lives, a.lastDay = true, day
+	case day < a.lastDay && dayOf(before) == a.lastDay:
+		a.lastDay = a.latest()
+	}
 }
 
 // end ends the life of a stub. Observations that came through other partitions may

@@ -45,6 +45,7 @@ func TestRandomHistoriesForget(t *testing.T) {
 			auditor := a.auditor(a.options())
 			const attackers = 30
 			session, day := 0, 1
+			sessions := make(map[string][]string) // by attacker
 			for range 6 {
 				day += r.IntN(4)
 				var list []*kgo.Record
@@ -54,7 +55,13 @@ func TestRandomHistoriesForget(t *testing.T) {
 					if r.IntN(5) == 0 {
 						on = max(0, day-r.IntN(5))
 					}
-					list = append(list, a.observedOn(fmt.Sprint("attacker-", r.IntN(attackers)), historyKinds[r.IntN(2)].Name, fmt.Sprint("value ", r.IntN(2)), on, fmt.Sprint("session ", session)))
+					attacker, of := fmt.Sprint("attacker-", r.IntN(attackers)), fmt.Sprint("session ", session)
+					if known := sessions[attacker]; len(known) > 0 && r.IntN(6) == 0 {
+						of = known[r.IntN(len(known))] // a replacement, perhaps by an earlier one
+					} else {
+						sessions[attacker] = append(known, of)
+					}
+					list = append(list, a.observedOn(attacker, historyKinds[r.IntN(2)].Name, fmt.Sprint("value ", r.IntN(2)), on, of))
 					if r.IntN(40) == 0 {
 						list = append(list, a.names.Ticks(a.partitions, time.Unix(int64(day)*86_400, 0))...)
 					}

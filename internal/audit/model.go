@@ -47,7 +47,7 @@ type attacker struct {
 	dated     bool  // the changelog says which was the first
 	maybe     bool  // it may have been forgotten before an observation
 	scattered bool  // which observations are of this life, the input does not say
-	lastDay   int64 // the latest of an observation
+	lastDay   int64 // the latest that its series have
 }
 
 // contribution is an attacker's series of one primitive.

@@ -28,9 +28,6 @@ func (m *model) observe(o *attribution.Observation, at attribution.Arrival) {
 	p := m.primitive(o.Primitive)
 	if m.rules.Retention > 0 {
 		m.renew(a, p, at)
-		if day := dayOf(o.TS); !a.lives || day > a.lastDay {
-			a.lives, a.lastDay = true, day
-		}
 	}
 	sum := sha256.Sum256(o.Evidence)
 	c := a.contribution(p)
@@ -49,7 +46,11 @@ func (m *model) observe(o *attribution.Observation, at attribution.Arrival) {
 	if o.HasConfidence {
 		entry.Confidence = o.Confidence
 	}
+	before := c.newest()
 	c.series.Take(entry, p.kind, &m.rules.Thresholds)
+	if m.rules.Retention > 0 {
+		a.saw(c, before)
+	}
 	// With nothing pushed out, the order in which records are taken does not
 	// matter.
 	full := c.series.Count > int64(len(c.series.Entries))
