@@ -16,6 +16,7 @@ import (
 // TestAuditSaysWhatItFound audits an application that works, one that somebody
 // wrote a transition for, and one whose input is gone.
 func TestAuditSaysWhatItFound(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	ctx, cancel := context.WithCancel(deadline(t))
 	defer cancel()

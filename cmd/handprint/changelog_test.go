@@ -12,6 +12,7 @@ import (
 // where it was, and an audit of everything finds nothing. One that has records is
 // refused, and so are stores that lack a task.
 func TestChangelogComesBackFromTheStore(t *testing.T) {
+	t.Parallel()
 	const changelog = "handprint-state-changelog"
 	e, environ := withTopics(t)
 	observe := func(attackers string, ref string) {

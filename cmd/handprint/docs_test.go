@@ -94,6 +94,7 @@ func shellWords(line string) []string {
 // line that they show names a command that there is, with flags that it has.
 // Whether it does what the page says is for the tests of the command.
 func TestEveryCommandOfThePagesIsOne(t *testing.T) {
+	t.Parallel()
 	seen := 0
 	for _, page := range pagesOf(t) {
 		text, err := os.ReadFile(page)
@@ -136,6 +137,7 @@ func unknown(words []string) string {
 }
 
 func TestUnknownCommandLinesAreFound(t *testing.T) {
+	t.Parallel()
 	for line, good := range map[string]bool{
 		"lag --watch 5s":                      true,
 		"identity form|link|merge":            true,

@@ -18,6 +18,7 @@ import (
 // TestDoctorComparesRules has processes of one application work by other thresholds,
 // and by the same again.
 func TestDoctorComparesRules(t *testing.T) {
+	t.Parallel()
 	_, environ := withTopics(t)
 	ctx, cancel := context.WithCancel(deadline(t))
 	defer cancel()
@@ -60,6 +61,7 @@ func TestDoctorComparesRules(t *testing.T) {
 // TestDoctorNamesIdentityEventsThatWait has events that were taken and of which
 // nothing came, but for one that was refused.
 func TestDoctorNamesIdentityEventsThatWait(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	ctx := deadline(t)
 	cl, err := kgo.NewClient(e.ClientOpts()...)

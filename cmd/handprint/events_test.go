@@ -12,6 +12,7 @@ import (
 )
 
 func TestEventsUntilTheEnd(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	ctx := deadline(t)
 	t1 := transition("aaaa", "x.one", attribution.Stable, attribution.Drifting)
@@ -73,6 +74,7 @@ func (w lineWriter) Write(p []byte) (int, error) {
 }
 
 func TestEventsFollowUntilInterrupted(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	old, fresh := transition("aaaa", "x.old", attribution.Stable, attribution.Drifting), transition("aaaa", "x.new", attribution.Stable, attribution.Drifting)
 	send(t, e, true, old)

@@ -29,6 +29,7 @@ func readTree(t *testing.T, dir string) map[string]string {
 }
 
 func TestFormatFiles(t *testing.T) {
+	t.Parallel()
 	ctx, dir := deadline(t), t.TempDir()
 	in := filepath.Join(dir, "in")
 	if err := siemtest.New(5).Folder(in, 50); err != nil {
@@ -68,6 +69,7 @@ func TestFormatFiles(t *testing.T) {
 }
 
 func TestFormatFilesRefuses(t *testing.T) {
+	t.Parallel()
 	ctx, dir := deadline(t), t.TempDir()
 	for _, c := range []struct{ args, want string }{
 		{"--to=xml", "flag --to: no such format: xml"},
@@ -91,6 +93,7 @@ func TestFormatFilesRefuses(t *testing.T) {
 
 // The catalogue is opened when an event needs it, and by nothing else.
 func TestTheCatalogueIsOpenedOnFirstUse(t *testing.T) {
+	t.Parallel()
 	ctx, dir := deadline(t), t.TempDir()
 	in := filepath.Join(dir, "in")
 	if err := os.MkdirAll(in, 0o755); err != nil {

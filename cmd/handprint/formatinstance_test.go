@@ -8,6 +8,7 @@ import (
 
 // A process that comes after one that ended has its name; two at a time have two.
 func TestFormatInstance(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	take := func(group string) (string, func()) {
 		t.Helper()

@@ -12,6 +12,7 @@ import (
 // What a command lists is what somebody reads first: types are types, and a
 // command that only reads does not ask how to write.
 func TestHelpListsWhatCounts(t *testing.T) {
+	t.Parallel()
 	for _, command := range []string{"audit", "dead-letters", "events", "explain", "export", "identity owner", "identity show", "lag", "rows", "suggest", "serve"} {
 		r := handprint(deadline(t), "", nil, append(strings.Fields(command), "--help")...)
 		if r.code != exitOK || !strings.Contains(r.out, "--brokers list ") || !strings.Contains(r.out, "--connect-timeout duration ") {
@@ -39,6 +40,7 @@ func TestHelpListsWhatCounts(t *testing.T) {
 // An input topic that others have made need not be as handprint would have made
 // it: what it needs is that records stay. The rest is advice.
 func TestAnExistingInputTopicIsWelcome(t *testing.T) {
+	t.Parallel()
 	ctx := deadline(t)
 	e := startBroker(t)
 	cl, err := kgo.NewClient(e.ClientOpts()...)

@@ -13,6 +13,7 @@ import (
 )
 
 func TestIngestSendsObservationsAndDeadLetters(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	ctx := deadline(t)
 	log := "../../ingest/cowrie/lab/cowrie.json.gz"
@@ -47,6 +48,7 @@ func TestIngestSendsObservationsAndDeadLetters(t *testing.T) {
 }
 
 func TestIngestReadsATopic(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	ctx := deadline(t)
 	cl, err := kgo.NewClient(e.ClientOpts()...)
@@ -74,6 +76,7 @@ func TestIngestReadsATopic(t *testing.T) {
 }
 
 func TestBehavePassesObservationsThrough(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "o.ndjson")
 	line := `{"attacker_uuid":"a","primitive":"x.y","value":1,"evidence_ref":"e","ts":1}`
 	if err := os.WriteFile(file, []byte(line+"\n[]\n"), 0o600); err != nil {
@@ -86,6 +89,7 @@ func TestBehavePassesObservationsThrough(t *testing.T) {
 }
 
 func TestIngestFollows(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	log, positions := filepath.Join(dir, "cowrie.json"), filepath.Join(t.TempDir(), "p.json")
 	session := func(id string) string {
@@ -113,6 +117,7 @@ func TestIngestFollows(t *testing.T) {
 // Nothing that a log's fields hold is told, whatever it is wrapped in, but for
 // what observations are made of.
 func TestIngestTellsNothingSecret(t *testing.T) {
+	t.Parallel()
 	const secret = "CANARY"
 	event := func(i int, id, rest string) string {
 		return fmt.Sprintf(`{"eventid":"cowrie.%s","session":"abcdef012345","sensor":"s","src_ip":"192.0.2.1","timestamp":"2026-01-01T00:00:0%dZ"%s,"message":"%s"}`, id, i, rest, secret)

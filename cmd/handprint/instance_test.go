@@ -8,6 +8,7 @@ import (
 // An instance id stays with its directory, and a copy of the directory is told
 // from the original until it is confirmed.
 func TestInstanceID(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	id, confirm, err := instanceID(dir)
 	if err != nil || id == "" || confirm != nil {

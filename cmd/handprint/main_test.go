@@ -106,6 +106,7 @@ func row(identity, primitive string, s attribution.State) *kgo.Record {
 }
 
 func TestExitCodesAndOneLineErrors(t *testing.T) {
+	t.Parallel()
 	e := startBroker(t) // without topics
 	here := "--brokers=" + e.Addrs()[0]
 	file := filepath.Join(t.TempDir(), "x.yaml")
@@ -165,6 +166,7 @@ func TestExitCodesAndOneLineErrors(t *testing.T) {
 }
 
 func TestTopicsAreCreatedListedAndChecked(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	ctx := deadline(t)
 	if r := handprint(ctx, "", environ, "topics", "create"); r.code != exitOK || r.out != "all topics exist\n" {
@@ -190,6 +192,7 @@ func TestTopicsAreCreatedListedAndChecked(t *testing.T) {
 }
 
 func TestVersionAndCompletionNeedNoConfiguration(t *testing.T) {
+	t.Parallel()
 	environ := []string{"HANDPRINT_THREADS=0"}
 	for _, args := range [][]string{{"version"}, {"version", "--json"}, {"completion", "bash"}, {"completion", "zsh"}, {"--help"}, {"help", "rows"}} {
 		if r := handprint(deadline(t), "", environ, args...); r.code != exitOK || r.out == "" || r.err != "" {
@@ -203,6 +206,7 @@ func TestVersionAndCompletionNeedNoConfiguration(t *testing.T) {
 }
 
 func TestEveryCommandHasExamplesAndListsImportantFlags(t *testing.T) {
+	t.Parallel()
 	root := newApp(streams{}).root()
 	for _, c := range root.Commands() {
 		if c.Name() != "help" && c.Name() != "completion" && !c.Hidden && c.Example == "" {
@@ -216,6 +220,7 @@ func TestEveryCommandHasExamplesAndListsImportantFlags(t *testing.T) {
 }
 
 func TestUnknownVariablesAreWarnedAbout(t *testing.T) {
+	t.Parallel()
 	r := handprint(deadline(t), "", []string{"HANDPRINT_THREDS=1"}, "ingest", "behave", "--stdout", "/dev/null")
 	if r.code != exitOK || !strings.Contains(r.err, "HANDPRINT_THREDS is not known, did you mean HANDPRINT_THREADS?") {
 		t.Errorf("%+v", r)
@@ -225,6 +230,7 @@ func TestUnknownVariablesAreWarnedAbout(t *testing.T) {
 // The reference is generated: go generate ./cmd/handprint, or this test with
 // -update.
 func TestConfigurationReferenceIsCurrent(t *testing.T) {
+	t.Parallel()
 	const path = "../../docs/configuration.md"
 	r := handprint(deadline(t), "", nil, "reference")
 	if *update {

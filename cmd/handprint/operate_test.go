@@ -80,6 +80,7 @@ func awaitRows(t *testing.T, e *broker.Embedded, count int) []string {
 }
 
 func TestResetBeginsAgain(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	send(t, e, true, &kgo.Record{Topic: "attacker.observation", Key: []byte("a"),
 		Value: []byte(`{"attacker_uuid":"a","primitive":"x.y","value":1,"ts":1,"evidence_ref":"e"}`)})
@@ -148,6 +149,7 @@ func TestResetBeginsAgain(t *testing.T) {
 // A transaction that a sensor has left open is no lag, but lag and doctor say what
 // lies behind it.
 func TestLagAndDoctorSayWhatIsHeldUp(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	sensor, err := kgo.NewClient(append(e.ClientOpts(), kgo.TransactionalID("sensor"))...)
 	if err != nil {
@@ -172,6 +174,7 @@ func TestLagAndDoctorSayWhatIsHeldUp(t *testing.T) {
 }
 
 func TestLagCountsRecordsAndNotMarkers(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	record := func() *kgo.Record {
 		return &kgo.Record{Topic: "attacker.observation", Key: []byte("a"), Value: []byte("v")}
@@ -194,6 +197,7 @@ func TestLagCountsRecordsAndNotMarkers(t *testing.T) {
 
 // lag takes the number of tasks from the topics.
 func TestLagCountsTasksByTheTopics(t *testing.T) {
+	t.Parallel()
 	_, environ := withTopics(t)
 	environ = slices.DeleteFunc(slices.Clone(environ), func(v string) bool { return strings.HasPrefix(v, "HANDPRINT_PARTITIONS=") })
 	r := handprint(deadline(t), "", environ, "lag", "--json")
@@ -205,6 +209,7 @@ func TestLagCountsTasksByTheTopics(t *testing.T) {
 
 // What looks at an application says that there is none by this name.
 func TestAnApplicationThatDoesNotExist(t *testing.T) {
+	t.Parallel()
 	_, environ := withTopics(t)
 	for _, command := range [][]string{{"lag"}, {"reset"}, {"reset", "--execute"}, {"audit"}} {
 		r := handprint(deadline(t), "", environ, append(command, "--application-id", "nobody")...)
@@ -215,6 +220,7 @@ func TestAnApplicationThatDoesNotExist(t *testing.T) {
 }
 
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	// An empty result is any: the machine's own may be warned about.
 	look := func(want operations.Result, code int, args ...string) map[string]operations.Check {
@@ -266,6 +272,7 @@ func mustClient(t *testing.T, e *broker.Embedded) *kgo.Client {
 }
 
 func TestAddedPartitionsAreRefused(t *testing.T) {
+	t.Parallel()
 	_, environ := withTopics(t)
 	environ = append(environ, "HANDPRINT_TOPIC_PREFIX=more.")
 	if r := handprint(deadline(t), "", environ, "topics", "create", "--partitions", "4"); r.code != exitOK {
@@ -278,6 +285,7 @@ func TestAddedPartitionsAreRefused(t *testing.T) {
 }
 
 func TestHealthcheckSaysWhoDoesNotAnswer(t *testing.T) {
+	t.Parallel()
 	if r := handprint(deadline(t), "", nil, "healthcheck"); r.code != exitUsage || !strings.Contains(r.err, "admin-listen is not set") {
 		t.Errorf("%+v", r)
 	}

@@ -188,6 +188,7 @@ func ask(ctx context.Context, address string) (int, string) {
 // The format may be changed at any time: topics then hold both, and whoever
 // reads them finds the same in both.
 func TestRegistryFormatIsChangedOnTheWay(t *testing.T) {
+	t.Parallel()
 	e, target := startBroker(t), registryURL(t)
 	direct, err := registry.New(registry.Config{URLs: []string{target}})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 )
 
 func TestPlanAsksNoBroker(t *testing.T) {
+	t.Parallel()
 	environ := []string{"HANDPRINT_BROKERS=127.0.0.1:1"}
 	r := handprint(deadline(t), "", environ, "doctor", "--plan", "--rate", "20000", "--identities", "1000000", "--json")
 	var plan operations.Plan

@@ -54,6 +54,7 @@ func ndjson[T any](t *testing.T, name string) (list []T) {
 // TestReplayOfARealLogTellsTheHandsApart holds what is concluded against who
 // was behind each address of the sample log.
 func TestReplayOfARealLogTellsTheHandsApart(t *testing.T) {
+	t.Parallel()
 	out := t.TempDir()
 	r := handprint(deadline(t), "", nil, "replay", "--from", "cowrie", "--out", out, "--json", labFile(t))
 	if r.code != exitOK {
@@ -105,6 +106,7 @@ func TestReplayOfARealLogTellsTheHandsApart(t *testing.T) {
 }
 
 func TestReplayOfObservationsCountsWhatCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	out := t.TempDir()
 	input := `{"attacker_uuid":"a","primitive":"x.y","value":1,"ts":1,"evidence_ref":"e"}
 not JSON
@@ -123,6 +125,7 @@ not JSON
 }
 
 func TestReplayOfNetworkSensors(t *testing.T) {
+	t.Parallel()
 	zeek := "#separator \\x09\n#path\tssh\n#fields\tts\tuid\tid.orig_h\tid.resp_h\tclient\n1795396692.5\tC1\t198.51.100.7\t192.0.2.1\tSSH-2.0-x\n"
 	eve := `{"timestamp":"2026-11-23T02:18:12Z","flow_id":1,"event_type":"tls","src_ip":"198.51.100.7","dest_ip":"192.0.2.1","tls":{"ja4":"t13d1516h2_8daaf6152771_e5627efa2ab1","sni":"CANARY"}}` + "\n{CANARY\n"
 	for from, log := range map[string]string{"zeek": zeek, "suricata": eve} {
@@ -149,6 +152,7 @@ func TestReplayOfNetworkSensors(t *testing.T) {
 }
 
 func TestAnObservationOfTheFutureIsADeadLetter(t *testing.T) {
+	t.Parallel()
 	line := func(ts float64) string {
 		return fmt.Sprintf(`{"attacker_uuid":"a","primitive":"x.y","value":1,"ts":%f,"evidence_ref":"e"}`+"\n", ts)
 	}
@@ -181,6 +185,7 @@ func TestAnObservationOfTheFutureIsADeadLetter(t *testing.T) {
 // Two hands that alternate for twenty hours, and then one that stays: a replay says
 // what a live run would have said meanwhile, whatever the partitions.
 func TestAReplaySweepsInTheTimeOfTheObservations(t *testing.T) {
+	t.Parallel()
 	var input strings.Builder
 	start := 1_700_000_000
 	for i := range 80 {
@@ -214,6 +219,7 @@ func TestAReplaySweepsInTheTimeOfTheObservations(t *testing.T) {
 
 // The lab's address with three hands is suspected, and nobody else.
 func TestAReplayOfTheLabSuspectsTheSharedAddress(t *testing.T) {
+	t.Parallel()
 	out := t.TempDir()
 	if r := handprint(deadline(t), "", nil, "replay", "--from", "cowrie", "--out", out, labFile(t)); r.code != exitOK {
 		t.Fatalf("%+v", r)
@@ -239,6 +245,7 @@ func file(t *testing.T, text string) string {
 }
 
 func TestDemoShowsAllStatesAndEnds(t *testing.T) {
+	t.Parallel()
 	r := handprint(deadline(t), "", nil, "demo", "--once")
 	if r.code != exitOK {
 		t.Fatalf("%+v", r)
@@ -256,6 +263,7 @@ func TestDemoShowsAllStatesAndEnds(t *testing.T) {
 // TestIdentitiesOfARunningApplication merges and unmerges identities of the
 // demo, as a user would in another terminal.
 func TestIdentitiesOfARunningApplication(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(deadline(t))
 	defer cancel()
 	in, w, err := os.Pipe()

@@ -10,6 +10,7 @@ import (
 )
 
 func TestRowsShowWhatTheStateTopicHoldsNow(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	ctx := deadline(t)
 	gone := row("bbbb", "a.gone", attribution.Stable)

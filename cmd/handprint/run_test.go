@@ -15,6 +15,7 @@ import (
 
 // TestRunRefusesInOneLine starts with what cannot work.
 func TestRunRefusesInOneLine(t *testing.T) {
+	t.Parallel()
 	_, environ := withTopics(t)
 	regular := file(t, "")
 	locked := t.TempDir()
@@ -64,6 +65,7 @@ func TestRunRefusesInOneLine(t *testing.T) {
 // TestRunStopsWhenTheControlTopicSaysSo runs as in production, processes an
 // observation, and is told to stop.
 func TestRunStopsWhenTheControlTopicSaysSo(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	ctx, cancel := context.WithCancel(deadline(t))
 	defer cancel()

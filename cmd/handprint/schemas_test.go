@@ -137,6 +137,7 @@ func without(t *testing.T, lines string, names ...string) []string {
 // and once in Avro, gives the same rows and events, and every public topic then
 // holds Avro alone.
 func TestRegistryWholeProgramInAvro(t *testing.T) {
+	t.Parallel()
 	e, target := startBroker(t), registryURL(t)
 	reader, err := registry.New(registry.Config{URLs: []string{target}})
 	if err != nil {
@@ -203,6 +204,7 @@ func TestRegistryWholeProgramInAvro(t *testing.T) {
 }
 
 func TestRegistryCommands(t *testing.T) {
+	t.Parallel()
 	target := registryURL(t)
 	environ := []string{"HANDPRINT_TOPIC_PREFIX=commands." + strconv.FormatInt(time.Now().UnixNano(), 36) + "."}
 	at := append(slices.Clone(environ), "HANDPRINT_SCHEMA_REGISTRY_URL="+target)
@@ -242,6 +244,7 @@ func TestRegistryCommands(t *testing.T) {
 // A start that finds another schema registered than its own, and may not
 // register, says what to do.
 func TestRegistryWithoutOurSchemas(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	_ = e
 	r := handprint(deadline(t), "", append(environ, "HANDPRINT_SCHEMA_REGISTRY_URL="+registryURL(t)),

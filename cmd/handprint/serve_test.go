@@ -18,6 +18,7 @@ import (
 // refuse a connection but say nothing, as when a firewall drops packets; one without a
 // copy ends.
 func TestServeGoesOnWithoutBrokers(t *testing.T) {
+	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +47,7 @@ func TestServeGoesOnWithoutBrokers(t *testing.T) {
 
 // A number of tasks that is not that of the changelog ends the start with one line.
 func TestServeRefusesAnotherNumberOfPartitions(t *testing.T) {
+	t.Parallel()
 	_, environ := withTopics(t) // of two partitions
 	for _, set := range []string{"1", "3", "99"} {
 		r := handprint(deadline(t), "", append(slices.Clone(environ), "HANDPRINT_PARTITIONS="+set), "serve", "--application-id", "handprint", "--web-listen", "127.0.0.1:0", "--serve-dir", t.TempDir())

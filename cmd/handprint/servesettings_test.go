@@ -67,6 +67,7 @@ func pair(t *testing.T, cert, key string) {
 // What is wrong with a setting of the read side ends the start with one line that names
 // it, before a broker is asked for anything: by serve and by run --web alike.
 func TestSettingsOfTheReadSideAreCheckedFirst(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	write := func(name, text string, mode os.FileMode) string {

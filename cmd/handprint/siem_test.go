@@ -60,6 +60,7 @@ func committedValues(t *testing.T, e *broker.Embedded, topic string) (values []s
 // Each event is in the formatted topic once, however often the process was ended;
 // what cannot be read is a dead letter.
 func TestFormatRunIsExactlyOnce(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	topic := names.SIEM + ".cef"
 	if r := handprint(deadline(t), "", environ, "format", "run", "--to", "cef"); r.code != exitTopics || !strings.Contains(r.err, "--create makes it") {
@@ -94,6 +95,7 @@ func TestFormatRunIsExactlyOnce(t *testing.T) {
 // A transaction that a killed process left open would hold readers up for minutes:
 // the process in its place, which has its transactional id, ends it.
 func TestFormatRunEndsWhatAKilledProcessLeft(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	topic := names.SIEM + ".cef"
 	send(t, e, true, transition("one", "x.one", attribution.Stable, attribution.Drifting))
@@ -126,6 +128,7 @@ func TestFormatRunEndsWhatAKilledProcessLeft(t *testing.T) {
 }
 
 func TestSinkRun(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "sinks.yaml")
@@ -164,6 +167,7 @@ func TestSinkRun(t *testing.T) {
 }
 
 func TestExport(t *testing.T) {
+	t.Parallel()
 	e, environ := withTopics(t)
 	send(t, e, true, transition("aaaa", "x.one", attribution.Stable, attribution.Drifting), transition("bbbb", "x.one", attribution.Stable, attribution.Drifting),
 		suspicion("bbbb", "x.one", "x.two"), row("aaaa", "x.one", attribution.Stable), row("bbbb", "x.one", attribution.Drifting))

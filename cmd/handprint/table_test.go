@@ -19,6 +19,7 @@ import (
 
 // Whatever an attacker sends, a terminal gets nothing to obey.
 func TestPrintableTextHasNoControls(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		s := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) })).Draw(rt, "text")
 		got := printable(s)
@@ -41,6 +42,7 @@ func TestPrintableTextHasNoControls(t *testing.T) {
 }
 
 func TestColoursDoNotShiftColumns(t *testing.T) {
+	t.Parallel()
 	rows := [][]cell{{{text: "a"}, {text: "red", sgr: "31"}, {text: "x"}}, {{text: "ü✓b"}, {text: "g", sgr: "32"}, {text: "y"}}}
 	var plain, coloured strings.Builder
 	header := columns("H", "C", "L")
@@ -61,6 +63,7 @@ func TestColoursDoNotShiftColumns(t *testing.T) {
 }
 
 func TestShowTimeTakesAnyNumber(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[float64]string{0: "1970-01-01 00:00:00", 1.7e9 + 0.5: "2023-11-14 22:13:20", 1e300: "1e+300", -1: "-1"} {
 		if got := showTime(in); got != want {
 			t.Errorf("%v gave %s", in, got)
@@ -69,6 +72,7 @@ func TestShowTimeTakesAnyNumber(t *testing.T) {
 }
 
 func TestErrorsOfTheStateDirectoryHaveTheirExitCode(t *testing.T) {
+	t.Parallel()
 	for _, err := range []error{state.ErrLocked, state.ErrNewerVersion, state.ErrUnwritable, state.ErrNotAStore} {
 		if got := exitCode(fmt.Errorf("opening: %w", err)); got != exitState {
 			t.Errorf("%v gave %d", err, got)
@@ -77,6 +81,7 @@ func TestErrorsOfTheStateDirectoryHaveTheirExitCode(t *testing.T) {
 }
 
 func TestOneLine(t *testing.T) {
+	t.Parallel()
 	if got := oneLine(errors.Join(errors.New("a"), errors.New("b\x1b"))); got != `a; b\u001b` {
 		t.Errorf("%q", got)
 	}
@@ -85,6 +90,7 @@ func TestOneLine(t *testing.T) {
 // What the client library says of its parts is left out, on the command line and
 // in the log.
 func TestErrorsNameNoShards(t *testing.T) {
+	t.Parallel()
 	err := fmt.Errorf("asking for the newest offsets: %w", &kadm.ShardErrors{Name: "ListOffsets", Errs: []kadm.ShardError{{Err: errors.New("unable to dial 192.0.2.1:9092")}}})
 	const want = "asking for the newest offsets: ListOffsets: unable to dial 192.0.2.1:9092"
 	if got := oneLine(err); got != want {
@@ -101,6 +107,7 @@ func TestErrorsNameNoShards(t *testing.T) {
 // JSON that is shown on a terminal has escapes in the place of what a terminal
 // obeys, and is the same JSON.
 func TestEscapedJSONIsTheSame(t *testing.T) {
+	t.Parallel()
 	for _, tt := range [][2]string{
 		{"{\"a\":\"x\"}\n", "{\"a\":\"x\"}\n"},
 		{"{\"a\":\"\u202ex\"}", `{"a":"\u202ex"}`},
@@ -117,6 +124,7 @@ func TestEscapedJSONIsTheSame(t *testing.T) {
 // A table fits its paper: what is least needed is left out, what is long is
 // shortened, and what may be neither stays.
 func TestTablesFit(t *testing.T) {
+	t.Parallel()
 	columns := []column{{head: "ID"}, {head: "NAME", least: 4, tail: true}, {head: "VALUE", least: 5}, {head: "LAST", drop: 1}}
 	rows := [][]cell{{{text: "ab"}, {text: "one.two"}, {text: "long value"}, {text: "today"}}}
 	for width, want := range map[int]string{
@@ -157,6 +165,7 @@ func TestTablesFit(t *testing.T) {
 }
 
 func TestTextIsWrapped(t *testing.T) {
+	t.Parallel()
 	var out strings.Builder
 	if err := (paper{false, 24}).wrap(&out, "  ", "one two three four five six "+strings.Repeat("x", 30)); err != nil {
 		t.Fatal(err)

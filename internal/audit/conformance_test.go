@@ -17,6 +17,7 @@ import (
 // TestConformanceScenarios puts every line of the vectors in at once and
 // audits what comes of it.
 func TestConformanceScenarios(t *testing.T) {
+	t.Parallel()
 	for _, file := range vectors.ScenarioFiles {
 		t.Run(strings.TrimSuffix(file, ".jsonl"), func(t *testing.T) {
 			t.Parallel()

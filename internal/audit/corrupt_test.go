@@ -94,6 +94,7 @@ func (a *app) copied(name string, partitions int32, records []*kgo.Record) {
 // TestEachCorruptionIsFound writes copies of a topic with one thing wrong and
 // expects exactly that to be reported, for the right topic and row.
 func TestEachCorruptionIsFound(t *testing.T) {
+	t.Parallel()
 	b := startBroker(t)
 	a := eventful(t, b, t.TempDir())
 	topics := map[string]func(*topology.Names) *string{
@@ -268,6 +269,7 @@ func TestEachCorruptionIsFound(t *testing.T) {
 
 // TestStoresAreCompared alters the store of a stopped instance.
 func TestStoresAreCompared(t *testing.T) {
+	t.Parallel()
 	b := startBroker(t)
 	dir := t.TempDir()
 	a := eventful(t, b, dir)
@@ -311,6 +313,7 @@ func TestStoresAreCompared(t *testing.T) {
 
 // TestNotAtRest audits an application that is stopped while it has input.
 func TestNotAtRest(t *testing.T) {
+	t.Parallel()
 	b := startBroker(t)
 	a := startApp(t, b, "behind.", 2, historyRegistry(t))
 	a.stop()
@@ -325,6 +328,7 @@ func TestNotAtRest(t *testing.T) {
 
 // TestHistoryGone audits topics whose beginning was deleted.
 func TestHistoryGone(t *testing.T) {
+	t.Parallel()
 	b := startBroker(t)
 	a := eventful(t, b, t.TempDir())
 	var first kadm.Offsets
@@ -341,6 +345,7 @@ func TestHistoryGone(t *testing.T) {
 // TestOtherTopic audits an application whose input is not what it has processed: it
 // was made anew, empty or with other records, or read on from the new one.
 func TestOtherTopic(t *testing.T) {
+	t.Parallel()
 	for name, records := range map[string]int{"empty": 0, "with other records": 500, "read on": 20} {
 		t.Run(name, func(t *testing.T) {
 			b := startBroker(t)

@@ -34,6 +34,7 @@ func (a *app) observedOn(attacker, primitive, value string, day int, session str
 // TestRandomHistoriesForget audits applications that forget, round by round and
 // all at once.
 func TestRandomHistoriesForget(t *testing.T) {
+	t.Parallel()
 	b := startBroker(t)
 	registry := historyRegistry(t)
 	total := int64(0)
@@ -94,6 +95,7 @@ func TestRandomHistoriesForget(t *testing.T) {
 // TestForgottenIdentityIsAudited takes the word of a changelog that has forgotten
 // too early, or not at all, for nothing.
 func TestForgottenIdentityIsAudited(t *testing.T) {
+	t.Parallel()
 	b := startBroker(t)
 	registry := historyRegistry(t)
 	for name, c := range map[string]struct {

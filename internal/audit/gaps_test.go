@@ -50,6 +50,7 @@ func (a *app) deleteInput() (n int64) {
 // the input has it. What was read and deleted it can check only if it was collected
 // before.
 func TestInputThatWasDeleted(t *testing.T) {
+	t.Parallel()
 	b := startBroker(t)
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -118,6 +119,7 @@ func TestInputThatWasDeleted(t *testing.T) {
 // An application that never read what was deleted is audited as a whole: whether it
 // was there before, or begins behind it.
 func TestInputThatNobodyRead(t *testing.T) {
+	t.Parallel()
 	b := startBroker(t)
 	for _, before := range []bool{true, false} {
 		t.Run(fmt.Sprintf("it was there before %v", before), func(t *testing.T) {

@@ -160,6 +160,7 @@ func avroOutput(c *topology.Config) {
 // TestRandomHistories audits applications that work as they should: round by
 // round, and all at once at the end.
 func TestRandomHistories(t *testing.T) {
+	t.Parallel()
 	b := startBroker(t)
 	registry := historyRegistry(t)
 	for n := range *histories {
