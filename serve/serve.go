@@ -81,7 +81,7 @@ func Open(c Config) (_ *Side, err error) {
 		return nil, err
 	}
 	if s.history, err = history.Open(filepath.Join(c.Dir, "history"), c.Logger); err != nil {
-		return nil, err
+		return nil, &FolderError{err}
 	}
 	s.Follower, err = follow.New(follow.Config{
 		Client: c.Client, Names: c.Names, Partitions: c.Partitions, ApplicationID: c.ApplicationID, Store: s.store, History: s.history, Ring: s.Ring,
@@ -97,9 +97,25 @@ func Open(c Config) (_ *Side, err error) {
 	return s, nil
 }
 
+// FolderError says that the folder of a read side cannot be used.
+type FolderError struct{ err error }
+
+// Error implements error.
+func (e *FolderError) Error() string { return e.err.Error() }
+
+// Unwrap returns what is wrong with the folder.
+func (e *FolderError) Unwrap() error { return e.err }
+
 // Claim makes the folder of a read side if it is missing, notes whose it is, and refuses
-// another application's.
+// another application's. Its errors are FolderErrors.
 func Claim(dir, application string, names topology.Names) error {
+	if err := claim(dir, application, names); err != nil {
+		return &FolderError{err}
+	}
+	return nil
+}
+
+func claim(dir, application string, names topology.Names) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("serve-dir: making the folder of the read side: %w", err)
 	}

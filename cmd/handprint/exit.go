@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"handprint/internal/broker"
+	"handprint/serve"
 	"handprint/state"
 )
 
@@ -18,7 +19,7 @@ const (
 	exitFailure     = 1   // something went wrong while running
 	exitUsage       = 2   // wrong arguments or configuration
 	exitUnreachable = 3   // no broker answered
-	exitState       = 4   // the state directory cannot be used
+	exitState       = 4   // the state directory, or the folder of the read side, cannot be used
 	exitTopics      = 5   // a topic is missing or does not fit
 	exitDifferences = 6   // an audit found differences
 	exitHistoryGone = 7   // an audit cannot be made: a topic lost its beginning, or is not the one that was processed
@@ -31,7 +32,8 @@ const exitCodes = `Exit codes:
   1    something went wrong while running
   2    wrong arguments or configuration
   3    no broker could be reached
-  4    the state directory cannot be used (locked, not writable, of a newer version)
+  4    the state directory, or that of the read side (serve-dir), cannot be used
+       (locked, not writable, of a newer version, of another application)
   5    a topic is missing or does not fit
   6    an audit found differences
   7    an audit cannot be made: a topic has lost its beginning, or is not the one
@@ -58,6 +60,7 @@ func usageErrorf(format string, args ...any) error {
 func exitCode(err error) int {
 	var coded *codeError
 	var unreachable *broker.UnreachableError
+	var folder *serve.FolderError
 	switch {
 	case err == nil:
 		return exitOK
@@ -65,7 +68,7 @@ func exitCode(err error) int {
 		return coded.code
 	case errors.As(err, &unreachable):
 		return exitUnreachable
-	case errors.Is(err, state.ErrLocked), errors.Is(err, state.ErrNewerVersion),
+	case errors.As(err, &folder), errors.Is(err, state.ErrLocked), errors.Is(err, state.ErrNewerVersion),
 		errors.Is(err, state.ErrUnwritable), errors.Is(err, state.ErrNotAStore), errors.Is(err, state.ErrCorrupt):
 		return exitState
 	case errors.Is(err, context.Canceled):

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -152,7 +153,11 @@ func TestSettingsOfTheReadSideAreCheckedFirst(t *testing.T) {
 				r := handprint(deadline(t), "", nil, line...)
 				lines := strings.Split(strings.TrimSpace(r.err), "\n")
 				last := lines[len(lines)-1]
-				if r.code != exitUsage && r.code != exitFailure || !strings.HasPrefix(last, "handprint: ") || !strings.Contains(last, name) || strings.Count(r.err, "handprint: ") != 1 {
+				want := exitUsage
+				if name == "serve-dir" && args[0] != "--serve-dir=" {
+					want = exitState
+				}
+				if r.code != want || !strings.HasPrefix(last, "handprint: ") || !strings.Contains(last, name) || strings.Count(r.err, "handprint: ") != 1 {
 					t.Errorf("%s, %d, %v: code %d, %q", name, n, args, r.code, r.err)
 				}
 				if was := asked.Swap(0); was != 0 {
@@ -160,6 +165,14 @@ func TestSettingsOfTheReadSideAreCheckedFirst(t *testing.T) {
 				}
 			}
 		}
+	}
+
+	// A start that is refused makes no key.
+	if r := handprint(deadline(t), "", nil, "serve", "--brokers="+broker, "--web-session-key="+in("new.key"), "--web-listen="+taken.Addr().String(), "--serve-dir="+in("serve")); r.code != exitUsage {
+		t.Errorf("an address that is taken: %d %q", r.code, r.err)
+	}
+	if _, err := os.Stat(in("new.key")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a start that was refused has made a key: %v", err)
 	}
 
 	// What is in order comes to the brokers.

@@ -48,13 +48,13 @@ func (a *app) openWeb(role guard.Role, dir string) (_ *openedWeb, err error) {
 		return nil, err
 	}
 	if to.guard.Audit, err = guard.OpenAudit(a.cfg.Web.AuditFile, nil); err != nil {
-		return nil, err
+		return nil, usageErrorf("%w", err)
 	}
 	if to.listener, err = net.Listen("tcp", a.cfg.Web.Listen); err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
 			err = fmt.Errorf("%w: another process listens there, stop it or take another port", err)
 		}
-		return nil, fmt.Errorf("web-listen: %w", errors.Join(err, to.guard.Audit.Close()))
+		return nil, usageErrorf("web-listen: %w", errors.Join(err, to.guard.Audit.Close()))
 	}
 	to.close = sync.OnceFunc(func() {
 		if err := errors.Join(ignoreClosed(to.listener.Close()), to.guard.Audit.Close()); err != nil {

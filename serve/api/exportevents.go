@@ -21,6 +21,10 @@ import (
 // maxExportedEvents bounds the events of an export, or of a part of one.
 const maxExportedEvents = 100_000
 
+// maxTime is the latest time that may be asked for, in Unix seconds: the end of the year
+// 9999.
+const maxTime = 253_402_300_799
+
 // historyBegins is the header that says from when on the history has all events, as far as
 // the range goes.
 const historyBegins = "Handprint-History-Begins"
@@ -33,18 +37,18 @@ func (s *server) eventExports(mux Mux, api huma.API) {
 	op := read("/export/events/{format}", "exportEvents", "What happened: transitions, suspicions, identity changes", "export")
 	op.Description = "json is one event a line, csv one event a row, in the order in which they were recorded. An export has at most 100000 events: if more match, or too many have to be looked at, it is refused (400), and is to be had in parts, " +
 		"the first with cursor=begin, each other with the cursor that the header Handprint-Next-Cursor of the part before says, which the last part does not have. A part may have none. " +
-		"A range ends 15 s before Handprint-As-Of at the latest, so that no event comes later that lies within: Handprint-Export-To says where, and is `from` of the range behind it."
+		"A range ends 15 s before Handprint-As-Of at the latest, so that no event comes later that lies within: Handprint-Export-To says where, and is `from` of the range behind it. So what was recorded in the last 15 s is in no export yet, and the first export after an application began may have nothing: its Handprint-Export-To says that it ends before the first event."
 	some := func(name, doc string, values ...any) *huma.Param {
 		explode := true
 		return &huma.Param{Name: name, In: "query", Description: doc, Explode: &explode, Schema: &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString, Enum: values}}}
 	}
 	seconds := func(name, doc string) *huma.Param {
-		return &huma.Param{Name: name, In: "query", Description: doc, Schema: &huma.Schema{Type: huma.TypeNumber, Format: "double"}}
+		return &huma.Param{Name: name, In: "query", Description: doc, Schema: &huma.Schema{Type: huma.TypeNumber, Format: "double", Minimum: float(0), Maximum: float(maxTime)}}
 	}
 	op.Parameters = []*huma.Param{
 		{Name: "format", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"json", "csv"}}},
 		some("kind", "state: transitions; value: another value in the same state; suspicion: raised, grown, cleared; identity: formed, linked, merged, unmerged. All but value if absent.", "state", "value", "suspicion", "identity"),
-		seconds("from", "Unix seconds, of when they were recorded."), seconds("to", "Unix seconds, not included; 0, or later than what is complete: as far as that is."),
+		seconds("from", "Unix seconds, to the end of the year 9999, of when they were recorded."), seconds("to", "Unix seconds, not included; 0, or later than what is complete: as far as that is."),
 		textParam("identity", "Of this identity."), textParam("primitive", "Of this primitive: transitions and values."), textParam("domain", "Of primitives of this domain."),
 		some("new_state", "Transitions and values to any of these.", "unknown", "stable", "drifting", "conflicted", "multi_actor"),
 		partCursor(),

@@ -24,9 +24,9 @@ type Filters struct {
 	Suspected     optional[bool]    `query:"suspected"`
 	Unsettled     optional[bool]    `query:"unsettled"`
 	MembersMin    int               `query:"members_min" minimum:"0"`
-	ChangedSince  optional[float64] `query:"changed_since" doc:"Unix seconds; the latest change of a row of the identity."`
-	ChangedBefore optional[float64] `query:"changed_before"`
-	SeenSince     optional[float64] `query:"seen_since"`
+	ChangedSince  optional[float64] `query:"changed_since" minimum:"0" maximum:"253402300799" doc:"Unix seconds, to the end of the year 9999; the latest change of a row of the identity."`
+	ChangedBefore optional[float64] `query:"changed_before" minimum:"0" maximum:"253402300799"`
+	SeenSince     optional[float64] `query:"seen_since" minimum:"0" maximum:"253402300799"`
 	Merged        string            `query:"merged" enum:"exclude,include,only" default:"exclude"`
 	Q             string            `query:"q" maxLength:"200" doc:"Beginning of an id of an identity or an attacker or of an address, or a network in CIDR notation; at least 2 characters."`
 	Sort          string            `query:"sort" enum:"-last_change,last_change,-last_seen,-unstable,-members,identity_uuid,-suspected" default:"-last_change" doc:"The id breaks ties."`
@@ -110,8 +110,8 @@ func (s *server) identities(api huma.API) {
 	huma.Register(api, read("/identities/{id}/timeline", "getTimeline", "What happened to an identity, the latest first", "identities"), func(ctx context.Context, in *struct {
 		Named
 		Primitive string   `query:"primitive" maxLength:"200"`
-		From      float64  `query:"from" doc:"Unix seconds."`
-		To        float64  `query:"to" doc:"Unix seconds; 0: no end."`
+		From      float64  `query:"from" minimum:"0" maximum:"253402300799" doc:"Unix seconds, to the end of the year 9999."`
+		To        float64  `query:"to" minimum:"0" maximum:"253402300799" doc:"Unix seconds, to the end of the year 9999; 0: no end."`
 		Kind      []string `query:"kind,explode" enum:"state,value,suspicion,identity"`
 		Limit     int      `query:"limit" minimum:"1" maximum:"500" default:"100"`
 		Cursor    string   `query:"cursor" maxLength:"2048"`

@@ -2,9 +2,9 @@ package api
 
 import (
 	"errors"
-	"math"
 	"net/http"
 	neturl "net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -74,10 +74,14 @@ func askedTwice(name string, schema *huma.Schema, values []string) string {
 
 var errNoNumber = errors.New("is no number")
 
-// parseNumber reads a number of JSON's: neither without an end nor none.
+// decimal is what a number looks like: what Go reads besides (1_0, 0x1p4, Inf) is none to
+// other clients.
+var decimal = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+
+// parseNumber reads a decimal number. One that is too large for a double is none.
 func parseNumber(text string) (float64, error) {
 	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
+	if err != nil || !decimal.MatchString(text) {
 		return 0, errNoNumber
 	}
 	return n, nil

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -40,8 +41,8 @@ func newSessions(key []byte, secure bool, path string, now func() time.Time) (*s
 	return &sessions{aead: aead, secure: secure, path: path, now: now}, err
 }
 
-// sessionKey reads a key, or makes one where there is none.
-func sessionKey(file string) ([]byte, error) {
+// sessionKey reads a key, or makes one where there is none, which is kept if keep is set.
+func sessionKey(file string, keep bool) ([]byte, error) {
 	key := make([]byte, 32)
 	if file == "" {
 		_, _ = rand.Read(key) // it never fails
@@ -50,7 +51,12 @@ func sessionKey(file string) ([]byte, error) {
 	have, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
 		_, _ = rand.Read(key) // it never fails
-		if err := os.WriteFile(file, key, 0o600); err != nil {
+		if keep {
+			err = os.WriteFile(file, key, 0o600)
+		} else {
+			_, err = os.Stat(filepath.Dir(file))
+		}
+		if err != nil {
 			return nil, fmt.Errorf("web-session-key: %w", err)
 		}
 		return key, nil

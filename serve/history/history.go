@@ -91,7 +91,7 @@ func Open(dir string, log *slog.Logger) (*History, error) {
 	}
 	h := &History{db: db, log: log}
 	h.begins.Store(math.Float64bits(math.Inf(1)))
-	if b, err := h.Mark("begins"); err == nil && len(b) == 8 {
+	if b, err := h.get(beginsKey); err == nil && len(b) == 8 {
 		h.begins.Store(binary.BigEndian.Uint64(b))
 	}
 	if err := h.tally.load(db); err != nil {
@@ -111,6 +111,9 @@ func (discard) Fatalf(format string, args ...any) {
 
 // Close writes what is in memory and closes the store.
 func (h *History) Close() error { return errors.Join(h.db.Flush(), h.db.Close()) }
+
+// beginsKey is the mark that keeps from when on entries are complete.
+var beginsKey = []byte{mark, 'b', 'e', 'g', 'i', 'n', 's'}
 
 // Begins returns from when on entries are complete, in Unix seconds; +Inf if there
 // are none.
@@ -163,7 +166,7 @@ func (h *History) Add(entries []Entry, marks map[string][]byte) error {
 		}
 		if e.Recorded < h.Begins() {
 			h.begins.Store(math.Float64bits(e.Recorded))
-			if err := b.Set([]byte("mbegins"), binary.BigEndian.AppendUint64(nil, math.Float64bits(e.Recorded)), nil); err != nil {
+			if err := b.Set(beginsKey, binary.BigEndian.AppendUint64(nil, math.Float64bits(e.Recorded)), nil); err != nil {
 				return fmt.Errorf("keeping entries: %w", err)
 			}
 		}
@@ -399,7 +402,7 @@ func (h *History) drop(before float64, excess int64) (n int, freed int64, err er
 	if valid {
 		begins = float64(binary.BigEndian.Uint64(it.Key()[1:])) / 1000
 	}
-	if err := b.Set([]byte("mbegins"), binary.BigEndian.AppendUint64(nil, math.Float64bits(begins)), nil); err != nil {
+	if err := b.Set(beginsKey, binary.BigEndian.AppendUint64(nil, math.Float64bits(begins)), nil); err != nil {
 		return 0, 0, fmt.Errorf("thinning out the history: %w", err)
 	}
 	if err := b.Commit(pebble.NoSync); err != nil {

@@ -24,7 +24,7 @@ type RangeQuery struct {
 	Domain    string  // first token of the primitive; empty: all
 	NewStates []string
 	After     Place // of the part before; nil: the first
-	Limit     int   // entries of a part
+	Limit     int   // entries of a part, at least 1
 	looks     int   // entries that a part looks at; 0: maxRangeLooked
 }
 
@@ -41,6 +41,7 @@ type Range struct {
 	matched  []byte // keys by identity, one behind the other, in the order of arrival
 	next     Place
 	bounded  bool
+	begins   float64
 }
 
 // identityKeyLen is the length of every key by identity.
@@ -54,6 +55,10 @@ func (h *History) Range(ctx context.Context, q RangeQuery) (_ *Range, err error)
 			err = errors.Join(err, r.Close())
 		}
 	}()
+	r.q.Limit = max(1, r.q.Limit) // a part that may have nothing has no place to go on from
+	if err := r.readBegins(); err != nil {
+		return nil, err
+	}
 	if r.q.looks == 0 {
 		r.q.looks = maxRangeLooked
 	}
@@ -146,6 +151,25 @@ func (r *Range) findOfIdentity(ctx context.Context) (bool, error) {
 
 // Next returns the place to go on from; nil: this is the last part.
 func (r *Range) Next() Place { return r.next }
+
+// Begins returns from when on entries are complete, in Unix seconds, at the moment of the
+// range; +Inf if there are none.
+func (r *Range) Begins() float64 { return r.begins }
+
+func (r *Range) readBegins() error {
+	v, closer, err := r.snapshot.Get(beginsKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		r.begins = math.Inf(1)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading when the history begins: %w", err)
+	}
+	if r.begins = math.Inf(1); len(v) == 8 {
+		r.begins = math.Float64frombits(binary.BigEndian.Uint64(v))
+	}
+	return closer.Close()
+}
 
 // IsBounded reports whether the part ends because too many entries had to be looked at:
 // nobody knows whether more match.

@@ -210,3 +210,41 @@ func TestRangesMeetAtAnyTime(t *testing.T) {
 		}
 	}
 }
+
+// A part has one entry at least, whatever its limit, and says when the history began at
+// the moment of the range.
+func TestARangeIsOfOneMoment(t *testing.T) {
+	h := open(t, t.TempDir())
+	defer h.Close()
+	entry := func(n int, recorded float64) Entry {
+		return Entry{Identity: "a", Kind: State, Source: Transitions, Primitive: "x.one", NewState: "stable", Recorded: recorded, Offset: int64(n)}
+	}
+	empty, err := h.Range(t.Context(), RangeQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Add([]Entry{entry(1, 5), entry(2, 6), entry(3, 7)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"", "a"} {
+		r, err := h.Range(t.Context(), RangeQuery{Identity: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The first goes, and an older one comes.
+		if n, err := h.Retain(t.Context(), 5.5, 1<<40); err != nil || n != 1 {
+			t.Fatalf("%d entries were dropped: %v", n, err)
+		}
+		if err := h.Add([]Entry{entry(1, 5)}, nil); err != nil {
+			t.Fatal(err)
+		}
+		var got []float64
+		err = r.Each(t.Context(), func(e *Entry) error { got = append(got, e.Recorded); return nil })
+		if err = errors.Join(err, r.Close()); err != nil || fmt.Sprint(got) != "[5]" || r.Next() == nil || r.Begins() != 5 {
+			t.Errorf("identity %q: %v, next %v, begins %v: %v", id, got, r.Next(), r.Begins(), err)
+		}
+	}
+	if begins := empty.Begins(); !math.IsInf(begins, 1) || empty.Close() != nil {
+		t.Errorf("a history that was empty begins at %v", begins)
+	}
+}

@@ -76,10 +76,11 @@ func (r *Reader) Events(ctx context.Context, q EventQuery, limit int) (*Events, 
 	if at != nil {
 		hq.After = history.Place(at.text)
 	}
-	found := &Events{AsOf: asOf, To: to, Begins: finite(r.History.Begins())}
+	found := &Events{AsOf: asOf, To: to}
 	if found.entries, err = r.History.Range(ctx, hq); err != nil {
 		return nil, fault(err)
 	}
+	found.Begins = finite(found.entries.Begins())
 	found.Bounded = found.entries.IsBounded()
 	if next := found.entries.Next(); next != nil {
 		found.Next = encodeCursor("events "+string(question), cursor{text: string(next)})
