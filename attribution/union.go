@@ -61,7 +61,7 @@ func (u *Union) SetReturns(attacker string, returns bool) {
 func (u *Union) Returns() bool { return len(u.returning) > 0 }
 
 // Add adds the series of one more attacker, which must be whole: none of its
-// values may be [Series.Elsewhere]. Behind the last one comes Added.
+// values may be [Series.Elsewhere].
 func (u *Union) Add(s *Series, attacker string) {
 	u.count += s.Count
 	u.heads.attackers++
@@ -85,9 +85,6 @@ func (u *Union) Add(s *Series, attacker string) {
 	}
 }
 
-// Added is told that the series that were to be added have been.
-func (u *Union) Added() { u.heads.trim(2 * u.t.Window) }
-
 // Taken brings the union up to date with what the series of an attacker, which
 // is part of it, did with an observation: entry was given to Series.Take, the rest is
 // what that answered, and was and is are the newest entry before and after it (see
@@ -98,7 +95,6 @@ func (u *Union) Taken(attacker string, entry Entry, taken Taken, left Entry, had
 		u.heads.attackers++
 	}
 	u.heads.moved(attacker, was, is)
-	u.heads.trim(2 * u.t.Window)
 	switch taken {
 	case Beyond:
 		u.count++

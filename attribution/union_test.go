@@ -18,9 +18,6 @@ func TestUnionConcludesAsItsSeriesDo(t *testing.T) {
 	refilled, reread := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		few := rapid.Bool().Draw(t, "few heads")
-		if few {
-			defer attribution.HoldHeads(1)()
-		}
 		thresholds := attribution.DefaultThresholds()
 		thresholds.Window, thresholds.CategoricalMajority, thresholds.MinObservations = 2, 2, 2
 		thresholds.SeriesEntries, thresholds.HashWindow = 6, 30
@@ -35,7 +32,6 @@ func TestUnionConcludesAsItsSeriesDo(t *testing.T) {
 					u.Add(&series[i], fmt.Sprint(i))
 				}
 			}
-			u.Added()
 			return u
 		}
 		u := build()
@@ -45,7 +41,6 @@ func TestUnionConcludesAsItsSeriesDo(t *testing.T) {
 				switch {
 				case gone[who]:
 					u.Add(&series[who], fmt.Sprint(who))
-					u.Added()
 				case series[who].Count > 0:
 					u.Leave(&series[who], fmt.Sprint(who))
 				}
@@ -81,8 +76,13 @@ func TestUnionConcludesAsItsSeriesDo(t *testing.T) {
 				u.Latest(fmt.Sprint(who), v, ts, kept)
 			}
 			u.Taken(fmt.Sprint(who), e, taken, left, had, was, attribution.HeadOf(&series[who]))
-			if few && rapid.IntRange(0, 3).Draw(t, "heads are lost") == 0 {
-				attribution.LoseHeads(u)
+			if few {
+				switch rapid.IntRange(0, 3).Draw(t, "heads are lost") {
+				case 0:
+					attribution.LoseHeads(u)
+				case 1:
+					u.Shrink()
+				}
 			}
 			if !u.Enough() && rapid.IntRange(0, 3).Draw(t, "concluded later") > 0 {
 				source := &someSeries{all: series}
@@ -97,7 +97,6 @@ func TestUnionConcludesAsItsSeriesDo(t *testing.T) {
 							u.AddHead(fmt.Sprint(i), h)
 						}
 					}
-					u.Added()
 					if enough, err := u.Refill(source); err != nil || !enough {
 						t.Fatalf("the union cannot be filled up with new heads: %v", err)
 					}

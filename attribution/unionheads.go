@@ -42,21 +42,19 @@ func (h *head) compare(e *unionEntry) int {
 // entries leave the tail of the union, the next ones are found in the series of
 // a few attackers, however many there are.
 //
-// Of many attackers only the newest heads are held, one in four after each trim. A head
-// may leave with each observation, and when too few are left the heads of all are read
-// again: that is some four series an observation.
+// The heads of all attackers are held until Shrink: then the newest, one in sixteen. A
+// head may leave with each observation, and when too few are left the heads of all are
+// read again: that is some sixteen series an observation.
 type unionHeads struct {
 	list      sorted[head, byPlace]
+	names     int // bytes, of the attackers in the list
 	attackers int
 	some      bool // not all are held: the list has the heads from least on
 	least     head
 }
 
-// headShare is which part of the heads of many attackers is held: one in so many.
-const headShare = 4
-
-// minHeads is how many heads are held of each union that has as many attackers.
-var minHeads = 1024 // tests hold fewer
+// headShare is which part of the heads of many attackers Shrink leaves: one in so many.
+const headShare = 16
 
 // holds reports whether the list has the head of an attacker: it has all heads, or
 // those from least on.
@@ -73,41 +71,48 @@ func (h *unionHeads) moved(attacker string, was, is *Entry) {
 	if was != nil {
 		if x := headOf(was, attacker); h.holds(x) {
 			h.list.remove(x)
+			h.names -= len(attacker)
 		}
 	}
 	if is != nil {
 		if x := headOf(is, attacker); h.holds(x) {
 			h.list.add(x)
+			h.names += len(attacker)
 		}
 	}
 }
 
-// trim drops the oldest heads if there are many more than have to be held, which are
-// needed at least.
-func (h *unionHeads) trim(needed int) {
-	h.trimTo(max(minHeads, needed, h.attackers/headShare))
-}
-
-// trimTo drops the oldest heads if there are more than twice enough.
-func (h *unionHeads) trimTo(enough int) {
-	if h.list.count <= 2*enough {
+// trim drops the oldest heads if there are more than twice enough.
+func (h *unionHeads) trim(enough int) {
+	dropped := h.list.count - enough
+	if dropped <= enough {
 		return
 	}
-	h.list.dropFirst(h.list.count - enough)
+	left := dropped
+	for _, block := range h.list.blocks {
+		for _, x := range block[:min(left, len(block))] {
+			h.names -= len(x.attacker)
+			left--
+		}
+		if left == 0 {
+			break
+		}
+	}
+	h.list.dropFirst(dropped)
 	h.some, h.least = true, h.list.min()
 }
 
-// Shrink makes the union remember less, if it can: few of the newest entries of
-// attackers. More of them are read again when they are needed. It returns by how much
-// Size is less.
+// Shrink makes the union remember less, if it can: some of the newest entries of
+// attackers. All are read again when these do not do. It returns by how many bytes Size
+// is less.
 func (u *Union) Shrink() (less int) {
 	before := u.Size()
-	u.heads.trimTo(2 * u.t.Window)
+	u.heads.trim(max(2*u.t.Window, u.heads.attackers/headShare))
 	return before - u.Size()
 }
 
 // ForgetHeads forgets where the newest entries of attackers are: AddHead is then told of
-// each attacker's, and Added of their end.
+// each attacker's.
 func (u *Union) ForgetHeads() { u.heads = unionHeads{attackers: u.heads.attackers} }
 
 // AddHead is told of the newest entry of an attacker.

@@ -91,6 +91,10 @@ type Config struct {
 	Partitions  int32
 	Counters    *Counters // may be shared by all tasks; nil: not counted
 
+	// Unions is the memory for unions of rows with several attackers, of all tasks
+	// together; nil: each task has 256 MiB.
+	Unions *UnionMemory
+
 	// ReplayInterval sweeps in the time of the observations, at the multiples of
 	// this many seconds, and takes a tick for one of that time. 0: live.
 	ReplayInterval float64
@@ -193,6 +197,9 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 	if cfg.Counters == nil {
 		cfg.Counters = new(Counters)
 	}
+	if cfg.Unions == nil {
+		cfg.Unions = NewUnionMemory(defaultUnionMemory)
+	}
 	e := &Engine{cfg: cfg, task: task}
 	e.merger = attribution.NewMerger(&e.cfg.Thresholds)
 	e.decoder.MaxBytes, e.decoder.Writers = cfg.RecordLimit, cfg.Writers
@@ -210,7 +217,10 @@ func New(cfg Config, task int32, store Store) (*Engine, error) {
 // again: after a transaction that did not commit, or a record that was undone.
 func (e *Engine) Reload(store Store) error {
 	e.store = store
-	e.unions = newUnions()
+	if e.unions.share != nil {
+		e.unions.share.close()
+	}
+	e.unions = newUnions(e.cfg.Unions)
 	e.indexed = index{}
 	e.stubs.reset()
 	if err := e.loadUnsettled(); err != nil {

@@ -56,30 +56,46 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 }
 
 // addUp gives all contributions to a row to the merger. If they are many it
-// keeps their union for the next time, for which it reads them once more.
+// keeps their union for the next time: it reads the first few once more for that.
 //
 // Where some have values in records of their own, a few are many.
 func (e *Engine) addUp(kind attribution.Kind, identity, primitive []byte) (attackers [][]byte, err error) {
 	e.merger.Begin(kind)
+	union := attribution.NewUnion(kind, &e.cfg.Thresholds)
+	add := func(s *series, attacker []byte) {
+		union.Add(&s.Series, string(attacker))
+		if e.returns(primitive, &s.Series) {
+			union.SetReturns(string(attacker), true)
+		}
+	}
+	few := unionFrom - 1 // may be all
 	spilled, err := e.eachContribution(identity, primitive, func(s *series, attacker []byte) {
 		e.merger.Add(&s.Series, len(attackers))
 		if e.returns(primitive, &s.Series) {
 			e.merger.SetReturns()
 		}
+		if len(attackers) >= few {
+			add(s, attacker)
+		}
 		attackers = append(attackers, attacker)
 	})
-	if err == nil && (spilled || len(attackers) >= unionFrom) {
-		union := attribution.NewUnion(kind, &e.cfg.Thresholds)
-		_, err = e.eachContribution(identity, primitive, func(s *series, attacker []byte) {
-			union.Add(&s.Series, string(attacker))
-			if e.returns(primitive, &s.Series) {
-				union.SetReturns(string(attacker), true)
-			}
-		})
-		union.Added()
-		e.holdUnion(identity, primitive, union)
+	if err != nil || !spilled && len(attackers) < unionFrom {
+		return attackers, err
 	}
-	return attackers, err
+	s := series{Series: e.contrib}
+	for _, attacker := range attackers[:min(few, len(attackers))] {
+		if _, err = e.loadContribution(&s, identity, primitive, attacker); err == nil {
+			err = e.loadWhole(&s, identity, primitive, attacker)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("contribution of %s to %s of %s: %w", attacker, primitive, identity, err)
+		}
+		e.added++
+		add(&s, attacker)
+	}
+	e.contrib = s.Series
+	e.holdUnion(identity, primitive, union)
+	return attackers, nil
 }
 
 // eachContribution reads the contributions to a row, one at a time, each as a

@@ -49,6 +49,8 @@ type many struct {
 	// late is the nth of the observations that are measured, instead, if it is set.
 	late func(n int) (attacker int, value string, ts float64, session int)
 
+	unions *UnionMemory // nil: the default
+
 	transitions int // of the observations that are measured
 }
 
@@ -70,7 +72,9 @@ func (m *many) play(t *testing.T, before, measured int) (maxReads int, reads, by
 		store.Put(idKey(nil, kindLink, a), appendLink(nil, link{Identity: identity, By: origin{Version: 1}}))
 		store.Put(idsKey(nil, kindMember, identity, a), appendMember(nil, member{Version: 1}))
 	}
-	e, err := New(testConfig(1), 0, store)
+	cfg := testConfig(1)
+	cfg.Unions = m.unions
+	e, err := New(cfg, 0, store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,8 +184,10 @@ func TestObservationsOfManyAttackersReadLittle(t *testing.T) {
 	}
 }
 
-// Of very many attackers not all heads are held. Where they are used up they are read
-// again, which is a few reads for each observation.
+// Of very many attackers who are observed back in time, each observation in the place of
+// the one before, an observation reads no more than of a few, where there is memory for
+// their union. Where there is little, the newest entries of all are read again now and
+// then, which is a few reads for each observation.
 func TestObservationsOfVeryManyAttackersReadLittle(t *testing.T) {
 	const attackers = 2500
 	for _, length := range []int{8, 150} {
@@ -191,8 +197,16 @@ func TestObservationsOfVeryManyAttackersReadLittle(t *testing.T) {
 			value: func(n int) string { return fmt.Sprintf(`"%s%d"`, strings.Repeat("w", length), n%9) },
 		}
 		most, reads, _ := m.play(t, attackers, 2*attackers)
-		if most < attackers || reads > 20 {
-			t.Errorf("an observation reads %d records at most, %.1f on average, where %d have to be read now and then", most, reads, attackers)
+		if most > 60 || reads > 15 {
+			t.Errorf("an observation reads %d records at most, %.1f on average", most, reads)
+		}
+		m.unions = NewUnionMemory(540_000) // what the values take
+		most, reads, _ = m.play(t, attackers, 2*attackers)
+		if most < attackers || reads > 60 {
+			t.Errorf("with little memory an observation reads %d records at most, %.1f on average, where %d have to be read now and then", most, reads, attackers)
+		}
+		if taken := m.unions.Taken(); taken > 540_000 {
+			t.Errorf("the union takes %d bytes", taken)
 		}
 	}
 }

@@ -128,6 +128,9 @@ func newCluster(t fataler, n int32, registry *attribution.Registry, r *rand.Rand
 func newClusterOf(t fataler, cfg Config, r *rand.Rand) *cluster {
 	t.Helper()
 	n := cfg.Partitions
+	if cfg.Unions == nil && r != nil && r.IntN(2) == 0 {
+		cfg.Unions = NewUnionMemory(12 << 10) // two or three unions of few attackers, of all tasks
+	}
 	c := &cluster{
 		cfg: cfg, t: t, rand: r, inputs: make([][]Record, n), network: map[[2]int][][]byte{}, read: make([]int64, n),
 		identities: map[string]attribution.Membership{},

@@ -10,53 +10,48 @@ import (
 
 // A union of a row with several contributions is held from the row's first
 // contribution on, or from when a row with at least unionFrom of them, or with
-// one whose values are records of their own, was added up.
-const (
-	maxUnions = 4096 // rows whose unions are held
-	// maxUnionValues is how many attackers, HASH values and newest entries of attackers the
-	// unions of a task remember, some 80 bytes each: enough for an identity of ten
-	// thousand attackers that have a hundred values each. A row that has more is read
-	// anew for each of its observations.
-	maxUnionValues = 1 << 20
-)
+// one whose values are records of their own, was added up. How many are held follows
+// from the memory that they may take: see [UnionMemory].
 
 var unionFrom = 8 // tests hold unions of small rows too
 
 // unions holds the unions of rows, by the key of the row.
 type unions struct {
-	rows map[string]*attribution.Union
-	size int // by Union.Size
+	rows  map[string]*attribution.Union
+	share *unionShare
 }
 
-func newUnions() unions { return unions{rows: make(map[string]*attribution.Union)} }
+func newUnions(of *UnionMemory) unions {
+	return unions{rows: make(map[string]*attribution.Union), share: of.share()}
+}
 
 func (u *unions) hold(key []byte, union *attribution.Union) {
 	u.drop(key)
-	for len(u.rows) >= maxUnions {
-		u.dropAny()
-	}
 	u.rows[string(key)] = union
 	u.grew(key, union.Size())
 }
 
 func (u *unions) drop(key []byte) {
 	if union := u.rows[string(key)]; union != nil {
-		u.size -= union.Size()
+		u.share.add(-union.Size())
 		delete(u.rows, string(key))
 	}
 }
 
-// grew is told that the union of a row remembers more values, or fewer.
-func (u *unions) grew(key []byte, values int) {
-	u.size += values
-	for u.size > maxUnionValues {
-		if union := u.rows[string(key)]; len(u.rows) == 1 {
-			if u.size -= union.Shrink(); u.size > maxUnionValues {
-				u.drop(key)
-			}
-			return
+// grew is told by how many bytes the union of a row takes more, or less.
+func (u *unions) grew(key []byte, more int) {
+	u.share.add(more)
+	for u.share.over() && len(u.rows) > 0 {
+		if len(u.rows) > 1 {
+			u.dropAny()
+			continue
 		}
-		u.dropAny()
+		if union := u.rows[string(key)]; union != nil {
+			u.share.add(-union.Shrink())
+		}
+		if u.share.over() {
+			u.dropAny()
+		}
 	}
 }
 
@@ -65,10 +60,10 @@ func (u *unions) grew(key []byte, values int) {
 func (u *unions) dropAny() {
 	for key, union := range u.rows {
 		if less := union.Shrink(); less > 0 {
-			u.size -= less
+			u.share.add(-less)
 			return
 		}
-		u.size -= union.Size()
+		u.share.add(-union.Size())
 		delete(u.rows, key)
 		return
 	}
@@ -113,7 +108,6 @@ func (e *Engine) unionJoined(identity, primitive, attacker, contribution []byte)
 	}
 	before := u.Size()
 	u.Add(&s.Series, string(attacker))
-	u.Added()
 	e.unions.grew(e.keys.row, u.Size()-before)
 	e.unionReturns(identity, primitive, attacker, &s.Series)
 	return nil
@@ -254,7 +248,6 @@ func (c *contributions) heads(u *attribution.Union) error {
 		return err
 	})
 	e.contrib = s.Series
-	u.Added()
 	return err
 }
 

@@ -76,6 +76,18 @@ func knownKinds() (list []kind) {
 		},
 	})
 	add(kind{
+		name: "an identity of 100000 attackers observed back in time, in one session each", attackers: 100_000, before: 100_000,
+		observe:  func(n int) (string, string, string) { return address(n % 100_000), text, fmt.Sprintf(`"%d"`, n%7) },
+		ts:       func(n int) float64 { return 1_700_000_000 - float64(n) },
+		evidence: func(int) int { return 0 },
+	})
+	add(kind{
+		name: "an identity of 10000 attackers with 45 fingerprints each of three kinds", attackers: 10_000, before: 3 * 450_000,
+		observe: func(n int) (string, string, string) {
+			return address(n / 3 % 10_000), fingerprints[n%3], fmt.Sprintf(`"%032x"`, n/3)
+		},
+	})
+	add(kind{
 		name: "100000 primitives of one attacker", before: 100_000,
 		observe: func(n int) (string, string, string) {
 			return "10.0.0.1", fmt.Sprintf("worst.p%d", n*7919%100_000), `"v"`

@@ -13,6 +13,7 @@ import (
 	"handprint/attribution"
 	"handprint/engine"
 	"handprint/internal/config"
+	"handprint/internal/memory"
 	"handprint/processor"
 	"handprint/state"
 	"handprint/topology"
@@ -28,6 +29,7 @@ func (a *app) engineConfig() (engine.Config, error) {
 		Retention:   a.cfg.Values.Retention,
 		Strict:      a.cfg.Values.Strict,
 		Counters:    new(engine.Counters),
+		Unions:      engine.NewUnionMemory(memory.Read().Unions()),
 	}
 	if a.cfg.Application.UpgradeFrom != "" {
 		c.RecordVersion = 1 // what 0.1 reads

@@ -93,6 +93,9 @@ const (
 	unlimited = 512 << 20 // of the caches and memtables together, without a limit
 	least     = 64 << 20  // likewise, whatever the limit
 	most      = 1 << 30   // of the record cache
+
+	unlimitedUnions = 256 << 20 // of unions, without a limit
+	leastUnions     = 16 << 20
 )
 
 // Caches returns the sizes, in bytes, of the cache of records and that of blocks of
@@ -115,4 +118,20 @@ func (l Limits) Caches() (record, store int) {
 	// to them; blocks are what a new attacker's keys and filters are in.
 	store = left / 6
 	return min(left-store, most), store
+}
+
+// Unions returns how many bytes of Go's heap the unions of rows with several attackers
+// may take: an eighth of the container, at most a quarter of the heap's limit, and
+// 256 MiB if there is no limit.
+func (l Limits) Unions() int {
+	n := uint64(unlimitedUnions)
+	switch {
+	case l.Container > 0 && l.Heap > 0:
+		n = min(l.Container/8, l.Heap/4)
+	case l.Container > 0:
+		n = l.Container / 8
+	case l.Heap > 0:
+		n = l.Heap / 4
+	}
+	return int(max(min(n, most), leastUnions))
 }

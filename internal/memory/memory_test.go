@@ -39,6 +39,28 @@ func TestCachesFollowTheLimits(t *testing.T) {
 	}
 }
 
+func TestUnionsFollowTheLimits(t *testing.T) {
+	const mib = 1 << 20
+	for name, tt := range map[string]struct {
+		limits Limits
+		want   int
+	}{
+		"no limit":                    {Limits{}, 256 * mib},
+		"a container":                 {Limits{Container: 768 * mib}, 96 * mib},
+		"a large container":           {Limits{Container: 64 << 30}, 1024 * mib},
+		"a container and a heap":      {Limits{Container: 1024 * mib, Heap: 700 * mib}, 128 * mib},
+		"a small heap in a container": {Limits{Container: 1024 * mib, Heap: 100 * mib}, 25 * mib},
+		"a heap":                      {Limits{Heap: 600 * mib}, 150 * mib},
+		"a tiny container":            {Limits{Container: 32 * mib}, 16 * mib},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := tt.limits.Unions(); got != tt.want {
+				t.Errorf("%d MiB, want %d", got/mib, tt.want/mib)
+			}
+		})
+	}
+}
+
 func TestContainerLimits(t *testing.T) {
 	for text, want := range map[string]uint64{"max\n": 0, "536870912\n": 512 << 20, "9223372036854771712\n": 0, "": 0} {
 		if got, limited := parse(text); got != want || limited != (want > 0) {

@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"handprint/attribution"
+)
+
+func unionOf(attackers int) *attribution.Union {
+	thresholds := attribution.DefaultThresholds()
+	u := attribution.NewUnion(attribution.Hash, &thresholds)
+	for i := range attackers {
+		u.Add(&attribution.Series{Count: 1, Entries: []attribution.Entry{{TS: float64(i), Value: attribution.Value(fmt.Sprint(`"`, i, `"`))}}}, fmt.Sprint("attacker ", i))
+	}
+	return u
+}
+
+// Tasks share the memory for unions: one alone has all of it, and gives back what is more
+// than its part when another has use for it.
+func TestTasksShareTheMemoryForUnions(t *testing.T) {
+	const each = 100
+	size := unionOf(each).Size()
+	memory := NewUnionMemory(10 * size)
+	first, second := newUnions(memory), newUnions(memory)
+	fill := func(u *unions, rows int) {
+		for i := range rows {
+			u.hold(fmt.Append(nil, "row ", i), unionOf(each))
+		}
+	}
+	check := func(what string, u *unions, least, most int) {
+		t.Helper()
+		sum := 0
+		for _, union := range u.rows {
+			sum += union.Size()
+		}
+		if held := int(u.share.held.Load()); held != sum || held < least*size || held > most*size {
+			t.Errorf("%s: %d bytes held, unions of %d, want between %d and %d", what, held, sum, least*size, most*size)
+		}
+	}
+	fill(&first, 30)
+	check("one task alone", &first, 5, 10)
+	fill(&second, 30)
+	check("the task that came later", &second, 3, 5)
+	fill(&first, 1)
+	check("the first task at its next union", &first, 3, 7)
+	if taken := memory.Taken(); taken > int64(10*size) {
+		t.Errorf("together they take %d bytes, more than %d", taken, 10*size)
+	}
+	// A row that takes more than there is room for is read anew each time.
+	third := newUnions(NewUnionMemory(size / 2))
+	fill(&third, 1)
+	if check("a row that is too large", &third, 0, 0); len(third.rows) > 0 {
+		t.Error("a union is held that there is no room for")
+	}
+
+	second.share.close()
+	for key := range first.rows {
+		first.drop([]byte(key))
+	}
+	if memory.Taken() != 0 || memory.users.Load() != 0 {
+		t.Errorf("nothing is held, and %d bytes are taken by %d tasks", memory.Taken(), memory.users.Load())
+	}
+}
+
+// A task that moves to another process gives back its memory when it is garbage.
+func TestATaskThatIsDroppedGivesItsUnionMemoryBack(t *testing.T) {
+	memory := NewUnionMemory(1 << 20)
+	func() {
+		u := newUnions(memory)
+		u.hold([]byte("row"), unionOf(10))
+	}()
+	if memory.Taken() == 0 {
+		t.Fatal("nothing is held")
+	}
+	for end := time.Now().Add(3 * time.Minute); memory.Taken() != 0; {
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes are not given back", memory.Taken())
+		}
+		runtime.GC()
+	}
+}
+
+// What a union says it takes is about what it takes.
+func TestTheSizeOfAUnionIsMeasured(t *testing.T) {
+	for _, tt := range []struct{ attackers, each int }{{20_000, 1}, {200, 100}} {
+		heap := func() int {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return int(m.HeapAlloc)
+		}
+		thresholds := attribution.DefaultThresholds()
+		before := heap()
+		u := attribution.NewUnion(attribution.Hash, &thresholds)
+		n := 0
+		for a := range tt.attackers {
+			s := attribution.Series{Count: int64(tt.each)}
+			for range tt.each {
+				s.Entries = append(s.Entries, attribution.Entry{TS: float64(n), Value: fmt.Appendf(nil, `"%032x"`, n), Evidence: uint64(n)})
+				n++
+			}
+			u.Add(&s, fmt.Sprint("203.0.113.", a))
+		}
+		took := heap() - before
+		if size := u.Size(); took > 2*size || size > 2*took {
+			t.Errorf("a union of %d attackers with %d values each takes %d bytes and says %d", tt.attackers, tt.each, took, size)
+		} else {
+			t.Logf("a union of %d attackers with %d values each takes %d bytes and says %d", tt.attackers, tt.each, took, size)
+		}
+		runtime.KeepAlive(u)
+	}
+}
