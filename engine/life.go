@@ -13,6 +13,7 @@ type Life struct {
 	Identity string              // empty: it is a link
 	Attacker string              // of a link
 	There    bool                // there is such a record
+	Own      bool                // of a stub: its own attacker belongs to it
 	Dated    bool                // Since is known
 	Since    attribution.Arrival // the stub's first observation since it was forgotten last
 }
@@ -37,7 +38,7 @@ func InspectLife(key, value []byte) (l Life, is bool, err error) {
 	if err != nil {
 		return l, true, fmt.Errorf("identity %s: %w", id, err)
 	}
-	l.There, l.Since, l.Dated = true, i.Since, i.Since != (attribution.Arrival{})
+	l.There, l.Own, l.Since, l.Dated = true, len(i.Own) > 0, i.Since, i.Since != (attribution.Arrival{})
 	return l, true, nil
 }
 

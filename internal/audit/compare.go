@@ -112,6 +112,7 @@ func (a *Auditor) row(i *identity, r *row) {
 	var (
 		conclusion   attribution.Conclusion
 		contributors int
+		there        bool
 		loose        bool
 		broken       bool
 	)
@@ -121,7 +122,8 @@ func (a *Auditor) row(i *identity, r *row) {
 	} else {
 		conclusion, contributors, loose = a.model.conclude(i, r.primitive)
 		a.report.Chained += int64(len(r.got))
-		broken = a.chain(i, r, key, &conclusion, contributors > 0, loose)
+		there = contributors > 0 && !(loose && !r.state.there && a.model.isScattered(i, r.primitive))
+		broken = a.chain(i, r, key, &conclusion, there, loose)
 	}
 	if n := len(r.got); n > 0 {
 		last := &r.got[n-1]
@@ -129,14 +131,12 @@ func (a *Auditor) row(i *identity, r *row) {
 		r.flapped = r.flapped || slices.ContainsFunc(r.got, func(e event) bool { return e.new == attribution.MultiActor })
 	}
 	if !exact {
-		r.has = contributors > 0
+		r.has = there
 		r.was = attribution.Row{
 			State: conclusion.State, Value: a.model.value(conclusion.Value), Confidence: conclusion.Confidence, Count: conclusion.Count,
 			LastObservationTS: conclusion.LastTS, LastChangeTS: r.saidTS, Returns: conclusion.Returns,
 		}
 		switch {
-		case loose && i.own != nil && i.own.scattered && !r.state.there:
-			r.has = false
 		case loose && r.has && r.state.there:
 			r.was = r.state.row
 		case broken && r.state.there: // when it changed last, the lost one said

@@ -37,7 +37,7 @@ func (m *model) identityEvent(e *attribution.IdentityEvent, at attribution.Arriv
 func (m *model) merge(winner, loser *identity, cause attribution.Cause) {
 	m.touch(loser, cause)
 	m.touch(winner, cause)
-	if loser.own == nil {
+	if loser.isUnseen() {
 		m.mayAlso(m.newcomerOf(loser), loser)
 	} else {
 		m.track(loser.own)
@@ -84,17 +84,30 @@ func (i *identity) below(list []*identity) []*identity {
 // first seen now, belongs to an identity.
 func (m *model) newcomersMay(stubs []*identity, to *identity) {
 	for _, stub := range stubs {
-		if stub.own == nil {
+		if stub.isUnseen() {
 			m.mayAlso(m.newcomerOf(stub), to)
 		}
 	}
 }
 
 func (m *model) newcomerOf(stub *identity) *attacker {
-	if stub.newcomer == nil {
-		stub.newcomer = &attacker{own: stub, may: []*identity{}}
+	if n := stub.unseen(); n != nil {
+		return n
 	}
+	stub.newcomer = &attacker{own: stub, may: []*identity{}}
 	return stub.newcomer
+}
+
+// isUnseen reports whether a stub's attacker is not known: it was never seen, or was
+// forgotten.
+func (i *identity) isUnseen() bool { return i.own == nil || i.own.gone }
+
+// unseen returns what stands for a stub's attacker that is not known; nil: nothing does.
+func (i *identity) unseen() *attacker {
+	if i.own != nil && i.own.gone {
+		return i.own
+	}
+	return i.newcomer
 }
 
 // list moves an attacker that an event lists.
@@ -106,6 +119,10 @@ func (m *model) list(name string, to *identity, cause attribution.Cause) {
 			m.touch(a.own, cause)
 			m.visit(a, a.own)
 		}
+	} else if a.gone {
+		m.comeBack(a)
+		m.touch(a.own, cause)
+		m.visit(a, a.own)
 	}
 	m.track(a)
 	for _, from := range a.may {

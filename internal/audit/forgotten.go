@@ -125,6 +125,12 @@ func (m *model) renew(a *attacker, p *primitive, at attribution.Arrival) {
 	switch {
 	case a.lives && l.Dated && l.Since == at:
 		m.end(a, at.Partition)
+		if a.may != nil { // events of the batch moved it, perhaps when it was forgotten
+			m.mayAlso(a, a.own)
+			for _, i := range a.may {
+				m.touch(i)
+			}
+		}
 	case a.lives && m.isOver(a.own, a.lastDay):
 		a.maybe = true
 	}
@@ -187,28 +193,42 @@ func (m *model) end(a *attacker, lane int32) {
 	a.lives, a.maybe, a.dated, a.lastDay = false, false, false, 0
 }
 
-// endForgotten ends the lives of the stubs that have no record any more.
+// endForgotten ends the lives of the stubs that no record says to be their attacker's.
 func (m *model) endForgotten() {
 	for name, a := range m.attackers {
 		if !a.lives {
 			continue
 		}
-		l, there := m.retention.born[a.own.id]
+		l, linked := m.retention.born[a.own.id], m.retention.linked[name]
 		switch {
-		case !there && !m.retention.linked[name]:
+		case !linked && !l.Own:
 			m.end(a, a.lane())
-		case !a.dated && !l.Dated && m.retention.linked[name] && (a.maybe || m.isOver(a.own, a.lastDay)):
+			a.gone = true
+			if a.may != nil {
+				m.setMay(a, a.own.resolve()) // whatever the batch's events moved, it was not there
+			}
+		case linked && !a.linked && !l.Dated && (a.dated || a.maybe || m.isOver(a.own, a.lastDay)):
 			// It was linked after it was forgotten, or never forgotten.
 			a.scattered = true
+			m.mayClaim(a)
 			m.mark(a.own)
 			if a.in != nil {
 				m.mark(a.in)
 			}
 		}
+		a.linked = linked
 		for _, c := range a.series {
 			c.loose = c.loose || a.scattered
 		}
 	}
+}
+
+// isScattered reports whether the input does not say if there is a row: those who
+// contribute to it were linked when they may have been forgotten.
+func (m *model) isScattered(i *identity, p *primitive) bool {
+	scattered := i.own != nil && i.own.scattered
+	i.each(func(a *attacker) { scattered = scattered || a.scattered && a.contributes(p) != nil })
+	return scattered
 }
 
 // lane is the partition that the last of an attacker's series came from.
@@ -262,9 +282,25 @@ func (m *model) nameTouched() {
 	}
 }
 
-// isForgotten reports whether an attacker was seen and is not known any more.
-func (m *model) isForgotten(a *attacker) bool {
-	return m.rules.Retention > 0 && !a.lives && a.may == nil && len(a.series) > 0
+// comeBack makes an attacker that was forgotten known again. It belongs to what its stub
+// stands for, as one that is seen for the first time.
+func (m *model) comeBack(a *attacker) {
+	a.gone = false
+	if a.may == nil {
+		return
+	}
+	for _, i := range a.may {
+		m.touch(i)
+	}
+	m.batchTracked[a] = struct{}{}
+	m.mayClaim(a)
+}
+
+// mayClaim notes that an attacker's home may have had to ask whose it is.
+func (m *model) mayClaim(a *attacker) {
+	if _, noted := m.batchClaims[a.name]; !noted {
+		m.batchClaims[a.name] = nil
+	}
 }
 
 // contributes returns an attacker's series of a primitive, if it has observations

@@ -108,7 +108,7 @@ func (a *Auditor) members(i *identity) {
 	var all []string
 	strangers := false
 	i.each(func(by *attacker) {
-		if by.name != "" && !a.model.isForgotten(by) {
+		if by.name != "" && !by.gone {
 			all = append(all, by.name)
 			strangers = strangers || by != i.own
 		}

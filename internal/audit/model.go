@@ -44,6 +44,8 @@ type attacker struct {
 
 	// Under an identity-retention, of its stub:
 	lives     bool  // there was an observation since it was forgotten last
+	gone      bool  // it was forgotten, and is as one that was never seen
+	linked    bool  // it had a link at the end of a batch: it is not forgotten any more
 	dated     bool  // the changelog says which was the first
 	maybe     bool  // it may have been forgotten before an observation
 	scattered bool  // which observations are of this life, the input does not say
@@ -183,7 +185,7 @@ func (m *model) begin() {
 	m.batchDirty, m.batchArrivals = nil, nil
 	m.batchTracked, m.batchClaims = make(map[*attacker]struct{}), make(map[string][]attribution.Arrival)
 	for id := range m.pointing {
-		if n, now := id.newcomer, id.resolve(); n != nil && (len(n.may) != 1 || n.may[0] != now) {
+		if n, now := id.unseen(), id.resolve(); n != nil && (len(n.may) != 1 || n.may[0] != now) {
 			m.setMay(n, now)
 		}
 	}

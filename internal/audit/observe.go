@@ -24,6 +24,8 @@ func (m *model) observe(o *attribution.Observation, at attribution.Arrival) {
 				m.touch(i)
 			}
 		}
+	} else if a.gone {
+		m.comeBack(a)
 	}
 	p := m.primitive(o.Primitive)
 	if m.rules.Retention > 0 {
@@ -139,7 +141,7 @@ func (m *model) conclude(i *identity, p *primitive) (c attribution.Conclusion, c
 // none. An owner that is not possible is reported by wrong.
 func (m *model) settle(linked func(name string) string, wrong func(a *attacker, linked string)) {
 	for a := range m.batchTracked {
-		if a.name == "" {
+		if a.name == "" || a.gone {
 			continue
 		}
 		to := a.may[0]
