@@ -159,11 +159,16 @@ func (b buffer) fits(n int) bool {
 
 // bytes returns what b holds, never nil. There is no room to append to it.
 func (a *arena) bytes(b buffer) []byte {
+	return bytesOf(a.list, b)
+}
+
+// bytesOf is bytes of the arena whose chunks are given.
+func bytesOf(chunks [][]byte, b buffer) []byte {
 	if b.len == 0 {
 		return []byte{}
 	}
 	from := b.at % chunkUnits * unit
-	return a.list[b.at>>chunkBits][from : from+b.len : from+b.len]
+	return chunks[b.at>>chunkBits][from : from+b.len : from+b.len]
 }
 
 func (a *arena) units(at, n uint32) []byte {

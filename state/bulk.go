@@ -1,13 +1,9 @@
 package state
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"io/fs"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -30,31 +26,31 @@ const bulkFile = "BULK-"
 // It waits for the disk. So it can outlast a crash of the machine that takes away
 // commits of other partitions from before; of its own it cannot, as both have the
 // checkpoint's key, so the database keeps their order.
-func (t *Txn) writeBulk(cp Checkpoint, entries []*entry) error {
+func (p *Partition) writeBulk(cp Checkpoint, r *rows) error {
 	checkpoint, err := appendCheckpoint(nil, cp)
 	if err != nil {
 		return err
 	}
-	s := t.p.s
+	s := p.s
 	if s.frozen {
 		return pebble.ErrReadOnly // before anything is made in the directory
 	}
-	t.sortByKey(entries)
-	name := s.fs.PathJoin(s.dir, bulkFile+strconv.Itoa(int(t.p.number)))
+	r.sort()
+	name := s.fs.PathJoin(s.dir, bulkFile+strconv.Itoa(int(p.number)))
 	err = s.guard(func() error {
 		f, err := s.fs.Create(name, vfs.WriteCategoryUnspecified)
 		if err != nil {
 			return err
 		}
 		w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), s.tables)
-		err = w.Set(t.p.meta[:], checkpoint) // below all other keys of the partition
-		for _, e := range entries {
+		err = w.Set(p.meta[:], checkpoint) // below all other keys of the partition
+		for _, e := range r.list {
 			switch {
 			case err != nil:
-			case e.exists:
-				err = w.Set(t.key(e), t.arena.bytes(e.val))
+			case e.deleted:
+				err = w.Delete(r.bytes(e.key))
 			default:
-				err = w.Delete(t.key(e))
+				err = w.Set(r.bytes(e.key), r.bytes(e.val))
 			}
 		}
 		// Close waits for the disk. After an error it returns that.
@@ -70,30 +66,6 @@ func (t *Txn) writeBulk(cp Checkpoint, entries []*entry) error {
 		_ = s.fs.Remove(name)
 	}
 	return err
-}
-
-// sortByKey sorts entries by their keys. Keys lie all over the memory of the table,
-// so what tells most of them apart is taken out first.
-func (t *Txn) sortByKey(entries []*entry) {
-	type sortable struct {
-		first uint64 // bytes after the head, which all have in common
-		entry *entry
-	}
-	list := make([]sortable, len(entries))
-	for i, e := range entries {
-		var first [8]byte
-		copy(first[:], t.key(e)[headLen:])
-		list[i] = sortable{binary.BigEndian.Uint64(first[:]), e}
-	}
-	slices.SortFunc(list, func(a, b sortable) int {
-		if c := cmp.Compare(a.first, b.first); c != 0 {
-			return c
-		}
-		return bytes.Compare(t.key(a.entry), t.key(b.entry))
-	})
-	for i := range list {
-		entries[i] = list[i].entry
-	}
 }
 
 // removeBulk removes what a crash has left of tables that were being made.

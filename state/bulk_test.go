@@ -141,6 +141,15 @@ func bulkFiles(t *testing.T, fs vfs.FS) (found []string) {
 	return found
 }
 
+// allRows returns the rows of all entries of a transaction.
+func allRows(tx *Txn) rows {
+	return tx.rowsOf(tx.entries.len(), func(yield func(*entry)) {
+		for i := range tx.entries.len() {
+			yield(tx.entries.at(i))
+		}
+	})
+}
+
 // Entries are sorted by their keys. A key that is a prefix of another comes first.
 func TestEntriesAreSortedByTheirKeys(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), "dir")
@@ -151,14 +160,12 @@ func TestEntriesAreSortedByTheirKeys(t *testing.T) {
 		for range rapid.IntRange(0, 60).Draw(t, "keys") {
 			tx.Put(rapid.SliceOfN(b, 0, 12).Draw(t, "key"), nil)
 		}
-		var entries []*entry
-		for i := range tx.entries.len() {
-			entries = append(entries, tx.entries.at(i))
-		}
-		want := slices.Clone(entries)
-		slices.SortFunc(want, func(a, b *entry) int { return bytes.Compare(tx.key(a), tx.key(b)) })
-		tx.sortByKey(entries)
-		if !slices.Equal(entries, want) {
+		r := allRows(tx)
+		defer r.free()
+		want := slices.Clone(r.list)
+		slices.SortFunc(want, func(a, b row) int { return bytes.Compare(r.bytes(a.key), r.bytes(b.key)) })
+		r.sort()
+		if !slices.EqualFunc(r.list, want, func(a, b row) bool { return a.key == b.key }) {
 			t.Fatal("the order is not that of the keys")
 		}
 	})
@@ -184,12 +191,10 @@ func BenchmarkSortByKey(b *testing.B) {
 		key[0], key[1], key[29] = 'r', 1, byte(i)
 		tx.Put(key, key)
 	}
-	entries := make([]*entry, n)
 	for b.Loop() {
-		for i := range entries {
-			entries[i] = tx.entries.at(i)
-		}
-		tx.sortByKey(entries)
+		r := allRows(tx)
+		r.sort()
+		r.free()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/entry")
 }

@@ -7,7 +7,8 @@
 // changed for the changelog ([Txn.Changes]) and is written together with the
 // changelog offset it stands for, in one batch ([Txn.Commit]). One that holds
 // ([Partition.WriteBack]) keeps its commits in memory for some seconds, so that they
-// reach the database in larger pieces and what is used often is not read from it.
+// reach the database in larger pieces and what is used often is not read from it. A
+// goroutine of its own writes them, while the transaction works on.
 // Restores and standbys write the changelog's records straight to the share
 // ([Partition.Restore]); queries read a [Snapshot].
 //

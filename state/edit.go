@@ -144,9 +144,16 @@ func (o *table) commitEdits() {
 			continue
 		}
 		e := o.entries.at(int(d.entry))
-		if e.pending() && !e.held {
-			e.held = true
-			o.held = append(o.held, d.entry)
+		if e.pending() {
+			if !e.held {
+				e.held = true
+				o.held = append(o.held, d.entry)
+			}
+			if e.flying {
+				e.flying = false
+				o.pinned = append(o.pinned, d.base)
+				d.base = buffer{}
+			}
 		}
 		if e.committed = absent; e.exists {
 			e.committed = present
@@ -179,23 +186,41 @@ func (o *table) clearEdits() {
 	o.savepoint()
 }
 
-// eachHeld yields the entries that are held.
-func (o *table) eachHeld(yield func(e *entry)) {
-	for _, i := range o.held {
-		yield(o.entries.at(int(i)))
-	}
+// takeOff begins a flush: what is held is flying, and is returned to be written.
+// Nothing may be changed, and no flush be under way.
+func (o *table) takeOff() rows {
+	o.held, o.flying = o.flying[:0], o.held
+	return o.rowsOf(len(o.flying), func(yield func(*entry)) {
+		for _, i := range o.flying {
+			e := o.entries.at(int(i))
+			e.held, e.flying = false, true
+			yield(e)
+		}
+	})
 }
 
-// markFlushed notes that the database has everything. Nothing may be changed.
-func (o *table) markFlushed() {
-	for _, i := range o.held {
-		o.entries.at(int(i)).held = false
+// land ends a flush: the database has what was flying. Nothing may be changed, and
+// no iterator be open that does not see it.
+func (o *table) land() {
+	for _, i := range o.flying {
+		o.entries.at(int(i)).flying = false
 	}
-	o.held = o.held[:0]
+	o.flying = o.flying[:0]
+	for _, b := range o.pinned {
+		o.release(b)
+	}
+	o.pinned = o.pinned[:0]
 	for _, g := range o.groups {
-		for _, i := range g.order {
-			o.entries.at(int(i)).grouped = false
+		n, sorted := 0, g.sorted
+		for at, i := range g.order {
+			e := o.entries.at(int(i))
+			if e.grouped = e.held; e.held {
+				g.order[n] = i
+				n++
+			} else if at < sorted {
+				g.sorted--
+			}
 		}
-		g.order, g.sorted = g.order[:0], 0
+		g.order = g.order[:n]
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// group is the entries that are, or were lately, changed or held, whose keys
+// group is the entries that are, or were lately, changed, held or flying, whose keys
 // begin with one byte: what a scan has to look at. Keys of a kind that nobody
 // scans are never sorted.
 type group struct {
@@ -80,7 +80,7 @@ type change struct {
 // in the order of the keys. They stay as they are while o.scans counts the
 // caller.
 func (o *table) appendChanges(list []change, prefix, lower, upper []byte) []change {
-	if o.changes == 0 && len(o.held) == 0 {
+	if o.changes == 0 && len(o.held) == 0 && len(o.flying) == 0 {
 		return list
 	}
 	from := len(list)
@@ -95,7 +95,7 @@ func (o *table) appendChanges(list []change, prefix, lower, upper []byte) []chan
 			if bytes.Compare(key, upper) >= 0 {
 				break
 			}
-			if e.pending() || e.held {
+			if e.pending() || e.held || e.flying {
 				list = append(list, change{key: key, val: o.arena.bytes(e.val), exists: e.exists})
 			}
 		}

@@ -25,7 +25,8 @@ type entry struct {
 
 	committed presence // in the committed state
 	exists    bool     // now
-	held      bool     // the committed state is not in the database yet
+	held      bool     // the committed state is not in the database yet, nor on its way
+	flying    bool     // it is on its way, with these very buffers
 	grouped   bool     // in a group
 	asked     bool     // since the hand of the clock was here last
 	marked    bool     // by Mark, in the open transaction
@@ -62,9 +63,11 @@ type table struct {
 	changes int // keys to be written
 	bytes   int // their keys and values
 
-	held []int32 // entries that are held
-	hand int     // of the clock over entries
-	ends int     // bytes that were not in use after the last compact
+	held   []int32  // entries that are held
+	flying []int32  // entries that were when a flush began that has not ended; some are held again
+	pinned []buffer // of flying entries that have other values now: to be released when it has ended
+	hand   int      // of the clock over entries
+	ends   int      // bytes that were not in use after the last compact
 
 	groups map[byte]*group // by the first byte of the task's key; 0 for the empty key too
 	fresh  []int32         // scratch of sort
@@ -186,7 +189,7 @@ func (o *table) grow() {
 	}
 }
 
-// remove forgets an entry that is neither changed nor held, nor in a group.
+// remove forgets an entry that is neither changed, held nor flying, nor in a group.
 func (o *table) remove(i int) {
 	e := o.entries.at(i)
 	mask := uint32(len(o.index) - 1)
@@ -216,7 +219,7 @@ func (o *table) evict(size int) {
 			o.hand = 0
 		}
 		switch e := o.entries.at(o.hand); {
-		case e.dead || e.held || e.grouped || e.edit != 0:
+		case e.dead || e.held || e.flying || e.grouped || e.edit != 0:
 		case e.asked:
 			e.asked = false
 		default:
@@ -229,9 +232,9 @@ func (o *table) evict(size int) {
 // buffers that were given back: they are of the sizes that were wanted then, and
 // rows grow. What moving them did not free the last time is not counted: the ends
 // of chunks that large buffers leave. Nothing may be changed and not settled, and
-// no scan be under way.
+// no scan be under way. While a flush is under way nothing moves.
 func (o *table) compact() {
-	if o.arena.total-o.arena.size <= o.ends+o.arena.size/4+4*chunkSize {
+	if len(o.flying) > 0 || o.arena.total-o.arena.size <= o.ends+o.arena.size/4+4*chunkSize {
 		return
 	}
 	// Chunk by chunk, so that each can be used again as soon as it has been
@@ -331,7 +334,7 @@ func (o *table) store(room *buffer, val []byte) {
 }
 
 // reset forgets everything, and gives back all memory that the collector does
-// not look after.
+// not look after. No flush may be under way.
 func (o *table) reset() {
 	many := o.entries.len() > keptEntries
 	index := o.index
@@ -346,7 +349,7 @@ func (o *table) reset() {
 		*o = table{head: o.head, seed: o.seed, gen: o.gen, groups: make(map[byte]*group)}
 		return
 	}
-	o.held, o.limbo = o.held[:0], o.limbo[:0]
+	o.held, o.flying, o.pinned, o.limbo = o.held[:0], o.flying[:0], o.pinned[:0], o.limbo[:0]
 	for _, g := range o.groups {
 		g.order, g.sorted = g.order[:0], 0
 	}

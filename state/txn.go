@@ -245,12 +245,15 @@ func (t *Txn) Changes(yield func(Change) bool) {
 // committed state, and leaves t without changes. There may be none. It cannot be
 // undone: call it when the changelog records are committed.
 //
-// Both go to the database in one piece, at once or, if t was made by Hold, when it
-// is time. It waits for the disk only if there is much: see Options.BulkBytes.
+// Both go to the database in one piece, at once or, if t was made by WriteBack, when
+// it is time, on another goroutine. It waits for the disk only if there is much: see
+// Options.BulkBytes; one that holds waits only if what was handed to that goroutine
+// the last time is not written yet.
 //
 // If it fails (checkpoint out of range, [ErrCorrupt], [ErrClosed], store opened
 // for reading, more than 2 GiB) nothing is written, and t is as before, but for
-// one that holds: it must be given up, and its last commits may be lost.
+// one that holds: it must be given up, and its last commits may be lost. The error
+// may be of what an earlier Commit has handed over.
 func (t *Txn) Commit(cp Checkpoint) error {
 	t.mustNotScan("Commit")
 	if err := t.commit(cp); err != nil {
@@ -269,17 +272,19 @@ func (t *Txn) commit(cp Checkpoint) error {
 	if t.writeBack != nil {
 		return t.writeBack.commit(t, cp)
 	}
-	err := t.write(cp, func(set func(*entry)) {
+	r := t.rowsOf(t.changes, func(yield func(*entry)) {
 		for i := range t.edits.len() {
 			d := t.edits.at(i)
 			if d.entry < 0 {
 				continue
 			}
 			if e := t.entries.at(int(d.entry)); e.pending() {
-				set(e)
+				yield(e)
 			}
 		}
 	})
+	defer r.free()
+	err := t.p.write(cp, &r)
 	if err == nil {
 		t.Discard()
 	}
@@ -291,36 +296,28 @@ const (
 	entrySlack = 12  // more than an entry of a batch takes besides its key and value
 )
 
-// write brings entries and a checkpoint to the database.
-func (t *Txn) write(cp Checkpoint, each func(set func(*entry))) (err error) {
-	size, count := batchSlack, 0
-	each(func(e *entry) {
-		size += int(e.key.len+e.val.len) + entrySlack
-		count++
-	})
-	if size >= t.p.s.bulkBytes {
-		entries := make([]*entry, 0, count)
-		each(func(e *entry) { entries = append(entries, e) })
-		return t.writeBulk(cp, entries)
+// write brings rows and a checkpoint to the database.
+func (p *Partition) write(cp Checkpoint, r *rows) error {
+	if r.size >= p.s.bulkBytes {
+		return p.writeBulk(cp, r)
 	}
-	batch := t.p.s.db.NewBatchWithSize(size)
+	batch := p.s.db.NewBatchWithSize(r.size)
 	defer batch.Close()
-	each(func(e *entry) {
-		switch {
-		case err != nil:
-		case e.exists:
-			err = batch.Set(t.key(e), t.arena.bytes(e.val), nil)
-		default:
-			err = batch.Delete(t.key(e), nil)
+	for _, e := range r.list {
+		var err error
+		if e.deleted {
+			err = batch.Delete(r.bytes(e.key), nil)
+		} else {
+			err = batch.Set(r.bytes(e.key), r.bytes(e.val), nil)
 		}
-	})
-	if err != nil {
+		if err != nil {
+			return err
+		}
+	}
+	if err := p.setCheckpoint(batch, cp); err != nil {
 		return err
 	}
-	if err := t.p.setCheckpoint(batch, cp); err != nil {
-		return err
-	}
-	return t.p.s.guard(func() error { return batch.Commit(pebble.NoSync) })
+	return p.s.guard(func() error { return batch.Commit(pebble.NoSync) })
 }
 
 // Discard drops the changes. A transaction that is no longer needed must be

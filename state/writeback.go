@@ -11,17 +11,26 @@ import (
 // from it.
 //
 // The database stays a prefix of the commits: a flush writes all that is held, with
-// the checkpoint of the last commit. What a crash takes away is read from the
-// changelog again.
+// the checkpoint of the last commit, all or nothing. What a crash takes away is read
+// from the changelog again.
+//
+// A flush is written by a goroutine of its own (flight). The transaction works on
+// with its entries, which stay as they are until the flush has landed: they can be
+// read and changed, but not evicted, and one that is changed meanwhile is held for
+// the next flush. There is one at a time, so the database gets them in their order.
+// It has landed when the transaction takes note of that, at a commit.
 //
 // When the table has grown to its budget, entries that were not read lately are
 // evicted; if most of the table is held, it is flushed first.
 type writeBack struct {
 	last  Checkpoint // of the last commit
-	saved Checkpoint // that the database has
+	saved Checkpoint // of the last flush: the database has it, or gets it
 	ahead bool       // there was a commit since
 
+	flight *flight // nil: no flush is under way
+
 	budget int // how large the table may grow, in bytes
+	lent   int // and how much larger while a flush is under way
 
 	hits, misses int64 // reads that did not, and did, have to ask the database
 }
@@ -56,11 +65,18 @@ func (t *Txn) Close() error {
 	if t.writeBack == nil || !t.p.s.writeBacks.remove(t) {
 		return nil
 	}
-	err := t.p.s.usable()
+	h := t.writeBack
+	err := h.wait(t)
 	if err == nil {
-		err = t.writeBack.flush(t)
+		err = t.p.s.usable()
 	}
-	t.writeBack.report(t)
+	if err == nil {
+		err = h.flush(t)
+	}
+	if err == nil {
+		err = h.wait(t)
+	}
+	h.report(t)
 	t.reset()
 	if err != nil {
 		return t.p.wrap("writing", err)
@@ -68,10 +84,13 @@ func (t *Txn) Close() error {
 	return nil
 }
 
-// Abandon gives a transaction up as a crash does: what it holds is lost.
+// Abandon gives a transaction up as a crash does: what it holds is lost. It waits for
+// a flush that is under way, as nothing else may write to the share meanwhile.
 func (t *Txn) Abandon() {
 	t.Discard()
 	if t.writeBack != nil && t.p.s.writeBacks.remove(t) {
+		// Whether that flush was in time makes no difference.
+		_ = t.writeBack.wait(t)
 		t.reset()
 	}
 }
@@ -108,22 +127,42 @@ func (h *writeBack) commit(t *Txn, cp Checkpoint) error {
 	h.last = cp
 	h.report(t)
 	h.budget = t.p.s.writeBacks.share()
-	full := t.size() >= h.budget
-	if full && 2*len(t.held) < t.live {
+	landed := h.flight.landed() || h.flight != nil && h.due(t, cp)
+	if landed {
+		if err := h.wait(t); err != nil {
+			return err
+		}
+	}
+	if t.size() >= h.budget && (landed || 2*(len(t.held)+len(t.flying)) < t.live) {
 		// The database has most of it, so enough can go.
 		t.evict(h.budget - h.budget/8)
 	}
-	age := cp.At.Sub(h.saved.At)
-	if t.size() >= h.budget || age < 0 || age >= CheckpointMaxAge || h.ahead && age >= maxWriteBackDelay {
-		if err := h.flush(t); err != nil {
-			return err
-		}
-		if full {
-			t.evict(h.budget - h.budget/8)
-		}
+	t.compact()
+	if !h.due(t, cp) {
+		return nil
+	}
+	if err := h.flush(t); err != nil {
+		return err
+	}
+	// What is flying cannot be evicted, so the table stays larger than it may be.
+	if h.lent = max(0, t.size()-h.budget) + h.budget/16; t.p.s.writeBacks.lend(h.lent) {
+		return nil
+	}
+	h.lent = 0
+	if err := h.wait(t); err != nil {
+		return err
+	}
+	if t.size() >= h.budget {
+		t.evict(h.budget - h.budget/8)
 	}
 	t.compact()
 	return nil
+}
+
+// due reports whether what is held has to be written.
+func (h *writeBack) due(t *Txn, cp Checkpoint) bool {
+	age := cp.At.Sub(h.saved.At)
+	return t.size() >= h.budget+h.lent || age < 0 || age >= CheckpointMaxAge || h.ahead && age >= maxWriteBackDelay
 }
 
 // report tells the store how many reads there were since it was told last.
@@ -133,16 +172,38 @@ func (h *writeBack) report(t *Txn) {
 	h.hits, h.misses = 0, 0
 }
 
-// flush brings what is held to the database.
+// flush begins to bring what is held to the database, when the flush before has
+// landed. Nothing may be changed.
 func (h *writeBack) flush(t *Txn) error {
+	if err := h.wait(t); err != nil {
+		return err
+	}
 	if h.last == h.saved {
 		return nil // nothing was ever committed, or nothing since
 	}
-	if err := t.write(h.last, t.eachHeld); err != nil {
+	f, err := t.p.takeOff(h.last, t.takeOff())
+	if err != nil {
 		return err
 	}
-	t.markFlushed()
+	h.flight = f
 	h.saved, h.ahead = h.last, false
+	return nil
+}
+
+// wait waits until the flush that is under way has landed, if there is one, and
+// returns its error. Nothing may be changed.
+func (h *writeBack) wait(t *Txn) error {
+	if h.flight == nil {
+		return nil
+	}
+	err := h.flight.wait()
+	h.flight = nil
+	t.p.s.writeBacks.lend(-h.lent)
+	h.lent = 0
+	if err != nil {
+		return err
+	}
+	t.land()
 	return nil
 }
 
@@ -151,6 +212,19 @@ type writeBacks struct {
 	mu    sync.Mutex
 	txns  map[*Txn]bool
 	bytes int // for all of them
+	lent  int // and above that, while flushes are under way
+}
+
+// lend lends a transaction memory above its share, or takes it back if n is negative,
+// and reports whether there was as much: an eighth of what all have.
+func (s *writeBacks) lend(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n > 0 && s.lent+n > s.bytes/8 {
+		return false
+	}
+	s.lent += n
+	return true
 }
 
 func (s *writeBacks) add(t *Txn) {

@@ -29,6 +29,7 @@ func TestHeldCommitsReachTheDatabaseInTime(t *testing.T) {
 		t.Helper()
 		tx.Put([]byte("k"), fmt.Append(nil, offset))
 		check(t, tx.Commit(Checkpoint{Offset: offset, At: start.Add(after)}))
+		check(t, tx.writeBack.wait(tx))
 	}
 	commit(1, 0)
 	commit(2, time.Second)
@@ -48,11 +49,13 @@ func TestHeldCommitsReachTheDatabaseInTime(t *testing.T) {
 	// Nothing changes, and the checkpoint is written for its age alone.
 	still := Checkpoint{Offset: 4, At: start.Add(maxWriteBackDelay + CheckpointMaxAge - 1)}
 	check(t, tx.Commit(still))
+	check(t, tx.writeBack.wait(tx))
 	if cp, _, _ := p.Checkpoint(); cp.At.Equal(still.At) {
 		t.Fatal("a checkpoint that stands still is written before it is old")
 	}
 	still.At = still.At.Add(1)
 	check(t, tx.Commit(still))
+	check(t, tx.writeBack.wait(tx))
 	if cp, _, _ := p.Checkpoint(); !cp.At.Equal(still.At) {
 		t.Fatalf("a checkpoint that stands still is from %v, want %v", cp.At, still.At)
 	}
@@ -73,6 +76,7 @@ func TestHeldTasksAreWrittenInTurn(t *testing.T) {
 		after := time.Duration(0)
 		for {
 			check(t, tx.Commit(Checkpoint{Offset: int64(after) + 1, At: start.Add(after)}))
+			check(t, tx.writeBack.wait(tx))
 			if offsetOf(t, s.Partition(n)) >= 0 {
 				break
 			}
@@ -223,4 +227,43 @@ func TestBuffersAreNotMovedAtEveryCommit(t *testing.T) {
 		}
 		check(t, tx.Close())
 	}
+}
+
+// While flushes are under way tables may be larger than they may be otherwise, but not
+// by more than is lent to all together.
+func TestFlushesUnderWayAreLentMemory(t *testing.T) {
+	disk := &gatedFS{FS: vfs.NewMem()}
+	o := quiet(disk)
+	o.BulkBytes = 1
+	s, err := Open("dir", o)
+	check(t, err)
+	s.writeBacks.bytes = 1 << 20
+	tx := s.Partition(0).WriteBack()
+	fill := func(offset, bytes int) {
+		t.Helper()
+		for i := range bytes / 1000 {
+			tx.Put(fmt.Append(nil, offset, i), make([]byte, 900))
+		}
+		check(t, tx.Commit(Checkpoint{Offset: int64(offset)}))
+	}
+	disk.close("sync")
+	for offset := 1; tx.writeBack.flight == nil && offset < 1000; offset++ {
+		fill(offset, 10_000)
+	}
+	if n := s.writeBacks.lent; tx.writeBack.flight == nil || n == 0 || n > 1<<20/8 {
+		t.Fatalf("after commits that fill the table: flush under way %v, %d bytes lent", tx.writeBack.flight != nil, n)
+	}
+	disk.open()
+	fill(1000, 2<<20)
+	if n := s.writeBacks.lent; tx.writeBack.flight != nil || n != 0 {
+		t.Fatalf("a commit that is far too large: flush under way %v, %d bytes lent", tx.writeBack.flight != nil, n)
+	}
+	if n := tx.size(); n > 1<<20 {
+		t.Fatalf("after it the table has %d bytes, want at most %d", n, 1<<20)
+	}
+	check(t, tx.Close())
+	if n := s.writeBacks.lent; n != 0 {
+		t.Fatalf("%d bytes are still lent after Close", n)
+	}
+	check(t, s.Close())
 }

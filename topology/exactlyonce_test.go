@@ -10,12 +10,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"handprint/attribution"
 	"handprint/internal/broker"
 	"handprint/processor"
+	"handprint/processor/clocktest"
 	"handprint/schemas"
 )
 
@@ -48,6 +50,9 @@ type crashes struct {
 	next     int // counts through steps and losses
 	armed    *crash
 	happened []crash
+
+	app  *app
+	disk *vfs.MemFS // as the last crash left it, if unsynced writes are lost
 }
 
 func (c *crashes) arm() {
@@ -64,11 +69,20 @@ func (c *crashes) arm() {
 func (c *crashes) fault(step processor.Step, _ []int32) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if step == processor.AfterApply {
+		// What the store holds in memory is written by another goroutine from the
+		// next batch on, which is then under way at some crashes.
+		c.app.config.Runtime.Clock.(*clocktest.Clock).Advance(5 * time.Second)
+	}
 	if c.armed == nil || step != c.armed.step {
 		return nil
 	}
 	if c.armed.after--; c.armed.after >= 0 {
 		return nil
+	}
+	if c.armed.loss == unsyncedLost {
+		// Now, and not when the application has ended and given up its store.
+		c.disk = c.app.fs.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[c.rand.IntN(3)], RNG: c.rand})
 	}
 	c.happened = append(c.happened, *c.armed)
 	c.armed = nil
@@ -228,7 +242,7 @@ func newHistoryApp(t *testing.T, b *broker.Embedded, partitions int32, threads i
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := newApp(t, b, options{prefix: prefix, partitions: partitions, threads: threads, registry: registry, fs: fs, fault: fault})
+	a := newApp(t, b, options{prefix: prefix, partitions: partitions, threads: threads, registry: registry, fs: fs, fault: fault, bulk: 1 + int(partitions)<<8})
 	a.config.Runtime.StaticMembership = true // so that a restart need not wait for a session to time out
 	a.config.Runtime.MaxBatchRecords, a.config.Runtime.TurnRecords = 7, 3
 	return a
@@ -238,6 +252,9 @@ func newHistoryApp(t *testing.T, b *broker.Embedded, partitions int32, threads i
 // schedule, and returns what it sent.
 func runHistory(t *testing.T, a *app, h history, schedule *crashes) map[string][]string {
 	t.Helper()
+	if schedule != nil {
+		schedule.app = a
+	}
 	a.start()
 	for _, phase := range h {
 		for again := range 2 {
@@ -275,7 +292,7 @@ func (a *app) settleOrCrash(schedule *crashes) (crashed bool) {
 	fs := a.fs
 	switch last.loss {
 	case unsyncedLost:
-		fs = a.fs.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[schedule.rand.IntN(3)], RNG: schedule.rand})
+		fs = schedule.disk
 	case storeLost:
 		fs = vfs.NewCrashableMem()
 	}

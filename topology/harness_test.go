@@ -61,6 +61,7 @@ type app struct {
 	rest       *topology.Rest
 	client     *kgo.Client
 	broker     *broker.Embedded
+	bulk       int                                // of the store's options
 	avro       *avroTopics                        // nil: JSON
 	produced   map[processor.TopicPartition]int64 // ends of the outputs
 
@@ -77,6 +78,7 @@ type options struct {
 	thresholds *attribution.Thresholds // nil: the defaults
 	fs         vfs.FS
 	fault      func(processor.Step, []int32) error
+	bulk       int // of the store's options
 }
 
 func startBroker(t testing.TB) *broker.Embedded {
@@ -102,7 +104,7 @@ func newApp(t testing.TB, b *broker.Embedded, o options) *app {
 	if o.threads == 0 {
 		o.threads = 1
 	}
-	a := &app{t: t, broker: b, prefix: o.prefix, partitions: o.partitions, names: topology.DefaultNames(o.prefix, "app"), produced: make(map[processor.TopicPartition]int64)}
+	a := &app{t: t, broker: b, bulk: o.bulk, prefix: o.prefix, partitions: o.partitions, names: topology.DefaultNames(o.prefix, "app"), produced: make(map[processor.TopicPartition]int64)}
 	a.rest = topology.NewRest(a.names)
 	var err error
 	a.client, err = kgo.NewClient(append(b.ClientOpts(),
@@ -151,7 +153,7 @@ func newApp(t testing.TB, b *broker.Embedded, o options) *app {
 
 func (a *app) open(fs vfs.FS) {
 	a.t.Helper()
-	s, err := state.Open("store", state.Options{FS: fs, CacheBytes: 1 << 20, MemtableBytes: 1 << 20, Logger: logger()})
+	s, err := state.Open("store", state.Options{FS: fs, CacheBytes: 1 << 20, MemtableBytes: 1 << 20, BulkBytes: a.bulk, Logger: logger()})
 	if err != nil {
 		a.t.Fatal(err)
 	}
