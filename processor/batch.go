@@ -43,7 +43,8 @@ type batch struct {
 	inTransaction bool
 	fetchFailed   bool // the last poll brought an error
 	buffers       sendBuffers
-	fetch         int32 // bytes that a fetch brings of each partition, at most
+	fetch         int32          // bytes that a fetch brings of each partition, at most
+	paused        map[*task]bool // see focus
 
 	// Of the session, whose client may call back late:
 	gate    *gate
@@ -74,6 +75,7 @@ func (b *batch) begin(session *kgo.GroupTransactSession) {
 	b.dropped = make(map[TopicPartition]*dropped)
 	b.ends = make(map[TopicPartition]int64)
 	b.topics = make(map[string]bool)
+	b.paused = make(map[*task]bool)
 	b.crash.Store(nil)
 }
 

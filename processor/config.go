@@ -99,7 +99,7 @@ type Config struct {
 	// JSON.
 	HeartbeatValue func(now time.Time, s Status) []byte
 
-	// MaxBatchRecords bounds the records of one transaction. Default 80000.
+	// MaxBatchRecords bounds the records of one transaction. Default 160000.
 	MaxBatchRecords int
 	// TurnRecords is how many records are polled and processed at once, and so
 	// how many of the input have to fit into memory. A worker
@@ -235,7 +235,7 @@ func (c *Config) clientOptions(suffix string) []kgo.Opt {
 func (c Config) withDefaults() Config {
 	setDefault(&c.Threads, 1)
 	setDefault(&c.HeartbeatInterval, 30*time.Second)
-	setDefault(&c.MaxBatchRecords, 80_000)
+	setDefault(&c.MaxBatchRecords, 160_000)
 	setDefault(&c.TurnRecords, 4000)
 	setDefault(&c.maxMarkersWait, defaultMaxMarkersWait)
 	setDefault(&c.MaxBatchBytes, 1<<19)

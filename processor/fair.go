@@ -66,6 +66,8 @@ type taskLoad struct {
 	// caughtUp: it had come to the end of its input, and was not a turn behind since.
 	caughtUp bool
 	behind   bool      // a turn of its input or more was left
+	rest     int64     // of its input, commands aside, that was left when it last had some
+	served   time.Time // when that was
 	keptUp   time.Time // when it last processed input, commands aside, and had caught up before
 	flooded  bool      // a turn of its input was left, or more, after the last batch, or it was ended early
 	shown    atomic.Pointer[Load]
@@ -153,6 +155,17 @@ func (b *batch) othersWait() bool {
 func (b *batch) behindOf(t *task) (n int64) {
 	for i := range t.inputs.list {
 		tp := TopicPartition{t.inputs.list[i].Topic, t.partition}
+		if next, ok := b.consumed[tp]; ok {
+			n += max(0, b.ends[tp]-next)
+		}
+	}
+	return n
+}
+
+// inputLeft is behindOf without commands.
+func (b *batch) inputLeft(t *task) (n int64) {
+	for _, topic := range b.w.cfg.Inputs {
+		tp := TopicPartition{topic, t.partition}
 		if next, ok := b.consumed[tp]; ok {
 			n += max(0, b.ends[tp]-next)
 		}
@@ -255,13 +268,16 @@ func (b *batch) noteLoads() {
 		cut[tp.Partition] = true
 	}
 	for _, t := range b.tasks {
-		left := b.behindOf(t)
+		left, input := b.behindOf(t), b.hasInput(t)
+		if input {
+			t.load.rest, t.load.served = b.inputLeft(t), now
+		}
 		t.load.behind = left >= int64(b.w.cfg.TurnRecords)
 		t.load.flooded = t.load.behind || cut[t.partition]
 		switch {
 		case t.load.behind:
 			t.load.caughtUp, t.load.keptUp = false, time.Time{}
-		case t.load.caughtUp && b.hasInput(t):
+		case t.load.caughtUp && input:
 			// It has had input since. A task that has only just come to the end of a
 			// backlog may have no more, and then nobody waits.
 			t.load.keptUp = now
@@ -274,4 +290,5 @@ func (b *batch) noteLoads() {
 		t.load.show(now)
 	}
 	b.fitFetches()
+	b.focus()
 }

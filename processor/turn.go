@@ -89,9 +89,15 @@ func (b *batch) turns(ctx, limit context.Context) error {
 			b.bytes() >= maxTurnBytes || b.w.cfg.Clock.Now().Sub(b.startedAt) >= min(maxTurnTime, b.w.cfg.TransactionTimeout/turnShare) {
 			break
 		}
-		if b.behind() < int64(b.w.cfg.TurnRecords) {
-			b.limit = b.w.cfg.TurnRecords
+		left := b.behind()
+		if left < int64(b.w.cfg.TurnRecords) {
+			if !b.othersBehind() {
+				b.limit = b.w.cfg.TurnRecords
+			}
 			break
+		}
+		if left < nextFetched*int64(b.w.cfg.TurnRecords) {
+			b.endFocus()
 		}
 		if room <= 0 {
 			b.limit = min(2*b.limit, b.w.cfg.MaxBatchRecords)

@@ -149,7 +149,7 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 			return nil
 		}
 		w.batch.times.begin(w.cfg.Clock)
-		if err := w.batch.run(ctx, w.poll(ctx, w.pace.records)); err != nil {
+		if err := w.batch.run(ctx, w.pollFocused(ctx)); err != nil {
 			return err
 		}
 		w.session.AllowRebalance()
@@ -255,6 +255,27 @@ func (w *worker) poll(ctx context.Context, records int) kgo.Fetches {
 	w.pollCancel = nil
 	w.pollMu.Unlock()
 	return fetches
+}
+
+// pollFocused waits for the records of the next batch, but not for long while tasks
+// are paused.
+func (w *worker) pollFocused(ctx context.Context) kgo.Fetches {
+	if len(w.batch.paused) == 0 {
+		return w.poll(ctx, w.pace.records)
+	}
+	wait, cancel := context.WithTimeout(ctx, nextTurnWait)
+	defer cancel()
+	for {
+		fetches := w.poll(wait, w.pace.records)
+		if fetches.NumRecords() > 0 || w.isWoken() || len(fetches.Errors()) > 0 {
+			if wait.Err() != nil {
+				w.batch.loseFocus()
+			}
+			return fetches
+		}
+		// What had been fetched of a task that was paused since is not polled, and
+		// the client says so by a fetch without records.
+	}
 }
 
 // bounded returns a context for ending what has been begun: it does not end

@@ -61,7 +61,7 @@ func main() {
 	seen := flag.Bool("seen", false, "every attacker has shown each of its primitives before")
 	even := flag.Bool("even", false, "attackers take turns, rather than that the busiest do most")
 	linked := flag.Float64("linked", 0.02, "share of the attackers that are linked, before what is measured")
-	batch := flag.Int("batch", 80_000, "observations of a transaction")
+	batch := flag.Int("batch", 160_000, "observations of a transaction")
 	retention := flag.Duration("retention", 0, "identity-retention; 0: never")
 	record := flag.Int("record-cache", 0, "MiB; 0: as the program has it without a limit")
 	block := flag.Int("store-cache", 0, "MiB; likewise")

@@ -1,0 +1,197 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"pgregory.net/rapid"
+
+	"handprint/processor/clocktest"
+)
+
+// sendTo sends records of one key to a partition of the input, in small batches.
+func (c *cluster) sendTo(partition int32, n int) {
+	c.t.Helper()
+	client := c.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	const batch = 10
+	for from := 0; from < n; from += batch {
+		var records []*kgo.Record
+		for i := from; i < min(n, from+batch); i++ {
+			records = append(records, &kgo.Record{Topic: testInput, Partition: partition, Key: fmt.Append(nil, "k", partition), Value: fmt.Append(nil, i)})
+		}
+		if err := client.ProduceSync(c.ctx, records...).FirstErr(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// fetchLittle has each fetch bring a batch or two of each partition.
+func (c *cluster) fetchLittle() {
+	c.ControlKey(int16(kmsg.Fetch), func(in kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		topics := in.(*kmsg.FetchRequest).Topics
+		for i := range topics {
+			for j := range topics[i].Partitions {
+				topics[i].Partitions[j].PartitionMaxBytes = 1
+			}
+		}
+		return nil, nil, false
+	})
+}
+
+// silent has a handler that sends no commands, so that input alone is behind.
+func silent(task Task) (Handler, error) { return &quietCounter{counter{task}}, nil }
+
+type quietCounter struct{ counter }
+
+func (h *quietCounter) Process(c *Context, r *kgo.Record) error {
+	return h.count(c, r.Topic+"/"+string(r.Key), r)
+}
+
+// Of several tasks that are behind, the client reads the one whose last turn is the longest
+// ago, and those that have waited for as long as they may. A task that keeps up is always read.
+func TestTasksThatAreBehindTakeTurns(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const turn = 10
+		clock := clocktest.New(time.Unix(1e9, 0))
+		stall := time.Duration(rapid.SampledFrom([]int{0, 8, 3600}).Draw(t, "stall")) * time.Second
+		b := &batch{w: &worker{cfg: &Config{TurnRecords: turn, StallTimeout: stall, Clock: clock}, tasks: map[int32]*task{}}}
+		behind := 0
+		for p := range int32(rapid.IntRange(0, 8).Draw(t, "tasks")) {
+			one := &task{partition: p}
+			one.state.Store(TaskRunning)
+			one.load.rest = rapid.Int64Range(0, 2*turn).Draw(t, "rest")
+			one.load.served = clock.Now().Add(-time.Duration(rapid.IntRange(0, 7000).Draw(t, "ago")) * time.Millisecond)
+			if one.load.rest >= turn {
+				behind++
+			}
+			b.w.tasks[p] = one
+		}
+		paused := b.pausable()
+		read := 0
+		for _, one := range b.w.tasks {
+			ago := clock.Now().Sub(one.load.served)
+			wait := time.Duration(maxPaused)
+			if stall == 8*time.Second {
+				wait = time.Second
+			}
+			switch {
+			case one.load.rest < turn && paused[one]:
+				t.Fatalf("task %d is paused, but not behind", one.partition)
+			case ago >= wait && paused[one]:
+				t.Fatalf("task %d is paused, and was read %s ago", one.partition, ago)
+			case one.load.rest < turn:
+			case !paused[one]:
+				read++
+				if ago < wait {
+					for _, other := range b.w.tasks {
+						if other.load.rest >= turn && other.load.served.Before(one.load.served) {
+							t.Fatalf("task %d is read before task %d, whose turn is longer ago", one.partition, other.partition)
+						}
+					}
+				}
+			}
+		}
+		if behind > 0 && read == 0 {
+			t.Fatalf("none of %d tasks that are behind is read", behind)
+		}
+	})
+}
+
+// Tasks that have waited for the longest that they may are read beside the one whose turn
+// it is. The handler moves the clock.
+func TestNoTaskWaitsLongForItsTurn(t *testing.T) {
+	c := newCluster(t)
+	c.fetchLittle()
+	const n, turn, most = 400, 4, 32
+	for p := range int32(testTasks) {
+		c.sendTo(p, n)
+	}
+	cfg := c.config(newStore(t))
+	cfg.TurnRecords, cfg.MaxBatchRecords = turn, most
+	clock := clocktest.New(time.Unix(1e9, 0))
+	cfg.Clock = clock
+	cfg.NewHandler = func(task Task) (Handler, error) {
+		return &slowCounter{quietCounter{counter{task}}, clock}, nil
+	}
+	var mu sync.Mutex
+	served := map[int32]time.Time{}
+	var longest time.Duration
+	cfg.OnCommit = func(commit Commit) {
+		mu.Lock()
+		defer mu.Unlock()
+		for tp := range commit.Consumed {
+			if tp.Topic != testInput {
+				continue
+			}
+			if at, ok := served[tp.Partition]; ok {
+				longest = max(longest, clock.Now().Sub(at))
+			}
+			served[tp.Partition] = clock.Now()
+		}
+	}
+	p := start(t, cfg)
+	c.await(testOutput, testTasks*n)
+	p.halt()
+	mu.Lock()
+	defer mu.Unlock()
+	// Besides the wait: the transaction under way, and one that has what was fetched of others.
+	if most := maxPaused + 3*maxTurnTime; longest > most {
+		t.Errorf("a task that was behind waited for %s, want %s at most", longest, most)
+	}
+}
+
+// slowCounter takes 50 ms for a record.
+type slowCounter struct {
+	quietCounter
+	clock *clocktest.Clock
+}
+
+func (h *slowCounter) Process(c *Context, r *kgo.Record) error {
+	h.clock.Advance(50 * time.Millisecond)
+	return h.quietCounter.Process(c, r)
+}
+
+// Tasks whose turn it is, but that have nothing left but records of an aborted
+// transaction, do not keep another from its own.
+func TestATurnWithoutRecordsIsOver(t *testing.T) {
+	c := newCluster(t)
+	c.fetchLittle()
+	const n, turn = 300, 4
+	cfg := c.config(newStore(t))
+	cfg.TurnRecords, cfg.MaxBatchRecords, cfg.NewHandler = turn, 40, silent
+	cfg.Clock = clocktest.New(time.Unix(1e9, 0)) // no wait is ever over
+	for p := range int32(testTasks - 1) {
+		c.sendTo(p, turn)
+		c.aborted(p, 20*turn)
+	}
+	c.sendTo(testTasks-1, n)
+	p := start(t, cfg)
+	c.await(testOutput, n+turn*(testTasks-1))
+	p.halt()
+	c.checkStore(cfg)
+}
+
+// aborted writes records to a partition of the input that no reader will see.
+func (c *cluster) aborted(partition int32, n int) {
+	c.t.Helper()
+	client := c.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID("aborts"))
+	if err := client.BeginTransaction(); err != nil {
+		c.t.Fatal(err)
+	}
+	for range n {
+		client.Produce(c.ctx, &kgo.Record{Topic: testInput, Partition: partition, Key: []byte("aborted")}, nil)
+	}
+	if err := client.Flush(c.ctx); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := client.EndTransaction(context.WithoutCancel(c.ctx), kgo.TryAbort); err != nil {
+		c.t.Fatal(err)
+	}
+}
