@@ -90,11 +90,13 @@ func TestOddRequests(t *testing.T) {
 		if got := get[query.Timeline](t, w, line+"?to=5", read); len(got.Items) != 0 {
 			t.Errorf("until 1970 there were %d", len(got.Items))
 		}
+		const suspicions = "/api/v1/suspicions"
 		for path, want := range map[string]int{
 			list + "?limit=1;q=aa": 422, list + "?q=%zz": 422, list + "?q=%ff%fe": 422, list + "?min_confidence=NaN": 422, list + "?changed_since=Inf": 422, list + "?limit=1&limit=2": 422,
 			list + "?limit=99999999999999999999": 422, list + "?stat=stable": 422, list + "?state=Stable": 422, list + "?changed_since=9&changed_before=1": 200,
 			line + "?from=9&to=1": 200, line + "?from=0&to=2.53402300799e11": 200, line + "?from=-1e308": 422, line + "?to=253402300800": 422, line + "?to=-5": 422, line + "?from=1_0": 422, line + "?from=0x1p4": 422, line + "?from=.5": 422,
 			list + "?seen_since=1e12": 422, list + "?changed_since=1e308": 422, list + "?changed_before=-1": 422, list + "?min_confidence=0_1": 422, "/api/v1/export/csv?seen_since=1e12": 422, "/api/v1/export/csv?min_confidence=0_1": 422,
+			suspicions + "?since=-5": 422, suspicions + "?before=-5": 422, suspicions + "?since=1e308": 422, suspicions + "?before=253402300800": 422, suspicions + "?since=0&before=253402300799": 200,
 			line + "?from=-Inf": 422, "/api/v1/openapi.json?x=1": 422, "/api/v1/whoami?x=1": 422,
 			list + "/%00": 404, list + "/%E2%80%AE": 404, list + "/a%2Fb": 404, list + "/" + strings.Repeat("a", 600): 422, list + "/" + strings.ReplaceAll(stub("a1"), "-", "%2D"): 200,
 			"/api/v1/%2e%2e/%2e%2e/etc/passwd": 404, list + "/": 404, "/api/v1/dead-letters/-1/0": 422, "/api/v1/events?types=odd": 422, "/api/v1/events?x=1": 422,

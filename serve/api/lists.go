@@ -62,8 +62,8 @@ func (s *server) lists(api huma.API) {
 		Current       bool     `query:"current" doc:"Only suspicions that hold now."`
 		MinConfidence float64  `query:"min_confidence" minimum:"0" maximum:"1"`
 		Identity      string   `query:"identity" maxLength:"512"`
-		Since         float64  `query:"since" doc:"Unix seconds."`
-		Before        float64  `query:"before"`
+		Since         float64  `query:"since" minimum:"0" maximum:"253402300799" doc:"Unix seconds, to the end of the year 9999."`
+		Before        float64  `query:"before" minimum:"0" maximum:"253402300799" doc:"Unix seconds, to the end of the year 9999."`
 		Page
 		Fresh
 	}) (*answer[query.SuspicionList], error) {

@@ -149,7 +149,7 @@ func New(c Config) (*Guard, error) {
 }
 
 // Check returns what is wrong with a configuration, in one line that says what to change.
-// It reads the files that it names, makes none, and asks nobody.
+// It reads the files that it names, leaves none that was not there, and asks nobody.
 func Check(c Config) error {
 	c.checking = true
 	g, err := New(c)

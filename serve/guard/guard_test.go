@@ -221,3 +221,30 @@ func TestDrain(t *testing.T) {
 		t.Error("drained before the request was answered")
 	}
 }
+
+// A folder in which no key can be made is found before anything is asked of a broker,
+// and a look at one in which it can be made leaves nothing.
+func TestCheckFindsAFolderThatTakesNoKey(t *testing.T) {
+	t.Parallel()
+	closed := t.TempDir()
+	if os.Geteuid() == 0 { // root may write whatever the mode says, but not there
+		closed = "/proc"
+		if _, err := os.Stat(closed); err != nil {
+			t.Skip(err)
+		}
+	} else if err := os.Chmod(closed, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	c := Config{Listen: "127.0.0.1:0", Now: time.Now, Logger: slog.New(slog.DiscardHandler), SessionKey: filepath.Join(closed, "key")}
+	if err := Check(c); err == nil || !strings.HasPrefix(err.Error(), "web-session-key: no file can be made in "+closed+": ") {
+		t.Errorf("a folder that cannot be written: %v", err)
+	}
+	open := t.TempDir()
+	c.SessionKey = filepath.Join(open, "key")
+	if err := Check(c); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(open); err != nil || len(left) != 0 {
+		t.Errorf("the look has left %v, %v", left, err)
+	}
+}

@@ -54,7 +54,7 @@ func sessionKey(file string, keep bool) ([]byte, error) {
 		if keep {
 			err = os.WriteFile(file, key, 0o600)
 		} else {
-			_, err = os.Stat(filepath.Dir(file))
+			err = canWrite(filepath.Dir(file))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("web-session-key: %w", err)
@@ -68,6 +68,19 @@ func sessionKey(file string, keep bool) ([]byte, error) {
 		return nil, fmt.Errorf("web-session-key: %w", err)
 	}
 	return have, nil
+}
+
+// canWrite returns an error for a folder in which no file can be made. It leaves none.
+func canWrite(folder string) error {
+	f, err := os.CreateTemp(folder, ".handprint-*")
+	if err != nil {
+		var at *os.PathError
+		if errors.As(err, &at) {
+			err = at.Err // the path is one that nobody has named
+		}
+		return fmt.Errorf("no file can be made in %s: %w", folder, err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 func (s *sessions) name() string {
