@@ -256,6 +256,9 @@ func (e *Engine) Process(r *Record, store Store, out Outbox) error {
 	if e.coordinator != nil {
 		e.coordinator.begin(r, store, out)
 	}
+	if e.unions.share.over() {
+		e.unions.grew(nil, 0) // others have use for it
+	}
 	var err error
 	switch r.Source {
 	case Observations:

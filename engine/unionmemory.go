@@ -6,9 +6,10 @@ import (
 )
 
 // UnionMemory is the memory that the unions of rows with several attackers may take, of
-// all tasks of a process together. When they take more, the tasks that take more than
-// an equal share drop some. So one task may have nearly all of it, as long as the
-// others have no use for it.
+// all tasks of a process together. When they take more, each task that takes more than
+// an equal share drops some at its next record; above that and a quarter the task that
+// asks for more does. So one task may have nearly all of it, as long as the others have
+// no use for it.
 //
 // Its methods may be called from several goroutines.
 type UnionMemory struct {
@@ -56,9 +57,18 @@ func (s *unionShare) add(bytes int) {
 	}
 }
 
+// maxExcess is the part of the limit, one in maxExcess, that the tasks may take beyond it
+// together. So much more is taken while tasks that take more than their share have no
+// records, and so do not drop any.
+const maxExcess = 4
+
 // over reports whether the unions of the task have to take less.
 func (s *unionShare) over() bool {
-	return s.of.taken.Load() > s.of.limit && s.held.Load() > s.of.limit/max(s.of.users.Load(), 1)
+	taken, limit := s.of.taken.Load(), s.of.limit
+	if taken <= limit {
+		return false
+	}
+	return taken > limit+limit/maxExcess || s.held.Load() > limit/max(s.of.users.Load(), 1)
 }
 
 // release gives back what a task held.

@@ -43,9 +43,9 @@ func TestTasksShareTheMemoryForUnions(t *testing.T) {
 	fill(&first, 30)
 	check("one task alone", &first, 5, 10)
 	fill(&second, 30)
-	check("the task that came later", &second, 3, 5)
+	check("the task that came later, while the first rests", &second, 2, 5)
 	fill(&first, 1)
-	check("the first task at its next union", &first, 3, 7)
+	check("the first task at its next union", &first, 3, 8)
 	if taken := memory.Taken(); taken > int64(10*size) {
 		t.Errorf("together they take %d bytes, more than %d", taken, 10*size)
 	}
@@ -62,6 +62,33 @@ func TestTasksShareTheMemoryForUnions(t *testing.T) {
 	}
 	if memory.Taken() != 0 || memory.users.Load() != 0 {
 		t.Errorf("nothing is held, and %d bytes are taken by %d tasks", memory.Taken(), memory.users.Load())
+	}
+}
+
+// Tasks that take what they need one after another, while those before have no records,
+// take a quarter more than there is at most; with a record each there is an equal share
+// for all.
+func TestTasksThatRestLeaveRoomForUnions(t *testing.T) {
+	const each, rows = 20, 64
+	size := unionOf(each).Size()
+	memory := NewUnionMemory(rows * size)
+	tasks := make([]unions, 32)
+	for n := range tasks {
+		tasks[n] = newUnions(memory)
+		for i := range 2 * rows {
+			tasks[n].hold(fmt.Append(nil, "row ", i), unionOf(each))
+			if taken, most := memory.Taken(), memory.limit+memory.limit/maxExcess+int64(size); taken > most {
+				t.Fatalf("%d tasks take %d bytes, want %d at most", n+1, taken, most)
+			}
+		}
+	}
+	for n := range tasks {
+		if tasks[n].share.over() {
+			tasks[n].grew(nil, 0)
+		}
+	}
+	if taken := memory.Taken(); taken > memory.limit {
+		t.Errorf("after a record of each, they take %d bytes of %d", taken, memory.limit)
 	}
 }
 

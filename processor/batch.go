@@ -41,6 +41,7 @@ type batch struct {
 	buffers       sendBuffers
 	fetch         int32          // bytes that a fetch brings of each partition, at most
 	paused        map[*task]bool // see focus
+	everPaused    bool           // in this session
 
 	// Of the session, whose client may call back late:
 	gate    *gate
@@ -72,6 +73,7 @@ func (b *batch) begin(session *kgo.GroupTransactSession) {
 	b.ends = make(map[TopicPartition]int64)
 	b.topics = make(map[string]bool)
 	b.paused = make(map[*task]bool)
+	b.everPaused = false
 	b.crash.Store(nil)
 }
 

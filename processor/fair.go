@@ -68,6 +68,7 @@ type taskLoad struct {
 	behind   bool      // a turn of its input or more was left
 	rest     int64     // of its input, commands aside, that was left when it last had some
 	served   time.Time // when that was
+	missed   int       // transactions since that had nothing of it, though it was read
 	keptUp   time.Time // when it last processed input, commands aside, and had caught up before
 	flooded  bool      // a turn of its input was left, or more, after the last batch, or it was ended early
 	shown    atomic.Pointer[Load]
@@ -268,16 +269,18 @@ func (b *batch) noteLoads() {
 		cut[tp.Partition] = true
 	}
 	for _, t := range b.tasks {
-		left, input := b.behindOf(t), b.hasInput(t)
-		if input {
+		left := b.behindOf(t)
+		if b.hasPaused(t) {
 			t.load.rest, t.load.served = b.inputLeft(t), now
+		} else if b.waits(t) {
+			left = max(left, t.load.rest) // commands say nothing of it
 		}
 		t.load.behind = left >= int64(b.w.cfg.TurnRecords)
 		t.load.flooded = t.load.behind || cut[t.partition]
 		switch {
 		case t.load.behind:
 			t.load.caughtUp, t.load.keptUp = false, time.Time{}
-		case t.load.caughtUp && input:
+		case t.load.caughtUp && b.hasInput(t):
 			// It has had input since. A task that has only just come to the end of a
 			// backlog may have no more, and then nobody waits.
 			t.load.keptUp = now

@@ -18,13 +18,27 @@ const (
 	// nextFetched is how many turns before the end of a task's input the next task's is
 	// read as well, so that the worker has something to do meanwhile.
 	nextFetched = 4
+	// maxMissed is how many transactions may have had nothing of a task that is read, until
+	// it is taken for one that has nothing: what is left of its input may be records that
+	// no reader sees, or its leader may be away.
+	maxMissed = 3
+	// refusedPause is how long tasks are not paused after the input had a batch that is too
+	// large to unpack: the client may forget such a batch of a partition that is paused.
+	refusedPause = time.Minute
 )
 
 // focus has the client read the tasks that are behind one after another. It is called
 // between two transactions.
 func (b *batch) focus() {
+	for _, t := range b.w.tasks {
+		if !b.waits(t) || b.paused[t] || b.hasPaused(t) {
+			t.load.missed = 0
+		} else if t.load.missed++; t.load.missed >= maxMissed {
+			t.load.rest = 0
+		}
+	}
 	pause := b.pausable()
-	if b.othersWait() {
+	if b.othersWait() || b.w.refused.Load() || b.w.cfg.Clock.Now().Before(b.w.unfocused) {
 		clear(pause)
 	}
 	for _, t := range b.w.tasks {
@@ -73,7 +87,7 @@ func (b *batch) endFocus() {
 	var next *task
 	for _, t := range b.w.tasks {
 		switch {
-		case !b.waits(t) || t.inBatch && b.hasInput(t):
+		case !b.waits(t) || b.hasPaused(t):
 		case !b.paused[t]:
 			return
 		case next == nil || t.load.served.Before(next.load.served):
@@ -106,7 +120,7 @@ func (b *batch) setPaused(t *task, paused bool) {
 		b.w.ownership.resume(b.session.Client(), t.partition, t.term)
 		return
 	}
-	b.paused[t] = true
+	b.paused[t], b.everPaused = true, true
 	inputs := make(map[string][]int32, len(b.w.cfg.Inputs))
 	for _, topic := range b.w.cfg.Inputs {
 		inputs[topic] = []int32{t.partition}
@@ -114,10 +128,21 @@ func (b *batch) setPaused(t *task, paused bool) {
 	b.session.Client().PauseFetchPartitions(inputs)
 }
 
+// hasPaused reports whether the batch has records of a task that would not have come if it
+// were paused.
+func (b *batch) hasPaused(t *task) bool {
+	for _, topic := range b.w.cfg.Inputs {
+		if _, ok := b.consumed[TopicPartition{topic, t.partition}]; ok {
+			return true
+		}
+	}
+	return false
+}
+
 // othersBehind reports whether a task is behind that the batch has no input of.
 func (b *batch) othersBehind() bool {
 	for _, t := range b.w.tasks {
-		if b.waits(t) && !(t.inBatch && b.hasInput(t)) {
+		if b.waits(t) && !b.hasPaused(t) {
 			return true
 		}
 	}

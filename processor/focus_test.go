@@ -7,11 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"pgregory.net/rapid"
 
+	"handprint/internal/unpack"
 	"handprint/processor/clocktest"
 )
 
@@ -194,4 +196,78 @@ func (c *cluster) aborted(partition int32, n int) {
 	if err := client.EndTransaction(context.WithoutCancel(c.ctx), kgo.TryAbort); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// A partition whose fetches fail does not keep the input of the other tasks paused.
+func TestAPartitionThatFailsPausesNoOther(t *testing.T) {
+	c := newCluster(t)
+	c.fetchLittle()
+	const n = 400
+	for p := range int32(testTasks) {
+		c.sendTo(p, n)
+	}
+	cfg := c.config(newStore(t))
+	cfg.TurnRecords, cfg.MaxBatchRecords, cfg.NewHandler = 4, 20, silent
+	cfg.Clock = clocktest.New(time.Unix(1e9, 0)) // no wait is ever over
+	var once sync.Once
+	var mu sync.Mutex
+	done := map[int32]int64{}
+	told := sync.NewCond(&mu)
+	cfg.OnCommit = func(commit Commit) {
+		mu.Lock()
+		defer mu.Unlock()
+		for tp, next := range commit.Consumed {
+			if tp.Topic != testInput {
+				continue
+			}
+			if done[tp.Partition] = next; tp.Partition == 0 {
+				once.Do(func() {
+					c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: testInput, Partitions: []int32{0}, Count: -1})
+				})
+			}
+		}
+		told.Broadcast()
+	}
+	p := start(t, cfg)
+	context.AfterFunc(c.ctx, told.Broadcast)
+	mu.Lock()
+	for p := int32(1); p < testTasks; p++ {
+		for done[p] < n && c.ctx.Err() == nil {
+			told.Wait()
+		}
+		if done[p] < n {
+			t.Errorf("task %d has read %d of %d records beside a partition that fails", p, done[p], n)
+		}
+	}
+	mu.Unlock()
+	p.halt()
+}
+
+// A batch that is too large to unpack is dropped, also if its partition is paused between
+// its fetch and its poll.
+func TestALargeBatchOfAPausedTaskIsDropped(t *testing.T) {
+	c := newCluster(t)
+	c.fetchLittle()
+	const n, before = 300, 80
+	c.sendTo(0, before)
+	c.bomb(testInput, 0, 1, 10*testUnpacked)
+	c.sendTo(0, n)
+	for p := int32(1); p < testTasks; p++ {
+		c.sendTo(p, n)
+	}
+	cfg := c.config(newStore(t))
+	cfg.MaxBatchUnpacked, cfg.TurnRecords, cfg.MaxBatchRecords, cfg.StallTimeout = testUnpacked, 10, 10, 0
+	cfg.NewHandler = func(task Task) (Handler, error) { return &quietDropper{quietCounter{counter{task}}}, nil }
+	p := start(t, cfg)
+	c.await(testOutput, before+testTasks*n+1)
+	p.halt()
+	c.checkStore(cfg)
+}
+
+// quietDropper says what it drops.
+type quietDropper struct{ quietCounter }
+
+func (h *quietDropper) Dropped(c *Context, b unpack.Batch) error {
+	c.Emit(&kgo.Record{Topic: testOutput, Key: []byte("dropped"), Value: fmt.Appendf(nil, "%s %d", b.Topic, b.First)})
+	return nil
 }

@@ -110,7 +110,7 @@ func (b *batch) turns(ctx, limit context.Context) error {
 			b.times.end(&b.times.produce)
 		}
 		wait, cancel := context.WithTimeout(ctx, nextTurnWait)
-		fetches := b.w.poll(wait, min(room, b.w.pace.records))
+		fetches := b.w.pollUntil(wait, min(room, b.w.pace.records))
 		cancel()
 		if ready, err = b.take(ctx, fetches); err != nil {
 			return err

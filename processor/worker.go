@@ -45,7 +45,8 @@ type worker struct {
 	// refused is set when the session's client has met a batch that unpacks to too
 	// much. It reads such a partition no further, and forgets the error with which
 	// it says so when it is told to read something again.
-	refused atomic.Bool
+	refused   atomic.Bool
+	unfocused time.Time // until when no task is paused, see focus
 
 	// The current session.
 	session   *kgo.GroupTransactSession
@@ -147,6 +148,12 @@ func (w *worker) runSession(ctx context.Context) (err error) {
 		}
 		if ctx.Err() != nil {
 			return nil
+		}
+		if w.refused.Load() && w.batch.everPaused {
+			// The client forgets a batch that is too large if its partition is paused
+			// before the batch is polled, and reads the partition no further.
+			w.unfocused = w.cfg.Clock.Now().Add(refusedPause)
+			return errRefused
 		}
 		w.batch.times.begin(w.cfg.Clock)
 		if err := w.batch.run(ctx, w.pollFocused(ctx)); err != nil {
@@ -265,16 +272,21 @@ func (w *worker) pollFocused(ctx context.Context) kgo.Fetches {
 	}
 	wait, cancel := context.WithTimeout(ctx, nextTurnWait)
 	defer cancel()
+	fetches := w.pollUntil(wait, w.pace.records)
+	if fetches.NumRecords() == 0 && !w.isWoken() {
+		w.batch.loseFocus()
+	}
+	return fetches
+}
+
+// pollUntil is poll, and polls again if what it has got is no more than what had been
+// fetched of a task that was paused since: the client says so by a fetch without records.
+func (w *worker) pollUntil(ctx context.Context, records int) kgo.Fetches {
 	for {
-		fetches := w.poll(wait, w.pace.records)
-		if fetches.NumRecords() > 0 || w.isWoken() || len(fetches.Errors()) > 0 {
-			if wait.Err() != nil {
-				w.batch.loseFocus()
-			}
+		fetches := w.poll(ctx, records)
+		if fetches.NumRecords() > 0 || len(fetches.Errors()) > 0 || w.isWoken() || ctx.Err() != nil {
 			return fetches
 		}
-		// What had been fetched of a task that was paused since is not polled, and
-		// the client says so by a fetch without records.
 	}
 }
 

@@ -369,3 +369,31 @@ func TestAFlushThatFails(t *testing.T) {
 		check(t, s.Close())
 	}
 }
+
+// After a flush that failed nothing more reaches the database: what comes later without
+// what it was to write would be a state that never was.
+func TestNothingIsWrittenAfterAFlushThatFailed(t *testing.T) {
+	full := new(atomic.Bool)
+	s, err := Open("dir", quiet(bulkFS{vfs.NewMem(), full}))
+	check(t, err)
+	tx := s.Partition(0).WriteBack()
+	at := time.Unix(1_700_000_000, 0).UTC()
+	for i := range 200 {
+		tx.Put(fmt.Append(nil, i), make([]byte, 100))
+	}
+	full.Store(true)
+	check(t, tx.Commit(Checkpoint{Offset: 1, At: at}))
+	check(t, tx.Commit(Checkpoint{Offset: 2, At: at.Add(maxWriteBackDelay)}))
+	<-tx.writeBack.flight.done
+	tx.Put([]byte("later"), []byte("1"))
+	if err := tx.Commit(Checkpoint{Offset: 3, At: at.Add(maxWriteBackDelay)}); err == nil {
+		t.Error("a commit after a flush that failed says nothing")
+	}
+	if err := tx.Close(); err == nil {
+		t.Error("closing after a flush that failed says nothing")
+	}
+	if all, offset := readPartition(t, s.Partition(0)); len(all) > 0 || offset > 0 {
+		t.Errorf("the database has %d keys at checkpoint %d, want nothing of the flush that failed nor of what came later", len(all), offset)
+	}
+	check(t, s.Close())
+}

@@ -28,6 +28,7 @@ type writeBack struct {
 	ahead bool       // there was a commit since
 
 	flight *flight // nil: no flush is under way
+	failed error   // of a flush: what it was to write is not written, so nothing is any more
 
 	budget int // how large the table may grow, in bytes
 	lent   int // and how much larger while a flush is under way
@@ -144,6 +145,9 @@ func (h *writeBack) commit(t *Txn, cp Checkpoint) error {
 	if err := h.flush(t); err != nil {
 		return err
 	}
+	if h.flight == nil {
+		return nil // there was nothing to write
+	}
 	// What is flying cannot be evicted, so the table stays larger than it may be.
 	if h.lent = max(0, t.size()-h.budget) + h.budget/16; t.p.s.writeBacks.lend(h.lent) {
 		return nil
@@ -191,16 +195,17 @@ func (h *writeBack) flush(t *Txn) error {
 }
 
 // wait waits until the flush that is under way has landed, if there is one, and
-// returns its error. Nothing may be changed.
+// returns its error, or that of one before. Nothing may be changed.
 func (h *writeBack) wait(t *Txn) error {
 	if h.flight == nil {
-		return nil
+		return h.failed
 	}
 	err := h.flight.wait()
 	h.flight = nil
 	t.p.s.writeBacks.lend(-h.lent)
 	h.lent = 0
 	if err != nil {
+		h.failed = err
 		return err
 	}
 	t.land()
