@@ -20,7 +20,7 @@ import (
 func TestDoctorComparesRules(t *testing.T) {
 	t.Parallel()
 	_, environ := withTopics(t)
-	ctx, cancel := context.WithCancel(deadline(t))
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	work := func(args ...string) (end func()) {
 		ctx, stop := context.WithCancel(ctx)
@@ -37,6 +37,7 @@ func TestDoctorComparesRules(t *testing.T) {
 	}
 	says := func(want string) {
 		t.Helper()
+		ctx := deadline(t)
 		for {
 			r := handprint(ctx, "", environ, "doctor", "--state-dir", t.TempDir())
 			if strings.Contains(r.out, want) {

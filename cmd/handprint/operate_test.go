@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -24,26 +26,65 @@ type running struct {
 	stop  func() result
 }
 
-// startRun runs as in production, and returns when the process is ready.
+// said is what a command that still runs has written.
+type said struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// pause lets others work between two looks.
+func pause(ctx context.Context) {
+	select {
+	case <-time.After(20 * time.Millisecond):
+	case <-ctx.Done():
+	}
+}
+
+var adminLine = regexp.MustCompile(`"serving metrics, health and status","address":"([^"]+)"`)
+
+// adminAddress waits until a process has said where it serves administration. A process
+// that has ended is not waited for.
+func adminAddress(t *testing.T, log *said, ended chan result) string {
+	t.Helper()
+	for ctx := deadline(t); ; pause(ctx) {
+		if m := adminLine.FindStringSubmatch(log.String()); m != nil {
+			return m[1]
+		}
+		select {
+		case res := <-ended:
+			ended <- res
+			t.Fatalf("it ended and has not said where it listens: %+v", res)
+		case <-ctx.Done():
+			t.Fatalf("it has not said in time where it listens: %s", log)
+		default:
+		}
+	}
+}
+
+// startRun runs as in production, until the test ends or stops it, and returns when the
+// process is ready.
 func startRun(t *testing.T, environ []string, dir string) running {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(deadline(t))
-	ended := make(chan result, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended, log := make(chan result, 1), new(said)
 	go func() {
-		var errs bytes.Buffer
-		code := run(ctx, streams{in: strings.NewReader(""), out: new(bytes.Buffer), err: &errs, environ: environ},
-			[]string{"run", "--state-dir", dir, "--admin-listen", addr})
-		ended <- result{code: code, err: errs.String()}
+		code := run(ctx, streams{in: strings.NewReader(""), out: new(bytes.Buffer), err: log, environ: environ},
+			[]string{"run", "--state-dir", dir, "--admin-listen", "127.0.0.1:0"})
+		ended <- result{code: code, err: log.String()}
 	}()
-	r := running{admin: addr}
+	var r running
 	r.stop = func() result {
 		cancel()
 		res := <-ended
@@ -51,9 +92,15 @@ func startRun(t *testing.T, environ []string, dir string) running {
 		return res
 	}
 	t.Cleanup(func() { r.stop() })
-	for handprint(deadline(t), "", nil, "healthcheck", "--ready", "--admin-listen", addr).code != exitOK {
-		if ctx.Err() != nil {
-			t.Fatal("not ready in time")
+	r.admin = adminAddress(t, log, ended)
+	for wait := deadline(t); handprint(wait, "", nil, "healthcheck", "--ready", "--admin-listen", r.admin).code != exitOK; pause(wait) {
+		select {
+		case res := <-ended:
+			ended <- res
+			t.Fatalf("it ended before it was ready: %+v", res)
+		case <-wait.Done():
+			t.Fatalf("not ready in time: %s", log)
+		default:
 		}
 	}
 	return r
@@ -91,7 +138,7 @@ func TestResetBeginsAgain(t *testing.T) {
 	// The second worker may still be joining.
 	var lag operations.Lag
 	r := result{}
-	for ctx := deadline(t); ctx.Err() == nil && (lag.State != "Stable" || lag.Total != 0); {
+	for ctx := deadline(t); ctx.Err() == nil && (lag.State != "Stable" || lag.Total != 0); pause(ctx) {
 		r = handprint(ctx, "", environ, "lag", "--json")
 		lag = operations.Lag{}
 		if err := json.Unmarshal([]byte(r.out), &lag); err != nil {

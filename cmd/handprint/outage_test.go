@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -67,19 +66,13 @@ func TestRegistryOutages(t *testing.T) {
 	var asked atomic.Int64
 	mode.Store(registryDown)
 	prefix := "outages." + strconv.FormatInt(time.Now().UnixNano(), 36) + "."
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	admin := listener.Addr().String()
-	_ = listener.Close()
-
 	topics := []string{"HANDPRINT_BROKERS=" + strings.Join(e.Addrs(), ","), "HANDPRINT_PARTITIONS=2", "HANDPRINT_TOPIC_PREFIX=" + prefix}
 	if r := handprint(deadline(t), "", topics, "topics", "create"); r.code != exitOK {
 		t.Fatalf("creating topics: %+v", r)
 	}
-	a := startApplication(t, e, prefix, "HANDPRINT_OUTPUT_FORMAT=avro", "HANDPRINT_ADMIN_LISTEN="+admin,
+	a := startApplication(t, e, prefix, "HANDPRINT_OUTPUT_FORMAT=avro", "HANDPRINT_ADMIN_LISTEN=127.0.0.1:0",
 		"HANDPRINT_SCHEMA_REGISTRY_URL="+flaky(t, target, &mode, &asked), "HANDPRINT_SCHEMA_REGISTRY_TIMEOUT=1s")
+	admin := adminAddress(t, &a.log, a.ended)
 	ready := func(want bool, what string) {
 		t.Helper()
 		// Probes are all that a process tells of this from outside, so it is

@@ -264,7 +264,7 @@ func TestDemoShowsAllStatesAndEnds(t *testing.T) {
 // demo, as a user would in another terminal.
 func TestIdentitiesOfARunningApplication(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(deadline(t))
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	in, w, err := os.Pipe()
 	if err != nil {
@@ -277,11 +277,15 @@ func TestIdentitiesOfARunningApplication(t *testing.T) {
 		w.Close()
 	}()
 	var environ []string
+	begun := context.AfterFunc(deadline(t), cancel)
 	lines := bufio.NewScanner(in)
 	for lines.Scan() && !strings.Contains(lines.Text(), "Interrupt to end") {
 		if _, address, ok := strings.Cut(lines.Text(), "broker     a Kafka broker inside this process, at "); ok {
 			environ = []string{"HANDPRINT_BROKERS=" + address}
 		}
+	}
+	if !begun() {
+		t.Fatal("the demo did not begin in time")
 	}
 	go func() { // ends with the demo
 		for lines.Scan() {
@@ -298,7 +302,7 @@ func TestIdentitiesOfARunningApplication(t *testing.T) {
 	}
 	command := func(args ...string) string {
 		t.Helper()
-		r := handprint(ctx, "", environ, args...)
+		r := handprint(deadline(t), "", environ, args...)
 		if r.code != exitOK {
 			t.Fatalf("%v: %+v", args, r)
 		}
@@ -313,8 +317,8 @@ func TestIdentitiesOfARunningApplication(t *testing.T) {
 	}
 	until := func(id, want string) {
 		t.Helper()
-		for ctx.Err() == nil {
-			r := handprint(ctx, "", environ, "identity", "show", id, "-o", "json")
+		for wait := deadline(t); wait.Err() == nil; pause(wait) {
+			r := handprint(wait, "", environ, "identity", "show", id, "-o", "json")
 			if strings.Contains(r.out, want) && !strings.Contains(r.out, `"unsettled":true`) {
 				return
 			}
@@ -359,12 +363,12 @@ func TestIdentitiesOfARunningApplication(t *testing.T) {
 		t.Errorf("dead letters: %s", said)
 	}
 	for _, args := range [][]string{{"link", winner, "192.0.2.77"}, {"link", "0", "127.0.4.1"}, {"merge", "--winner", "nobody", "--loser", loser}} {
-		if r := handprint(ctx, "", environ, append([]string{"identity"}, args...)...); r.code != exitUsage || !strings.Contains(r.err, "--unseen") {
+		if r := handprint(deadline(t), "", environ, append([]string{"identity"}, args...)...); r.code != exitUsage || !strings.Contains(r.err, "--unseen") {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}
 	// By addresses: the loser's is the winner's now, and still names the loser.
-	if r := handprint(ctx, "", environ, "identity", "unmerge", "--winner", "127.0.4.1", "--loser", "127.0.4.1", "127.0.4.2"); r.code != exitUsage || !strings.Contains(r.err, "winner and loser are the same identity") {
+	if r := handprint(deadline(t), "", environ, "identity", "unmerge", "--winner", "127.0.4.1", "--loser", "127.0.4.1", "127.0.4.2"); r.code != exitUsage || !strings.Contains(r.err, "winner and loser are the same identity") {
 		t.Errorf("an unmerge of the winner: %+v", r)
 	}
 	command("identity", "unmerge", "--winner", "127.0.4.1", "--loser", "127.0.4.2", "127.0.4.2")
@@ -373,7 +377,7 @@ func TestIdentitiesOfARunningApplication(t *testing.T) {
 	if owner := strings.TrimSpace(command("identity", "owner", "127.0.4.2")); owner != loser {
 		t.Errorf("after the unmerge 127.0.4.2 is %s's, want %s's", owner, loser)
 	}
-	if r := handprint(ctx, "", environ, "identity", "show", "nobody"); r.code != exitUsage || !strings.Contains(r.err, "\"nobody\" is no address, attacker or identity that is known") {
+	if r := handprint(deadline(t), "", environ, "identity", "show", "nobody"); r.code != exitUsage || !strings.Contains(r.err, "\"nobody\" is no address, attacker or identity that is known") {
 		t.Errorf("an identity that is not known: %+v", r)
 	}
 	cancel()

@@ -40,6 +40,7 @@ type application struct {
 	prefix  string
 	stop    context.CancelFunc
 	ended   chan result
+	log     said
 }
 
 // startApplication starts `handprint run`.
@@ -47,13 +48,12 @@ func startApplication(t *testing.T, e *broker.Embedded, prefix string, settings 
 	t.Helper()
 	a := &application{t: t, e: e, prefix: prefix, ended: make(chan result, 1)}
 	a.environ = append([]string{"HANDPRINT_BROKERS=" + strings.Join(e.Addrs(), ","), "HANDPRINT_PARTITIONS=2", "HANDPRINT_TOPIC_PREFIX=" + prefix, "HANDPRINT_APPLICATION_ID=" + prefix + "app"}, settings...)
-	ctx, cancel := context.WithCancel(deadline(t))
+	ctx, cancel := context.WithCancel(t.Context())
 	a.stop = cancel
 	dir := t.TempDir()
 	go func() {
-		var errs bytes.Buffer
-		code := run(ctx, streams{in: strings.NewReader(""), out: new(bytes.Buffer), err: &errs, environ: a.environ}, []string{"run", "--state-dir", dir, "--log-level", "warn", "--health-interval", "1s"})
-		a.ended <- result{code: code, err: errs.String()}
+		code := run(ctx, streams{in: strings.NewReader(""), out: new(bytes.Buffer), err: &a.log, environ: a.environ}, []string{"run", "--state-dir", dir, "--health-interval", "1s"})
+		a.ended <- result{code: code, err: a.log.String()}
 	}()
 	return a
 }
