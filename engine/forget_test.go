@@ -552,6 +552,33 @@ func TestNamedStubStays(t *testing.T) {
 	}
 }
 
+// TestEventThatMovesNobodyKeepsNoStub takes events that have a stub's name and do
+// nothing there: it neither loses, nor does anybody come or go.
+func TestEventThatMovesNobodyKeepsNoStub(t *testing.T) {
+	stub := func(a string) string { return attribution.Stub([]byte(a)).String() }
+	for name, events := range map[string][]attribution.IdentityEvent{
+		"formed of nobody":               {{Type: attribution.Formed, Identity: stub("a")}},
+		"it wins over nobody":            {{Type: attribution.Merged, Identity: stub("a"), Loser: "nobody"}},
+		"it wins over one never seen":    {{Type: attribution.Merged, Identity: stub("a"), Loser: stub("never")}},
+		"it wins over nobody, and loses": {{Type: attribution.Merged, Identity: stub("a"), Loser: "nobody"}, {Type: attribution.Unmerged, Identity: stub("a"), Loser: "nobody"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := forgetFeed(t)
+			f.sweepAt(0)
+			f.observe("a", "x.a", `"v"`, 1, "1")
+			f.settle()
+			for i, e := range events {
+				f.event(e, int64(i))
+				f.settle()
+			}
+			f.sweepAt(1000 * aDay)
+			if rows := f.allRows(); len(rows) > 0 {
+				t.Errorf("a is not forgotten, whom no event has named: %v", rows)
+			}
+		})
+	}
+}
+
 // TestManyRowsAreForgottenInSteps stops after each step of a stub with many rows
 // and lets each kind of record come in between.
 func TestManyRowsAreForgottenInSteps(t *testing.T) {

@@ -37,12 +37,14 @@ func (m *model) identityEvent(e *attribution.IdentityEvent, at attribution.Arriv
 func (m *model) merge(winner, loser *identity, cause attribution.Cause) {
 	m.touch(loser, cause)
 	m.touch(winner, cause)
+	loser.naming = true
 	if loser.isUnseen() {
 		m.mayAlso(m.newcomerOf(loser), loser)
 	} else {
 		m.track(loser.own)
 	}
 	for a := range loser.holders {
+		winner.naming = winner.naming || m.isSurelyIn(a, loser) // a loser that nobody belongs to leaves no mark there
 		m.visit(a, loser)
 		at := slices.Index(a.may, loser)
 		a.may = slices.Delete(a.may, at, at+1)
@@ -61,6 +63,7 @@ func (m *model) merge(winner, loser *identity, cause attribution.Cause) {
 
 func (m *model) unmerge(loser *identity, cause attribution.Cause) {
 	m.touch(loser, cause)
+	loser.naming = true
 	if loser.pointer == nil {
 		return
 	}
@@ -129,6 +132,8 @@ func (m *model) list(name string, to *identity, cause attribution.Cause) {
 		m.touch(from, cause)
 	}
 	m.touch(to, cause)
+	to.naming = true
+	m.batchListed[a] = struct{}{}
 	m.setMay(a, to)
 }
 

@@ -137,15 +137,14 @@ func (m *model) renew(a *attacker, p *primitive, at attribution.Arrival) {
 	if l.Dated && l.Since == at {
 		a.dated = true
 	}
-	if r := a.own.row(p); r != nil && r.has && a.may == nil {
+	// A row that only others have made since, who belong to the stub now, is no row
+	// of a life before: which of them came first, the input does not say.
+	if r, c := a.own.row(p), a.contributes(p); r != nil && r.has && c != nil && a.may == nil {
 		id := attribution.EventID(attribution.Cause{Topic: attribution.CauseObservation, Arrival: at}, []byte(a.own.id), []byte(p.name))
 		if _, began := m.retention.began[id]; began {
-			c := a.contribution(p)
-			if c != nil {
-				m.retention.ended = append(m.retention.ended, ended{a.own, dayOf(c.newest()), true})
-				c.series = attribution.Series{}
-				a.lastDay = a.latest()
-			}
+			m.retention.ended = append(m.retention.ended, ended{a.own, dayOf(c.newest()), true})
+			c.series = attribution.Series{}
+			a.lastDay = a.latest()
 			r.has, r.was = false, attribution.Row{}
 		}
 	}
@@ -266,7 +265,7 @@ func (a *Auditor) forgotten() {
 		a.report.Notes = append(a.report.Notes, fmt.Sprintf("%d identities were forgotten at ticks whose commands were deleted: whether it was time was not checked", unknown))
 	}
 	for _, by := range m.attackers {
-		if _, there := m.retention.born[by.own.id]; !there || !by.lives || by.may != nil || by.own.named || by.own.touched || by.in != by.own || !m.isOver(by.own, by.lastDay) {
+		if _, there := m.retention.born[by.own.id]; !there || !by.lives || by.may != nil || by.own.reached || by.own.touched || by.in != by.own || !m.isOver(by.own, by.lastDay) {
 			continue
 		}
 		if a.report.SweepsDue++; a.o.Swept {
@@ -275,11 +274,37 @@ func (a *Auditor) forgotten() {
 	}
 }
 
-// nameTouched notes which identities the batch's events have named.
+// nameTouched notes which identities the batch's events have named: an attacker was
+// listed to the identity, another one came to it, or it was merged or unmerged. An
+// event that touches an identity may do none of this there: a merge of a loser that
+// nobody belongs to brings nobody to its winner.
 func (m *model) nameTouched() {
 	for _, i := range m.batchDirty {
-		i.named = i.named || i.touched
+		i.reached = i.reached || i.touched
+		i.named = i.named || i.naming || i.hasStrangers()
 	}
+}
+
+// hasStrangers reports whether attackers belong to an identity, at the end of an
+// Advance, whose stub it is not.
+func (i *identity) hasStrangers() bool {
+	for a := range i.members {
+		if a != i.own {
+			return true
+		}
+	}
+	return false
+}
+
+// isSurelyIn reports whether an event that is taken now finds an attacker in an
+// identity for certain: it may be nowhere else, and cannot be one that was forgotten
+// before the event.
+func (m *model) isSurelyIn(a *attacker, i *identity) bool {
+	if a.name == "" || a.gone || len(a.may) != 1 || a.may[0] != i {
+		return false
+	}
+	_, listed := m.batchListed[a]
+	return listed || a.linked || a.in != a.own || a.lives && a.own.named
 }
 
 // comeBack makes an attacker that was forgotten known again. It belongs to what its stub

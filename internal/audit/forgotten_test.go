@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/attribution"
+	"handprint/engine"
 	"handprint/internal/audit"
 	"handprint/schemas"
 	"handprint/state"
@@ -166,6 +169,7 @@ func TestForgottenAttackerComesBack(t *testing.T) {
 		"its stub is merged, then it is linked, it comes back":   {1, 10.0, merged, attribution.IdentityEvent{Type: attribution.Linked, Identity: "another", Attackers: []string{"attacker"}}, 10},
 		"its stub is merged, it comes back, then it is linked":   {1, 10.0, merged, 10, attribution.IdentityEvent{Type: attribution.Linked, Identity: "another", Attackers: []string{"attacker"}}, 11},
 		"its stub is merged while it is there, ticks do nothing": {1, merged, 10.0, 10},
+		"its stub wins over nobody and is forgotten":             {1, attribution.IdentityEvent{Type: attribution.Merged, Identity: stub, Loser: "nobody"}, 10.0, 10, 20.0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -204,4 +208,130 @@ func TestForgottenAttackerComesBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEventsThatNameAStub audits whether a tick forgets a stub after events, taken in
+// one round or each in a round of its own. Where they have named it, a changelog that
+// has forgotten it nevertheless is wrong.
+func TestEventsThatNameAStub(t *testing.T) {
+	b := startBroker(t)
+	registry := historyRegistry(t)
+	type events = []attribution.IdentityEvent
+	own := stub("attacker")
+	link := func(to, attacker string) attribution.IdentityEvent {
+		return attribution.IdentityEvent{Type: attribution.Linked, Identity: to, Attackers: []string{attacker}}
+	}
+	merge := func(winner, loser string) attribution.IdentityEvent {
+		return attribution.IdentityEvent{Type: attribution.Merged, Identity: winner, Loser: loser}
+	}
+	unmerge := func(winner, loser string) attribution.IdentityEvent {
+		return attribution.IdentityEvent{Type: attribution.Unmerged, Identity: winner, Loser: loser}
+	}
+	for name, c := range map[string]struct {
+		events events
+		named  bool
+	}{
+		"listed":                             {events{link(own, "attacker")}, true},
+		"unmerged":                           {events{unmerge("winner", own)}, true},
+		"another comes":                      {events{link(own, "other")}, true},
+		"another comes and goes":             {events{link(own, "other"), link("elsewhere", "other")}, true},
+		"another's stub is merged into it":   {events{merge(own, stub("other"))}, true},
+		"another comes by a merge":           {events{link("loser", "other"), merge(own, "loser")}, true},
+		"another comes by a merge and goes":  {events{link("loser", "other"), merge(own, "loser"), link("elsewhere", "other")}, true},
+		"one never seen comes and goes":      {events{link(own, "never"), link("elsewhere", "never")}, true},
+		"formed of nobody":                   {events{{Type: attribution.Formed, Identity: own}}, false},
+		"it wins over nobody":                {events{merge(own, "nobody")}, false},
+		"it wins over one never seen":        {events{merge(own, stub("never"))}, false},
+		"it wins over nobody, is unmerged":   {events{merge(own, "nobody"), unmerge(own, "nobody")}, false},
+		"it wins over one who has left":      {events{link("loser", "other"), link("elsewhere", "other"), merge(own, "loser")}, false},
+		"it wins over nobody, another comes": {events{merge(own, "nobody"), link("nobody", "other")}, true},
+	} {
+		for _, apart := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, apart), func(t *testing.T) {
+				t.Parallel()
+				a := startAppIn(t, b, fmt.Sprintf("names-%x-%v.", attribution.Stub([]byte(name)), apart), 1, registry, "store", state.Options{FS: vfs.NewMem()}, forgetting)
+				auditor := a.auditor(a.options())
+				a.put(a.observedOn("attacker", historyKinds[0].Name, "v", 1, "1"), a.observedOn("other", historyKinds[1].Name, "v", 30, "1"))
+				advance := func() audit.Report {
+					t.Helper()
+					report, err := auditor.Advance(t.Context())
+					return clean(t, report, err)
+				}
+				advance()
+				for _, e := range c.events {
+					a.put(&kgo.Record{Topic: a.names.IdentityEvents, Key: []byte(e.Identity), Value: schemas.AppendIdentityEvent(nil, &e)})
+					if apart {
+						advance()
+					}
+				}
+				advance()
+				a.tickAt(10 * 86_400)
+				if report, want := advance(), map[bool]int64{false: 1}[c.named]; report.Forgotten != want {
+					t.Errorf("%d are forgotten, want %d", report.Forgotten, want)
+				}
+				a.stop()
+				if c.named {
+					a.forgetInChangelog(own)
+					report, err := auditor.Advance(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !slices.ContainsFunc(report.Differences, func(d audit.Difference) bool {
+						return d.Kind == audit.Lost && d.Key == own && strings.Contains(d.Detail, "which an identity event has named")
+					}) {
+						t.Errorf("differences %v: want one that the stub is forgotten, which was named", report.Differences)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestForgottenAttackerComesBackToOthers lets an attacker come back to its stub, which
+// another belongs to since. Both make the same row, and the other's observation is the
+// first in the input but goes through the commands, so its home takes it last.
+func TestForgottenAttackerComesBackToOthers(t *testing.T) {
+	a := startAppIn(t, startBroker(t), "others.", 2, historyRegistry(t), "store", state.Options{FS: vfs.NewMem()}, forgetting)
+	auditor := a.auditor(a.options())
+	var names [2]string // by partition
+	for i := 0; names[0] == "" || names[1] == ""; i++ {
+		name := fmt.Sprint("attacker-", i)
+		names[attribution.AttackerPartition(name, 2)] = name
+	}
+	other, attacker := names[0], names[1]
+	advance := func() audit.Report {
+		t.Helper()
+		report, err := auditor.Advance(t.Context())
+		return clean(t, report, err)
+	}
+	a.put(a.observedOn(attacker, historyKinds[0].Name, "v", 1, "1"), a.observedOn(other, historyKinds[1].Name, "v", 30, "1"))
+	advance()
+	a.tickAt(10 * 86_400)
+	if n := advance().Forgotten; n != 1 {
+		t.Fatalf("%d are forgotten, want 1", n)
+	}
+	e := attribution.IdentityEvent{Type: attribution.Linked, Identity: stub(attacker), Attackers: []string{other}}
+	a.put(&kgo.Record{Topic: a.names.IdentityEvents, Key: []byte(e.Identity), Value: schemas.AppendIdentityEvent(nil, &e)})
+	advance()
+	a.put(a.observedOn(other, historyKinds[0].Name, "v", 30, "2"), a.observedOn(attacker, historyKinds[0].Name, "v", 30, "2"))
+	if n := advance().Forgotten; n != 0 {
+		t.Errorf("%d are forgotten, want none", n)
+	}
+}
+
+// forgetInChangelog writes a tombstone of a stub's record into the changelog, in
+// which only the one partition is.
+func (a *app) forgetInChangelog(stub string) {
+	a.t.Helper()
+	for _, r := range a.committed(a.names.Changelog) {
+		l, is, err := engine.InspectLife(r.Key, r.Value)
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		if is && l.Identity == stub {
+			a.put(&kgo.Record{Topic: r.Topic, Key: r.Key})
+			return
+		}
+	}
+	a.t.Fatal("the changelog has no record of the stub")
 }

@@ -23,6 +23,7 @@ type model struct {
 
 	batchDirty    []*identity                      // compared at the end
 	batchTracked  map[*attacker]struct{}           // whose owner may have changed
+	batchListed   map[*attacker]struct{}           // by an event
 	batchArrivals []*contribution                  // those with arrivals
 	batchClaims   map[string][]attribution.Arrival // places of claims, by attacker
 }
@@ -90,7 +91,9 @@ type identity struct {
 	holders  map[*attacker]struct{} // tracked attackers that may belong here
 
 	touched  bool // by an identity event of the batch
-	named    bool // by one of a batch before
+	naming   bool // by an event of the batch that certainly leaves its mark there
+	named    bool // by one like that of a batch before, so it is never forgotten
+	reached  bool // touched by an event of a batch before: it may be named
 	dirty    bool
 	counted  int64                  // rows that it had when it was compared last
 	causes   []attribution.Cause    // the events of the batch that touch it
@@ -174,7 +177,7 @@ func newModel(rules Rules, partitions int32) *model {
 func (m *model) begin() {
 	m.nameTouched()
 	for _, id := range m.batchDirty {
-		id.touched, id.dirty, id.causes, id.visitors = false, false, nil, nil
+		id.touched, id.naming, id.dirty, id.causes, id.visitors = false, false, false, nil, nil
 		for _, r := range id.rows {
 			r.lane, r.chain, r.want, r.got = noLane, false, nil, nil
 		}
@@ -184,6 +187,7 @@ func (m *model) begin() {
 	}
 	m.batchDirty, m.batchArrivals = nil, nil
 	m.batchTracked, m.batchClaims = make(map[*attacker]struct{}), make(map[string][]attribution.Arrival)
+	m.batchListed = make(map[*attacker]struct{})
 	for id := range m.pointing {
 		if n, now := id.unseen(), id.resolve(); n != nil && (len(n.may) != 1 || n.may[0] != now) {
 			m.setMay(n, now)
