@@ -11,6 +11,22 @@ const (
 	Unmerged
 )
 
+// String returns what the event does, as pages and the API say it: formed, linked, merged
+// or unmerged; claimed for 0, a claim that no event made.
+func (t EventType) String() string {
+	switch t {
+	case Formed:
+		return "formed"
+	case Linked:
+		return "linked"
+	case Merged:
+		return "merged"
+	case Unmerged:
+		return "unmerged"
+	}
+	return "claimed"
+}
+
 // IdentityEvent is what a clusterer says about who is who.
 type IdentityEvent struct {
 	Type EventType

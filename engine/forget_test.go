@@ -375,7 +375,7 @@ func TestManyRowsAreLookedAtInSteps(t *testing.T) {
 		"a row that was passed is observed": {func(f *feed) {
 			f.observe("a", "x.y0", `"new"`, 41*aDay, "new")
 		}, true, 42},
-		"a new row before those that were passed": {func(f *feed) {
+		"a new row before the rows that the look has passed": {func(f *feed) {
 			f.observe("a", "a.a", `"new"`, 41*aDay, "new")
 		}, true, 42},
 		"an observation of before": {func(f *feed) {

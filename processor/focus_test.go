@@ -56,8 +56,8 @@ func (h *quietCounter) Process(c *Context, r *kgo.Record) error {
 	return h.count(c, r.Topic+"/"+string(r.Key), r)
 }
 
-// Of several tasks that are behind, the client reads the one whose last turn is the longest
-// ago, and those that have waited for as long as they may. A task that keeps up is always read.
+// The client reads one of the tasks that are behind, the one whose last turn is the longest
+// ago. It also reads each task that has waited for maxPaused, and each that keeps up.
 func TestTasksThatAreBehindTakeTurns(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const turn = 10

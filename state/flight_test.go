@@ -344,20 +344,10 @@ func TestCommitsDoNotWaitForAFlush(t *testing.T) {
 // An error of a flush is the next commit's, or that of Close.
 func TestAFlushThatFails(t *testing.T) {
 	for _, end := range []string{"Commit", "Close"} {
-		full := new(atomic.Bool)
-		s, err := Open("dir", quiet(bulkFS{vfs.NewMem(), full}))
-		check(t, err)
-		tx := s.Partition(0).WriteBack()
-		at := time.Unix(1_700_000_000, 0).UTC()
-		for i := range 200 {
-			tx.Put(fmt.Append(nil, i), make([]byte, 100))
-		}
-		full.Store(true)
-		check(t, tx.Commit(Checkpoint{Offset: 1, At: at}))
-		check(t, tx.Commit(Checkpoint{Offset: 2, At: at.Add(maxWriteBackDelay)}))
-		<-tx.writeBack.flight.done
+		s, tx, at := afterFailedFlush(t)
+		var err error
 		if end == "Commit" {
-			err = tx.Commit(Checkpoint{Offset: 3, At: at.Add(maxWriteBackDelay)})
+			err = tx.Commit(Checkpoint{Offset: 3, At: at})
 			tx.Abandon()
 		} else {
 			err = tx.Close()
@@ -373,6 +363,22 @@ func TestAFlushThatFails(t *testing.T) {
 // After a flush that failed nothing more reaches the database: what comes later without
 // what it was to write would be a state that never was.
 func TestNothingIsWrittenAfterAFlushThatFailed(t *testing.T) {
+	s, tx, at := afterFailedFlush(t)
+	tx.Put([]byte("later"), []byte("1"))
+	if err := tx.Commit(Checkpoint{Offset: 3, At: at}); err == nil {
+		t.Error("a commit after a flush that failed says nothing")
+	}
+	if err := tx.Close(); err == nil {
+		t.Error("closing after a flush that failed says nothing")
+	}
+	wantContents(t, s.Partition(0), -1)
+	check(t, s.Close())
+}
+
+// afterFailedFlush returns a transaction whose flush of 200 keys found no room on the
+// disk, which has room again for smaller files, and the time of the last commit.
+func afterFailedFlush(t *testing.T) (*Store, *Txn, time.Time) {
+	t.Helper()
 	full := new(atomic.Bool)
 	s, err := Open("dir", quiet(bulkFS{vfs.NewMem(), full}))
 	check(t, err)
@@ -383,17 +389,8 @@ func TestNothingIsWrittenAfterAFlushThatFailed(t *testing.T) {
 	}
 	full.Store(true)
 	check(t, tx.Commit(Checkpoint{Offset: 1, At: at}))
-	check(t, tx.Commit(Checkpoint{Offset: 2, At: at.Add(maxWriteBackDelay)}))
+	at = at.Add(maxWriteBackDelay)
+	check(t, tx.Commit(Checkpoint{Offset: 2, At: at}))
 	<-tx.writeBack.flight.done
-	tx.Put([]byte("later"), []byte("1"))
-	if err := tx.Commit(Checkpoint{Offset: 3, At: at.Add(maxWriteBackDelay)}); err == nil {
-		t.Error("a commit after a flush that failed says nothing")
-	}
-	if err := tx.Close(); err == nil {
-		t.Error("closing after a flush that failed says nothing")
-	}
-	if all, offset := readPartition(t, s.Partition(0)); len(all) > 0 || offset > 0 {
-		t.Errorf("the database has %d keys at checkpoint %d, want nothing of the flush that failed nor of what came later", len(all), offset)
-	}
-	check(t, s.Close())
+	return s, tx, at
 }

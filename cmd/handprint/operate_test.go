@@ -56,18 +56,28 @@ var adminLine = regexp.MustCompile(`"serving metrics, health and status","addres
 
 // adminAddress waits until a process has said where it serves administration. A process
 // that has ended is not waited for.
-func adminAddress(t *testing.T, log *said, ended chan result) string {
+func adminAddress(t *testing.T, log *said, ended chan result) (address string) {
 	t.Helper()
-	for ctx := deadline(t); ; pause(ctx) {
-		if m := adminLine.FindStringSubmatch(log.String()); m != nil {
-			return m[1]
+	awaitProcess(t, log, ended, func(context.Context) bool {
+		m := adminLine.FindStringSubmatch(log.String())
+		if m != nil {
+			address = m[1]
 		}
+		return m != nil
+	})
+	return address
+}
+
+// awaitProcess waits until good is true. A process that has ended is not waited for.
+func awaitProcess(t *testing.T, log *said, ended chan result, good func(context.Context) bool) {
+	t.Helper()
+	for ctx := deadline(t); !good(ctx); pause(ctx) {
 		select {
 		case res := <-ended:
 			ended <- res
-			t.Fatalf("it ended and has not said where it listens: %+v", res)
+			t.Fatalf("it ended before what it was awaited for: %+v", res)
 		case <-ctx.Done():
-			t.Fatalf("it has not said in time where it listens: %s", log)
+			t.Fatalf("it has not done in time what it was awaited for: %s", log)
 		default:
 		}
 	}
@@ -93,16 +103,9 @@ func startRun(t *testing.T, environ []string, dir string) running {
 	}
 	t.Cleanup(func() { r.stop() })
 	r.admin = adminAddress(t, log, ended)
-	for wait := deadline(t); handprint(wait, "", nil, "healthcheck", "--ready", "--admin-listen", r.admin).code != exitOK; pause(wait) {
-		select {
-		case res := <-ended:
-			ended <- res
-			t.Fatalf("it ended before it was ready: %+v", res)
-		case <-wait.Done():
-			t.Fatalf("not ready in time: %s", log)
-		default:
-		}
-	}
+	awaitProcess(t, log, ended, func(ctx context.Context) bool {
+		return handprint(ctx, "", nil, "healthcheck", "--ready", "--admin-listen", r.admin).code == exitOK
+	})
 	return r
 }
 

@@ -129,7 +129,7 @@ func (f *Follower) decode(r *kgo.Record, suspicions *[]*catalog.Suspicion, profi
 			return nil, nil, err
 		}
 		f.done.add(doneEvent{c.Offset, int64(math.Round(c.TS * 1000))})
-		kind := identityKind(c.Type)
+		kind := c.Type.String()
 		entry.Source, entry.Kind, entry.TS = history.Identities, history.Identity, c.TS
 		entry.Identity, entry.EventID, entry.Status = c.Identity, c.EventID, kind
 		entry.Record, entry.Origin = schemas.AppendIdentityChangeJSON(nil, &c), &c.Offset
@@ -143,18 +143,6 @@ func (f *Follower) decode(r *kgo.Record, suspicions *[]*catalog.Suspicion, profi
 	event.Identity = entry.Identity
 	event.Data = live.Encode(entry)
 	return entry, event, nil
-}
-
-func identityKind(t attribution.EventType) string {
-	switch t {
-	case attribution.Formed:
-		return "formed"
-	case attribution.Linked:
-		return "linked"
-	case attribution.Merged:
-		return "merged"
-	}
-	return "unmerged"
 }
 
 func (f *Follower) profile(r *kgo.Record) func(w *catalog.Writer) {

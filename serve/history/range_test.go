@@ -170,8 +170,8 @@ func TestARangeOfOneIdentityLooksAtItsOwn(t *testing.T) {
 	}
 }
 
-// Two ranges, of which the second begins where the first ends, have every entry once,
-// whatever time between them is named.
+// A range, and another one that begins where it ends, have every entry once together,
+// whatever the time between them is.
 func TestRangesMeetAtAnyTime(t *testing.T) {
 	h := open(t, t.TempDir())
 	defer h.Close()

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strings"
 
-	"handprint/attribution"
 	"handprint/engine"
 	"handprint/schemas"
 	"handprint/serve/catalog"
@@ -297,23 +296,9 @@ func (r *Reader) IdentityHistory(id string) (*IdentityHistory, error) {
 	to := &IdentityHistory{Identity: id, MergedInto: optional(v.MergedInto), Items: []IdentityEvent{}, AsOf: s.asOf}
 	for _, h := range v.History {
 		to.Items = append(to.Items, IdentityEvent{
-			Version: h.Version, Type: eventName(h.Type), Offset: h.Offset, TS: float64(h.Time) / 1000, Winner: h.Winner, Loser: h.Loser,
+			Version: h.Version, Type: h.Type.String(), Offset: h.Offset, TS: float64(h.Time) / 1000, Winner: h.Winner, Loser: h.Loser,
 			In: h.In, Out: h.Out, RowsIn: h.RowsIn, RowsOut: h.RowsOut,
 		})
 	}
 	return to, nil
-}
-
-func eventName(t attribution.EventType) string {
-	switch t {
-	case attribution.Formed:
-		return "formed"
-	case attribution.Linked:
-		return "linked"
-	case attribution.Merged:
-		return "merged"
-	case attribution.Unmerged:
-		return "unmerged"
-	}
-	return "claimed"
 }
