@@ -225,10 +225,12 @@ func (u *Union) Latest(attacker string, v Value, ts float64, kept bool) {
 	}
 }
 
-// What a union takes, in bytes: itself with its tail, and what it remembers of each
-// attacker and each value. Measured, with the room that lists and maps have left.
+// What a union takes, in bytes: itself, and what it remembers of each entry of its tail,
+// each attacker and each value. Measured, with the room that lists and maps have left. A
+// value in the tail has 256 bytes at most, as longer ones are digests there.
 const (
-	unionBytes    = 4 << 10
+	unionBytes    = 1 << 10
+	tailBytes     = 280
 	headBytes     = 60
 	attackerBytes = 80 // that has a HASH value
 	valueBytes    = 100
@@ -236,7 +238,7 @@ const (
 
 // Size is about how many bytes the union takes.
 func (u *Union) Size() int {
-	n := unionBytes + headBytes*u.heads.list.count + u.heads.names
+	n := unionBytes + tailBytes*len(u.tail) + headBytes*u.heads.list.count + u.heads.names
 	if v := u.values; v != nil {
 		n += valueBytes*v.size + attackerBytes*len(v.numbers) + v.length
 	}

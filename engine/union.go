@@ -142,15 +142,15 @@ func (e *Engine) filledUnion(identity, primitive []byte) (*attribution.Union, er
 		return nil, nil
 	}
 	from := contributions{e, identity, primitive}
+	before := u.Size()
 	enough, err := u.Refill(&from)
 	if err == nil && !enough {
-		before := u.Size()
 		if err = from.heads(u); err == nil {
 			_, err = u.Refill(&from)
 		}
-		e.setRowKey(identity, primitive)
-		e.unions.grew(e.keys.row, u.Size()-before)
 	}
+	e.setRowKey(identity, primitive)
+	e.unions.grew(e.keys.row, u.Size()-before)
 	if err != nil {
 		return nil, fmt.Errorf("contributions to %s of %s: %w", primitive, identity, err)
 	}

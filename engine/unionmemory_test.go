@@ -110,9 +110,13 @@ func TestATaskThatIsDroppedGivesItsUnionMemoryBack(t *testing.T) {
 	}
 }
 
-// What a union says it takes is about what it takes.
+// What a union says it takes is about what it takes: one of many attackers or values, and
+// many that are little more than their newest entries.
 func TestTheSizeOfAUnionIsMeasured(t *testing.T) {
-	for _, tt := range []struct{ attackers, each int }{{20_000, 1}, {200, 100}} {
+	for _, tt := range []struct{ unions, attackers, each, window, value int }{
+		{1, 20_000, 1, 5, 32}, {1, 200, 100, 5, 32},
+		{300, 10, 20, 5, 250}, {50, 10, 100, 200, 20}, {50, 10, 100, 200, 250},
+	} {
 		heap := func() int {
 			var m runtime.MemStats
 			runtime.GC()
@@ -121,23 +125,27 @@ func TestTheSizeOfAUnionIsMeasured(t *testing.T) {
 			return int(m.HeapAlloc)
 		}
 		thresholds := attribution.DefaultThresholds()
-		before := heap()
-		u := attribution.NewUnion(attribution.Hash, &thresholds)
-		n := 0
-		for a := range tt.attackers {
-			s := attribution.Series{Count: int64(tt.each)}
-			for range tt.each {
-				s.Entries = append(s.Entries, attribution.Entry{TS: float64(n), Value: fmt.Appendf(nil, `"%032x"`, n), Evidence: uint64(n)})
-				n++
+		thresholds.Window = tt.window
+		before, n, size := heap(), 0, 0
+		unions := make([]*attribution.Union, tt.unions)
+		for i := range unions {
+			unions[i] = attribution.NewUnion(attribution.Hash, &thresholds)
+			for a := range tt.attackers {
+				s := attribution.Series{Count: int64(tt.each)}
+				for range tt.each {
+					s.Entries = append(s.Entries, attribution.Entry{TS: float64(n), Value: fmt.Appendf(nil, `"%0*x"`, tt.value, n), Evidence: uint64(n)})
+					n++
+				}
+				unions[i].Add(&s, fmt.Sprint("203.0.113.", a))
 			}
-			u.Add(&s, fmt.Sprint("203.0.113.", a))
+			size += unions[i].Size()
 		}
 		took := heap() - before
-		if size := u.Size(); took > 2*size || size > 2*took {
-			t.Errorf("a union of %d attackers with %d values each takes %d bytes and says %d", tt.attackers, tt.each, took, size)
+		if took > 2*size || size > 2*took {
+			t.Errorf("%+v: takes %d bytes and says %d", tt, took, size)
 		} else {
-			t.Logf("a union of %d attackers with %d values each takes %d bytes and says %d", tt.attackers, tt.each, took, size)
+			t.Logf("%+v: takes %d bytes and says %d", tt, took, size)
 		}
-		runtime.KeepAlive(u)
+		runtime.KeepAlive(unions)
 	}
 }

@@ -28,7 +28,8 @@ const (
 )
 
 // focus has the client read the tasks that are behind one after another. It is called
-// between two transactions.
+// between two transactions. Of small transactions each would throw away what was fetched
+// of the task before, so they have the records of all.
 func (b *batch) focus() {
 	for _, t := range b.w.tasks {
 		if !b.waits(t) || b.paused[t] || b.hasPaused(t) {
@@ -38,7 +39,8 @@ func (b *batch) focus() {
 		}
 	}
 	pause := b.pausable()
-	if b.othersWait() || b.w.refused.Load() || b.w.cfg.Clock.Now().Before(b.w.unfocused) {
+	little := b.w.cfg.MaxBatchRecords < nextFetched*b.w.cfg.TurnRecords
+	if little || b.othersWait() || b.w.refused.Load() || b.w.cfg.Clock.Now().Before(b.w.unfocused) {
 		clear(pause)
 	}
 	for _, t := range b.w.tasks {

@@ -248,7 +248,7 @@ func TestAPartitionThatFailsPausesNoOther(t *testing.T) {
 func TestALargeBatchOfAPausedTaskIsDropped(t *testing.T) {
 	c := newCluster(t)
 	c.fetchLittle()
-	const n, before = 300, 80
+	const n, before = 900, 300
 	c.sendTo(0, before)
 	c.bomb(testInput, 0, 1, 10*testUnpacked)
 	c.sendTo(0, n)
@@ -256,7 +256,7 @@ func TestALargeBatchOfAPausedTaskIsDropped(t *testing.T) {
 		c.sendTo(p, n)
 	}
 	cfg := c.config(newStore(t))
-	cfg.MaxBatchUnpacked, cfg.TurnRecords, cfg.MaxBatchRecords, cfg.StallTimeout = testUnpacked, 10, 10, 0
+	cfg.MaxBatchUnpacked, cfg.TurnRecords, cfg.MaxBatchRecords, cfg.StallTimeout = testUnpacked, 10, 40, 0
 	cfg.NewHandler = func(task Task) (Handler, error) { return &quietDropper{quietCounter{counter{task}}}, nil }
 	p := start(t, cfg)
 	c.await(testOutput, before+testTasks*n+1)
