@@ -65,6 +65,7 @@ func (r *rows) free() {
 
 const (
 	rowSize  = int(unsafe.Sizeof(row{}))
+	heldSize = rowSize + 4         // its row, and its number among the held
 	heapRows = chunkSize / rowSize // at most, of Go's heap
 )
 

@@ -99,6 +99,10 @@ func (o *table) read(e *entry) []byte {
 // size is roughly the memory in use, in bytes.
 func (o *table) size() int { return o.arena.size + o.live*entrySize }
 
+// toWrite is roughly the memory of the rows of a flush that is under way, and of the rows
+// that the next one will have, in bytes.
+func (o *table) toWrite() int { return heldSize * (len(o.held) + len(o.flying)) }
+
 func (o *table) hash(key []byte) uint32 { return uint32(maphash.Bytes(o.seed, key)) }
 
 // lookup returns the entry of a key, or nil. It is valid until the next change.

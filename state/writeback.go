@@ -20,8 +20,8 @@ import (
 // the next flush. There is one at a time, so the database gets them in their order.
 // It has landed when the transaction takes note of that, at a commit.
 //
-// When the table has grown to its budget, entries that were not read lately are
-// evicted; if most of the table is held, it is flushed first.
+// When the table and the rows of flushes have grown to its budget, entries that were not
+// read lately are evicted; if most of the table is held, it is flushed first.
 type writeBack struct {
 	last  Checkpoint // of the last commit
 	saved Checkpoint // of the last flush: the database has it, or gets it
@@ -30,7 +30,7 @@ type writeBack struct {
 	flight *flight // nil: no flush is under way
 	failed error   // of a flush: what it was to write is not written, so nothing is any more
 
-	budget int // how large the table may grow, in bytes
+	budget int // how large the table may grow with the rows of flushes, in bytes
 	lent   int // and how much larger while a flush is under way
 
 	hits, misses int64 // reads that did not, and did, have to ask the database
@@ -99,7 +99,7 @@ func (t *Txn) Abandon() {
 // hasRoom reports whether there is room to remember what is only read.
 func (t *Txn) hasRoom() bool {
 	if t.writeBack != nil {
-		return t.size() < t.writeBack.budget+cacheLimit
+		return t.takes() < t.writeBack.budget+cacheLimit
 	}
 	return t.arena.size < cacheLimit
 }
@@ -134,9 +134,8 @@ func (h *writeBack) commit(t *Txn, cp Checkpoint) error {
 			return err
 		}
 	}
-	if t.size() >= h.budget && (landed || 2*(len(t.held)+len(t.flying)) < t.live) {
-		// The database has most of it, so enough can go.
-		t.evict(h.budget - h.budget/8)
+	if landed || 2*(len(t.held)+len(t.flying)) < t.live {
+		h.fit(t) // the database has most of it, so enough can go
 	}
 	t.compact()
 	if !h.due(t, cp) {
@@ -149,24 +148,33 @@ func (h *writeBack) commit(t *Txn, cp Checkpoint) error {
 		return nil // there was nothing to write
 	}
 	// What is flying cannot be evicted, so the table stays larger than it may be.
-	if h.lent = max(0, t.size()-h.budget) + h.budget/16; t.p.s.writeBacks.lend(h.lent) {
+	if h.lent = max(0, t.takes()-h.budget) + h.budget/16; t.p.s.writeBacks.lend(h.lent) {
 		return nil
 	}
 	h.lent = 0
 	if err := h.wait(t); err != nil {
 		return err
 	}
-	if t.size() >= h.budget {
-		t.evict(h.budget - h.budget/8)
-	}
+	h.fit(t)
 	t.compact()
 	return nil
+}
+
+// takes is how much the transaction takes of its budget: what it remembers, and the rows
+// that have to be written of it.
+func (t *Txn) takes() int { return t.size() + t.toWrite() }
+
+// fit evicts an eighth of the budget if there is no room left in it.
+func (h *writeBack) fit(t *Txn) {
+	if t.takes() >= h.budget {
+		t.evict(h.budget - h.budget/8 - t.toWrite())
+	}
 }
 
 // due reports whether what is held has to be written.
 func (h *writeBack) due(t *Txn, cp Checkpoint) bool {
 	age := cp.At.Sub(h.saved.At)
-	return t.size() >= h.budget+h.lent || age < 0 || age >= CheckpointMaxAge || h.ahead && age >= maxWriteBackDelay
+	return t.takes() >= h.budget+h.lent || age < 0 || age >= CheckpointMaxAge || h.ahead && age >= maxWriteBackDelay
 }
 
 // report tells the store how many reads there were since it was told last.

@@ -267,3 +267,35 @@ func TestFlushesUnderWayAreLentMemory(t *testing.T) {
 	}
 	check(t, s.Close())
 }
+
+// The rows of a flush take memory besides the table, which is as much again where keys and
+// values are short. It is part of what a transaction may take.
+func TestRowsOfAFlushCount(t *testing.T) {
+	disk := &gatedFS{FS: vfs.NewMem()}
+	o := quiet(disk)
+	o.BulkBytes = 1
+	s, err := Open("dir", o)
+	check(t, err)
+	const budget = 1 << 20
+	s.writeBacks.bytes = budget
+	tx := s.Partition(0).WriteBack()
+	disk.close("sync")
+	most, written := 0, 0
+	for n := 1; tx.writeBack.flight == nil && n < 100_000; n++ {
+		tx.Put(fmt.Append(nil, n), []byte("v"))
+		if n%100 == 0 {
+			check(t, tx.Commit(Checkpoint{Offset: int64(n)}))
+		}
+		written = rowSize * len(tx.flying)
+		most = max(most, tx.size()+written)
+	}
+	if written < budget/8 {
+		t.Fatalf("the rows of the flush take %d bytes: this tests nothing", written)
+	}
+	if limit := budget + budget/16; most > limit {
+		t.Errorf("the table and the rows of its flush take %d bytes, want at most %d", most, limit)
+	}
+	disk.open()
+	check(t, tx.Close())
+	check(t, s.Close())
+}
