@@ -15,6 +15,7 @@ var sweepStep = 256 // tests make it small
 
 // tick handles a tick: it begins a sweep.
 func (e *Engine) tick(t tick) error {
+	e.unions.tick(e.out.Now())
 	if err := e.indexSuspects(); err != nil {
 		return err
 	}

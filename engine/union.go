@@ -19,7 +19,12 @@ var unionFrom = 8 // tests hold unions of small rows too
 type unions struct {
 	rows  map[string]*attribution.Union
 	share *unionShare
+	asked bool    // for one of them, since the last tick
+	since float64 // the first tick after they were asked for, by the wall clock in Unix seconds
 }
+
+// maxUnionRest is how long, in seconds, a task keeps unions that it does not ask for.
+const maxUnionRest = 300
 
 func newUnions(of *UnionMemory) unions {
 	return unions{rows: make(map[string]*attribution.Union), share: of.share()}
@@ -27,8 +32,23 @@ func newUnions(of *UnionMemory) unions {
 
 func (u *unions) hold(key []byte, union *attribution.Union) {
 	u.drop(key)
-	u.rows[string(key)] = union
+	u.rows[string(key)], u.asked = union, true
 	u.grew(key, union.Size())
+}
+
+// tick gives up all unions that were not asked for since a tick that is maxUnionRest ago,
+// if other tasks might do with their memory.
+func (u *unions) tick(now float64) {
+	if u.asked || now < u.since {
+		u.asked, u.since = false, now
+		return
+	}
+	if now-u.since < maxUnionRest || !u.share.crowded() {
+		return
+	}
+	for key := range u.rows {
+		u.drop([]byte(key))
+	}
 }
 
 func (u *unions) drop(key []byte) {
@@ -81,7 +101,9 @@ func (e *Engine) union(identity, primitive []byte) *attribution.Union {
 		return nil
 	}
 	e.setRowKey(identity, primitive)
-	return e.unions.rows[string(e.keys.row)]
+	u := e.unions.rows[string(e.keys.row)]
+	e.unions.asked = e.unions.asked || u != nil
+	return u
 }
 
 func (e *Engine) dropUnion(identity, primitive []byte) {

@@ -9,7 +9,8 @@ import (
 // all tasks of a process together. When they take more, each task that takes more than
 // an equal share drops some at its next record; above that and a quarter the task that
 // asks for more does. So one task may have nearly all of it, as long as the others have
-// no use for it.
+// no use for it. A task that asks for none of its unions for five minutes gives all of
+// them up at a tick, if more than half of the memory is taken.
 //
 // Its methods may be called from several goroutines.
 type UnionMemory struct {
@@ -70,6 +71,10 @@ func (s *unionShare) over() bool {
 	}
 	return taken > limit+limit/maxExcess || s.held.Load() > limit/max(s.of.users.Load(), 1)
 }
+
+// crowded reports whether more than half of the memory is taken, so that other tasks
+// might do with what this one does not use.
+func (s *unionShare) crowded() bool { return s.of.taken.Load() > s.of.limit/2 }
 
 // release gives back what a task held.
 func (m *UnionMemory) release(held *atomic.Int64) {

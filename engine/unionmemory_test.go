@@ -92,6 +92,55 @@ func TestTasksThatRestLeaveRoomForUnions(t *testing.T) {
 	}
 }
 
+// A task that does not ask for its unions gives them up at a tick, five minutes after one
+// before which it did, if others might do with the memory. One that asks keeps them.
+func TestATaskGivesUpUnionsThatItDoesNotAskFor(t *testing.T) {
+	const each, rows = 100, 8
+	size := unionOf(each).Size()
+	identity := []byte("018f0000-0000-7000-8000-000000000001")
+	for name, tt := range map[string]struct {
+		room int // in unions
+		asks bool
+		want int
+	}{
+		"it rests, and little is left":  {rows + 1, false, 0},
+		"it rests, and most is left":    {4 * rows, false, rows},
+		"it asks for one of its unions": {rows + 1, true, rows},
+		"it asks, and nothing is left":  {rows, true, rows},
+	} {
+		store, out := newMemStore(), &laterBox{now: 1_700_000_000}
+		cfg := testConfig(1)
+		cfg.Unions = NewUnionMemory(tt.room * size)
+		e, err := New(cfg, 0, store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range rows {
+			e.holdUnion(identity, fmt.Append(nil, "primitive.", i), unionOf(each))
+		}
+		for range 4 {
+			if err := e.Process(&Record{Source: Commands, Key: []byte("tick"), Value: TickCommand(out.now)}, store, out); err != nil {
+				t.Fatal(err)
+			}
+			out.now += maxUnionRest / 2
+			if tt.asks && e.union(identity, []byte("primitive.0")) == nil {
+				t.Errorf("%s: the union that is asked for is gone", name)
+			}
+		}
+		if n := len(e.unions.rows); n != tt.want || e.cfg.Unions.Taken() != int64(n*size) {
+			t.Errorf("%s: it has %d unions and takes %d bytes, want %d of %d bytes", name, n, e.cfg.Unions.Taken(), tt.want, size)
+		}
+	}
+}
+
+// laterBox hears what a task says, at a time that the test sets.
+type laterBox struct {
+	heard
+	now float64 // Unix seconds
+}
+
+func (b *laterBox) Now() float64 { return b.now }
+
 // A task that moves to another process gives back its memory when it is garbage.
 func TestATaskThatIsDroppedGivesItsUnionMemoryBack(t *testing.T) {
 	memory := NewUnionMemory(1 << 20)

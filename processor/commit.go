@@ -112,7 +112,8 @@ func (b *batch) putGroupRight(req *kmsg.TxnOffsetCommitRequest) {
 	}
 }
 
-// apply writes what was committed to the store.
+// apply writes what was committed to the store. Tasks without records take note of what
+// was written for them.
 func (b *batch) apply() error {
 	for _, t := range b.tasks {
 		if end := b.acks.changelogEnd(t.partition); end > 0 {
@@ -124,6 +125,14 @@ func (b *batch) apply() error {
 		t.progressed.Store(b.startedAt.UnixNano())
 		t.checkpoint.At = b.startedAt
 		if err := t.context.txn.Commit(t.checkpoint); err != nil {
+			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
+		}
+	}
+	for _, t := range b.w.tasks {
+		if t.inBatch || !t.running() {
+			continue
+		}
+		if err := t.context.txn.Land(); err != nil {
 			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
 		}
 	}

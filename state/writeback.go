@@ -18,7 +18,7 @@ import (
 // with its entries, which stay as they are until the flush has landed: they can be
 // read and changed, but not evicted, and one that is changed meanwhile is held for
 // the next flush. There is one at a time, so the database gets them in their order.
-// It has landed when the transaction takes note of that, at a commit.
+// It has landed when the transaction takes note of that, at a commit or by Land.
 //
 // When the table and the rows of flushes have grown to its budget, entries that were not
 // read lately are evicted; if most of the table is held, it is flushed first.
@@ -94,6 +94,23 @@ func (t *Txn) Abandon() {
 		_ = t.writeBack.wait(t)
 		t.reset()
 	}
+}
+
+// Land takes note of a flush that is over and gives back the memory that was lent for it,
+// as the next commit would do. It is for a transaction that has none for a while. Nothing
+// may be changed, and no scan be under way. An error is that of the flush.
+func (t *Txn) Land() error {
+	h := t.writeBack
+	if h == nil || !h.flight.landed() {
+		return nil
+	}
+	t.unread()
+	if err := h.wait(t); err != nil {
+		return t.p.wrap("writing", err)
+	}
+	h.fit(t)
+	t.compact()
+	return nil
 }
 
 // hasRoom reports whether there is room to remember what is only read.

@@ -1,8 +1,11 @@
 package state
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -298,4 +301,47 @@ func TestRowsOfAFlushCount(t *testing.T) {
 	disk.open()
 	check(t, tx.Close())
 	check(t, s.Close())
+}
+
+// A transaction that has no more commits gives back what was lent for its flush, and
+// reports that the flush has failed.
+func TestARestingTransactionGivesBackWhatItWasLent(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		full := new(atomic.Bool)
+		disk := &gatedFS{FS: bulkFS{vfs.NewMem(), full}}
+		o := quiet(disk)
+		o.BulkBytes = 1
+		s, err := Open("dir", o)
+		check(t, err)
+		s.writeBacks.bytes = 1 << 20
+		tx := s.Partition(0).WriteBack()
+		disk.close("create")
+		check(t, tx.Land())
+		for n := 1; tx.writeBack.flight == nil && n < 100_000; n++ {
+			tx.Put(fmt.Append(nil, n), make([]byte, 100))
+			check(t, tx.Commit(Checkpoint{Offset: int64(n)}))
+		}
+		check(t, tx.Land())
+		if tx.writeBack.flight == nil || s.writeBacks.lent == 0 {
+			t.Fatalf("flush under way %v, %d bytes lent: this tests nothing", tx.writeBack.flight != nil, s.writeBacks.lent)
+		}
+		full.Store(fails)
+		disk.open()
+		<-tx.writeBack.flight.done
+		if err := tx.Land(); errors.Is(err, syscall.ENOSPC) != fails {
+			t.Errorf("landing a flush that fails (%v) returns %v", fails, err)
+		}
+		if n := s.writeBacks.lent; n != 0 || tx.writeBack.flight != nil {
+			t.Errorf("%d bytes are lent, flush under way %v", n, tx.writeBack.flight != nil)
+		}
+		if n := tx.takes(); !fails && n > 1<<20 {
+			t.Errorf("it takes %d bytes, want at most %d", n, 1<<20)
+		}
+		if fails {
+			tx.Abandon()
+		} else {
+			check(t, tx.Close())
+		}
+		check(t, s.Close())
+	}
 }
