@@ -136,8 +136,9 @@ func (e *Engine) isAwaited(identity []byte) (some bool, err error) {
 	return some, err
 }
 
-// forget forgets a stub, and takes the first of its rows away.
-func (e *Engine) forget(stub []byte, id *identity, f *forgetOn) (n int, err error) {
+// forget forgets a stub, and takes the first of its rows away, until limit records are
+// gone. Its flags and its suspicion go in any case.
+func (e *Engine) forget(stub []byte, id *identity, f *forgetOn, limit int) (n int, err error) {
 	if err := e.forgetSuspicion(stub, f); err != nil {
 		return 0, err
 	}
@@ -163,7 +164,7 @@ func (e *Engine) forget(stub []byte, id *identity, f *forgetOn) (n int, err erro
 	e.stubs.forgotten(stub)
 	e.due.judged(stub, nil, attribution.SuspicionCleared)
 	e.cfg.Counters.Forgotten.Add(1)
-	rows, err := e.forgetRows(stub, forgetting{Attacker: bytes.Clone(id.Own)}, max(forgetStep-n, 1))
+	rows, err := e.forgetRows(stub, forgetting{Attacker: bytes.Clone(id.Own)}, limit-n-1)
 	return n + 1 + rows, err
 }
 

@@ -656,6 +656,42 @@ func TestManyRowsAreForgottenInSteps(t *testing.T) {
 	}
 }
 
+// A step that reads the last rows of a stub takes only so many of them away that it is not
+// more than a step in all.
+func TestALookAndWhatItForgetsShareAStep(t *testing.T) {
+	forget, looked := forgetStep, lookStep
+	t.Cleanup(func() { forgetStep, lookStep = forget, looked })
+	forgetStep, lookStep = 16, 12
+	for rows := 1; rows <= 60; rows++ {
+		f := forgetFeed(t)
+		f.sweepAt(0)
+		for i := range rows {
+			f.observe("a", fmt.Sprintf("x.y%d", i), `"old"`, 1*aDay, "1")
+		}
+		f.settle()
+		left := func() (n int) {
+			for _, k := range f.stores[0].keys {
+				if k[0] == kindRow {
+					n++
+				}
+			}
+			return n
+		}
+		f.tickAt(41 * aDay)
+		read, before := 0, left()
+		for f.step() && left() == before {
+			read += min(forgetStep, rows-read) // a step that takes none away reads rows alone
+		}
+		if took := before - left(); took+rows-read > forgetStep {
+			t.Errorf("of %d rows the step that read the last %d took %d away, want %d in all at most", rows, rows-read, took, forgetStep)
+		}
+		f.settle()
+		if n := left(); n > 0 {
+			t.Fatalf("%d of %d rows are left", n, rows)
+		}
+	}
+}
+
 // TestRetentionThatIsTurnedOnLater finds the stubs of before, and none too early.
 func TestRetentionThatIsTurnedOnLater(t *testing.T) {
 	smallSteps(t)

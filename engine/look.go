@@ -160,7 +160,7 @@ func (e *Engine) lookAt(stub []byte, before uint64, limit int, f *forgetOn) (n i
 		return n, nil
 	}
 	l.pass()
-	forgotten, err := e.forget(stub, &id, f)
+	forgotten, err := e.forget(stub, &id, f, limit-n)
 	return n + forgotten, err
 }
 
