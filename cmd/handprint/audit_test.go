@@ -18,7 +18,7 @@ import (
 func TestAuditSaysWhatItFound(t *testing.T) {
 	t.Parallel()
 	e, environ := withTopics(t)
-	ctx, cancel := context.WithCancel(deadline(t))
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan result, 1)
 	dir := t.TempDir()
@@ -34,31 +34,31 @@ func TestAuditSaysWhatItFound(t *testing.T) {
 	defer cl.Close()
 	put := func(topic, key, value string) {
 		t.Helper()
-		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)}).FirstErr(); err != nil {
+		if err := cl.ProduceSync(deadline(t), &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	put(names.Observations, "a", `{"attacker_uuid":"a","primitive":"x.y","value":1,"ts":1,"evidence_ref":"e"}`)
 	put(names.Observations, "a", `{"attacker_uuid":"a"`)
-	r := handprint(ctx, "", environ, "audit")
+	r := handprint(deadline(t), "", environ, "audit")
 	if r.code != exitOK || !strings.Contains(r.out, "0 lost, 0 doubled, 0 different, 0 unexpected") || !strings.Contains(r.out, "1 rows of 1 identities; 1 transitions compared one by one") {
 		t.Fatalf("a correct run: %+v", r)
 	}
 	put(names.Control, "", `{"action":"stop","requested_by":"a test"}`)
-	if r := <-ended; r.code != exitOK {
+	if r := receive(t, ended); r.code != exitOK {
 		t.Fatalf("%+v", r)
 	}
-	r = handprint(ctx, "", environ, "audit", "--store", dir)
+	r = handprint(deadline(t), "", environ, "audit", "--store", dir)
 	if r.code != exitOK || strings.Contains(r.out, " 0 store records") {
 		t.Errorf("with the store: %+v", r)
 	}
 
 	put(names.StateChanged, "nobody", `{"event_id":"6ec0bd7f-11c0-8a63-975e-b06aad7d3f8a","identity_uuid":"nobody","primitive":"x.y","old_state":null,"new_state":"stable","current_value":1,"confidence":1,"observation_count":3,"ts":1}`)
-	r = handprint(ctx, "", environ, "audit")
+	r = handprint(deadline(t), "", environ, "audit")
 	if r.code != exitDifferences || !strings.HasPrefix(r.out, "unexpected: "+names.StateChanged) || !strings.Contains(r.err, "0 lost, 0 doubled, 0 different, 1 unexpected") {
 		t.Errorf("a transition of nobody: %+v", r)
 	}
-	r = handprint(ctx, "", environ, "audit", "--json", "--show=0")
+	r = handprint(deadline(t), "", environ, "audit", "--json", "--show=0")
 	var said struct {
 		OK bool
 		audit.Report
@@ -68,7 +68,7 @@ func TestAuditSaysWhatItFound(t *testing.T) {
 	}
 
 	put(names.Observations, "a", `{}`)
-	r = handprint(ctx, "", environ, "audit", "--timeout=200ms")
+	r = handprint(deadline(t), "", environ, "audit", "--timeout=200ms")
 	if r.code != exitFailure || !strings.Contains(r.err, "not at rest") {
 		t.Errorf("behind: %+v", r)
 	}
@@ -76,17 +76,17 @@ func TestAuditSaysWhatItFound(t *testing.T) {
 	for p := range int32(2) {
 		first.AddOffset(names.Observations, p, -1, -1)
 	}
-	if _, err := kadm.NewClient(cl).DeleteRecords(ctx, first); err != nil {
+	if _, err := kadm.NewClient(cl).DeleteRecords(deadline(t), first); err != nil {
 		t.Fatal(err)
 	}
 	var all kadm.Offsets
 	for p, end := range offsetsOf(t, cl, names.Observations) {
 		all.AddOffset(names.Observations, p, end, -1)
 	}
-	if err := kadm.NewClient(cl).CommitAllOffsets(ctx, "handprint", all); err != nil {
+	if err := kadm.NewClient(cl).CommitAllOffsets(deadline(t), "handprint", all); err != nil {
 		t.Fatal(err)
 	}
-	r = handprint(ctx, "", environ, "audit")
+	r = handprint(deadline(t), "", environ, "audit")
 	if r.code != exitHistoryGone || !strings.Contains(r.err, "the beginning is gone") {
 		t.Errorf("without the beginning: %+v", r)
 	}

@@ -64,7 +64,6 @@ func TestDoctorComparesRules(t *testing.T) {
 func TestDoctorNamesIdentityEventsThatWait(t *testing.T) {
 	t.Parallel()
 	e, environ := withTopics(t)
-	ctx := deadline(t)
 	cl, err := kgo.NewClient(e.ClientOpts()...)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +71,7 @@ func TestDoctorNamesIdentityEventsThatWait(t *testing.T) {
 	defer cl.Close()
 	put := func(r *kgo.Record) {
 		t.Helper()
-		if err := cl.ProduceSync(ctx, r).FirstErr(); err != nil {
+		if err := cl.ProduceSync(deadline(t), r).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -86,12 +85,12 @@ func TestDoctorNamesIdentityEventsThatWait(t *testing.T) {
 	}})
 	taken := make(kadm.Offsets)
 	taken.AddOffset(names.IdentityEvents, 0, n, -1)
-	if err := kadm.NewClient(cl).CommitAllOffsets(ctx, "handprint", taken); err != nil {
+	if err := kadm.NewClient(cl).CommitAllOffsets(deadline(t), "handprint", taken); err != nil {
 		t.Fatal(err)
 	}
 	waits := func(want string) {
 		t.Helper()
-		if r := handprint(ctx, "", environ, "doctor", "--state-dir", t.TempDir()); !strings.Contains(r.out, want) {
+		if r := handprint(deadline(t), "", environ, "doctor", "--state-dir", t.TempDir()); !strings.Contains(r.out, want) {
 			t.Errorf("doctor does not say %q: %+v", want, r)
 		}
 	}

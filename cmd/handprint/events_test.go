@@ -14,7 +14,6 @@ import (
 func TestEventsUntilTheEnd(t *testing.T) {
 	t.Parallel()
 	e, environ := withTopics(t)
-	ctx := deadline(t)
 	t1 := transition("aaaa", "x.one", attribution.Stable, attribution.Drifting)
 	t2 := transition("aaaa", "x.two", attribution.Drifting, attribution.Conflicted)
 	s := suspicion("aaaa", "x.one", "y.two")
@@ -36,7 +35,7 @@ func TestEventsUntilTheEnd(t *testing.T) {
 		for _, r := range c.want {
 			want += string(r.Value) + "\n"
 		}
-		r := handprint(ctx, "", environ, append(base, strings.Fields(c.args)...)...)
+		r := handprint(deadline(t), "", environ, append(base, strings.Fields(c.args)...)...)
 		if r.code != exitOK || r.out != want {
 			t.Errorf("events %s: %+v\nwant\n%s", c.args, r, want)
 		}
@@ -56,7 +55,7 @@ func TestEventsUntilTheEnd(t *testing.T) {
 			`          x.one y.two`,
 		},
 	} {
-		r := handprint(ctx, "", append(environ, "COLUMNS="+width), append(base, "-o", "pretty")...)
+		r := handprint(deadline(t), "", append(environ, "COLUMNS="+width), append(base, "-o", "pretty")...)
 		if want := strings.Join(want, "\n") + "\n"; r.code != exitOK || r.out != want {
 			t.Errorf("%q wide\n%swant\n%s%s", width, r.out, want, r.err)
 		}
@@ -78,21 +77,21 @@ func TestEventsFollowUntilInterrupted(t *testing.T) {
 	e, environ := withTopics(t)
 	old, fresh := transition("aaaa", "x.old", attribution.Stable, attribution.Drifting), transition("aaaa", "x.new", attribution.Stable, attribution.Drifting)
 	send(t, e, true, old)
-	ctx, interrupt := context.WithCancel(deadline(t))
+	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	lines, ended := make(lineWriter, 10), make(chan int)
 	go func() {
 		ended <- run(ctx, streams{in: strings.NewReader(""), out: lines, err: new(bytes.Buffer), environ: environ}, []string{"events", "--from", "beginning"})
 	}()
-	if got := <-lines; got != string(old.Value) {
+	if got := receive(t, lines); got != string(old.Value) {
 		t.Errorf("first %s", got)
 	}
 	send(t, e, true, fresh)
-	if got := <-lines; got != string(fresh.Value) {
+	if got := receive(t, lines); got != string(fresh.Value) {
 		t.Errorf("second %s", got)
 	}
 	interrupt()
-	if code := <-ended; code != exitOK {
+	if code := receive(t, ended); code != exitOK {
 		t.Errorf("interrupted following ended with %d", code)
 	}
 }

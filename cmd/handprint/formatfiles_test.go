@@ -30,7 +30,7 @@ func readTree(t *testing.T, dir string) map[string]string {
 
 func TestFormatFiles(t *testing.T) {
 	t.Parallel()
-	ctx, dir := deadline(t), t.TempDir()
+	dir := t.TempDir()
 	in := filepath.Join(dir, "in")
 	if err := siemtest.New(5).Folder(in, 50); err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestFormatFiles(t *testing.T) {
 	var outs []map[string]string
 	for _, name := range []string{"a", "b"} {
 		out := filepath.Join(dir, name)
-		if r := handprint(ctx, "", nil, "format", "files", "--out", out, in); r.code != exitOK || !strings.HasPrefix(r.out, "200 events") {
+		if r := handprint(deadline(t), "", nil, "format", "files", "--out", out, in); r.code != exitOK || !strings.HasPrefix(r.out, "200 events") {
 			t.Fatalf("%+v", r)
 		}
 		outs = append(outs, readTree(t, out))
@@ -59,7 +59,7 @@ func TestFormatFiles(t *testing.T) {
 		}
 	}
 	out := filepath.Join(dir, "rows")
-	if r := handprint(ctx, "", nil, "format", "files", "--to=cef", "--rows", "--addresses=false", "--out", out, in); r.code != exitOK {
+	if r := handprint(deadline(t), "", nil, "format", "files", "--to=cef", "--rows", "--addresses=false", "--out", out, in); r.code != exitOK {
 		t.Fatalf("%+v", r)
 	}
 	rows := readTree(t, out)
@@ -70,14 +70,14 @@ func TestFormatFiles(t *testing.T) {
 
 func TestFormatFilesRefuses(t *testing.T) {
 	t.Parallel()
-	ctx, dir := deadline(t), t.TempDir()
+	dir := t.TempDir()
 	for _, c := range []struct{ args, want string }{
 		{"--to=xml", "flag --to: no such format: xml"},
 		{"--severity=drifting=huge", "flag --severity"},
 		{"--severity=nothing=low", "flag --severity"},
 		{"--attack-catalogue=x.json", "64 hex digits"},
 	} {
-		r := handprint(ctx, "", nil, "format", "files", c.args, "--out", filepath.Join(dir, "out"), dir)
+		r := handprint(deadline(t), "", nil, "format", "files", c.args, "--out", filepath.Join(dir, "out"), dir)
 		if r.code != exitUsage || !strings.Contains(r.err, c.want) {
 			t.Errorf("%s: %+v", c.args, r)
 		}
@@ -85,7 +85,7 @@ func TestFormatFilesRefuses(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "state_changed.ndjson"), []byte("{}\nno json\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	r := handprint(ctx, "", nil, "format", "files", "--out", filepath.Join(dir, "out"), dir)
+	r := handprint(deadline(t), "", nil, "format", "files", "--out", filepath.Join(dir, "out"), dir)
 	if r.code != exitFailure || !strings.Contains(r.err, "2 of 2 records could not be used") {
 		t.Errorf("bad records: %+v", r)
 	}
@@ -94,7 +94,7 @@ func TestFormatFilesRefuses(t *testing.T) {
 // The catalogue is opened when an event needs it, and by nothing else.
 func TestTheCatalogueIsOpenedOnFirstUse(t *testing.T) {
 	t.Parallel()
-	ctx, dir := deadline(t), t.TempDir()
+	dir := t.TempDir()
 	in := filepath.Join(dir, "in")
 	if err := os.MkdirAll(in, 0o755); err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestTheCatalogueIsOpenedOnFirstUse(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(in, "state_changed.ndjson"), []byte(record+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		return handprint(ctx, "", nil, append([]string{"format", "files", "--out", filepath.Join(dir, "out"), in}, catalogue...)...)
+		return handprint(deadline(t), "", nil, append([]string{"format", "files", "--out", filepath.Join(dir, "out"), in}, catalogue...)...)
 	}
 	if r := format("none"); r.code != exitOK {
 		t.Errorf("no event needs the catalogue: %+v", r)

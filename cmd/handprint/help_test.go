@@ -41,7 +41,6 @@ func TestHelpListsWhatCounts(t *testing.T) {
 // it: what it needs is that records stay. The rest is advice.
 func TestAnExistingInputTopicIsWelcome(t *testing.T) {
 	t.Parallel()
-	ctx := deadline(t)
 	e := startBroker(t)
 	cl, err := kgo.NewClient(e.ClientOpts()...)
 	if err != nil {
@@ -49,23 +48,23 @@ func TestAnExistingInputTopicIsWelcome(t *testing.T) {
 	}
 	t.Cleanup(cl.Close)
 	adm, text := kadm.NewClient(cl), func(v string) *string { return &v }
-	made, err := adm.CreateTopics(ctx, 2, 1, map[string]*string{"max.message.bytes": text("1048588"), "min.insync.replicas": text("1"), "cleanup.policy": text("delete")}, "attacker.observation")
+	made, err := adm.CreateTopics(deadline(t), 2, 1, map[string]*string{"max.message.bytes": text("1048588"), "min.insync.replicas": text("1"), "cleanup.policy": text("delete")}, "attacker.observation")
 	if err != nil || made.Error() != nil {
 		t.Fatal(err, made.Error())
 	}
 	environ := []string{"HANDPRINT_BROKERS=" + e.Addrs()[0], "HANDPRINT_PARTITIONS=2"}
-	if r := handprint(ctx, "", environ, "topics", "create"); r.code != exitOK {
+	if r := handprint(deadline(t), "", environ, "topics", "create"); r.code != exitOK {
 		t.Errorf("create: %+v", r)
 	}
-	r := handprint(ctx, "", environ, "topics", "check")
+	r := handprint(deadline(t), "", environ, "topics", "check")
 	if r.code != exitOK || !strings.HasPrefix(r.out, "advice: topic attacker.observation: max.message.bytes is 1048588, should be at least 4194304: ") {
 		t.Errorf("check: %+v", r)
 	}
 	// One that deletes records before they are read is none.
-	if _, err := adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "cleanup.policy", Value: text("compact")}}, "attacker.observation"); err != nil {
+	if _, err := adm.AlterTopicConfigs(deadline(t), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "cleanup.policy", Value: text("compact")}}, "attacker.observation"); err != nil {
 		t.Fatal(err)
 	}
-	if r := handprint(ctx, "", environ, "topics", "check"); r.code != exitTopics || !strings.Contains(r.err, "1 problem(s)") || !strings.Contains(r.out, "\ntopic attacker.observation: cleanup.policy is compact, must be delete") && !strings.HasPrefix(r.out, "topic attacker.observation: cleanup.policy") {
+	if r := handprint(deadline(t), "", environ, "topics", "check"); r.code != exitTopics || !strings.Contains(r.err, "1 problem(s)") || !strings.Contains(r.out, "\ntopic attacker.observation: cleanup.policy is compact, must be delete") && !strings.HasPrefix(r.out, "topic attacker.observation: cleanup.policy") {
 		t.Errorf("check of a compacted input: %+v", r)
 	}
 }

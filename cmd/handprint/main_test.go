@@ -43,11 +43,23 @@ func startBroker(t *testing.T) *broker.Embedded {
 	return e
 }
 
+// deadline ends a wait of a test, not the test.
 func deadline(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// receive returns what comes from a channel.
+func receive[T any](t *testing.T, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-deadline(t).Done():
+		t.Fatal("what is awaited has not come in time")
+	}
+	return v
 }
 
 // withTopics starts a broker with all topics and returns the environment of a
@@ -168,23 +180,22 @@ func TestExitCodesAndOneLineErrors(t *testing.T) {
 func TestTopicsAreCreatedListedAndChecked(t *testing.T) {
 	t.Parallel()
 	e, environ := withTopics(t)
-	ctx := deadline(t)
-	if r := handprint(ctx, "", environ, "topics", "create"); r.code != exitOK || r.out != "all topics exist\n" {
+	if r := handprint(deadline(t), "", environ, "topics", "create"); r.code != exitOK || r.out != "all topics exist\n" {
 		t.Errorf("second creation: %+v", r)
 	}
-	if r := handprint(ctx, "", environ, "topics", "check"); r.code != exitOK || r.out != "all topics fit\n" {
+	if r := handprint(deadline(t), "", environ, "topics", "check"); r.code != exitOK || r.out != "all topics fit\n" {
 		t.Errorf("check: %+v", r)
 	}
-	r := handprint(ctx, "", environ, "topics", "list")
+	r := handprint(deadline(t), "", environ, "topics", "list")
 	if r.code != exitOK || strings.Contains(r.out, "missing") || !strings.Contains(r.out, "handprint-state-changelog") || strings.Contains(r.out, "\x1b") {
 		t.Errorf("list: %+v", r)
 	}
 	for _, sub := range []string{"list", "check", "create"} {
-		if r := handprint(ctx, "", environ, "topics", sub, "--json"); r.code != exitOK || !strings.HasPrefix(r.out, "[") && !strings.HasPrefix(r.out, "{") {
+		if r := handprint(deadline(t), "", environ, "topics", sub, "--json"); r.code != exitOK || !strings.HasPrefix(r.out, "[") && !strings.HasPrefix(r.out, "{") {
 			t.Errorf("%s as JSON: %+v", sub, r)
 		}
 	}
-	r = handprint(ctx, "", []string{"HANDPRINT_BROKERS=" + e.Addrs()[0]}, "topics", "check", "--partitions=4")
+	r = handprint(deadline(t), "", []string{"HANDPRINT_BROKERS=" + e.Addrs()[0]}, "topics", "check", "--partitions=4")
 	want := "topic attacker.observation: partitions is 2, must be 4: recreate the topic (adding partitions would move keys), or configure the number it has\n"
 	if r.code != exitTopics || !strings.HasPrefix(r.out, want) || !strings.Contains(r.err, "3 problem(s)") {
 		t.Errorf("check with other partitions: %+v", r)

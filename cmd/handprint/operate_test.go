@@ -97,7 +97,7 @@ func startRun(t *testing.T, environ []string, dir string) running {
 	var r running
 	r.stop = func() result {
 		cancel()
-		res := <-ended
+		res := receive(t, ended)
 		ended <- res
 		return res
 	}

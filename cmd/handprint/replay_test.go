@@ -381,7 +381,7 @@ func TestIdentitiesOfARunningApplication(t *testing.T) {
 		t.Errorf("an identity that is not known: %+v", r)
 	}
 	cancel()
-	if code := <-ended; code != exitOK {
+	if code := receive(t, ended); code != exitOK {
 		t.Errorf("the demo ended with %d", code)
 	}
 }

@@ -12,7 +12,6 @@ import (
 func TestRowsShowWhatTheStateTopicHoldsNow(t *testing.T) {
 	t.Parallel()
 	e, environ := withTopics(t)
-	ctx := deadline(t)
 	gone := row("bbbb", "a.gone", attribution.Stable)
 	send(t, e, true, row("bbbb", "x.one", attribution.Unknown), row("aaaa", "x.two", attribution.Drifting), gone, row("aaaa", "x.one", attribution.Stable))
 	send(t, e, true, row("bbbb", "x.one", attribution.MultiActor), &kgo.Record{Topic: names.State, Key: gone.Key},
@@ -28,7 +27,7 @@ func TestRowsShowWhatTheStateTopicHoldsNow(t *testing.T) {
 		{"--state=stable --state=drifting", a1 + a2},
 		{"--state=unknown", ""}, // it was, and is no more
 	} {
-		r := handprint(ctx, "", environ, append([]string{"rows"}, strings.Fields(c.args)...)...)
+		r := handprint(deadline(t), "", environ, append([]string{"rows"}, strings.Fields(c.args)...)...)
 		if r.code != exitOK || r.out != c.want {
 			t.Errorf("rows %s: %+v\nwant\n%s", c.args, r, c.want)
 		}
@@ -50,7 +49,7 @@ func TestRowsShowWhatTheStateTopicHoldsNow(t *testing.T) {
 			`bbbb      x.one      multi_actor  "v"    1.00     3`,
 		},
 	} {
-		r := handprint(ctx, "", append(environ, "COLUMNS="+width), "rows", "-o", "pretty")
+		r := handprint(deadline(t), "", append(environ, "COLUMNS="+width), "rows", "-o", "pretty")
 		if want := strings.Join(want, "\n") + "\n"; r.out != want {
 			t.Errorf("table of %s\n%swant\n%s", width, r.out, want)
 		}

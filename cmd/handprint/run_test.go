@@ -67,7 +67,7 @@ func TestRunRefusesInOneLine(t *testing.T) {
 func TestRunStopsWhenTheControlTopicSaysSo(t *testing.T) {
 	t.Parallel()
 	e, environ := withTopics(t)
-	ctx, cancel := context.WithCancel(deadline(t))
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan result, 1)
 	dir := t.TempDir()
@@ -83,18 +83,18 @@ func TestRunStopsWhenTheControlTopicSaysSo(t *testing.T) {
 	}
 	defer cl.Close()
 	put := func(topic, value string) {
-		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Key: []byte("a"), Value: []byte(value)}).FirstErr(); err != nil {
+		if err := cl.ProduceSync(deadline(t), &kgo.Record{Topic: topic, Key: []byte("a"), Value: []byte(value)}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	put("attacker.observation", `{"attacker_uuid":"a","primitive":"x.y","value":1,"ts":1,"evidence_ref":"e"}`)
 	seen := map[string]bool{}
-	for len(seen) < 2 && ctx.Err() == nil {
-		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) { seen[r.Topic] = true })
+	for wait := deadline(t); len(seen) < 2 && wait.Err() == nil; {
+		cl.PollFetches(wait).EachRecord(func(r *kgo.Record) { seen[r.Topic] = true })
 	}
 	put("system.attribution.control", `{"action":"dance"}`)
 	put("system.attribution.control", `{"action":"stop","requested_by":"a test"}`)
-	if r := <-ended; r.code != exitOK {
+	if r := receive(t, ended); r.code != exitOK {
 		t.Fatalf("%+v", r)
 	}
 }
