@@ -45,13 +45,22 @@ func TestStuckTask(t *testing.T) {
 	}
 	c.feed(testInput, 5, 4)
 	p := start(t, cfg)
-	c.await(testOutput, 5*4*2)
 	p.awaitTasks(testTasks)
+	// The clock rests until the worker has noted how far it came, which is after others
+	// can see its output: it runs so fast that a minute without progress would pass between.
+	noted := func(records int) {
+		t.Helper()
+		c.await(testOutput, records)
+		p.awaitStatus(func(s Status) bool { return s.Counters.Records >= int64(records) })
+	}
+	noted(5 * 4 * 2)
 	look := func(good func(Status) bool) {
 		t.Helper()
 		clock.WaitTickers(2)
 		p.awaitStatus(func(s Status) bool {
-			clock.Advance(15 * time.Second)
+			if clock.Taken() { // or a look would find another minute gone
+				clock.Advance(15 * time.Second)
+			}
 			return good(s)
 		})
 	}
@@ -63,9 +72,12 @@ func TestStuckTask(t *testing.T) {
 		}
 		return true
 	})
+	taken := func() { p.awaitStatus(func(Status) bool { return clock.Taken() }) }
 	for range 8 {
+		taken()
 		clock.Advance(15 * time.Second)
 	}
+	taken() // or the next record would be old before a worker has polled it
 	for _, task := range p.Status().Tasks {
 		if task.Stuck != "" {
 			t.Errorf("task %d has nothing to do and is stuck: %s", task.Partition, task.Stuck)
@@ -82,9 +94,7 @@ func TestStuckTask(t *testing.T) {
 		return false
 	})
 	close(hold)
-	// Only then does the clock go on: it runs so fast that the command to the next
-	// task, which waits for its turn, would seem to have been forgotten.
-	c.await(testOutput, 5*4*2+2)
+	noted(5*4*2 + 2) // with the command to the next task
 	look(func(s Status) bool {
 		for _, task := range s.Tasks {
 			if task.Stuck != "" {
