@@ -32,7 +32,7 @@ func (a *Auditor) topics() []string {
 func (a *Auditor) awaitRest(ctx context.Context) (ends, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, a.o.Timeout, fmt.Errorf("%w after %s", ErrNotAtRest, a.o.Timeout))
 	defer cancel()
-	why := ""
+	why := "the brokers did not say in time how far it is"
 	for {
 		found, moving, err := a.look(ctx)
 		if err == nil && moving == "" {
