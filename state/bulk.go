@@ -13,8 +13,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// defaultBulkBytes is the default of Options.BulkBytes.
-const defaultBulkBytes = 4 << 20
+// defaultBulkBytes is the default of Options.BulkBytes. Several tasks flush at the same
+// time, and a batch of each would be in Go's heap, in the log's buffers and in a memtable.
+const defaultBulkBytes = 1 << 20
 
 // bulkFile begins the name of a table that is being made, in the directory of the
 // store; its partition's number follows.

@@ -22,8 +22,9 @@ var chunks struct {
 // use. The collector does not look for lost ones.
 var taken atomic.Int64
 
-// keptChunks is how many free chunks keep their memory.
-const keptChunks = 16 << 20 / chunkSize
+// keptChunks is how many free chunks keep their memory: what the changes of a
+// transaction, which come and go with it, are listed in.
+const keptChunks = 2 << 20 / chunkSize
 
 // regionChunks is how many chunks are asked of the operating system at once.
 const regionChunks = 16

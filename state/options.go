@@ -34,7 +34,7 @@ type Options struct {
 	// level debug. nil is slog.Default().
 	Logger *slog.Logger
 	// BulkBytes is how much a commit must have to be written as a table of its
-	// own, for which it waits for the disk. Zero means 4 MiB; less is for tests.
+	// own, for which it waits for the disk. Zero means 1 MiB; less is for tests.
 	BulkBytes int
 	// ReadOnly opens for reading the directory of an instance that is stopped.
 	// Nothing is created, repaired or set aside; writes fail.
