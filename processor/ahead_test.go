@@ -54,7 +54,7 @@ func (h *sighter) Process(c *Context, r *kgo.Record) error {
 // transaction reads what the ones before it have written: every key counts without a
 // gap.
 func TestTurnsAreReadAhead(t *testing.T) {
-	const keys, rounds = 4000, 4
+	const keys, rounds, turn = 4000, 4, 500
 	c := newCluster(t)
 	for range rounds {
 		var records []*kgo.Record
@@ -69,7 +69,7 @@ func TestTurnsAreReadAhead(t *testing.T) {
 	}
 	closeAtEnd(t, store)
 	cfg := c.config(store)
-	cfg.TurnRecords, cfg.MaxBatchRecords = 500, 1000
+	cfg.TurnRecords, cfg.MaxBatchRecords = turn, 1000
 	var asked atomic.Int64
 	cfg.NewHandler = func(task Task) (Handler, error) { return &sighter{counter{task}, &asked}, nil }
 	p := start(t, cfg)
@@ -85,8 +85,8 @@ func TestTurnsAreReadAhead(t *testing.T) {
 			t.Fatalf("%s counts %v, want %d", key, values, rounds)
 		}
 	}
-	if n := asked.Load(); n < keys {
-		t.Errorf("%d records were asked about, want %d or more: no turn was read ahead", n, keys)
+	if n := asked.Load(); n < turn { // how many are depends on how fast flushes are written
+		t.Errorf("%d records were asked about, want %d or more: no turn was read ahead", n, turn)
 	}
 	c.checkStore(cfg)
 }
