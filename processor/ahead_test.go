@@ -54,6 +54,7 @@ func (h *sighter) Process(c *Context, r *kgo.Record) error {
 // transaction reads what the ones before it have written: every key counts without a
 // gap.
 func TestTurnsAreReadAhead(t *testing.T) {
+	t.Parallel()
 	const keys, rounds, turn = 4000, 4, 500
 	c := newCluster(t)
 	for range rounds {

@@ -10,6 +10,7 @@ import (
 )
 
 func TestCountsEveryRecordOnce(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	store := newStore(t)
 	c.feed(testInput, 10, 5)

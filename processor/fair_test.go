@@ -17,6 +17,7 @@ import (
 // each transaction and no more. The handler moves the clock, so nothing depends on
 // how fast the machine is.
 func TestAFloodOfOneTaskLeavesTheOthersTheirTurns(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	byHand := c.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	send := func(partition int32, key, value string, n int) {
@@ -80,6 +81,7 @@ func TestAFloodOfOneTaskLeavesTheOthersTheirTurns(t *testing.T) {
 // the tasks that are behind send it, does not cut their transactions into slices. The
 // handler moves the clock.
 func TestCommandsAloneCutNoTransaction(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	byHand := c.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	const behind, flood, slow = testTasks - 1, 200, 5 * time.Millisecond // commands go to task 0

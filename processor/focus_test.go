@@ -109,6 +109,7 @@ func TestTasksThatAreBehindTakeTurns(t *testing.T) {
 // Between two transactions no task is paused whose last turn was longer ago than a task
 // may wait. The handler moves the clock, so that tasks wait for long.
 func TestNoTaskWaitsLongForItsTurn(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.fetchLittle()
 	const n, turn, most = 400, 4, 32
@@ -162,6 +163,7 @@ func (h *slowCounter) Process(c *Context, r *kgo.Record) error {
 // Tasks whose turn it is, but that have nothing left but records of an aborted
 // transaction, do not keep another from its own.
 func TestATurnWithoutRecordsIsOver(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.fetchLittle()
 	const n, turn = 300, 4
@@ -199,6 +201,7 @@ func (c *cluster) aborted(partition int32, n int) {
 
 // A partition whose fetches fail does not keep the input of the other tasks paused.
 func TestAPartitionThatFailsPausesNoOther(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.fetchLittle()
 	const n = 400
@@ -245,6 +248,7 @@ func TestAPartitionThatFailsPausesNoOther(t *testing.T) {
 // A batch that is too large to unpack is dropped, also if its partition is paused between
 // its fetch and its poll.
 func TestALargeBatchOfAPausedTaskIsDropped(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.fetchLittle()
 	const n, before = 900, 300

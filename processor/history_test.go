@@ -124,6 +124,7 @@ func (r *reads) await(c *cluster, topic string) {
 // However often a healthy application is started again, and whatever compaction
 // takes away meanwhile, no store is rebuilt.
 func TestAHealthyStoreIsNeverRebuilt(t *testing.T) {
+	t.Parallel()
 	const keys = 10
 	n := *restarts
 	if testing.Short() {
@@ -204,6 +205,7 @@ func TestAChangelogThatIsGoneIsRefused(t *testing.T) {
 // has read by transactions of the application. Without a store to tell it by it is
 // refused as well, in one line.
 func TestAnOlderChangelogIsRefused(t *testing.T) {
+	t.Parallel()
 	const keys, n = 10, 10
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
@@ -362,6 +364,7 @@ func TestCommandsThatWereDeleted(t *testing.T) {
 
 // Commands are deleted when they have been read and are old, and not before.
 func TestOldCommandsAreDeleted(t *testing.T) {
+	t.Parallel()
 	const keys, n = 10, 10
 	c := newCluster(t)
 	cfg := c.config(newStore(t))

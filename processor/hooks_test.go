@@ -10,6 +10,7 @@ import (
 
 // What the hooks are told adds up to what happened.
 func TestHooks(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.feed(testInput, 5, 4)
 	var mu sync.Mutex

@@ -9,6 +9,7 @@ import (
 // A worker that has a client but is not in the group yet, as it waits for its
 // producer id, cannot ask the group to look again; another one is asked to.
 func TestLookAgainAsksAMember(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	cfg.Threads = 2

@@ -183,6 +183,7 @@ func TestInputThatWasDeleted(t *testing.T) {
 
 // Retention overtakes a task that runs.
 func TestInputThatIsDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	gate := make(chan struct{})
@@ -234,6 +235,7 @@ func TestInputThatIsDeletedMeanwhile(t *testing.T) {
 
 // A topic of the input is deleted and made anew while it is read.
 func TestInputThatIsMadeAnew(t *testing.T) {
+	t.Parallel()
 	const keys, n = 10, 10
 	c, log := newCluster(t), new(lines)
 	cfg := c.config(newStore(t))

@@ -24,6 +24,7 @@ func (c *cluster) members() []kadm.DescribedGroupMember {
 
 // Who looks at the group sees which thread of which process a member is.
 func TestMembersHaveClientIDs(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	cfg.Client = append(cfg.Client, kgo.ClientID("of all"))
@@ -38,6 +39,7 @@ func TestMembersHaveClientIDs(t *testing.T) {
 // A clean stop leaves the group, static members too, so that nobody waits for
 // their sessions to time out.
 func TestCleanStopLeavesTheGroup(t *testing.T) {
+	t.Parallel()
 	for _, static := range []bool{false, true} {
 		c := newCluster(t)
 		cfg := c.config(newStore(t))
@@ -55,6 +57,7 @@ func TestCleanStopLeavesTheGroup(t *testing.T) {
 // for a member that was killed, leaves nothing behind that the group would wait
 // for later.
 func TestStopWhileJoining(t *testing.T) {
+	t.Parallel()
 	for _, static := range []bool{false, true} {
 		c := newCluster(t)
 		cfg := c.config(newStore(t))
@@ -93,6 +96,7 @@ func TestStopWhileJoining(t *testing.T) {
 // A static member that was killed goes on with its tasks when it is back: the
 // group does not rebalance.
 func TestKilledMemberIsBackAtOnce(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	cfg.SessionTimeout = testPatience // what a test that waits for it would not survive
@@ -117,6 +121,7 @@ func TestKilledMemberIsBackAtOnce(t *testing.T) {
 // Of two processes with one instance id the newer goes on and the older ends,
 // saying why: they do not fence each other off for ever.
 func TestTwoProcessesWithOneInstanceID(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	c.feed(testInput, 5, 4)
@@ -137,6 +142,7 @@ func TestTwoProcessesWithOneInstanceID(t *testing.T) {
 // A process whose instance id may be a copy does not start beside the one that
 // it was copied from, and starts when that is gone.
 func TestCopiedInstanceID(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	one := start(t, cfg)
@@ -163,6 +169,7 @@ func TestCopiedInstanceID(t *testing.T) {
 // A process that is killed in the middle of a transaction leaves it open. The
 // one that takes over ends it, rather than wait for the brokers to do so.
 func TestTakeoverEndsOpenTransaction(t *testing.T) {
+	t.Parallel()
 	for _, step := range []Step{AfterFlush, AfterOffsets} {
 		c := newCluster(t)
 		cfg := c.config(newStore(t))

@@ -82,6 +82,7 @@ func TestUnknownCommitOutcome(t *testing.T) {
 // A record that is too large for good stops the processor at once, with a line
 // that says which; nothing of its batch is committed.
 func TestOutputTooLarge(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.feed(testInput, 1, 3)
 	cfg := c.config(newStore(t))
@@ -174,6 +175,7 @@ func (h *poisoned) Poisoned(c *Context, r *kgo.Record, cause error) error {
 
 // A panic undoes what its record has done, and nothing else.
 func TestPanicIsOneRecord(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.feed(testInput, 1, 4)
 	cfg := c.config(newStore(t))

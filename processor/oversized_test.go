@@ -93,6 +93,7 @@ func TestTooLargeBatchesAreSteppedOver(t *testing.T) {
 // A slow record before a batch that is too large ends the turn; the batch is
 // dropped in its place.
 func TestTooLargeBatchBehindSlowRecords(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	cfg.MaxBatchUnpacked = testUnpacked
@@ -128,6 +129,7 @@ func TestTooLargeBatchBehindSlowRecords(t *testing.T) {
 // A batch that is too large in the commands or in the changelog ends the processor
 // with a line that names it.
 func TestTooLargeBatchOfOurOwn(t *testing.T) {
+	t.Parallel()
 	for _, topic := range []string{testCommands, testChangelog} {
 		c := newCluster(t)
 		cfg := c.config(newStore(t))

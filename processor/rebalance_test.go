@@ -174,6 +174,7 @@ func TestStalledMemberDoesNotCommit(t *testing.T) {
 // While a task restores, the others of its worker run; its records are neither
 // processed nor committed until it has caught up.
 func TestRestoreRunsApartFromProcessing(t *testing.T) {
+	t.Parallel()
 	const late = 2
 	c := newCluster(t)
 	writer := c.newClient(kgo.TransactionalID("former"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionTimeout(testPatience))
@@ -216,6 +217,7 @@ func TestRestoreRunsApartFromProcessing(t *testing.T) {
 
 // A processor that is stopped while it restores ends at once.
 func TestStopWhileRestoring(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	writer := c.newClient(kgo.TransactionalID("former"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionTimeout(testPatience))
 	if err := writer.BeginTransaction(); err != nil {
@@ -231,6 +233,7 @@ func TestStopWhileRestoring(t *testing.T) {
 
 // What was aborted in an input is not read.
 func TestAbortedInputIsNotRead(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	writer := c.newClient(kgo.TransactionalID("sensor"))
 	for i, commit := range []bool{false, true, false, true} {
@@ -251,6 +254,7 @@ func TestAbortedInputIsNotRead(t *testing.T) {
 // No transaction commits anything without offsets, which are what fences a
 // member that has lost its tasks; ticks go through the commands topic.
 func TestEveryTransactionCarriesOffsets(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	var mu sync.Mutex
 	offsets := make(map[string]bool) // transactional ids with offsets in the open transaction
@@ -337,6 +341,7 @@ func TestSessionTimesOut(t *testing.T) {
 // The group's coordinator refuses a commit in the middle of a rebalance: the
 // batch is done again.
 func TestOffsetsRefused(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.feed(testInput, 5, 4)
 	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.IllegalGeneration})

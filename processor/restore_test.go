@@ -170,6 +170,7 @@ func drawChanges(t *rapid.T) []change {
 }
 
 func TestRestoreReadsNothingTwice(t *testing.T) {
+	t.Parallel()
 	l := newChangelog(t, newCluster(t), "changelog")
 	store := newStore(t)
 	l.write(change{"a", "1"}, change{"b", "1"})
@@ -190,6 +191,7 @@ func TestRestoreReadsNothingTwice(t *testing.T) {
 // A transaction that is still open below the high watermark may turn out to be
 // committed, so the restore waits for it.
 func TestRestoreWaitsForOpenTransaction(t *testing.T) {
+	t.Parallel()
 	for _, commit := range []bool{true, false} {
 		t.Run(fmt.Sprintf("commit %v", commit), func(t *testing.T) {
 			c := newCluster(t)
@@ -231,6 +233,7 @@ func TestRestoreWaitsForOpenTransaction(t *testing.T) {
 // it read early may be deleted further up, by a deletion that is kept only so
 // long.
 func TestRestoreAgesUntilItsEnd(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	l := newChangelog(t, c, "changelog")
 	store := newStore(t)
@@ -266,6 +269,7 @@ func TestRestoreAgesUntilItsEnd(t *testing.T) {
 }
 
 func TestRestoreEndsWithContext(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	l := newChangelog(t, c, "changelog")
 	l.write(change{"a", "1"})
@@ -286,6 +290,7 @@ func TestRestoreEndsWithContext(t *testing.T) {
 
 // A store that cannot be brought up to date from its checkpoint is rebuilt.
 func TestRestoreRebuilds(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name    string
 		between func(l *changelog)
@@ -354,6 +359,7 @@ func TestRestoreRebuilds(t *testing.T) {
 
 // The log may lose its beginning, or its topic, while it is read.
 func TestRestoreSurvivesErrors(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	l := newChangelog(t, c, "changelog")
 	l.write(change{"a", "1"})

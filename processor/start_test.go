@@ -23,6 +23,7 @@ import (
 
 // What is wrong at the start is said in one line.
 func TestStartRefuses(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	store := newStore(t)
 	tests := []struct {
@@ -54,6 +55,7 @@ func TestStartRefuses(t *testing.T) {
 
 // So is a control topic that cannot be read: nobody could stop the process by it.
 func TestStartRefusesAnUnreadableControlTopic(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.ControlKey(int16(kmsg.ListOffsets), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()
@@ -81,6 +83,7 @@ func TestStartRefusesAnUnreadableControlTopic(t *testing.T) {
 // Partitions that are added under a running application end it with the same
 // line, before what is in them is overlooked.
 func TestAddedPartitionsEndTheProcessor(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ topic, want string }{
 		{testInput, "topic in has 6 partitions, must have 4"},
 		{testSingle, "topic single has 3 partitions, must have 1"},
@@ -108,6 +111,7 @@ func TestAddedPartitionsEndTheProcessor(t *testing.T) {
 
 // A broker that breaks off connections for a moment does not end a start.
 func TestStartsThoughABrokerIsAwayForAMoment(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	var dials atomic.Int64
 	cfg := c.config(newStore(t))
@@ -160,6 +164,7 @@ func TestNewRefuses(t *testing.T) {
 
 // Brokers that cannot keep exactly-once safe are warned of, and only those.
 func TestWarnsOfOldBrokers(t *testing.T) {
+	t.Parallel()
 	for _, old := range []bool{true, false} {
 		var opts []kfake.Opt
 		if old {

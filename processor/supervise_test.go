@@ -17,6 +17,7 @@ import (
 )
 
 func TestControlStops(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	// A stop from before the start is not for us.
 	c.produce(&kgo.Record{Topic: testControl, Value: []byte(`{"action":"stop"}`)})
@@ -43,6 +44,7 @@ func TestControlStops(t *testing.T) {
 // A control topic that may not be read any more is asked for less and less
 // often, and heard again when it may.
 func TestControlErrorsArePaced(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	cfg.Control = testControl
@@ -67,6 +69,7 @@ func TestControlErrorsArePaced(t *testing.T) {
 }
 
 func TestHeartbeat(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	clock := clocktest.New(time.Unix(1e9, 0))
 	cfg := c.config(newStore(t))
@@ -107,6 +110,7 @@ func TestHeartbeat(t *testing.T) {
 
 // A tick that cannot be written is counted and survived.
 func TestTickFails(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	clock := clocktest.New(time.Unix(1e9, 0))
 	cfg := c.config(newStore(t))
@@ -132,6 +136,7 @@ func TestTickFails(t *testing.T) {
 // A clean stop leaves the group, so that others need not wait for a timeout,
 // and nothing of a batch in hand is lost.
 func TestCleanStop(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	cfg.StaticMembership = false
@@ -166,6 +171,7 @@ func TestCleanStop(t *testing.T) {
 }
 
 func TestOnCommitTellsOffsets(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	commits := make(chan Commit, 1000)
@@ -216,6 +222,7 @@ func TestOnCommitTellsOffsets(t *testing.T) {
 // brokers that are gone: nobody will say what became of it, and the stop must not
 // wait for that.
 func TestStopWhileNoBrokerAnswers(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cfg := c.config(newStore(t))
 	cfg.Health, cfg.HeartbeatInterval = testHealth, time.Millisecond

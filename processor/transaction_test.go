@@ -57,6 +57,7 @@ func (h *remembering) Reset() { clear(h.counts) }
 // A batch that goes back when some of its outputs have been sent aborts them, and
 // goes on in the same session; what handlers have in memory goes back with it.
 func TestABatchGoesBackWithItsTransaction(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	const keys, n, most = 2, 200, 3
 	c.feed(testInput, keys, n)
@@ -82,6 +83,7 @@ func TestABatchGoesBackWithItsTransaction(t *testing.T) {
 
 // A processor that is told to stop between two turns commits the ones that were.
 func TestStopBetweenTurns(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	const keys, n = 2, 200
 	c.feed(testInput, keys, n)

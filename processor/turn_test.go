@@ -16,6 +16,7 @@ import (
 // A worker that is behind adds turns to its transaction, up to the bound; what
 // changed in several of them goes to the changelog once.
 func TestATransactionHasSeveralTurns(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	const keys, n, turn, most = 3, 200, 4, 50
 	c.feed(testInput, keys, n)
@@ -125,6 +126,7 @@ func TestTransactionsGrow(t *testing.T) {
 // read again with all of its batch, of which nothing remains; until it can be,
 // a batch has one turn, so that those before it get on.
 func TestAnotherTurnCannotBePrepared(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	const keys, n = 2, 60
 	c.feed(testInput, keys, n)
@@ -153,6 +155,7 @@ func TestAnotherTurnCannotBePrepared(t *testing.T) {
 // After a batch that could not be committed the next has one turn of half the size, as it may
 // have been more than the brokers take in the time of a transaction.
 func TestAFailedBatchIsTriedAgainInSmall(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	const keys, n, turn = 1, 100, 4
 	c.feed(testInput, keys, n)

@@ -29,6 +29,7 @@ func lags(s Status) map[int32]int64 {
 // does; one without input is not, though markers of transactions are left in its
 // partitions, nor is one that works.
 func TestStuckTask(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	clock := clocktest.New(time.Unix(1e9, 0))
 	cfg := c.config(newStore(t))
@@ -134,6 +135,7 @@ func (c *cluster) blindWorkers(cfg *Config, here func() bool) *atomic.Bool {
 
 // A client that does not fetch what is there is replaced by another.
 func TestStarvedTask(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	clock := clocktest.New(time.Unix(1e9, 0))
 	cfg := c.config(newStore(t))
@@ -160,6 +162,7 @@ func TestStarvedTask(t *testing.T) {
 // So is one that has lost sight of one partition of a task that makes progress
 // with another.
 func TestStarvedPartition(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.NumBrokers(2))
 	const inputs, commands = 0, 1 // brokers
 	for task := range int32(testTasks) {
@@ -195,6 +198,7 @@ func TestStarvedPartition(t *testing.T) {
 // A partition that nobody can read makes its task stuck, and stays so; other
 // sessions would not read it either.
 func TestUnreadablePartition(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	clock := clocktest.New(time.Unix(1e9, 0))
 	cfg := c.config(newStore(t))
