@@ -146,6 +146,7 @@ const wider = `{"type":"record","name":"Sight","namespace":"sensor","fields":[
 // taken once it answers, and only what the registry says that it does not have
 // is a dead letter. JSON goes on between Avro.
 func TestAvroInputWaitsForTheRegistry(t *testing.T) {
+	t.Parallel()
 	b, fake := startBroker(t), startRegistry(t)
 	a := newApp(t, b, options{prefix: "waits-", partitions: 1, registry: attribution.DefaultRegistry()})
 	a.useAvro(fake)

@@ -389,6 +389,7 @@ func TestRowsOfLargeAndSmallValuesInOneTransaction(t *testing.T) {
 // TestARecordTooLargeForAnyTopicIsCut takes a record that its producer's
 // compression made small enough to be accepted.
 func TestARecordTooLargeForAnyTopicIsCut(t *testing.T) {
+	t.Parallel()
 	b := startBroker(t)
 	a := newApp(t, b, options{prefix: "huge-", partitions: 1})
 	a.start()

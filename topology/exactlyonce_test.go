@@ -96,6 +96,7 @@ func (c *crashes) fault(step processor.Step, _ []int32) error {
 // application sends without a crash: each row's transitions with their ids,
 // each identity's suspicions, each dead letter once, and the rows.
 func TestCrashesChangeNothing(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	covered := make(map[string]int)
 	t.Run("histories", func(t *testing.T) {
@@ -149,9 +150,11 @@ func TestCrashesChangeNothing(t *testing.T) {
 // TestCrashesChangeNothingOfWhatIsForgotten does the same to an application that
 // forgets, with sweeps that forget some attackers and only look at others.
 func TestCrashesChangeNothingOfWhatIsForgotten(t *testing.T) {
+	t.Parallel()
 	b := startBroker(t)
 	for _, partitions := range []int32{1, 4} {
 		t.Run(fmt.Sprintf("partitions=%d", partitions), func(t *testing.T) {
+			t.Parallel()
 			h := newForgettingHistory(rand.New(rand.NewPCG(7, uint64(partitions))), 8, 12)
 			run := func(a *app, schedule *crashes) (sent map[string][]string, forgotten, left int) {
 				a.config.Engine.Retention = historyRetention

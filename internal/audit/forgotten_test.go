@@ -291,6 +291,7 @@ func TestEventsThatNameAStub(t *testing.T) {
 // another belongs to since. Both make the same row, and the other's observation is the
 // first in the input but goes through the commands, so its home takes it last.
 func TestForgottenAttackerComesBackToOthers(t *testing.T) {
+	t.Parallel()
 	a := startAppIn(t, startBroker(t), "others.", 2, historyRegistry(t), "store", state.Options{FS: vfs.NewMem()}, forgetting)
 	auditor := a.auditor(a.options())
 	var names [2]string // by partition
