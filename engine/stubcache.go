@@ -40,39 +40,65 @@ var (
 	maxStubNames = 1 << 20
 )
 
-// stubCaches holds the stubs of a task, by attacker and by stub id.
+// stubCaches holds the stubs of a task, by attacker and by stub id. When the young ones
+// are half of what may be remembered they become the old ones, and the old ones are
+// forgotten, but for those that were asked for meanwhile, which are young again. So who
+// is seen all the time is remembered among many who are seen once.
 type stubCaches struct {
-	byAttacker map[string]*stubCache
-	byStub     map[attribution.UUID]*stubCache
-	names      int        // bytes, of the keys of byAttacker
+	young, old stubAge
 	here       *stubCache // of the current observation; nil: none
 }
 
-func (s *stubCaches) reset() {
-	s.byAttacker, s.byStub = make(map[string]*stubCache), make(map[attribution.UUID]*stubCache)
-	s.names, s.here = 0, nil
+// stubAge is half of the stubs.
+type stubAge struct {
+	byAttacker map[string]*stubCache
+	byStub     map[attribution.UUID]*stubCache
+	names      int // bytes, of the keys of byAttacker
 }
+
+func newStubAge() stubAge {
+	return stubAge{byAttacker: make(map[string]*stubCache), byStub: make(map[attribution.UUID]*stubCache)}
+}
+
+func (s *stubCaches) reset() { *s = stubCaches{young: newStubAge(), old: newStubAge()} }
 
 // of returns the cache of an attacker at its home.
 func (s *stubCaches) of(attacker []byte) *stubCache {
-	if at := s.byAttacker[string(attacker)]; at != nil {
+	if at := s.young.byAttacker[string(attacker)]; at != nil {
 		return at
 	}
-	if len(s.byAttacker) >= maxStubs || s.names+len(attacker) > maxStubNames {
-		s.reset() // rare, and what matters comes back at once
+	if n := len(s.young.byAttacker); n > 0 && (n >= maxStubs/2 || s.young.names+len(attacker) > maxStubNames/2) {
+		s.young, s.old = s.old, s.young
+		clear(s.young.byAttacker)
+		clear(s.young.byStub)
+		s.young.names = 0
 	}
-	s.names += len(attacker)
-	stub := attribution.Stub(attacker)
-	at := new(stubCache)
-	stub.AppendText(at.stub[:0])
-	idKey(at.key[:0], kindRow, at.stub[:])
-	s.byAttacker[string(attacker)], s.byStub[stub] = at, at
+	stub := attribution.UUID{}
+	at := s.old.byAttacker[string(attacker)]
+	if at == nil {
+		stub = attribution.Stub(attacker)
+		at = new(stubCache)
+		stub.AppendText(at.stub[:0])
+		idKey(at.key[:0], kindRow, at.stub[:])
+	} else {
+		stub, _ = attribution.ParseUUID(at.stub[:])
+	}
+	s.young.names += len(attacker)
+	s.young.byAttacker[string(attacker)], s.young.byStub[stub] = at, at
 	return at
+}
+
+// known returns the cache of an attacker, nil if there is none.
+func (s *stubCaches) known(attacker []byte) *stubCache {
+	if at := s.young.byAttacker[string(attacker)]; at != nil {
+		return at
+	}
+	return s.old.byAttacker[string(attacker)]
 }
 
 // linked is told of every write of an attacker's link.
 func (s *stubCaches) linked(attacker []byte) {
-	if at := s.byAttacker[string(attacker)]; at != nil {
+	if at := s.known(attacker); at != nil {
 		at.ownsItself = false
 	}
 }
@@ -103,10 +129,11 @@ func (s *stubCaches) stub(identity []byte) *stubCache {
 	if s.isHere(identity) {
 		return s.here
 	}
-	if len(s.byStub) > 0 {
-		if u, ok := attribution.ParseUUID(identity); ok {
-			return s.byStub[u]
+	if u, ok := attribution.ParseUUID(identity); ok {
+		if at := s.young.byStub[u]; at != nil {
+			return at
 		}
+		return s.old.byStub[u]
 	}
 	return nil
 }

@@ -98,20 +98,68 @@ func TestLongNamesOfAttackersAreNotAllRemembered(t *testing.T) {
 		if at := s.of(name); at != s.of(name) {
 			t.Fatalf("attacker %d is not remembered", i)
 		}
-		bytes := 0
-		for name := range s.byAttacker {
-			bytes += len(name)
-		}
-		if bytes > maxStubNames || bytes != s.names || len(s.byStub) != len(s.byAttacker) {
-			t.Fatalf("%d bytes of names are kept of %d attackers, %d counted; want at most %d", bytes, len(s.byAttacker), s.names, maxStubNames)
+		if n := kept(t, &s); n > maxStubNames {
+			t.Fatalf("%d bytes of names are kept; want at most %d", n, maxStubNames)
 		}
 	}
-	// One that is longer than all that may be kept is remembered for itself.
-	if s.of(bytes.Repeat([]byte("b"), 2*maxStubNames)); len(s.byAttacker) != 1 {
-		t.Errorf("%d attackers are remembered beside a very long name", len(s.byAttacker)-1)
+	// One that is longer than all that may be kept is remembered beside half of the
+	// others, and for so long.
+	if s.of(bytes.Repeat([]byte("b"), 2*maxStubNames)); len(s.young.byAttacker) != 1 || kept(t, &s) > 2*maxStubNames+maxStubNames/2 {
+		t.Errorf("%d attackers are remembered beside a very long name", len(s.young.byAttacker)-1)
 	}
 	s.of([]byte("usual"))
-	if len(s.byAttacker) != 1 || s.names != len("usual") {
-		t.Errorf("%d attackers and %d bytes of names are kept", len(s.byAttacker), s.names)
+	s.of(bytes.Repeat([]byte("c"), maxStubNames/2))
+	if n := kept(t, &s); n > maxStubNames {
+		t.Errorf("%d bytes of names are kept", n)
+	}
+}
+
+// kept returns how many bytes of names are remembered.
+func kept(t *testing.T, s *stubCaches) (names int) {
+	t.Helper()
+	for _, age := range []*stubAge{&s.young, &s.old} {
+		n := 0
+		for name := range age.byAttacker {
+			n += len(name)
+		}
+		if n != age.names || len(age.byStub) != len(age.byAttacker) {
+			t.Fatalf("%d bytes of names are kept of %d attackers, %d counted", n, len(age.byAttacker), age.names)
+		}
+		names += n
+	}
+	return names
+}
+
+// Who is seen all the time is remembered among many who are seen once, and they are not.
+func TestABusyAttackerIsRememberedAmongManyOthers(t *testing.T) {
+	var s stubCaches
+	s.reset()
+	busy := s.of([]byte("busy"))
+	for i := range 3 * maxStubs {
+		s.of(fmt.Append(nil, "once-", i))
+		if i%(maxStubs/4) == 0 && s.of([]byte("busy")) != busy {
+			t.Fatalf("the busy attacker is forgotten after %d others", i)
+		}
+		if n := len(s.young.byAttacker) + len(s.old.byAttacker); n > maxStubs {
+			t.Fatalf("%d attackers are remembered, want at most %d", n, maxStubs)
+		}
+	}
+	if s.known([]byte("once-0")) != nil {
+		t.Error("an attacker that was seen once is remembered still")
+	}
+	// What is written of it is told to it, young or old.
+	s.here = nil
+	busy.ownsItself = true
+	for i := 0; s.young.byAttacker["busy"] != nil; i++ {
+		s.of(fmt.Append(nil, "others-", i))
+	}
+	s.changed(busy.stub[:])
+	if busy.ownsItself {
+		t.Error("a write of the stub's record is not told to an old one")
+	}
+	busy.ownsItself = true
+	s.linked([]byte("busy"))
+	if busy.ownsItself {
+		t.Error("a write of the link is not told to an old one")
 	}
 }

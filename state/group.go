@@ -2,6 +2,8 @@ package state
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
 	"slices"
 )
 
@@ -45,20 +47,50 @@ func (o *table) sort(g *group) {
 		return
 	}
 	g.sorted = len(g.order)
-	o.fresh = append(o.fresh[:0], g.order[sorted:]...)
-	fresh := o.fresh
-	slices.SortFunc(fresh, func(a, b int32) int {
-		return bytes.Compare(o.key(o.entries.at(int(a))), o.key(o.entries.at(int(b))))
+	fresh := o.fresh[:0]
+	for _, i := range g.order[sorted:] {
+		// The first byte after the head is that of the group.
+		key := o.name(o.entries.at(int(i)))
+		fresh = append(fresh, freshKey{firstBytes(key[min(1, len(key)):]), i})
+	}
+	slices.SortFunc(fresh, func(a, b freshKey) int {
+		if c := cmp.Compare(a.first, b.first); c != 0 {
+			return c
+		}
+		return bytes.Compare(o.name(o.entries.at(int(a.entry))), o.name(o.entries.at(int(b.entry))))
 	})
 	// From the highest to the lowest, so that every block of what was sorted
 	// before moves once.
 	hi := sorted
 	for n := len(fresh); n > 0; n-- {
-		at := o.search(g.order[:hi], o.key(o.entries.at(int(fresh[n-1]))))
+		at := hi
+		if hi > 0 {
+			at = o.search(g.order[:hi], o.key(o.entries.at(int(fresh[n-1].entry))))
+		}
 		copy(g.order[at+n:], g.order[at:hi])
-		g.order[at+n-1] = fresh[n-1]
+		g.order[at+n-1] = fresh[n-1].entry
 		hi = at
 	}
+	if o.fresh = fresh; cap(fresh) > keptEntries {
+		o.fresh = nil
+	}
+}
+
+// freshKey is an entry that sort brings into its place. Keys lie all over the memory of
+// the table, so what tells most of them apart is taken out first.
+type freshKey struct {
+	first uint64
+	entry int32
+}
+
+// firstBytes returns the first 8 bytes of a key, as a number that is compared as they are.
+func firstBytes(key []byte) uint64 {
+	if len(key) >= 8 {
+		return binary.BigEndian.Uint64(key)
+	}
+	var first [8]byte
+	copy(first[:], key)
+	return binary.BigEndian.Uint64(first[:])
 }
 
 // search returns where in the sorted list the first key not below key is.

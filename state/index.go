@@ -3,7 +3,10 @@ package state
 import "unsafe"
 
 // An index finds the entries of a table: by open addressing, numbers of entries
-// plus 1 in a power of two of places; at most half of them are taken.
+// plus 1 in a power of two of places; at most half of them are taken. So half of the
+// places, and one more, is the highest number, and the bits above hold those of the hash
+// that the place does not tell: an entry with another hash is not looked at, which would
+// be memory that nobody has looked at lately.
 //
 // It is not cut into chunks, which every lookup would have to pay for: a large
 // one is a region of its own, a small one of Go's heap.
@@ -42,3 +45,11 @@ func freeIndex(index []uint32) {
 	taken.Add(-int64(len(region)))
 	freeRegion(region)
 }
+
+// placed is what an index of so many places has of an entry with a hash.
+func placed(i int, hash uint32, places int) uint32 {
+	return uint32(i+1) | hash&^numberMask(places)
+}
+
+// numberMask are the bits of a place that are a number.
+func numberMask(places int) uint32 { return uint32(places - 1) }

@@ -3,7 +3,6 @@ package state
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"slices"
 	"unsafe"
 )
@@ -40,9 +39,7 @@ func (r *rows) bytes(b buffer) []byte { return bytesOf(r.chunks, b) }
 // what tells most of them apart is taken out first.
 func (r *rows) sort() {
 	for i := range r.list {
-		var first [8]byte
-		copy(first[:], r.bytes(r.list[i].key)[headLen:])
-		r.list[i].first = binary.BigEndian.Uint64(first[:])
+		r.list[i].first = firstBytes(r.bytes(r.list[i].key)[headLen:])
 	}
 	slices.SortFunc(r.list, func(a, b row) int {
 		if c := cmp.Compare(a.first, b.first); c != 0 {

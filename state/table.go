@@ -70,7 +70,7 @@ type table struct {
 	ends   int      // bytes that were not in use after the last compact
 
 	groups map[byte]*group // by the first byte of the task's key; 0 for the empty key too
-	fresh  []int32         // scratch of sort
+	fresh  []freshKey      // scratch of sort
 	scans  int             // scans under way: they hold values of entries
 	limbo  []buffer        // to be released when there are none
 }
@@ -140,8 +140,12 @@ func (o *table) find(key []byte, hash uint32) int {
 		if n == 0 {
 			return -1
 		}
-		if e := o.entries.at(int(n - 1)); e.hash == hash && bytes.Equal(o.name(e), key) {
-			return int(n - 1)
+		if (n^hash)&^mask != 0 {
+			continue // see placed
+		}
+		i := int(n&mask) - 1
+		if e := o.entries.at(i); e.hash == hash && bytes.Equal(o.name(e), key) {
+			return i
 		}
 	}
 }
@@ -173,11 +177,12 @@ func (o *table) add(key []byte, hash uint32) int {
 // place brings an entry into the index.
 func (o *table) place(i int) {
 	mask := uint32(len(o.index) - 1)
-	at := o.entries.at(i).hash & mask
+	hash := o.entries.at(i).hash
+	at := hash & mask
 	for o.index[at] != 0 {
 		at = (at + 1) & mask
 	}
-	o.index[at] = uint32(i + 1)
+	o.index[at] = placed(i, hash, len(o.index))
 }
 
 func (o *table) grow() {
@@ -198,12 +203,12 @@ func (o *table) remove(i int) {
 	e := o.entries.at(i)
 	mask := uint32(len(o.index) - 1)
 	hole := e.hash & mask
-	for o.index[hole] != uint32(i+1) {
+	for o.index[hole]&mask != uint32(i+1) {
 		hole = (hole + 1) & mask
 	}
 	// What was placed behind the hole because it was taken moves up.
 	for at := (hole + 1) & mask; o.index[at] != 0; at = (at + 1) & mask {
-		if home := o.entries.at(int(o.index[at]-1)).hash & mask; (at-home)&mask >= (at-hole)&mask {
+		if home := o.entries.at(int(o.index[at]&mask)-1).hash & mask; (at-home)&mask >= (at-hole)&mask {
 			o.index[hole], hole = o.index[at], at
 		}
 	}

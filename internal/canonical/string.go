@@ -189,13 +189,12 @@ func appendASCII(dst []byte, c byte) []byte {
 func AppendString[S ~string | ~[]byte](dst []byte, s S) []byte {
 	dst = append(dst, '"')
 	from := 0
-	for i := 0; i < len(s); {
+	for i := 0; ; {
+		if i = plain([]byte(s), i); i == len(s) { // copies nothing
+			break
+		}
 		c := s[i]
 		if c < utf8.RuneSelf {
-			if c >= 0x20 && c != '"' && c != '\\' {
-				i++
-				continue
-			}
 			dst = append(dst, s[from:i]...)
 			dst = appendASCII(dst, c)
 			i++
