@@ -112,14 +112,15 @@ func TestNoTaskWaitsLongForItsTurn(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	c.fetchLittle()
-	const n, turn, most = 400, 4, 32
+	const n, turn, most = 400, 4, 64
 	for p := range int32(testTasks) {
 		c.sendTo(p, n)
 	}
 	cfg := c.config(newStore(t))
 	cfg.TurnRecords, cfg.MaxBatchRecords = turn, most
 	clock := clocktest.New(time.Unix(1e9, 0))
-	cfg.Clock = clock
+	const wait = time.Second // less than the transactions of the other tasks take
+	cfg.Clock, cfg.StallTimeout = clock, pausedShare*wait
 	cfg.NewHandler = func(task Task) (Handler, error) {
 		return &slowCounter{quietCounter{counter{task}}, clock}, nil
 	}
@@ -135,7 +136,7 @@ func TestNoTaskWaitsLongForItsTurn(t *testing.T) {
 		}
 		for paused := range p.workers[commit.Worker].batch.paused {
 			waits++
-			if at, ok := served[paused.partition]; ok && clock.Now().Sub(at) > maxPaused {
+			if at, ok := served[paused.partition]; ok && clock.Now().Sub(at) > wait {
 				t.Errorf("task %d is paused, though its last turn was %s ago", paused.partition, clock.Now().Sub(at))
 			}
 		}
