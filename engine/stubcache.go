@@ -42,8 +42,8 @@ var (
 
 // stubCaches holds the stubs of a task, by attacker and by stub id. When the young ones
 // are half of what may be remembered they become the old ones, and the old ones are
-// forgotten, but for those that were asked for meanwhile, which are young again. So who
-// is seen all the time is remembered among many who are seen once.
+// forgotten. A stub that was asked for meanwhile is young again: who is seen all the time
+// is remembered among many who are seen once.
 type stubCaches struct {
 	young, old stubAge
 	here       *stubCache // of the current observation; nil: none

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"fmt"
+	"slices"
 	"maps"
 	"sync"
 	"testing"
@@ -194,11 +195,11 @@ func TestRestoreRunsApartFromProcessing(t *testing.T) {
 	p := start(t, cfg)
 	p.awaitTasks(testTasks - 1)
 	c.await(testOutput, 3+2) // the command to the late task waits as well
-	for _, s := range p.Status().Tasks {
-		if s.Partition == late && (s.State != TaskRestoring || s.Restore == nil || s.Restore.Total != 1) {
-			t.Errorf("the late task is %+v", s)
-		}
-	}
+	p.awaitStatus(func(s Status) bool {
+		return slices.ContainsFunc(s.Tasks, func(one TaskStatus) bool {
+			return one.Partition == late && one.State == TaskRestoring && one.Restore != nil && one.Restore.Total == 1
+		})
+	})
 	offsets, err := kadm.NewClient(c.client).FetchOffsets(c.ctx, cfg.ApplicationID)
 	if err != nil {
 		t.Fatal(err)
