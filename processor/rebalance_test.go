@@ -2,8 +2,8 @@ package processor
 
 import (
 	"fmt"
-	"slices"
 	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
