@@ -77,14 +77,20 @@ func EventID(c Cause, identity, primitive []byte) UUID {
 	return u
 }
 
-// Sweep is the decision about one identity: flagged are its primitives in
-// multi_actor state, sent is the set of the last suspicion (nil: none, or
-// forgotten), both sorted. It returns whether a suspicion is to be sent, and
-// what is remembered from then on (docs/attribution.md, "The multi-actor
-// sweep").
-func Sweep(flagged, sent []string, t *Thresholds) (send bool, remember []string) {
-	if len(flagged) < t.MultiActorPrimitives {
-		return false, nil
+// Told is what the last suspicion of an identity said under [RulePrimitives].
+type Told struct {
+	Names []string // the primitives that were named, sorted; none: nothing was sent
+	Total int      // how many were in multi_actor
+}
+
+// Sweep is the decision about one identity under [RulePrimitives]: now is what a
+// suspicion would say, told is what the last one said, or nothing (none was sent, or it
+// is forgotten). It returns whether a suspicion is to be sent; suspected is false if the
+// identity is to be forgotten (docs/attribution.md, "The multi-actor sweep of the rule
+// primitives").
+func Sweep(now, told Told, t *Thresholds) (send, suspected bool) {
+	if now.Total < t.MultiActorPrimitives {
+		return false, false
 	}
-	return !slices.Equal(flagged, sent), flagged
+	return now.Total != told.Total || !slices.Equal(now.Names, told.Names), true
 }

@@ -93,12 +93,15 @@ func parseRegistry(text []byte) (*Registry, error) {
 }
 
 // NewRegistry makes a registry of the given primitives. A name that is not
-// one, or stands twice, is an error.
+// one, has more than MaxPrimitiveName bytes, or stands twice, is an error.
 func NewRegistry(list []Primitive) (*Registry, error) {
 	r := &Registry{byName: make(map[string]*Primitive, len(list))}
 	for _, p := range list {
 		if !ValidPrimitive([]byte(p.Name)) {
 			return nil, fmt.Errorf("primitive %q: a name is two or more tokens of a-z, 0-9 and _ joined by dots", p.Name)
+		}
+		if len(p.Name) > MaxPrimitiveName {
+			return nil, fmt.Errorf("primitive %q: a registered name has at most %d bytes, this has %d", p.Name, MaxPrimitiveName, len(p.Name))
 		}
 		if _, twice := r.byName[p.Name]; twice {
 			return nil, fmt.Errorf("primitive %q stands twice", p.Name)

@@ -310,28 +310,31 @@ func TestAdvance(t *testing.T) {
 
 func TestSweep(t *testing.T) {
 	thresholds := DefaultThresholds()
+	told := func(names string, total int) Told { return Told{strings.Fields(names), total} }
 	tests := []struct {
-		flagged, sent, remember string
-		send                    bool
+		now, before     Told
+		send, suspected bool
 	}{
-		{"", "", "", false},
-		{"a", "", "", false},
-		{"a b", "", "a b", true},
-		{"a b", "a b", "a b", false},
-		{"a b c", "a b", "a b c", true},
-		{"a b", "a b c", "a b", true},
-		{"a c", "a b", "a c", true},
-		{"a", "a b", "", false},
-		{"", "a b", "", false},
+		{told("", 0), told("", 0), false, false},
+		{told("a", 1), told("", 0), false, false},
+		{told("a b", 2), told("", 0), true, true},
+		{told("a b", 2), told("a b", 2), false, true},
+		{told("a b c", 3), told("a b", 2), true, true},
+		{told("a b", 2), told("a b c", 3), true, true},
+		{told("a c", 2), told("a b", 2), true, true},
+		{told("a b", 7), told("a b", 7), false, true}, // there are more than are named
+		{told("a b", 8), told("a b", 7), true, true},
+		{told("a", 1), told("a b", 2), false, false},
+		{told("", 0), told("a b", 2), false, false},
 	}
 	for _, tt := range tests {
-		send, remember := Sweep(strings.Fields(tt.flagged), strings.Fields(tt.sent), &thresholds)
-		if send != tt.send || strings.Join(remember, " ") != tt.remember || (remember == nil) != (tt.remember == "") {
-			t.Errorf("flagged %q, sent %q: %v %q, want %v %q", tt.flagged, tt.sent, send, remember, tt.send, tt.remember)
+		send, suspected := Sweep(tt.now, tt.before, &thresholds)
+		if send != tt.send || suspected != tt.suspected {
+			t.Errorf("now %+v, before %+v: %v %v, want %v %v", tt.now, tt.before, send, suspected, tt.send, tt.suspected)
 		}
 	}
 	thresholds.MultiActorPrimitives = 1
-	if send, _ := Sweep([]string{"a"}, nil, &thresholds); !send {
+	if send, _ := Sweep(told("a", 1), Told{}, &thresholds); !send {
 		t.Error("one is enough where the threshold says so")
 	}
 }

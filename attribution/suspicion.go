@@ -2,13 +2,15 @@ package attribution
 
 // Suspicion is the event attribution.profile.multi_actor_suspected: what is
 // known of an identity looks like two people. Under the rule `primitives` it has
-// none of the fields from Status on.
+// none of the fields from Status on, and it alone has a Total.
 type Suspicion struct {
 	EventID    string
 	Identity   string
-	Primitives []string // all that are named, sorted
-	Confidence float64  // at most the cap; 0 of a cleared one
-	TS         float64  // time of the tick, Unix seconds
+	Primitives []string // all that are named, sorted, as ShortPrimitive has them
+	// Total is how many there are, where that is more than are named; else 0.
+	Total      int
+	Confidence float64 // at most the cap; 0 of a cleared one
+	TS         float64 // time of the tick, Unix seconds
 
 	Status SuspicionStatus // empty: raised
 	ID     string          // suspicion_id: the same from raised to cleared

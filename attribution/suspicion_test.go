@@ -181,7 +181,7 @@ func TestTheLifeOfASuspicion(t *testing.T) {
 			}
 			rows := rapid.IntRange(0, 5).Draw(t, "rows") > 0 || e.Suspected(&thresholds)
 			before := open != nil
-			status, _, err := Judge(open, &e, now, func() (bool, error) { return rows, nil }, &thresholds)
+			status, _, err := Judge(open, &e, now, func() (bool, error) { return rows, nil }, registry, &thresholds)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -217,7 +217,7 @@ func TestTheLifeOfASuspicion(t *testing.T) {
 			if status == SuspicionCleared {
 				told = e.Among(open)
 			}
-			reasons, err := open.Name(told, func(string, ReasonKind) ([]Value, int, error) { return []Value{Value("1")}, 1, nil })
+			reasons, err := open.Name(told, registry, &thresholds, func(string, ReasonKind) ([]Value, int, error) { return []Value{Value("1")}, 1, nil })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -279,27 +279,58 @@ func TestWordsOfASuspicion(t *testing.T) {
 	}
 }
 
-// What an attacker makes up does not make the event larger than a record may be.
+// What an attacker makes up makes the event no larger than a record may be, and keeps
+// nothing out of it that is registered.
 func TestASuspicionIsBounded(t *testing.T) {
-	var e Evidence
+	thresholds := DefaultThresholds()
+	registry := DefaultRegistry()
+	var names []string
 	for i := range 20_000 {
-		e.Alternates = append(e.Alternates, fmt.Sprintf("made_up.%s%06d", strings.Repeat("x", 40), i))
+		names = append(names, ShortPrimitive(fmt.Sprintf("a.made_up_%06d%s", i, strings.Repeat("x", i%300))))
 	}
+	names = append(names, registry.Names()...)
+	slices.Sort(names)
+	e := Evidence{Alternates: Nameable(names, registry, &thresholds)}
 	var o OpenSuspicion
 	value := Value(`"` + strings.Repeat("v", 250) + `"`)
-	reasons, err := o.Name(&e, func(string, ReasonKind) ([]Value, int, error) { return []Value{value, value}, 0, nil })
+	reasons, err := o.Name(&e, registry, &thresholds, func(string, ReasonKind) ([]Value, int, error) { return []Value{value, value}, 0, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
-	thresholds := DefaultThresholds()
-	s := o.Event(SuspicionRaised, reasons, 1, true, DefaultRegistry(), &thresholds)
+	s := o.Event(SuspicionRaised, reasons, 1, true, registry, &thresholds)
 	text, err := json.Marshal(s)
-	if err != nil || len(text) > 1<<20 || len(s.Primitives) < 1000 {
-		t.Errorf("%d bytes, %d primitives, %v", len(text), len(s.Primitives), err)
+	if want := thresholds.NamedPrimitives + len(registry.Names()); err != nil || len(text) > 1<<20 || len(s.Primitives) != want {
+		t.Errorf("%d bytes, %d primitives, want %d, %v", len(text), len(s.Primitives), want, err)
 	}
-	if o.Grows(&e) {
+	for _, r := range s.Reasons {
+		if registry.Lookup([]byte(r.Primitive)) != nil && len(r.Values) == 0 {
+			t.Errorf("%s is named without its values", r.Primitive)
+		}
+	}
+	e.Alternates = names
+	if o.Grows(&e, registry, &thresholds) {
 		t.Error("it grows by what it has no room for, at each tick")
 	}
+	o.Named = slices.DeleteFunc(o.Named, func(r Reason) bool { return r.Primitive == "environmental.locale" })
+	if !o.Grows(&e, registry, &thresholds) {
+		t.Error("it has no room for a primitive that is registered")
+	}
+}
+
+// Names as suspicions have them are bounded, stay as many as they were, and are the
+// names themselves as a rule.
+func TestShortPrimitives(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a := "a." + strings.Repeat("x", rapid.IntRange(1, 300).Draw(t, "length"))
+		b := a + rapid.StringMatching(`[a-z.]{0,9}`).Draw(t, "more")
+		short, other := ShortPrimitive(a), ShortPrimitive([]byte(b))
+		if len(short) > MaxPrimitiveName || (short == a) != (len(a) <= MaxPrimitiveName) || (short == other) != (a == b) {
+			t.Fatalf("%s is %s, %s is %s", a, short, b, other)
+		}
+		if short != a && ValidPrimitive([]byte(short)) {
+			t.Fatalf("%s may be a primitive by itself", short)
+		}
+	})
 }
 
 func TestEveryPrimitiveHasAGroup(t *testing.T) {

@@ -18,10 +18,26 @@ type OpenSuspicion struct {
 }
 
 // Evidence is what speaks at a tick for several people behind an identity. Both
-// lists are sorted.
+// lists are sorted, and have names as [ShortPrimitive] has them.
 type Evidence struct {
-	Alternates []string // primitives in multi_actor
+	Alternates []string // primitives in multi_actor that may be named, see [Nameable]
 	Returns    []string // primitives whose row returns
+}
+
+// Nameable returns the names, of a sorted list, that a suspicion may name: the
+// registered ones, and the first of the others, up to t.NamedPrimitives.
+func Nameable(names []string, r *Registry, t *Thresholds) []string {
+	if len(names) <= t.NamedPrimitives {
+		return names
+	}
+	others := 0
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		if r.byName[name] != nil {
+			return false
+		}
+		others++
+		return others > t.NamedPrimitives
+	})
 }
 
 // Suspected reports whether the evidence suffices for a suspicion.
@@ -64,19 +80,15 @@ func (e *Evidence) Among(o *OpenSuspicion) *Evidence {
 	}
 }
 
-// Bounds of what a suspicion names. An attacker may make up primitives; evidence
-// beyond the bounds is not named.
-const (
-	maxNamed           = 1024
-	maxNamedBytes      = 128 << 10
-	maxNamedValueBytes = 256 << 10
-)
+// maxNamedValueBytes bounds the values of all that a suspicion names, in bytes of
+// canonical JSON.
+const maxNamedValueBytes = 256 << 10
 
 // Judge decides what a tick at the time now does to an identity. open is its
 // suspicion, nil if none is open; its note of the quiet time is brought up to
 // date, which changed reports. hasRows is asked only of an open suspicion of an
 // identity that is not suspected. Empty: no event is sent.
-func Judge(open *OpenSuspicion, e *Evidence, now float64, hasRows func() (bool, error), t *Thresholds) (status SuspicionStatus, changed bool, err error) {
+func Judge(open *OpenSuspicion, e *Evidence, now float64, hasRows func() (bool, error), r *Registry, t *Thresholds) (status SuspicionStatus, changed bool, err error) {
 	suspected := e.Suspected(t)
 	switch {
 	case open == nil && suspected:
@@ -86,7 +98,7 @@ func Judge(open *OpenSuspicion, e *Evidence, now float64, hasRows func() (bool, 
 	case suspected:
 		changed = open.Quiet
 		open.Quiet, open.QuietSince = false, 0
-		if open.Grows(e) {
+		if open.Grows(e, r, t) {
 			return SuspicionGrown, true, nil
 		}
 		return "", changed, nil
@@ -105,11 +117,11 @@ func Judge(open *OpenSuspicion, e *Evidence, now float64, hasRows func() (bool, 
 
 // Grows reports whether there is evidence that no event has named and that there
 // is room to name.
-func (o *OpenSuspicion) Grows(e *Evidence) bool {
-	size := o.size()
+func (o *OpenSuspicion) Grows(e *Evidence, r *Registry, t *Thresholds) bool {
+	others := o.others(r)
 	for _, list := range [][]string{e.Returns, e.Alternates} {
 		for _, p := range list {
-			if _, named := o.find(p); !named && o.room(size, p) {
+			if _, named := o.find(p); !named && hasRoom(others, p, r, t) {
 				return true
 			}
 		}
@@ -127,56 +139,74 @@ func (o *OpenSuspicion) find(primitive string) (at int, named bool) {
 	return slices.BinarySearchFunc(o.Named, primitive, func(r Reason, p string) int { return strings.Compare(r.Primitive, p) })
 }
 
-// size returns the bytes of the names.
-func (o *OpenSuspicion) size() (n int) {
+// others returns how many primitives are named that are registered nowhere.
+func (o *OpenSuspicion) others(r *Registry) (n int) {
 	for i := range o.Named {
-		n += len(o.Named[i].Primitive)
+		if r.byName[o.Named[i].Primitive] == nil {
+			n++
+		}
 	}
 	return n
 }
 
-// room reports whether one more primitive may be named beside names of that
-// size.
-func (o *OpenSuspicion) room(size int, primitive string) bool {
-	return len(o.Named) == 0 || len(o.Named) < maxNamed && size+len(primitive) <= maxNamedBytes
+// hasRoom reports whether one more primitive may be named beside that many others
+// that are registered nowhere.
+func hasRoom(others int, primitive string, r *Registry, t *Thresholds) bool {
+	return others < t.NamedPrimitives || r.byName[primitive] != nil
 }
 
 // Name adds the evidence of a tick to what the suspicion has named, and brings
 // the values of what holds up to date: values returns those of a primitive, and
 // how often one came back. It returns the reasons of the event, without their
 // groups.
-func (o *OpenSuspicion) Name(e *Evidence, values func(primitive string, kind ReasonKind) ([]Value, int, error)) (reasons []Reason, err error) {
-	added, size := make(map[string]bool), o.size()
+func (o *OpenSuspicion) Name(e *Evidence, r *Registry, t *Thresholds, values func(primitive string, kind ReasonKind) ([]Value, int, error)) (reasons []Reason, err error) {
+	added, others := make(map[string]bool), o.others(r)
 	for _, list := range [][]string{e.Returns, e.Alternates} {
 		for _, p := range list {
-			if at, named := o.find(p); !named && o.room(size, p) {
+			if at, named := o.find(p); !named && hasRoom(others, p, r, t) {
 				o.Named = slices.Insert(o.Named, at, Reason{Primitive: p})
-				size += len(p)
 				added[p] = true
+				if r.byName[p] == nil {
+					others++
+				}
 			}
 		}
 	}
-	size = 0
 	for i := range o.Named {
-		r := &o.Named[i]
-		if kind := e.Kind(r.Primitive); kind != "" {
-			r.Kind = kind
-			if r.Values, r.Times, err = values(r.Primitive, kind); err != nil {
+		one := &o.Named[i]
+		if kind := e.Kind(one.Primitive); kind != "" {
+			one.Kind = kind
+			if one.Values, one.Times, err = values(one.Primitive, kind); err != nil {
 				return nil, err
 			}
 		}
-		for _, v := range r.Values {
-			size += len(v)
-		}
-		if size > maxNamedValueBytes {
-			r.Values = nil
-		}
 	}
+	o.boundValues(r)
 	reasons = slices.Clone(o.Named)
 	for i := range reasons {
 		reasons[i].New = added[reasons[i].Primitive]
 	}
 	return reasons, nil
+}
+
+// boundValues leaves values out, from where they are too many. Those of primitives that
+// are registered nowhere are the first to go.
+func (o *OpenSuspicion) boundValues(r *Registry) {
+	size := 0
+	for _, registered := range []bool{true, false} {
+		for i := range o.Named {
+			one := &o.Named[i]
+			if (r.byName[one.Primitive] != nil) != registered {
+				continue
+			}
+			for _, v := range one.Values {
+				size += len(v)
+			}
+			if size > maxNamedValueBytes {
+				one.Values = nil
+			}
+		}
+	}
 }
 
 // Event returns the event of a status, with these reasons. What identifies it

@@ -31,6 +31,10 @@ type Thresholds struct {
 
 	SeriesEntries int // entries kept per (identity, primitive, attacker); at least 3 windows
 	HashValues    int // values of pushed-out HASH entries kept besides
+
+	// NamedPrimitives is how many primitives that are registered nowhere a suspicion
+	// names. An attacker may make up any number; what is registered is always named.
+	NamedPrimitives int
 }
 
 // DefaultThresholds returns the defaults of docs/attribution.md.
@@ -57,6 +61,7 @@ func DefaultThresholds() Thresholds {
 		SuspicionQuiet:       24 * 3600,
 		SeriesEntries:        32,
 		HashValues:           4096,
+		NamedPrimitives:      1024,
 	}
 }
 
@@ -82,7 +87,7 @@ func (t Thresholds) Validate() error {
 	need(t.HashWindow >= 0 && t.HashWindow <= 1e12, "hash-window must be at least 0 seconds, is %v", t.HashWindow)
 	need(t.MultiActorCap >= 0 && t.MultiActorCap <= 1, "multi-actor-confidence-cap must be in [0, 1], is %v", t.MultiActorCap)
 	need(t.MultiActorStateCap >= 0 && t.MultiActorStateCap <= 1, "multi-actor-state-cap must be in [0, 1], is %v", t.MultiActorStateCap)
-	need(t.MultiActorPrimitives >= 1, "multi-actor-min-primitives must be at least 1, is %d", t.MultiActorPrimitives)
+	need(t.MultiActorPrimitives >= 1 && t.MultiActorPrimitives <= t.NamedPrimitives, "multi-actor-min-primitives must be between 1 and %d, is %d", t.NamedPrimitives, t.MultiActorPrimitives)
 	need(t.SuspicionRule <= RulePrimitives, "suspicion-rule must be evidence or primitives, is %s", t.SuspicionRule)
 	need(t.ReturnMinSeen >= 1, "return-min-seen must be at least 1, is %d", t.ReturnMinSeen)
 	need(t.ReturnLag >= 0 && t.ReturnLag <= maxSeconds, "return-lag must be at least 0 seconds, is %v", t.ReturnLag)

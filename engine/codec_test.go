@@ -127,8 +127,8 @@ var codecs = []codec{
 		n := rapid.Uint64()
 		return unsettled{n.Draw(t, "version"), n.Draw(t, "round"), rapid.Bool().Draw(t, "settling"), n.Draw(t, "in"), n.Draw(t, "out"), n.Draw(t, "rows in"), n.Draw(t, "rows out"), drawList(t)}
 	}),
-	of("names", plain(appendNames), decodeNames, []string{"motor.input_modality", "toolchain.ssh.hassh_client"}, func(t *rapid.T) []string {
-		return rapid.SliceOfN(rapid.String(), 0, 5).Draw(t, "names")
+	of("told", plain(appendTold), decodeTold, attribution.Told{Names: []string{"motor.input_modality", "toolchain.ssh.hassh_client"}, Total: 300}, func(t *rapid.T) attribution.Told {
+		return attribution.Told{Names: rapid.SliceOfN(rapid.String(), 0, 5).Draw(t, "names"), Total: rapid.IntRange(0, 1<<40).Draw(t, "total")}
 	}),
 	of("suspicion", func(dst []byte, o **attribution.OpenSuspicion) []byte { return appendSuspicion(dst, *o) }, decodeSuspicion, &sampleSuspicion, func(t *rapid.T) *attribution.OpenSuspicion {
 		o := &attribution.OpenSuspicion{Raised: rapid.Float64().Draw(t, "raised"), Quiet: rapid.Bool().Draw(t, "quiet"), QuietSince: rapid.Float64().Draw(t, "since")}

@@ -312,7 +312,7 @@ func ConcernsRow(key []byte, identity, primitive string) bool {
 	switch key[0] {
 	case kindIdentity, kindUnsettled, kindSuspicion:
 		return bytes.Equal(key[1:], id)
-	case kindFlagged, kindReturning:
+	case kindFlagged, kindFlagCount, kindReturning:
 		return bytes.HasPrefix(key[1:], id)
 	case kindRow, kindContribution, kindGone, kindLarge, kindLong:
 		if primitive != "" {

@@ -17,7 +17,7 @@ type SuspicionExplanation struct {
 	Identity   string              `json:"identity_uuid"`
 	Rule       string              `json:"rule" enum:"evidence,primitives"`
 	Suspected  bool                `json:"suspected" doc:"The rows as they are now suffice."`
-	Evidence   []ExplainedEvidence `json:"evidence" doc:"What returns first, then what alternates."`
+	Evidence   []ExplainedEvidence `json:"evidence" doc:"What returns first, then what alternates: all that is registered, and at most 1,024 others."`
 	Groups     []string            `json:"groups"`
 	Confidence float64             `json:"confidence" doc:"Of what speaks for it now; 0: it does not suffice."`
 	Steps      []attribution.Step  `json:"steps"`
@@ -30,7 +30,7 @@ type ExplainedEvidence struct {
 	Kind        attribution.ReasonKind `json:"kind" enum:"alternates,returns"`
 	Group       string                 `json:"group"`
 	Named       bool                   `json:"named" doc:"An event of the open suspicion has named it."`
-	Explanation *Explanation           `json:"explanation" doc:"Why its row says what it says; null behind the first 64 pieces of evidence."`
+	Explanation *Explanation           `json:"explanation" doc:"Why its row says what it says; null behind the first 64 pieces of evidence, and of a name of more than 128 bytes, which is cut."`
 	Returning   []ExplainedReturning   `json:"returning,omitempty" doc:"Of one that returns: the runs of the attackers for which it does, at most 20 of them."`
 	EndsAfter   int                    `json:"ends_after" doc:"How many more observations of the newest value end it; 0: not known."`
 }
@@ -66,11 +66,15 @@ func explainSuspicion(from Reader, cfg *Config, identity string) (x SuspicionExp
 	x = SuspicionExplanation{Identity: identity, Rule: t.SuspicionRule.String(), Evidence: []ExplainedEvidence{}, Groups: []string{}}
 	id := []byte(identity)
 	var e attribution.Evidence
-	if e.Alternates, err = flags(from, kindFlagged, id); err != nil {
+	if e.Alternates, _, err = alternating(from, id, registry, t); err != nil {
+		return x, err
+	}
+	total, err := flagged(from, id)
+	if err != nil {
 		return x, err
 	}
 	if t.SuspicionRule == attribution.RuleEvidence {
-		if e.Returns, err = flags(from, kindReturning, id); err != nil {
+		if e.Returns, err = returning(from, id); err != nil {
 			return x, err
 		}
 	}
@@ -90,7 +94,7 @@ func explainSuspicion(from Reader, cfg *Config, identity string) (x SuspicionExp
 	}
 	slices.Sort(x.Groups)
 	x.Groups = slices.Compact(x.Groups)
-	x.judge(&e, t)
+	x.judge(&e, total, t)
 	if open != nil && t.SuspicionRule == attribution.RuleEvidence {
 		x.WouldClear = x.wouldClear(open, t)
 	}
@@ -151,8 +155,9 @@ func (v *ExplainedEvidence) fill(from Reader, cfg *Config, identity string) erro
 	return err
 }
 
-// judge asks the questions of the rule.
-func (x *SuspicionExplanation) judge(e *attribution.Evidence, t *attribution.Thresholds) {
+// judge asks the questions of the rule. total is how many primitives alternate, named or
+// not.
+func (x *SuspicionExplanation) judge(e *attribution.Evidence, total int, t *attribution.Thresholds) {
 	many := func(n int, verb string) string {
 		if n == 1 {
 			return "1 primitive " + verb + "s"
@@ -163,7 +168,7 @@ func (x *SuspicionExplanation) judge(e *attribution.Evidence, t *attribution.Thr
 		x.Steps = append(x.Steps, attribution.Step{Rule: rule, Text: text, Holds: holds})
 	}
 	x.Suspected = e.Suspected(t)
-	ask("alternate", fmt.Sprintf("%s, %d suffice", many(len(e.Alternates), "alternate"), t.MultiActorPrimitives), len(e.Alternates) >= t.MultiActorPrimitives)
+	ask("alternate", fmt.Sprintf("%s, %d suffice", many(total, "alternate"), t.MultiActorPrimitives), total >= t.MultiActorPrimitives)
 	full := true
 	if t.SuspicionRule == attribution.RuleEvidence {
 		ask("returns", many(len(e.Returns), "return")+", 1 suffices", len(e.Returns) > 0)

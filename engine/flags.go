@@ -2,118 +2,124 @@ package engine
 
 import (
 	"fmt"
-	"hash/fnv"
 	"slices"
+
+	"handprint/attribution"
 )
 
 // The primitives of an identity that are in multi_actor are a set of names, and the ones
-// that return are another: an index that spares the sweep a look at all rows. A set is
-// in parts, by a hash of the name, each a record of its own. So a row that enters
-// multi_actor or leaves it writes a part, however many others are in it.
+// that return are another: an index that spares the sweep a look at all rows. Each name
+// is a record of its own, without a value, as [attribution.ShortPrimitive] has it. So a
+// row that enters multi_actor or leaves it writes a small record, however many others
+// are in it and however long its name is, and the first names are read in their order
+// without the rest.
 //
-// A part has at most maxPart bytes of names, which is ten thousand of usual length in
-// all. What goes beyond is not flagged, unless it is registered: names that somebody
-// makes up keep none of the registry's out.
-const (
-	flagParts = 256
-	maxPart   = 4096
-)
+// How many are in multi_actor is a record too, so they are never counted. What returns is
+// registered, and so bounded.
 
-// flagPart is the part of a set that a name belongs to.
-func flagPart(name string) byte {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(name))
-	sum := h.Sum32()
-	return byte(sum ^ sum>>8 ^ sum>>16 ^ sum>>24)
+func flagKey(dst []byte, kind byte, identity, primitive []byte) []byte {
+	dst = idKey(dst, kind, identity)
+	if len(primitive) > attribution.MaxPrimitiveName {
+		return append(append(dst, attribution.ShortPrimitive(primitive)...), 0)
+	}
+	return appendPrimitive(dst, primitive)
 }
 
-func flagKey(dst []byte, kind byte, identity []byte, part byte) []byte {
-	return append(idKey(dst, kind, identity), part)
-}
+// flagRecord is the value of the record of a name: its version.
+var flagRecord = []byte{1}
 
 // setFlag adds a primitive to a set of an identity, or takes it away.
-func (e *Engine) setFlag(kind byte, identity, primitive []byte, is bool) error {
+func (e *Engine) setFlag(kind byte, identity, primitive []byte, is bool) {
 	e.due.mark(identity)
-	name := string(primitive)
-	key := flagKey(nil, kind, identity, flagPart(name))
-	names, _, err := get(e.rare(), key, decodeNames)
-	if err != nil {
-		return fmt.Errorf("flags of %s: %w", identity, err)
-	}
-	at, there := slices.BinarySearch(names, name)
-	switch {
-	case is == there:
-		return nil
-	case is && sizeOfNames(names)+len(name) > maxPart && e.cfg.Registry.Lookup(primitive) == nil:
-		return nil
-	case is:
-		names = slices.Insert(names, at, name)
-	default:
-		names = slices.Delete(names, at, at+1)
-	}
-	if len(names) == 0 {
-		e.store.Delete(key)
+	if key := flagKey(nil, kind, identity, primitive); is {
+		e.store.Put(key, flagRecord)
 	} else {
-		e.store.Put(key, appendNames(nil, names))
+		e.store.Delete(key)
 	}
-	return nil
 }
 
-func sizeOfNames(names []string) (n int) {
-	for _, name := range names {
-		n += len(name)
+// hasFlag reports whether a name is in a set of an identity.
+func hasFlag(from Reader, kind byte, identity []byte, name string) (bool, error) {
+	b, err := from.Get(flagKey(nil, kind, identity, []byte(name)))
+	if err != nil {
+		return false, fmt.Errorf("flag %s of %s: %w", name, identity, err)
 	}
-	return n
+	return b != nil, nil
 }
 
-// flags returns a set of an identity, sorted.
-func flags(from Reader, kind byte, identity []byte) (names []string, err error) {
-	err = scan(from, idKey(nil, kind, identity), nil, func(_, value []byte) error {
-		part, err := decodeNames(value)
-		names = append(names, part...)
+// returning returns the primitives of an identity that return, sorted.
+func returning(from Reader, identity []byte) (names []string, err error) {
+	err = scan(from, idKey(nil, kindReturning, identity), nil, func(rest, _ []byte) error {
+		name, _, err := cutPrimitive(rest)
+		names = append(names, string(name))
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("flags of %s: %w", identity, err)
 	}
-	slices.Sort(names)
 	return names, nil
 }
 
-// countFlags counts a set of an identity up to most.
-func (e *Engine) countFlags(kind byte, identity []byte, most int) (n int, err error) {
-	err = scan(e.store, idKey(nil, kind, identity), nil, func(_, value []byte) error {
-		part, err := decodeNames(value)
-		if n += len(part); err == nil && n >= most {
-			n, err = most, errStop
+// alternating returns the primitives of an identity in multi_actor that a suspicion may
+// name, as [attribution.Nameable] has them. It reads no more than these, and looks each
+// registered one up if there are others beyond. all reports whether there are none.
+func alternating(from Reader, identity []byte, r *attribution.Registry, t *attribution.Thresholds) (names []string, all bool, err error) {
+	others, next := 0, ""
+	all = true
+	err = scan(from, idKey(nil, kindFlagged, identity), nil, func(rest, _ []byte) error {
+		name, _, err := cutPrimitive(rest)
+		if err != nil {
+			return err
 		}
-		return err
+		if r.Lookup(name) == nil {
+			if others++; others > t.NamedPrimitives {
+				next, all = string(name), false
+				return errStop
+			}
+		}
+		names = append(names, string(name))
+		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("flags of %s: %w", identity, err)
+		return nil, false, fmt.Errorf("flags of %s: %w", identity, err)
 	}
-	return n, nil
-}
-
-// dropFlags deletes a set of an identity, and returns how many records it had.
-func (e *Engine) dropFlags(kind byte, identity []byte) (n int, err error) {
-	n, over, err := e.deleteSome(idKey(nil, kind, identity), flagParts)
-	if err == nil && !over {
-		err = fmt.Errorf("it has more than %d parts", flagParts)
+	if all {
+		return names, true, nil
 	}
-	return n, err
-}
-
-// Flags returns names, a sorted set of an identity by the records before, with what
-// this one, a [FlaggedFact] or a [ReturningFact], says of a part of it.
-func (f *Fact) Flags(names []string) []string {
-	left := make([]string, 0, len(names)+len(f.Names))
-	for _, name := range names {
-		if flagPart(name) != f.part {
-			left = append(left, name)
+	registered := r.Names()
+	at, _ := slices.BinarySearch(registered, next)
+	for _, name := range registered[at:] {
+		is, err := hasFlag(from, kindFlagged, identity, name)
+		if err != nil {
+			return nil, false, err
+		}
+		if is {
+			names = append(names, name)
 		}
 	}
-	left = append(left, f.Names...)
-	slices.Sort(left)
-	return left
+	return names, false, nil
+}
+
+// flagged returns how many primitives of an identity are in multi_actor.
+func flagged(from getter, identity []byte) (n int, err error) {
+	count, _, err := get(from, idKey(nil, kindFlagCount, identity), decodeCount)
+	if err != nil {
+		return 0, fmt.Errorf("number of flags of %s: %w", identity, err)
+	}
+	return int(count), nil
+}
+
+// addFlagged changes how many primitives of an identity are in multi_actor, and returns
+// how many there are now.
+func (e *Engine) addFlagged(identity []byte, more int) (n int, err error) {
+	if n, err = flagged(e.rare(), identity); err != nil {
+		return 0, err
+	}
+	key := idKey(nil, kindFlagCount, identity)
+	if n = max(n+more, 0); n == 0 {
+		e.store.Delete(key)
+	} else {
+		e.store.Put(key, appendCount(nil, uint64(n)))
+	}
+	return n, nil
 }

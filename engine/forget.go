@@ -9,9 +9,10 @@ import (
 	"handprint/attribution"
 )
 
-// A stub is forgotten at once for all that follows: its identity's record, its
-// flags and its suspicion go in one step. Its rows may be very many, so they go
-// in steps, by commands of the task to itself. Until the last one is gone the
+// A stub is forgotten at once for all that follows: its identity's record and its
+// suspicion go in one step. Its rows may be very many, so they go in steps, by commands
+// of the task to itself, each with the flags that it has; no tick judges the stub
+// meanwhile. Until the last one is gone the
 // stub has a record that says from which primitive on there are rows of before
 // (forgetting). An observation, or an attacker that an event brings, that comes
 // to one of these rows takes it away first and marks it as fresh (renewRow): the
@@ -142,22 +143,29 @@ func (e *Engine) forget(stub []byte, id *identity, f *forgetOn, limit int) (n in
 	if err := e.forgetSuspicion(stub, f); err != nil {
 		return 0, err
 	}
-	for _, kind := range []byte{kindFlagged, kindReturning} {
-		flags, err := e.dropFlags(kind, stub)
-		if err != nil {
-			return 0, fmt.Errorf("deleting its flags: %w", err)
-		}
-		n += flags
-	}
 	for _, kind := range []byte{kindSuspect, kindSuspicion} {
 		key := idKey(nil, kind, stub)
 		b, err := e.store.Get(key)
 		if err != nil {
 			return 0, fmt.Errorf("reading its suspicions: %w", err)
 		}
-		if b != nil {
+		if b == nil {
+			continue
+		}
+		if n++; kind == kindSuspicion {
 			e.store.Delete(key)
-			n++
+			continue
+		}
+		// It stays in the index of suspects while there are flags: the last rows that
+		// take theirs away take it out.
+		left, err := flagged(e.store, stub)
+		if err != nil {
+			return 0, err
+		}
+		if left >= e.cfg.Thresholds.MultiActorPrimitives {
+			e.putTold(stub, attribution.Told{})
+		} else {
+			e.store.Delete(key)
 		}
 	}
 	e.drop(kindIdentity, stub)
@@ -177,7 +185,7 @@ func (e *Engine) forgetSuspicion(stub []byte, f *forgetOn) error {
 	if err != nil || open == nil {
 		return err
 	}
-	evidence, err := e.evidenceOf(stub)
+	evidence, err := e.evidenceOf(stub, open)
 	if err != nil {
 		return err
 	}
@@ -281,10 +289,16 @@ func (e *Engine) forgetRow(stub, primitive, attacker []byte, limit int) (n int, 
 	e.dropUnion(stub, primitive)
 	e.setRowKey(stub, primitive)
 	e.store.Delete(e.keys.row)
-	if e.row.published {
-		e.out.StateRow(appendStateKey(nil, stub, primitive), nil)
+	n += len(s.long) + 1
+	if !e.row.published {
+		return n, true, nil
 	}
-	return n + len(s.long) + 1, true, nil
+	e.out.StateRow(appendStateKey(nil, stub, primitive), nil)
+	isFlagged, returns := e.row.was.State == attribution.MultiActor, e.row.was.Returns
+	if isFlagged || returns {
+		n++
+	}
+	return n, true, e.dropFlags(stub, primitive, isFlagged, returns)
 }
 
 // deleteSome deletes the records whose keys begin with a prefix, at most limit of

@@ -140,7 +140,7 @@ func (f *forgetter) checkForgotten(now float64) {
 		e := f.tasks[p]
 		e.store = s
 		for _, k := range s.keys {
-			if bytes.IndexByte([]byte("rgbBftsk"), k[0]) < 0 {
+			if bytes.IndexByte([]byte("rgbBfCtsk"), k[0]) < 0 {
 				continue
 			}
 			identity, _, err := cutID([]byte(k[1:]))

@@ -51,7 +51,7 @@ func FuzzIdentity(f *testing.F)     { fuzzCodec(f, "identity", "identity-dated")
 func FuzzForgetting(f *testing.F)   { fuzzCodec(f, "forgetting") }
 func FuzzMember(f *testing.F)       { fuzzCodec(f, "member") }
 func FuzzUnsettled(f *testing.F)    { fuzzCodec(f, "unsettled") }
-func FuzzNames(f *testing.F)        { fuzzCodec(f, "names") }
+func FuzzTold(f *testing.F)         { fuzzCodec(f, "told") }
 func FuzzSuspicion(f *testing.F)    { fuzzCodec(f, "suspicion") }
 func FuzzHistory(f *testing.F)      { fuzzCodec(f, "history") }
 func FuzzQueuedEvent(f *testing.F)  { fuzzCodec(f, "queued-event") }

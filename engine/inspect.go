@@ -19,6 +19,7 @@ const (
 	ContributionFact
 	LinkFact
 	FlaggedFact
+	FlagCountFact
 	SuspectFact
 	ReturningFact
 	SuspicionFact
@@ -28,7 +29,7 @@ const (
 type Fact struct {
 	Kind      FactKind
 	Identity  string
-	Primitive string // of a row or a contribution
+	Primitive string // of a row or a contribution; of a flagged or returning one as ShortPrimitive has it
 	Attacker  string // of a contribution or a link
 	Gone      bool   // the record was deleted: what follows is empty
 
@@ -40,8 +41,8 @@ type Fact struct {
 	HasSeries bool // of a contribution, and of a row that holds the stub's own
 	Spilled   bool // values that were pushed out are records of their own: Series.Gone has not all of them
 	Series    attribution.Series
-	Names     []string // of a suspect identity, or a part of those of a flagged or returning one: see Flags
-	part      byte     // of the names
+	Count     int              // how many primitives are flagged
+	Told      attribution.Told // of a suspect identity
 	Suspicion *attribution.OpenSuspicion
 }
 
@@ -77,14 +78,17 @@ func Inspect(key, value []byte) (f Fact, err error) {
 	case kindFlagged:
 		f.Kind = FlaggedFact
 		take(&id, cutID)
-		f.part, err = cutPart(rest, err)
+		take(&primitive, cutPrimitive)
+	case kindFlagCount:
+		f.Kind = FlagCountFact
+		take(&id, cutID)
 	case kindSuspect:
 		f.Kind = SuspectFact
 		take(&id, cutID)
 	case kindReturning:
 		f.Kind = ReturningFact
 		take(&id, cutID)
-		f.part, err = cutPart(rest, err)
+		take(&primitive, cutPrimitive)
 	case kindSuspicion:
 		f.Kind = SuspicionFact
 		take(&id, cutID)
@@ -113,8 +117,12 @@ func Inspect(key, value []byte) (f Fact, err error) {
 		f.By = attribution.Arrival{Time: l.By.Time, Offset: l.By.Offset}
 	case SuspicionFact:
 		f.Suspicion, err = decodeSuspicion(value)
-	case FlaggedFact, SuspectFact, ReturningFact:
-		f.Names, err = decodeNames(value)
+	case FlagCountFact:
+		var n uint64
+		n, err = decodeCount(value)
+		f.Count = int(n)
+	case SuspectFact:
+		f.Told, err = decodeTold(value)
 	}
 	for i := range f.Series.Entries {
 		showLong(&f.Series.Entries[i].Value)
@@ -123,17 +131,6 @@ func Inspect(key, value []byte) (f Fact, err error) {
 		showLong(&f.Series.Gone[i].Value)
 	}
 	return f, err
-}
-
-// cutPart reads which part of a set of names a key is of, unless there was an error.
-func cutPart(rest []byte, err error) (byte, error) {
-	if err == nil && len(rest) != 1 {
-		err = fmt.Errorf("malformed key of a set of names, which ends in %x", rest)
-	}
-	if err != nil {
-		return 0, err
-	}
-	return rest[0], nil
 }
 
 // showLong has what stands for a long value in a record stand as SeriesValue

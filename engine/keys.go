@@ -26,8 +26,9 @@ import (
 //	'w' how many wait identity, attacker
 //	'u' unsettled     identity
 //	'd' dirty row     identity, primitive
-//	'f' flagged       identity, a part (a byte: see flagPart)
-//	't' returning     identity, a part
+//	'f' flagged       identity, primitive (of more than 128 bytes: see flagKey)
+//	'C' flag count    identity
+//	't' returning     identity, primitive
 //	's' suspect       identity
 //	'k' suspicion     identity
 //	'y' history       identity, version (8 bytes, big endian)
@@ -66,6 +67,7 @@ const (
 	kindUnsettled    = 'u'
 	kindDirty        = 'd'
 	kindFlagged      = 'f'
+	kindFlagCount    = 'C'
 	kindReturning    = 't'
 	kindSuspect      = 's'
 	kindSuspicion    = 'k'
@@ -103,6 +105,7 @@ var _ = map[byte]struct{}{
 	kindUnsettled:    {},
 	kindDirty:        {},
 	kindFlagged:      {},
+	kindFlagCount:    {},
 	kindReturning:    {},
 	kindSuspect:      {},
 	kindSuspicion:    {},

@@ -27,6 +27,17 @@ var modelPrimitives = []attribution.Primitive{
 	{Name: "t.hash", Kind: attribution.Hash},
 }
 
+// madeUp are primitives that are registered nowhere. Two names differ only behind what
+// suspicions have of them.
+var madeUp = []attribution.Primitive{
+	{Name: "s.made_up", Kind: attribution.Unregistered},
+	{Name: "u.long_" + strings.Repeat("x", 300) + "1", Kind: attribution.Unregistered},
+	{Name: "u.long_" + strings.Repeat("x", 300) + "2", Kind: attribution.Unregistered},
+	{Name: "u." + strings.Repeat("very_long_", 700), Kind: attribution.Unregistered},
+}
+
+var allPrimitives = slices.Concat(modelPrimitives, modelPrimitives, madeUp) // the registered ones more often
+
 // op is one line of a history, as a failing test prints it.
 type op struct {
 	Kind      string // observe, event, sweep, deliver
@@ -47,7 +58,7 @@ func (o op) String() string {
 		if o.Misrouted {
 			wrong = " to a wrong partition"
 		}
-		return fmt.Sprintf("observe %s %s=%d ts=%v evidence=%d%s", o.Attacker, o.Primitive, o.Value, o.TS, o.Evidence, wrong)
+		return fmt.Sprintf("observe %s %.320s=%d ts=%v evidence=%d%s", o.Attacker, o.Primitive, o.Value, o.TS, o.Evidence, wrong)
 	case "event":
 		return fmt.Sprintf("event %d identity=%s loser=%s attackers=%v", o.Event.Type, o.Event.Identity, o.Event.Loser, o.Event.Attackers)
 	case "deliver":
@@ -68,7 +79,7 @@ func genHistory(t *rapid.T) []op {
 		switch rapid.SampledFrom([]string{"observe", "observe", "observe", "observe", "event", "sweep", "deliver", "deliver"}).Draw(t, "kind") {
 		case "observe":
 			return op{
-				Kind: "observe", Attacker: attacker.Draw(t, "attacker"), Primitive: rapid.SampledFrom(modelPrimitives).Draw(t, "primitive").Name,
+				Kind: "observe", Attacker: attacker.Draw(t, "attacker"), Primitive: rapid.SampledFrom(allPrimitives).Draw(t, "primitive").Name,
 				Value: rapid.IntRange(0, 2).Draw(t, "value"), TS: float64(1000 * rapid.IntRange(0, 120).Draw(t, "ts")),
 				Evidence: rapid.IntRange(0, 12).Draw(t, "evidence"), Misrouted: rapid.IntRange(0, 9).Draw(t, "misrouted") == 0,
 			}
@@ -250,12 +261,12 @@ func TestRandomHistories(t *testing.T) {
 // them.
 func smallSteps(t *testing.T) {
 	n, m, r, w, s, p, a := unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter
-	middle, begun := maxMiddle, maxBegun
+	middle, begun, names := maxMiddle, maxBegun, sweepNames
 	t.Cleanup(func() {
-		maxBegun = begun
+		maxBegun, sweepNames = begun, names
 		unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter, maxMiddle = n, m, r, w, s, p, a, middle
 	})
-	maxMiddle, maxBegun = 50, 1
+	maxMiddle, maxBegun, sweepNames = 50, 1, 3
 	unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter = 2, 2, 1, 2, 1, 1, 2
 }
 
@@ -317,7 +328,7 @@ func checkAtRest(t *rapid.T, c *cluster, m *model, thresholds *attribution.Thres
 	total := int64(0)
 	for owner, attackers := range members {
 		sort.Strings(attackers)
-		for _, p := range modelPrimitives {
+		for _, p := range slices.Concat(modelPrimitives, madeUp) {
 			merger.Begin(p.Kind)
 			n := 0
 			for i, a := range attackers {
@@ -354,6 +365,7 @@ func checkAtRest(t *rapid.T, c *cluster, m *model, thresholds *attribution.Thres
 	}
 	checkExplanations(t, c, registry, thresholds)
 	checkIdentities(t, c, m)
+	checkFlags(t, c)
 }
 
 // checkChain follows each row's transitions: every one begins in the state in

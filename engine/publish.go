@@ -174,9 +174,7 @@ func (e *Engine) publish(identity, primitive, attacker []byte, c *attribution.Co
 		e.stateRow(identity, primitive, &shown)
 	}
 	if returned != after.Returns {
-		if err := e.setFlag(kindReturning, identity, primitive, after.Returns); err != nil {
-			return err
-		}
+		e.setFlag(kindReturning, identity, primitive, after.Returns)
 	}
 	if change != attribution.Moved {
 		return nil
@@ -252,12 +250,7 @@ func (e *Engine) retract(identity, primitive []byte) error {
 	}
 	e.written++
 	e.out.StateRow(appendStateKey(nil, identity, primitive), nil)
-	if returned {
-		if err := e.setFlag(kindReturning, identity, primitive, false); err != nil {
-			return err
-		}
-	}
-	return e.flag(identity, primitive, flagged, false)
+	return e.dropFlags(identity, primitive, flagged, returned)
 }
 
 func (e *Engine) stateRow(identity, primitive []byte, r *attribution.Row) {
@@ -272,26 +265,35 @@ func (e *Engine) flag(identity, primitive []byte, was, is bool) error {
 	if was == is {
 		return nil
 	}
-	if err := e.setFlag(kindFlagged, identity, primitive, is); err != nil {
+	e.setFlag(kindFlagged, identity, primitive, is)
+	more := 1
+	if !is {
+		more = -1
+	}
+	flags, err := e.addFlagged(identity, more)
+	if err != nil {
 		return err
 	}
 	enough := e.cfg.Thresholds.MultiActorPrimitives
-	flags, err := e.countFlags(kindFlagged, identity, enough+1)
-	if err != nil {
-		return err
-	}
 	if is && flags != enough || !is && flags != enough-1 {
 		return nil // after a change of the setting, the task's start and the sweep see to the index
 	}
-	sent, suspect, err := e.getNames(kindSuspect, identity)
-	if err != nil {
-		return err
-	}
+	total, suspect, err := get(e.rare(), idKey(nil, kindSuspect, identity), decodeToldTotal)
 	switch {
+	case err != nil:
+		return fmt.Errorf("suspect record of %s: %w", identity, err)
 	case is && !suspect:
-		e.putNames(kindSuspect, identity, nil)
-	case !is && suspect && len(sent) == 0:
+		e.putTold(identity, attribution.Told{})
+	case !is && suspect && total == 0:
 		e.drop(kindSuspect, identity)
 	}
 	return nil
+}
+
+// dropFlags takes a row that is gone out of the sets that it is in.
+func (e *Engine) dropFlags(identity, primitive []byte, flagged, returns bool) error {
+	if returns {
+		e.setFlag(kindReturning, identity, primitive, false)
+	}
+	return e.flag(identity, primitive, flagged, false)
 }

@@ -25,9 +25,7 @@ type IdentityView struct {
 	Rows       []RowView
 	History    []HistoryEntry // oldest first
 	Unsettled  bool           // an identity event that touches it is not over
-	Flagged    []string       // primitives in multi_actor
-	Returning  []string       // primitives that return
-	Suspected  []string       // the set of the last suspicion sent under the rule primitives
+	Suspected  []string       // what the last suspicion named that was sent under the rule primitives
 	// Suspicion is the one that is open under the rule evidence; nil: none.
 	Suspicion *attribution.OpenSuspicion
 }
@@ -110,16 +108,9 @@ func ViewSome(from Reader, id string, members int) (v IdentityView, err error) {
 		_, v.Unsettled, err = get(from, idKey(nil, kindUnsettled, key), decodeUnsettled)
 		return err
 	})
-	read("flags", func() (err error) {
-		v.Flagged, err = flags(from, kindFlagged, key)
-		return err
-	})
 	read("suspicion", func() (err error) {
-		v.Suspected, _, err = get(from, idKey(nil, kindSuspect, key), decodeNames)
-		if err == nil {
-			v.Returning, err = flags(from, kindReturning, key)
-		}
-		if err == nil {
+		told, _, err := get(from, idKey(nil, kindSuspect, key), decodeTold)
+		if v.Suspected = told.Names; err == nil {
 			v.Suspicion, _, err = get(from, idKey(nil, kindSuspicion, key), decodeSuspicion)
 		}
 		return err
@@ -165,7 +156,7 @@ func Concerns(key []byte, id string) bool {
 		return false
 	}
 	switch key[0] {
-	case kindIdentity, kindMember, kindRow, kindLarge, kindHistory, kindUnsettled, kindFlagged, kindReturning, kindSuspect, kindSuspicion:
+	case kindIdentity, kindMember, kindRow, kindLarge, kindHistory, kindUnsettled, kindSuspect, kindSuspicion:
 		return bytes.HasPrefix(key[1:], appendID(nil, []byte(id)))
 	}
 	return false

@@ -130,7 +130,7 @@ func decodeCount(b []byte) (n uint64, err error) {
 	in := reader{b: b}
 	in.version(1)
 	n = in.uvarint()
-	return n, in.end("number of waiting observations")
+	return n, in.end("count")
 }
 
 // waitingObservation is an observation that waits, in the form of appendObserved.
@@ -234,21 +234,32 @@ func decodeSuspicion(b []byte) (o *attribution.OpenSuspicion, err error) {
 // minReason is how many bytes a reason takes at least.
 const minReason = 4
 
-// Names: a sorted set of primitives, those of an identity that are in
-// multi_actor or that return, or that its last suspicion named.
-func appendNames(dst []byte, names []string) []byte {
-	dst = binary.AppendUvarint(append(dst, 1), uint64(len(names)))
-	for _, n := range names {
+// What the last suspicion of an identity said under the rule primitives: version 1, how
+// many primitives were in multi_actor, and the names that it listed, sorted. All is 0
+// where nothing was sent of a suspect.
+func appendTold(dst []byte, t attribution.Told) []byte {
+	dst = binary.AppendUvarint(append(dst, 1), uint64(t.Total))
+	dst = binary.AppendUvarint(dst, uint64(len(t.Names)))
+	for _, n := range t.Names {
 		dst = appendBytes(dst, n)
 	}
 	return dst
 }
 
-func decodeNames(b []byte) (names []string, err error) {
+func decodeTold(b []byte) (t attribution.Told, err error) {
 	in := reader{b: b}
 	in.version(1)
+	t.Total = int(in.uvarint())
 	for range in.count(1) {
-		names = append(names, in.text())
+		t.Names = append(t.Names, in.text())
 	}
-	return names, in.end("set of primitives")
+	return t, in.end("what was said of a suspect")
+}
+
+// decodeToldTotal reads the Total alone.
+func decodeToldTotal(b []byte) (total uint64, err error) {
+	in := reader{b: b}
+	in.version(1)
+	total = in.uvarint()
+	return total, in.err
 }

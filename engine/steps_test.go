@@ -131,8 +131,9 @@ func TestManySuspectsAreSweptInSteps(t *testing.T) {
 			store, out := newMemStore(), new(posted)
 			for i := range suspects {
 				id := []byte(attribution.Stub(fmt.Append(nil, i)).String())
+				store.Put(idKey(nil, kindFlagCount, id), appendCount(nil, 2))
 				for _, p := range []string{"x.a", "x.b"} {
-					store.Put(flagKey(nil, kindFlagged, id, flagPart(p)), appendNames(nil, []string{p}))
+					store.Put(flagKey(nil, kindFlagged, id, []byte(p)), flagRecord)
 					store.Put(rowKey(nil, kindRow, id, []byte(p)), appendRow(nil, &row{published: true, was: sampleRow}, 1, nil))
 				}
 			}
@@ -157,7 +158,7 @@ func TestManySuspectsAreSweptInSteps(t *testing.T) {
 	}
 }
 
-// An identity is a suspect once, whatever indexes have it and in how many parts, and a
+// An identity is a suspect once, whatever indexes have it and by how many names, and a
 // step ends between two identities.
 func TestSuspectsAreListedOnce(t *testing.T) {
 	defer func(n int) { sweepStep = n }(sweepStep)
@@ -166,9 +167,9 @@ func TestSuspectsAreListedOnce(t *testing.T) {
 	const identities = 100
 	for i := range identities {
 		id := []byte(attribution.Stub(fmt.Append(nil, i)).String())
-		store.Put(idKey(nil, kindSuspect, id), appendNames(nil, []string{"x.a"}))
-		for part := range byte(i % 20) {
-			store.Put(flagKey(nil, kindReturning, id, part), appendNames(nil, []string{"x.a"}))
+		store.Put(idKey(nil, kindSuspect, id), appendTold(nil, attribution.Told{}))
+		for n := range i % 20 {
+			store.Put(flagKey(nil, kindReturning, id, fmt.Append(nil, "x.a", n)), flagRecord)
 		}
 		if i%3 == 0 {
 			store.Put(idKey(nil, kindSuspicion, id), nil)
@@ -200,38 +201,6 @@ func TestSuspectsAreListedOnce(t *testing.T) {
 	}
 	if len(seen) != identities || steps > identities/sweepStep+1 {
 		t.Errorf("%d suspects of %d in %d steps", len(seen), identities, steps)
-	}
-}
-
-// Names that somebody makes up keep no registered primitive out of a set.
-func TestRegisteredPrimitivesAreFlaggedBesideMadeUpOnes(t *testing.T) {
-	e, err := New(testConfig(1), 0, newMemStore())
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := e.cfg.Registry.Names()[0]
-	identity := []byte("018f0000-0000-7000-8000-000000000001")
-	for _, length := range []int{1000, 300, 100, 30, 10, 3, 1} { // until no short name fits
-		for i, full := 0, false; !full; i++ {
-			made := fmt.Sprintf("%s.%d", strings.Repeat("x", length), i)
-			if flagPart(made) != flagPart(name) {
-				continue
-			}
-			if err := e.setFlag(kindFlagged, identity, []byte(made), true); err != nil {
-				t.Fatal(err)
-			}
-			names, err := flags(e.store, kindFlagged, identity)
-			if err != nil {
-				t.Fatal(err)
-			}
-			full = !slices.Contains(names, made)
-		}
-	}
-	if err := e.setFlag(kindFlagged, identity, []byte(name), true); err != nil {
-		t.Fatal(err)
-	}
-	if names, err := flags(e.store, kindFlagged, identity); err != nil || !slices.Contains(names, name) {
-		t.Errorf("%s is not flagged beside %d made up: %v", name, len(names), err)
 	}
 }
 

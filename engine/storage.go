@@ -282,16 +282,16 @@ func (e *Engine) putMember(identity, attacker []byte, m member) {
 	e.store.Put(idsKey(nil, kindMember, identity, attacker), appendMember(nil, m))
 }
 
-func (e *Engine) getNames(kind byte, identity []byte) (names []string, found bool, err error) {
-	names, found, err = get(e.rare(), idKey(nil, kind, identity), decodeNames)
+func (e *Engine) getTold(identity []byte) (t attribution.Told, found bool, err error) {
+	t, found, err = get(e.rare(), idKey(nil, kindSuspect, identity), decodeTold)
 	if err != nil {
-		return nil, false, fmt.Errorf("suspect record of %s: %w", identity, err)
+		return t, false, fmt.Errorf("suspect record of %s: %w", identity, err)
 	}
-	return names, found, nil
+	return t, found, nil
 }
 
-func (e *Engine) putNames(kind byte, identity []byte, names []string) {
-	e.store.Put(idKey(nil, kind, identity), appendNames(nil, names))
+func (e *Engine) putTold(identity []byte, t attribution.Told) {
+	e.store.Put(idKey(nil, kindSuspect, identity), appendTold(nil, t))
 }
 
 func (e *Engine) drop(kind byte, identity []byte) {

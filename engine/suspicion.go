@@ -2,41 +2,45 @@ package engine
 
 import (
 	"bytes"
+	"slices"
 
 	"handprint/attribution"
 )
 
-// judge does to one identity what a tick at the time now does under
+// judgeEvidence does to one identity what a tick at the time now does under
 // [attribution.RuleEvidence].
-func (e *Engine) judge(identity []byte, now float64, by attribution.Arrival) error {
+func (e *Engine) judgeEvidence(identity []byte, now float64, by attribution.Arrival) (names int, err error) {
 	_, moving := e.unsettled[string(identity)]
 	if _, forgetting := e.forgetting[string(identity)]; moving || forgetting {
 		e.due.mark(identity) // its rows are not those of its series: the next sweep sees them
-		return nil
-	}
-	evidence, err := e.evidenceOf(identity)
-	if err != nil {
-		return err
+		return 0, nil
 	}
 	open, _, err := get(e.store, idKey(nil, kindSuspicion, identity), decodeSuspicion)
 	if err != nil {
-		return err
+		return 0, err
+	}
+	evidence, err := e.evidenceOf(identity, open)
+	if err != nil {
+		return 0, err
+	}
+	if names = len(evidence.Alternates) + len(evidence.Returns); open != nil {
+		names += len(open.Named)
 	}
 	hasRows := func() (bool, error) { return e.hasRows(identity) }
-	status, changed, err := attribution.Judge(open, &evidence, now, hasRows, &e.cfg.Thresholds)
+	status, changed, err := attribution.Judge(open, &evidence, now, hasRows, e.cfg.Registry, &e.cfg.Thresholds)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	e.due.judged(identity, open, status)
 	if !changed {
-		return nil
+		return names, nil
 	}
 	if status != "" {
 		if open == nil {
 			open = &attribution.OpenSuspicion{ID: attribution.EventID(attribution.Cause{Topic: attribution.CauseSuspicion, Arrival: by}, identity, nil), Raised: now}
 		}
 		if err := e.sendSuspicion(identity, open, status, &evidence, now, attribution.Cause{Topic: attribution.CauseTick, Arrival: by}); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if status == attribution.SuspicionCleared {
@@ -44,15 +48,34 @@ func (e *Engine) judge(identity []byte, now float64, by attribution.Arrival) err
 	} else {
 		e.store.Put(idKey(nil, kindSuspicion, identity), appendSuspicion(nil, open))
 	}
-	return nil
+	return names, nil
 }
 
-func (e *Engine) evidenceOf(identity []byte) (v attribution.Evidence, err error) {
-	if v.Alternates, err = flags(e.store, kindFlagged, identity); err != nil {
+// evidenceOf reads what speaks for a suspicion of an identity: what may be named, and
+// of the one that is open all that is named.
+func (e *Engine) evidenceOf(identity []byte, open *attribution.OpenSuspicion) (v attribution.Evidence, err error) {
+	if v.Returns, err = returning(e.store, identity); err != nil {
 		return v, err
 	}
-	v.Returns, err = flags(e.store, kindReturning, identity)
-	return v, err
+	all := false
+	if v.Alternates, all, err = alternating(e.store, identity, e.cfg.Registry, &e.cfg.Thresholds); err != nil || all || open == nil {
+		return v, err
+	}
+	for i := range open.Named {
+		name := open.Named[i].Primitive
+		at, listed := slices.BinarySearch(v.Alternates, name)
+		if listed {
+			continue
+		}
+		is, err := hasFlag(e.store, kindFlagged, identity, name)
+		if err != nil {
+			return v, err
+		}
+		if is {
+			v.Alternates = slices.Insert(v.Alternates, at, name)
+		}
+	}
+	return v, nil
 }
 
 // hasRows reports whether an identity has a row that the world was told of.
@@ -76,7 +99,7 @@ func (e *Engine) sendSuspicion(identity []byte, open *attribution.OpenSuspicion,
 		// It names what its events have named, and no more.
 		evidence = evidence.Among(open)
 	}
-	reasons, err := open.Name(evidence, func(primitive string, kind attribution.ReasonKind) ([]attribution.Value, int, error) {
+	reasons, err := open.Name(evidence, e.cfg.Registry, &e.cfg.Thresholds, func(primitive string, kind attribution.ReasonKind) ([]attribution.Value, int, error) {
 		return e.reasonValues(identity, []byte(primitive), kind)
 	})
 	if err != nil {

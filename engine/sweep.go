@@ -9,9 +9,9 @@ import (
 	"handprint/attribution"
 )
 
-// sweepStep is how many identities one record looks at. The rest goes on by a
-// command of the task to itself.
-var sweepStep = 256 // tests make it small
+// One record looks at sweepStep identities, or at fewer whose evidence has sweepNames
+// names. The rest goes on by a command of the task to itself.
+var sweepStep, sweepNames = 256, 1 << 14 // tests make them small
 
 // tick handles a tick: it begins a sweep.
 func (e *Engine) tick(t tick) error {
@@ -52,18 +52,27 @@ func (e *Engine) sweep(t tick, by attribution.Arrival) error {
 }
 
 // judgeAll does to each of the identities what a tick at the time now does.
-func (e *Engine) judgeAll(identities [][]byte, now float64, by attribution.Arrival) (err error) {
+func (e *Engine) judgeAll(identities [][]byte, now float64, by attribution.Arrival) error {
 	for _, identity := range identities {
-		if e.cfg.Thresholds.SuspicionRule != attribution.RulePrimitives {
-			err = e.judge(identity, now, by)
-		} else {
-			err = e.judgePrimitives(identity, now, by)
-		}
-		if err != nil {
-			return fmt.Errorf("the suspicion of %s: %w", identity, err)
+		if _, err := e.judge(identity, now, by); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// judge does to one identity what a tick at the time now does, and returns how many
+// names its evidence has.
+func (e *Engine) judge(identity []byte, now float64, by attribution.Arrival) (names int, err error) {
+	if e.cfg.Thresholds.SuspicionRule != attribution.RulePrimitives {
+		names, err = e.judgeEvidence(identity, now, by)
+	} else {
+		names, err = e.judgePrimitives(identity, now, by)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("the suspicion of %s: %w", identity, err)
+	}
+	return names, nil
 }
 
 // sweepFrom looks at the next suspects, from a key without its kind on. It
@@ -77,21 +86,36 @@ func (e *Engine) sweepFrom(t tick, by attribution.Arrival, from []byte) (next []
 	if err != nil {
 		return nil, fmt.Errorf("reading the suspects: %w", err)
 	}
-	return next, e.judgeAll(suspects, t.Time, by)
+	names := 0
+	for _, key := range suspects {
+		if names >= sweepNames {
+			return key, nil
+		}
+		id, _, err := cutID(key)
+		if err != nil {
+			return nil, err
+		}
+		n, err := e.judge(id, t.Time, by)
+		if err != nil {
+			return nil, err
+		}
+		names += n
+	}
+	return next, nil
 }
 
 // suspects lists the next identities with a record in one of the sweep's indexes,
-// each once, at most sweepStep of them.
-func (e *Engine) suspects(kinds, from []byte) (list [][]byte, next []byte, err error) {
-	var keys [][]byte
+// each once, at most sweepStep of them, by their keys without the kind. next is the key
+// after them; nil: there is none.
+func (e *Engine) suspects(kinds, from []byte) (keys [][]byte, next []byte, err error) {
 	for _, kind := range kinds {
 		n, last := 0, []byte(nil)
 		err := scan(e.store, []byte{kind}, append([]byte{kind}, from...), func(rest, _ []byte) error {
-			_, part, err := cutID(rest)
+			_, name, err := cutID(rest)
 			if err != nil {
 				return err
 			}
-			key := rest[:len(rest)-len(part)] // a set of names has several records
+			key := rest[:len(rest)-len(name)] // a set of names has several records
 			if last != nil && bytes.Equal(key, last) {
 				return nil
 			}
@@ -111,50 +135,51 @@ func (e *Engine) suspects(kinds, from []byte) (list [][]byte, next []byte, err e
 	if len(keys) > sweepStep {
 		keys, next = keys[:sweepStep], keys[sweepStep]
 	}
-	for _, key := range keys {
-		id, _, err := cutID(key)
-		if err != nil {
-			return nil, nil, err
-		}
-		list = append(list, id)
-	}
-	return list, next, nil
+	return keys, next, nil
 }
 
 // judgePrimitives does to one identity what a tick does under
 // [attribution.RulePrimitives].
-func (e *Engine) judgePrimitives(identity []byte, now float64, by attribution.Arrival) error {
-	if e.unsettled[string(identity)].Settling {
-		e.due.mark(identity) // its rows are compared one after the other: the next sweep sees them all
-		return nil
+func (e *Engine) judgePrimitives(identity []byte, now float64, by attribution.Arrival) (names int, err error) {
+	if _, forgetting := e.forgetting[string(identity)]; forgetting || e.unsettled[string(identity)].Settling {
+		e.due.mark(identity) // its rows change one after the other: the next sweep sees them all
+		return 0, nil
 	}
-	sent, suspect, err := e.getNames(kindSuspect, identity)
+	told, suspect, err := e.getTold(identity)
 	if err != nil || !suspect {
-		return err
+		return 0, err
 	}
-	flagged, err := flags(e.store, kindFlagged, identity)
-	if err != nil {
-		return err
+	var is attribution.Told
+	if is.Names, _, err = alternating(e.store, identity, e.cfg.Registry, &e.cfg.Thresholds); err != nil {
+		return 0, err
 	}
-	send, remember := attribution.Sweep(flagged, sent, &e.cfg.Thresholds)
-	if remember == nil {
+	if is.Total, err = flagged(e.store, identity); err != nil {
+		return 0, err
+	}
+	names = len(is.Names) + len(told.Names)
+	send, suspect := attribution.Sweep(is, told, &e.cfg.Thresholds)
+	if !suspect {
 		e.drop(kindSuspect, identity)
-		return nil
+		return names, nil
 	}
 	if !send {
-		return nil
+		return names, nil
 	}
-	e.putNames(kindSuspect, identity, remember)
+	e.putTold(identity, is)
 	e.cfg.Counters.Suspicions.Add(1)
-	e.buf.out = e.cfg.Format.AppendSuspicion(e.buf.out[:0], &attribution.Suspicion{
+	s := attribution.Suspicion{
 		EventID:    attribution.EventID(attribution.Cause{Topic: attribution.CauseTick, Arrival: by}, identity, nil).String(),
 		Identity:   string(identity),
-		Primitives: flagged,
+		Primitives: is.Names,
 		Confidence: e.cfg.Thresholds.MultiActorCap,
 		TS:         now,
-	})
+	}
+	if is.Total > len(is.Names) {
+		s.Total = is.Total
+	}
+	e.buf.out = e.cfg.Format.AppendSuspicion(e.buf.out[:0], &s)
 	e.out.Suspected(identity, e.buf.out)
-	return nil
+	return names, nil
 }
 
 // index says for which setting the index of suspects is complete.
@@ -199,41 +224,32 @@ func (e *Engine) indexOn(i *indexOn) error {
 	}
 	var missing [][]byte
 	var next []byte
-	var id []byte
-	records, names := 0, 0 // names: of the identity
-	err := scan(e.store, []byte{kindFlagged}, append([]byte{kindFlagged}, i.From...), func(rest, value []byte) error {
-		of, _, err := cutID(rest)
+	records := 0
+	err := scan(e.store, []byte{kindFlagCount}, append([]byte{kindFlagCount}, i.From...), func(rest, value []byte) error {
+		if records++; records > sweepStep {
+			next = bytes.Clone(rest)
+			return errStop
+		}
+		id, _, err := cutID(rest)
 		if err != nil {
 			return err
 		}
-		if records++; !bytes.Equal(of, id) {
-			if records > sweepStep {
-				next = bytes.Clone(rest)
-				return errStop
-			}
-			id, names = of, 0
-		}
-		part, err := decodeNames(value)
-		if err != nil {
-			return err
-		}
-		enough := e.cfg.Thresholds.MultiActorPrimitives
-		if names < enough && names+len(part) >= enough {
+		n, err := decodeCount(value)
+		if n >= i.Primitives {
 			missing = append(missing, id)
 		}
-		names += len(part)
-		return nil
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("reading the flagged identities: %w", err)
 	}
 	for _, id := range missing {
-		_, there, err := e.getNames(kindSuspect, id)
+		_, there, err := get(e.rare(), idKey(nil, kindSuspect, id), decodeToldTotal)
 		if err != nil {
-			return err
+			return fmt.Errorf("suspect record of %s: %w", id, err)
 		}
 		if !there {
-			e.putNames(kindSuspect, id, nil)
+			e.putTold(id, attribution.Told{})
 		}
 	}
 	if next != nil {

@@ -58,9 +58,10 @@ func BenchmarkSweep(b *testing.B) {
 					}
 					if i%(identities/of.suspects) == 0 {
 						for _, name := range names {
-							tx.Put(flagKey(nil, kindFlagged, id, flagPart(name)), appendNames(nil, []string{name}))
+							tx.Put(flagKey(nil, kindFlagged, id, []byte(name)), flagRecord)
 						}
-						e.putNames(kindSuspect, id, names)
+						tx.Put(idKey(nil, kindFlagCount, id), appendCount(nil, uint64(len(names))))
+						e.putTold(id, attribution.Told{Names: names, Total: len(names)})
 						tx.Put(idKey(nil, kindSuspicion, id), appendSuspicion(nil, &open))
 					}
 					if i%5000 == 4999 {

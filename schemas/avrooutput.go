@@ -50,7 +50,7 @@ func (w *Writers) Suspicion(record []byte) (attribution.Suspicion, error) {
 		return attribution.Suspicion{}, err
 	}
 	if err := spread(SuspicionContract, slots, []*field{
-		&f.id, &f.identity, nil, &f.summary, &f.confidence, &f.ts, &f.status, &f.suspicion,
+		&f.id, &f.identity, nil, &f.summary, &f.confidence, &f.ts, &f.status, &f.suspicion, nil, nil, &f.total,
 	}); err != nil {
 		return attribution.Suspicion{}, err
 	}

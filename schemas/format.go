@@ -96,7 +96,7 @@ func (f *Format) AppendSuspicion(dst []byte, u *attribution.Suspicion) []byte {
 	if u.Summary != "" {
 		dst = avro.AppendText(dst, u.Summary)
 	} else {
-		dst = avro.AppendText(dst, strconv.Itoa(len(u.Primitives))+plainSummary)
+		dst = avro.AppendText(dst, strconv.FormatInt(flagged(u), 10)+plainSummary)
 	}
 	dst = avro.AppendDouble(dst, u.Confidence)
 	dst = avro.AppendDouble(dst, u.TS)
@@ -120,7 +120,8 @@ func (f *Format) AppendSuspicion(dst []byte, u *attribution.Suspicion) []byte {
 		dst = avro.AppendBool(dst, r.New)
 	}
 	dst = append(dst, 0) // the end of the reasons
-	return avro.AppendTexts(dst, u.Groups)
+	dst = avro.AppendTexts(dst, u.Groups)
+	return avro.AppendLong(dst, int64(u.Total))
 }
 
 // AppendProfile appends p as a record of attacker.profile.

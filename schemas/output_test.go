@@ -37,6 +37,11 @@ func TestAppendSuspicionJSON(t *testing.T) {
 	if got := AppendSuspicionJSON(nil, &u); string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	u.Total = 3000
+	want = `{"event_id":"e-2","identity_uuid":"I","primitives":["a.b","c.d"],"primitives_total":3000,"evidence_summary":"3000 primitives flagged multi_actor","confidence":0.6,"ts":5}`
+	if got := AppendSuspicionJSON(nil, &u); string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
 }
 
 func TestAppendSuspicionJSONWithALife(t *testing.T) {
@@ -112,6 +117,9 @@ func drawSuspicion(t *rapid.T) attribution.Suspicion {
 	}
 	u.Status = rapid.SampledFrom([]attribution.SuspicionStatus{"", attribution.SuspicionRaised, attribution.SuspicionGrown, attribution.SuspicionCleared}).Draw(t, "status")
 	if u.Status == "" {
+		if rapid.Bool().Draw(t, "more than are named") {
+			u.Total = len(u.Primitives) + rapid.IntRange(1, 1<<40).Draw(t, "unnamed")
+		}
 		return u
 	}
 	u.ID, u.Groups = id.Draw(t, "id"), rapid.SliceOfNDistinct(id, 1, 3, rapid.ID).Draw(t, "groups")
@@ -233,7 +241,7 @@ func TestOutputsMayBeLongerThanInputs(t *testing.T) {
 func TestOutputDecodersAreStrict(t *testing.T) {
 	tr := attribution.Transition{EventID: "e", Identity: "I", Primitive: "a.b", New: attribution.Stable, Value: attribution.Null}
 	u := attribution.Suspicion{
-		EventID: "e", Identity: "I", Primitives: []string{"a.b"}, Status: attribution.SuspicionRaised, ID: "s", Groups: []string{"g"}, Summary: "words",
+		EventID: "e", Identity: "I", Primitives: []string{"a.b"}, Status: attribution.SuspicionRaised, ID: "s", Groups: []string{"g"}, Summary: "words", Total: 7,
 		Reasons: []attribution.Reason{{Primitive: "a.b", Kind: attribution.ReasonReturns, Group: "g"}},
 	}
 	row := StateRow{Identity: "I", Primitive: "a.b", Row: attribution.Row{Returns: true}}
@@ -248,7 +256,7 @@ func TestOutputDecodersAreStrict(t *testing.T) {
 		decode   func([]byte) error
 	}{
 		{"transition", AppendTransitionJSON(nil, &tr), "old_state previous_value", "current_value", func(b []byte) error { _, err := DecodeTransitionJSON(b); return err }},
-		{"suspicion", AppendSuspicionJSON(nil, &u), "evidence_summary status suspicion_id reasons groups", "", func(b []byte) error { _, err := DecodeSuspicionJSON(b); return err }},
+		{"suspicion", AppendSuspicionJSON(nil, &u), "evidence_summary status suspicion_id reasons groups primitives_total", "", func(b []byte) error { _, err := DecodeSuspicionJSON(b); return err }},
 		{"row", AppendStateRowJSON(nil, &row), "returns", "current_value", func(b []byte) error { _, err := DecodeStateRowJSON(b); return err }},
 		{"profile", AppendProfileJSON(nil, &profile), "", "", func(b []byte) error { _, err := DecodeProfileJSON(b); return err }},
 		{"identity", AppendMembershipJSON(nil, &member), "attackers merged_into last_event", "", func(b []byte) error { _, err := DecodeMembershipJSON(b); return err }},

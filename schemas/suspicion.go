@@ -25,6 +25,9 @@ func AppendSuspicionJSON(dst []byte, u *attribution.Suspicion) []byte {
 		dst = appendString(dst, "suspicion_id", u.ID)
 	}
 	dst = appendStrings(dst, "primitives", u.Primitives)
+	if u.Total > 0 {
+		dst = appendCount(dst, "primitives_total", int64(u.Total))
+	}
 	if u.Status != "" {
 		dst = append(appendMember(dst, "reasons"), '[')
 		for i := range u.Reasons {
@@ -40,13 +43,16 @@ func AppendSuspicionJSON(dst []byte, u *attribution.Suspicion) []byte {
 		dst = appendString(dst, "evidence_summary", u.Summary)
 	} else {
 		dst = append(appendMember(dst, "evidence_summary"), '"')
-		dst = strconv.AppendInt(dst, int64(len(u.Primitives)), 10)
+		dst = strconv.AppendInt(dst, flagged(u), 10)
 		dst = append(dst, plainSummary+`"`...)
 	}
 	dst = appendNumber(dst, "confidence", u.Confidence)
 	dst = appendNumber(dst, "ts", u.TS)
 	return append(dst, '}')
 }
+
+// flagged returns how many primitives a suspicion is about, named or not.
+func flagged(u *attribution.Suspicion) int64 { return int64(max(u.Total, len(u.Primitives))) }
 
 func appendReason(dst []byte, r *attribution.Reason) []byte {
 	dst = append(dst, '{')
@@ -66,9 +72,9 @@ func appendReason(dst []byte, r *attribution.Reason) []byte {
 
 // suspicionFields are the members of a suspicion that are looked at.
 type suspicionFields struct {
-	id, identity, status, suspicion, summary, confidence, ts field
-	primitives, groups                                       list
-	reasons                                                  reasons
+	id, identity, total, status, suspicion, summary, confidence, ts field
+	primitives, groups                                              list
+	reasons                                                         reasons
 }
 
 // reasons is the member reasons.
@@ -95,6 +101,8 @@ func DecodeSuspicionJSON(record []byte) (attribution.Suspicion, error) {
 			return true, f.suspicion.scan(s)
 		case "primitives":
 			return true, f.primitives.scan(s, key)
+		case "primitives_total":
+			return true, f.total.scan(s)
 		case "reasons":
 			return true, f.reasons.scan(s)
 		case "groups":
@@ -270,6 +278,15 @@ func (f *suspicionFields) record() (u attribution.Suspicion, err error) {
 	if len(u.Primitives) == 0 {
 		return u, bad("primitives: none")
 	}
+	if !f.total.absent() {
+		total, err := f.total.requiredCount("primitives_total")
+		if err != nil {
+			return u, err
+		}
+		if total > int64(len(u.Primitives)) {
+			u.Total = int(total)
+		}
+	}
 	if u.Confidence, err = f.confidence.requiredNumber("confidence"); err != nil {
 		return u, err
 	}
@@ -280,7 +297,7 @@ func (f *suspicionFields) record() (u attribution.Suspicion, err error) {
 		return u, err
 	}
 	if u.Summary == "" {
-		u.Summary = strconv.Itoa(len(u.Primitives)) + plainSummary
+		u.Summary = strconv.FormatInt(flagged(&u), 10) + plainSummary
 	}
 	status, err := f.status.optionalString("status")
 	if err != nil {

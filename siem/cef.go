@@ -127,7 +127,7 @@ func (f *Formatter) cef(dst []byte, e *Event) []byte {
 		if e.SuspicionID != "" {
 			dst = append(append(dst, " cs5Label=status cs5="...), e.Status.String()...)
 		}
-		dst = strconv.AppendInt(append(dst, " cn1Label=primitiveCount cn1="...), int64(len(e.Primitives)), 10)
+		dst = strconv.AppendInt(append(dst, " cn1Label=primitiveCount cn1="...), int64(max(e.Total, len(e.Primitives))), 10)
 		if e.SuspicionID != "" {
 			dst = appendCEF(append(dst, " cs4Label=suspicionId cs4="...), f.text(e.SuspicionID, maxID))
 		}

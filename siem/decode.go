@@ -131,7 +131,7 @@ func (d *Decoder) suspicion(e *Event, record []byte) error {
 		return err
 	}
 	e.Kind, e.ID, e.Time, e.Identity = Suspicion, s.EventID, Millis(s.TS), s.Identity
-	e.Primitives, e.Confidence, e.SuspicionID, e.Groups = s.Primitives, share(s.Confidence), s.ID, s.Groups
+	e.Primitives, e.Total, e.Confidence, e.SuspicionID, e.Groups = s.Primitives, s.Total, share(s.Confidence), s.ID, s.Groups
 	switch s.Status {
 	case attribution.SuspicionGrown:
 		e.Status = Grown

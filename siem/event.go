@@ -48,6 +48,7 @@ type Event struct {
 	Status      Status
 	SuspicionID string // empty under the rule primitives
 	Primitives  []string
+	Total       int // how many primitives there are, where Primitives has not all; else 0
 	Reasons     []Reason
 	Groups      []string
 	Summary     string

@@ -68,7 +68,7 @@ func appendMessage(dst []byte, e *Event) []byte {
 
 func appendSuspicion(dst []byte, e *Event) []byte {
 	if len(e.Reasons) == 0 && e.SuspicionID == "" { // the rule primitives
-		dst = strconv.AppendInt(dst, int64(len(e.Primitives)), 10)
+		dst = strconv.AppendInt(dst, int64(max(e.Total, len(e.Primitives))), 10)
 		dst = append(append(dst, " traits of handprint identity "...), e.Identity...)
 		dst = append(dst, " alternate between two values, as if several actors shared it (confidence "...)
 		dst = append(appendTwoDigits(dst, e.Confidence), "): "...)

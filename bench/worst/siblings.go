@@ -57,7 +57,12 @@ func manyKinds() (list []kind) {
 		})
 	}
 	for _, primitives := range []int{50, 200, 5000} {
-		list = append(list, flaggedKind(primitives))
+		list = append(list, flaggedKind(primitives, 0, 0))
+	}
+	for _, length := range []int{129, 400, 900} {
+		for _, attackers := range []int{0, 2} {
+			list = append(list, flaggedKind(2000, length, attackers))
+		}
 	}
 	for _, attackers := range []int{20, 1000} {
 		list = append(list, flippingKind(attackers))
@@ -139,10 +144,16 @@ func flippingKind(attackers int) kind {
 
 // flaggedKind is one attacker whose primitives are all multi_actor, and which are not
 // and are again by turns: the third of five observations is replaced. So each
-// observation changes the set of the primitives that are.
-func flaggedKind(primitives int) kind {
+// observation changes the set of the primitives that are. Their names have a length, if
+// it is not 0, and begin alike. The observations are those of an identity of so many
+// attackers, one of whom is observed, if that is not 0.
+func flaggedKind(primitives, length, attackers int) kind {
 	before := 5 * primitives
-	k := kind{name: fmt.Sprintf("%d primitives of one attacker that are multi_actor and then not", primitives), before: before}
+	k := kind{name: fmt.Sprintf("%d primitives of one attacker that are multi_actor and then not", primitives), attackers: attackers, before: before}
+	if length > 0 {
+		k.name = fmt.Sprintf("%d primitives with names of %d characters that are multi_actor and then not", primitives, length)
+	}
+	long := strings.Repeat("x", max(length-len("worst.p0000"), 0))
 	nth := func(n int) int { // of the five
 		if n < before {
 			return n / primitives
@@ -154,7 +165,11 @@ func flaggedKind(primitives int) kind {
 		if n >= before {
 			v = 1 - (n-before)/primitives%2
 		}
-		return "10.0.0.1", fmt.Sprintf("worst.p%d", n%primitives), fmt.Sprintf(`"%d"`, v)
+		attacker := "10.0.0.1"
+		if attackers > 0 {
+			attacker = address(0)
+		}
+		return attacker, fmt.Sprintf("worst.%sp%04d", long, n%primitives), fmt.Sprintf(`"%d"`, v)
 	}
 	k.ts = func(n int) float64 { return 1_700_000_000 + float64(nth(n)) }
 	k.evidence = nth

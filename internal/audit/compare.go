@@ -34,10 +34,10 @@ func (a *Auditor) identity(i *identity) {
 		if r.has {
 			rows++
 			if r.was.State == attribution.MultiActor {
-				flagged = append(flagged, r.primitive.name)
+				flagged = append(flagged, attribution.ShortPrimitive(r.primitive.name))
 			}
 			if r.was.Returns {
-				returning = append(returning, r.primitive.name)
+				returning = append(returning, attribution.ShortPrimitive(r.primitive.name))
 			}
 		}
 	}
@@ -54,25 +54,38 @@ func (a *Auditor) identity(i *identity) {
 	slices.Sort(returning)
 	a.suspect(i, flagged)
 	a.members(i)
-	if !slices.Equal(returning, i.returning) {
-		a.differs(Different, a.o.Topics.Changelog, i.returningAt, i.id, "the changelog says that %q return, the rows that %q do", i.returning, returning)
+	if !sameNames(returning, i.returning) {
+		a.differs(Different, a.o.Topics.Changelog, i.returningAt, i.id, "the changelog says that %s return, the rows that %s do", someNames(namesOf(i.returning)), someNames(returning))
 	}
+	nameable := attribution.Nameable(flagged, m.rules.Registry, &m.rules.Thresholds)
 	if m.rules.Thresholds.SuspicionRule == attribution.RuleEvidence {
-		a.open(i, &attribution.Evidence{Alternates: flagged, Returns: returning}, rows > 0)
+		a.open(i, &attribution.Evidence{Alternates: nameable, Returns: returning}, rows > 0)
 	} else {
-		a.due(i, flagged)
+		a.due(i, attribution.Told{Names: nameable, Total: len(flagged)})
 	}
 }
 
 // suspect compares what is remembered of the sweep with the rows.
 func (a *Auditor) suspect(i *identity, flagged []string) {
 	names := &a.o.Topics
-	if !slices.Equal(flagged, i.flagged) {
-		a.differs(Different, names.Changelog, i.flaggedAt, i.id, "the changelog has %q in multi_actor, the rows are %q", i.flagged, flagged)
+	if !sameNames(flagged, i.flagged) || i.flagCount != len(flagged) {
+		a.differs(Different, names.Changelog, i.flaggedAt, i.id, "the changelog has %s in multi_actor, and says that they are %d; the rows are %s", someNames(namesOf(i.flagged)), i.flagCount, someNames(flagged))
+	}
+	if len(a.newSuspicions[i]) == 0 {
+		return
+	}
+	long := make(map[string]*row) // whose names suspicions cut
+	for _, r := range i.rows {
+		if len(r.primitive.name) > attribution.MaxPrimitiveName {
+			long[attribution.ShortPrimitive(r.primitive.name)] = r
+		}
 	}
 	for _, s := range a.newSuspicions[i] {
 		for _, name := range s.primitives {
-			r := i.row(a.model.primitive([]byte(name)))
+			r := long[name]
+			if r == nil {
+				r = i.row(a.model.primitive([]byte(name)))
+			}
 			switch {
 			case r == nil || !r.said && !r.has && !r.state.there && !r.log.there:
 				a.differs(Different, names.MultiActorSuspects, s.place, i.id, "%s never had a row", name)
@@ -87,14 +100,16 @@ func (a *Auditor) suspect(i *identity, flagged []string) {
 
 // due compares what is remembered of the sweep with what was sent, under the rule
 // primitives.
-func (a *Auditor) due(i *identity, flagged []string) {
+func (a *Auditor) due(i *identity, now attribution.Told) {
 	names := &a.o.Topics
-	if len(i.suspect) > 0 && !slices.Equal(i.suspect, i.suspected) {
-		a.differs(Lost, names.MultiActorSuspects, place{offset: -1}, i.id, "the changelog says that %q was sent, the last suspicion is %q", i.suspect, i.suspected)
+	same := func(a, b *attribution.Told) bool { return a.Total == b.Total && slices.Equal(a.Names, b.Names) }
+	show := func(t *attribution.Told) string { return fmt.Sprintf("%d, %s", t.Total, someNames(t.Names)) }
+	if i.suspect.Total > 0 && !same(&i.suspect, &i.suspected) {
+		a.differs(Lost, names.MultiActorSuspects, place{offset: -1}, i.id, "the changelog says that %s were sent, the last suspicion is %s", show(&i.suspect), show(&i.suspected))
 	}
-	if len(flagged) >= a.model.rules.Thresholds.MultiActorPrimitives && !slices.Equal(flagged, i.suspected) {
+	if now.Total >= a.model.rules.Thresholds.MultiActorPrimitives && !same(&now, &i.suspected) {
 		if a.report.SweepsDue++; a.o.Swept {
-			a.differs(Lost, names.MultiActorSuspects, place{offset: -1}, i.id, "%q are in multi_actor, the last suspicion is %q", flagged, i.suspected)
+			a.differs(Lost, names.MultiActorSuspects, place{offset: -1}, i.id, "%s are in multi_actor, the last suspicion is %s", show(&now), show(&i.suspected))
 		}
 	}
 }

@@ -237,6 +237,7 @@ func TestEachCorruptionIsFound(t *testing.T) {
 		}), []string{"lost copy " + joined + "/t.hash"}},
 		{"the changelog keeps a row of nobody", "changelog", logged(engine.RowFact, left, last), []string{"unexpected copy " + left + "/t.hash"}},
 		{"the changelog lacks an open suspicion", "changelog", logged(engine.SuspicionFact, flapper, last), []string{"lost copy " + flapper}},
+		{"the changelog has another number of flags", "changelog", logged(engine.FlagCountFact, flapper, last), []string{"different copy " + flapper}},
 		{"the changelog lacks a flag", "changelog", logged(engine.FlaggedFact, flapper, last), []string{"different copy " + flapper}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -24,6 +25,13 @@ var historyKinds = []attribution.Primitive{
 	{Name: "t.hash", Kind: attribution.Hash},
 }
 
+// madeUpKinds are registered nowhere; suspicions cut the names of some.
+var madeUpKinds = []attribution.Primitive{
+	{Name: "a.made_up"}, {Name: "s.made_up"}, {Name: "z.made_up"},
+	{Name: "u.long_" + strings.Repeat("x", 300) + "1"}, {Name: "u.long_" + strings.Repeat("x", 300) + "2"},
+	{Name: "u." + strings.Repeat("very_long_", 700)},
+}
+
 func historyRegistry(t testing.TB) *attribution.Registry {
 	t.Helper()
 	r, err := attribution.NewRegistry(historyKinds)
@@ -41,6 +49,7 @@ type generator struct {
 	attackers int
 	sessions  int
 	misrouted int // one in so many; 0: none
+	madeUp    bool
 }
 
 func (g *generator) attacker() string { return fmt.Sprintf("attacker-%d", g.IntN(g.attackers)) }
@@ -52,6 +61,10 @@ func (g *generator) observation(attacker string) *kgo.Record {
 		session, ts = g.IntN(session), ts-g.IntN(2000) // a replacement, or out of order
 	}
 	p := historyKinds[g.IntN(len(historyKinds))]
+	if g.madeUp && g.IntN(2) == 0 {
+		p = madeUpKinds[g.IntN(len(madeUpKinds))]
+		p.Kind = attribution.Unregistered
+	}
 	value := fmt.Sprintf(`"value %d"`, g.IntN(2))
 	switch p.Kind {
 	case attribution.Numeric:
@@ -167,12 +180,20 @@ func TestRandomHistories(t *testing.T) {
 		seed := *firstSeed + uint64(n)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
-			format := func(*topology.Config) {}
-			if seed%3 == 0 {
-				format = avroOutput
+			madeUp := seed%2 == 0 // more primitives than a suspicion names
+			format := func(c *topology.Config) {
+				if seed%3 == 0 {
+					avroOutput(c)
+				}
+				if madeUp {
+					c.Engine.Thresholds.NamedPrimitives = 2
+				}
+				if seed%4 < 2 {
+					c.Engine.Thresholds.SuspicionRule = attribution.RulePrimitives
+				}
 			}
 			a := startAppIn(t, b, fmt.Sprintf("history%d.", seed), []int32{1, 2, 5}[r.IntN(3)], registry, "store", state.Options{FS: vfs.NewMem()}, format)
-			g := &generator{Rand: r, app: a, attackers: []int{3, 12, 60}[r.IntN(3)], misrouted: []int{0, 4, 50}[r.IntN(3)]}
+			g := &generator{Rand: r, app: a, attackers: []int{3, 12, 60}[r.IntN(3)], misrouted: []int{0, 4, 50}[r.IntN(3)], madeUp: madeUp}
 			auditor := a.auditor(a.options())
 			var total audit.Report
 			for range 6 {

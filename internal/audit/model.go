@@ -99,14 +99,16 @@ type identity struct {
 	causes   []attribution.Cause    // the events of the batch that touch it
 	visitors map[*attacker]struct{} // who may have been here during the batch
 
-	flagged, suspect []string // as the changelog has them
-	flaggedAt        place
-	suspectAt        place
-	told             *told    // what the topic of the identities says
-	suspected        []string // the last suspicion of the topic, under the rule primitives
-	suspectedAt      place
+	flagged     map[string]struct{} // as the changelog has them
+	flagCount   int                 // how many it says they are
+	flaggedAt   place
+	suspect     attribution.Told // as the changelog has it
+	suspectAt   place
+	told        *told            // what the topic of the identities says
+	suspected   attribution.Told // the last suspicion of the topic, under the rule primitives
+	suspectedAt place
 
-	returning   []string // as the changelog has them
+	returning   map[string]struct{} // as the changelog has them
 	returningAt place
 	open        *attribution.OpenSuspicion // as the changelog has it; nil: none
 	openAt      place

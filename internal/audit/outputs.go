@@ -106,10 +106,11 @@ func (a *Auditor) suspicion(r *kgo.Record) error {
 		a.lives(i, &s, r)
 		return nil
 	}
-	if string(r.Key) != s.Identity || s.Status != "" || s.Confidence != t.MultiActorCap || len(s.Primitives) < t.MultiActorPrimitives || !slices.IsSorted(s.Primitives) {
-		a.differs(Different, r.Topic, at(r), s.Identity, "no suspicion says that: %s", r.Value)
+	told := attribution.Told{Names: s.Primitives, Total: max(s.Total, len(s.Primitives))}
+	if string(r.Key) != s.Identity || s.Status != "" || s.Confidence != t.MultiActorCap || told.Total < t.MultiActorPrimitives || !slices.IsSorted(s.Primitives) || !a.mayName(&told) {
+		a.differs(Different, r.Topic, at(r), s.Identity, "no suspicion says that: %.1000s", r.Value)
 	}
-	i.suspected, i.suspectedAt = s.Primitives, at(r)
+	i.suspected, i.suspectedAt = told, at(r)
 	a.newSuspicions[i] = append(a.newSuspicions[i], suspected{primitives: s.Primitives, place: at(r)})
 	return nil
 }
@@ -239,11 +240,15 @@ func (a *Auditor) changelog(r *kgo.Record) error {
 		}
 		a.holds(i, by, f.Primitive, &f, r)
 	case engine.FlaggedFact:
-		i.flagged, i.flaggedAt = f.Flags(i.flagged), at(r)
+		setName(&i.flagged, f.Primitive, !f.Gone)
+		i.flaggedAt = at(r)
+	case engine.FlagCountFact:
+		i.flagCount, i.flaggedAt = f.Count, at(r)
 	case engine.SuspectFact:
-		i.suspect, i.suspectAt = f.Names, at(r)
+		i.suspect, i.suspectAt = f.Told, at(r)
 	case engine.ReturningFact:
-		i.returning, i.returningAt = f.Flags(i.returning), at(r)
+		setName(&i.returning, f.Primitive, !f.Gone)
+		i.returningAt = at(r)
 	case engine.SuspicionFact:
 		i.open, i.openAt = f.Suspicion, at(r)
 	}

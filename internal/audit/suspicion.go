@@ -60,13 +60,13 @@ func (a *Auditor) lives(i *identity, s *attribution.Suspicion, r *kgo.Record) {
 		if before == nil || before.id != s.ID {
 			wrong(Lost, "suspicion %s grows, and no event raises it", s.ID)
 		} else if added == 0 || kept != len(named) || s.Confidence < before.confidence {
-			wrong(Different, "suspicion %s does not grow: it names %q, after %q", s.ID, s.Primitives, named)
+			wrong(Different, "suspicion %s does not grow: it names %s, after %s", s.ID, someNames(s.Primitives), someNames(named))
 		}
 	case attribution.SuspicionCleared:
 		if before == nil || before.id != s.ID {
 			wrong(Lost, "suspicion %s is cleared, and no event raises it", s.ID)
 		} else if !slices.Equal(s.Primitives, named) {
-			wrong(Different, "suspicion %s is cleared of %q, its events named %q", s.ID, s.Primitives, named)
+			wrong(Different, "suspicion %s is cleared of %s, its events named %s", s.ID, someNames(s.Primitives), someNames(named))
 		}
 	default:
 		wrong(Different, "no suspicion has status %q under the rule evidence", s.Status)
@@ -122,8 +122,11 @@ func (a *Auditor) reasons(s *attribution.Suspicion, named []string, wrong func(k
 		confidence = rules.Thresholds.MultiActorCap
 	}
 	if !slices.Equal(primitives, s.Primitives) || !slices.IsSorted(primitives) || !slices.Equal(groups, s.Groups) || s.Confidence != confidence {
-		wrong(Different, "says primitives %q, groups %q, confidence %v; its reasons are %q of %q, which is %v",
-			s.Primitives, s.Groups, s.Confidence, primitives, groups, confidence)
+		wrong(Different, "says primitives %s, groups %s, confidence %v; its reasons are %s of %s, which is %v",
+			someNames(s.Primitives), someNames(s.Groups), s.Confidence, someNames(primitives), someNames(groups), confidence)
+	}
+	if n := a.others(s.Primitives); n > rules.Thresholds.NamedPrimitives {
+		wrong(Different, "names %d primitives that are registered nowhere, at most %d may be", n, rules.Thresholds.NamedPrimitives)
 	}
 }
 
@@ -143,7 +146,7 @@ func (a *Auditor) open(i *identity, e *attribution.Evidence, hasRows bool) {
 			named = append(named, i.open.Named[n].Primitive)
 		}
 		if !slices.Equal(named, i.life.named) {
-			a.differs(Lost, names.MultiActorSuspects, i.life.place, i.id, "the changelog says that %q were named, the last event names %q", named, i.life.named)
+			a.differs(Lost, names.MultiActorSuspects, i.life.place, i.id, "the changelog says that %s were named, the last event names %s", someNames(named), someNames(i.life.named))
 		}
 	}
 	suspected := e.Suspected(&a.model.rules.Thresholds)
@@ -151,7 +154,7 @@ func (a *Auditor) open(i *identity, e *attribution.Evidence, hasRows bool) {
 	switch {
 	case suspected && i.open == nil:
 		due = "and no suspicion is open"
-	case suspected && i.open.Grows(e):
+	case suspected && i.open.Grows(e, a.model.rules.Registry, &a.model.rules.Thresholds):
 		due = "and not all of it is named"
 	case !suspected && !hasRows && i.open != nil:
 		due = "and its suspicion is not cleared"
@@ -159,7 +162,7 @@ func (a *Auditor) open(i *identity, e *attribution.Evidence, hasRows bool) {
 		return
 	}
 	if a.report.SweepsDue++; a.o.Swept {
-		a.differs(Lost, names.MultiActorSuspects, place{offset: -1}, i.id, "%q alternate and %q return, %s", e.Alternates, e.Returns, due)
+		a.differs(Lost, names.MultiActorSuspects, place{offset: -1}, i.id, "%s alternate and %s return, %s", someNames(e.Alternates), someNames(e.Returns), due)
 	}
 }
 

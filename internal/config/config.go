@@ -267,6 +267,7 @@ func declareValues(s *Set, v *Values) {
 func declareThresholds(s *Set, c *Config) {
 	s.Group(GroupThresholds)
 	t, d := &c.Thresholds, attribution.DefaultThresholds()
+	t.NamedPrimitives = d.NamedPrimitives // no setting
 	s.Int(&t.Window, "window", d.Window, Between(1, 1000), "Observations in the recent window and in the older one.")
 	s.Int(&t.MinObservations, "min-observations", d.MinObservations, Between(1, 1000), "Fewest observations for a state other than unknown. At most the window.")
 	s.Int(&t.CategoricalMajority, "categorical-majority", d.CategoricalMajority, Between(1, 1000), "How many of a full window must agree. At most the window.")
