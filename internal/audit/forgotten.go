@@ -124,13 +124,7 @@ func (m *model) renew(a *attacker, p *primitive, at attribution.Arrival) {
 	l := m.retention.born[a.own.id]
 	switch {
 	case a.lives && l.Dated && l.Since == at:
-		m.end(a, at.Partition)
-		if a.may != nil { // events of the batch moved it, perhaps when it was forgotten
-			m.mayAlso(a, a.own)
-			for _, i := range a.may {
-				m.touch(i)
-			}
-		}
+		m.renewStub(a, at.Partition)
 	case a.lives && m.isOver(a.own, a.lastDay):
 		a.maybe = true
 	}
@@ -142,10 +136,7 @@ func (m *model) renew(a *attacker, p *primitive, at attribution.Arrival) {
 	if r, c := a.own.row(p), a.contributes(p); r != nil && r.has && c != nil && a.may == nil {
 		id := attribution.EventID(attribution.Cause{Topic: attribution.CauseObservation, Arrival: at}, []byte(a.own.id), []byte(p.name))
 		if _, began := m.retention.began[id]; began {
-			m.retention.ended = append(m.retention.ended, ended{a.own, dayOf(c.newest()), true})
-			c.series = attribution.Series{}
-			a.lastDay = a.latest()
-			r.has, r.was = false, attribution.Row{}
+			m.renewRow(a, r, c, at.Partition)
 		}
 	}
 	a.scattered = a.scattered || a.dated && l.Dated && l.Since.Partition != at.Partition
@@ -222,11 +213,11 @@ func (m *model) endForgotten() {
 	}
 }
 
-// isScattered reports whether the input does not say if there is a row: those who
-// contribute to it were linked when they may have been forgotten.
+// isScattered reports whether the input does not say if there is a row: each of those
+// who contribute to it was linked when it may have been forgotten.
 func (m *model) isScattered(i *identity, p *primitive) bool {
-	scattered := i.own != nil && i.own.scattered
-	i.each(func(a *attacker) { scattered = scattered || a.scattered && a.contributes(p) != nil })
+	scattered := true
+	i.each(func(a *attacker) { scattered = scattered && (a.scattered || a.contributes(p) == nil) })
 	return scattered
 }
 

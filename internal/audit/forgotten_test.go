@@ -320,6 +320,89 @@ func TestForgottenAttackerComesBackToOthers(t *testing.T) {
 	}
 }
 
+// TestForgottenAttackerOfTwoPartitions audits an attacker one of whose observations comes
+// to its home and another through another partition, whose records the audit reads first.
+// The task takes the one before a tick and the other behind it.
+func TestForgottenAttackerOfTwoPartitions(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	registry := historyRegistry(t)
+	var keys [2]string // by partition
+	for i := 0; keys[0] == "" || keys[1] == ""; i++ {
+		key := fmt.Sprint("attacker-", i)
+		keys[attribution.AttackerPartition(key, 2)] = key
+	}
+	attacker := keys[1]
+	type seen struct {
+		through   int // a partition
+		primitive string
+		day       int
+	}
+	one, two := historyKinds[0].Name, historyKinds[1].Name
+	listed := attribution.IdentityEvent{Type: attribution.Linked, Identity: stub(attacker), Attackers: []string{attacker}}
+	for name, c := range map[string]struct {
+		steps     []any // observations, days of ticks, events
+		forgotten int64 // surely
+		stays     bool  // an event has named it
+	}{
+		"nothing ends it":                        {[]any{seen{1, one, 10}, seen{0, one, 10}}, 0, false},
+		"nothing ends it, another primitive":     {[]any{seen{1, one, 10}, seen{0, two, 10}}, 0, false},
+		"a tick does not":                        {[]any{seen{1, one, 10}, 10, seen{0, one, 10}}, 0, false},
+		"an old one comes late":                  {[]any{seen{1, one, 10}, seen{0, one, 1}, 10}, 0, false},
+		"an old one comes late, of another kind": {[]any{seen{1, one, 10}, seen{0, two, 1}, 10}, 0, false},
+		"it ends":                                {[]any{seen{0, one, 1}, 10, seen{1, one, 10}}, 0, false},
+		"it ends, another primitive":             {[]any{seen{0, one, 1}, 10, seen{1, two, 10}}, 0, false},
+		"it ends, and both come again":           {[]any{seen{0, one, 1}, seen{1, one, 1}, 10, seen{1, two, 10}, seen{0, two, 10}}, 1, false},
+		"it ends, and an old one comes late":     {[]any{seen{1, one, 1}, 10, seen{1, one, 10}, seen{0, two, 1}}, 1, false},
+		"it is listed":                           {[]any{listed, seen{1, one, 10}, seen{0, one, 10}}, 0, true},
+		"it is listed, and an old one is late":   {[]any{listed, seen{1, one, 10}, seen{0, two, 1}, 10}, 0, true},
+		"it is listed afterwards":                {[]any{seen{1, one, 10}, seen{0, two, 1}, 10, listed}, 0, true},
+	} {
+		for _, apart := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", apart ", apart), func(t *testing.T) {
+				t.Parallel()
+				a := startAppIn(t, b, fmt.Sprintf("two-%x-%v.", attribution.Stub([]byte(name)), apart), 2, registry, "store", state.Options{FS: vfs.NewMem()}, forgetting)
+				auditor := a.auditor(a.options())
+				forgotten := int64(0)
+				advance := func() {
+					t.Helper()
+					report, err := auditor.Advance(t.Context())
+					forgotten += clean(t, report, err).Forgotten
+				}
+				for i, step := range c.steps {
+					switch s := step.(type) {
+					case seen:
+						r := a.observedOn(attacker, s.primitive, "v", s.day, fmt.Sprint("session ", i))
+						r.Key = []byte(keys[s.through])
+						a.put(r)
+					case int:
+						a.tickAt(float64(s) * 86_400)
+					case attribution.IdentityEvent:
+						a.put(&kgo.Record{Topic: a.names.IdentityEvents, Key: []byte(s.Identity), Value: schemas.AppendIdentityEvent(nil, &s)})
+					}
+					if _, err := audit.Run(t.Context(), a.options()); err != nil { // at rest
+						t.Fatal(err)
+					}
+					if apart {
+						advance()
+					}
+				}
+				advance()
+				if forgotten < c.forgotten {
+					t.Errorf("%d are forgotten, want %d", forgotten, c.forgotten)
+				}
+				a.tickAt(40 * 86_400)
+				advance()
+				if !c.stays && forgotten < c.forgotten+1 || c.stays && forgotten > 0 {
+					t.Errorf("%d are forgotten at the end, want %d and the end of it (%v)", forgotten, c.forgotten, !c.stays)
+				}
+				whole, err := audit.Run(t.Context(), a.options())
+				clean(t, whole, err)
+			})
+		}
+	}
+}
+
 // forgetInChangelog writes a tombstone of a stub's record into the changelog, in
 // which only the one partition is.
 func (a *app) forgetInChangelog(stub string) {
