@@ -65,7 +65,7 @@ func (b *batch) begin(session *kgo.GroupTransactSession) {
 	b.promise = promise(b.gate, b.acks)
 	b.buffers = newSendBuffers(b.w.cfg.TurnRecords, b.promise)
 	b.clear()
-	b.session, b.limit, b.fetch = session, b.w.cfg.TurnRecords, wholeFetch
+	b.session, b.limit, b.fetch = session, b.w.cfg.TurnRecords, fetchFor(b.w.cfg.MaxBatchRecords)
 	b.cannotDescribeTxn, b.inTransaction = false, false
 	b.consumed = make(map[TopicPartition]int64)
 	b.back = make(map[TopicPartition]kgo.EpochOffset)

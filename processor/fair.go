@@ -30,6 +30,12 @@ const (
 	// wholeFetch is how many bytes of a partition a fetch brings, compressed, while no
 	// task is flooded: the client's default.
 	wholeFetch = 1 << 20
+	// minFetch is the least where transactions are small, and recordFetch what it brings
+	// for each record that a transaction may have: a client hands out what it has of one
+	// partition before it turns to another, and with a record a transaction a whole fetch
+	// of one takes seconds.
+	minFetch    = 16 << 10
+	recordFetch = 1 << 10
 	// minFairFetch is the least while one is. Records of a partition that gets few
 	// come in small batches, which compress badly.
 	minFairFetch = 64 << 10
@@ -190,11 +196,17 @@ func (b *batch) hasInput(t *task) bool {
 // would fill every fetch, and the others' records would come only when the worker is
 // through with it. So while there is a flood, each of the tasks has an equal part of
 // what a fetch brings at most.
-func fetchBytes(flooded bool, fetch, tasks int) int32 {
+func fetchBytes(flooded bool, whole int32, fetch, tasks int) int32 {
 	if !flooded {
-		return wholeFetch
+		return whole
 	}
-	return int32(min(wholeFetch-1, max(minFairFetch, fetch/max(1, tasks))))
+	return int32(min(int(whole)-1, max(minFairFetch, fetch/max(1, tasks))))
+}
+
+// fetchFor is how many bytes of a partition a fetch brings while there is no flood, if
+// a transaction has at most this number of records.
+func fetchFor(records int) int32 {
+	return int32(min(wholeFetch, max(minFetch, records*recordFetch)))
 }
 
 // fitFetches has the client fetch what suits the worker after a batch. A task is flooded
@@ -205,7 +217,7 @@ func (b *batch) fitFetches() {
 		flooded = flooded || t.load.behind
 	}
 	fetch := min(b.w.cfg.MaxBatchBytes, 1<<30)
-	if bytes := fetchBytes(flooded && b.othersWait(), fetch, len(b.w.tasks)); bytes != b.fetch {
+	if bytes := fetchBytes(flooded && b.othersWait(), fetchFor(b.w.cfg.MaxBatchRecords), fetch, len(b.w.tasks)); bytes != b.fetch {
 		b.fetch = bytes
 		b.session.Client().UpdateFetchMaxBytes(int32(fetch), bytes)
 	}

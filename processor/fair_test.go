@@ -225,6 +225,57 @@ func shareTheSlice(t *testing.T, draw *rand.Rand) {
 	}
 }
 
+// With a record a transaction, tasks that are behind take turns of some records each: no
+// task waits until all that a large fetch has brought of another is done.
+func TestSmallTransactionsAreOfAllTasks(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	client := c.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerBatchMaxBytes(4<<10))
+	const n, size = 1500, 500
+	for p := range int32(testTasks) {
+		var records []*kgo.Record
+		for range n {
+			records = append(records, &kgo.Record{Topic: testInput, Partition: p, Key: fmt.Append(nil, "k", p), Value: make([]byte, size)})
+		}
+		if err := client.ProduceSync(c.ctx, records...).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := c.config(newStore(t))
+	cfg.MaxBatchRecords, cfg.TurnRecords, cfg.NewHandler = 1, 1, silent
+	var mu sync.Mutex
+	seen, commits, all := map[int32]bool{}, 0, make(chan struct{})
+	cfg.OnCommit = func(commit Commit) {
+		mu.Lock()
+		defer mu.Unlock()
+		before := len(seen)
+		if before < testTasks {
+			commits++
+		}
+		for tp := range commit.Consumed {
+			if tp.Topic == testInput {
+				seen[tp.Partition] = true
+			}
+		}
+		if before < testTasks && len(seen) == testTasks {
+			close(all)
+		}
+	}
+	p := start(t, cfg)
+	select {
+	case <-all:
+	case <-c.ctx.Done():
+		t.Error("a task has nothing")
+	}
+	p.halt()
+	mu.Lock()
+	defer mu.Unlock()
+	// A fetch of each, and one more that was under way.
+	if most := (testTasks + 1) * 2 * minFetch / size; commits > most {
+		t.Errorf("after %d transactions each task has had a record, want %d at most", commits, most)
+	}
+}
+
 // Flooded tasks share a whole slice, however long the other tasks took.
 func TestSharesOfASlice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -290,12 +341,16 @@ func TestNoPartitionFillsAFetchWhileThereIsAFlood(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		fetch := rapid.IntRange(1, 1<<30).Draw(t, "fetch")
 		tasks := rapid.IntRange(0, 1000).Draw(t, "tasks")
-		if got := fetchBytes(false, fetch, tasks); got != wholeFetch {
-			t.Fatalf("%d bytes without a flood, want %d", got, wholeFetch)
+		whole := int(fetchFor(rapid.IntRange(1, 1_000_000).Draw(t, "records")))
+		if whole < minFetch || whole > wholeFetch {
+			t.Fatalf("%d bytes, want %d to %d", whole, minFetch, wholeFetch)
 		}
-		got := int(fetchBytes(true, fetch, tasks))
-		if got < minFairFetch || got >= wholeFetch {
-			t.Fatalf("%d bytes, want %d to %d", got, minFairFetch, wholeFetch)
+		if got := fetchBytes(false, int32(whole), fetch, tasks); int(got) != whole {
+			t.Fatalf("%d bytes without a flood, want %d", got, whole)
+		}
+		got := int(fetchBytes(true, int32(whole), fetch, tasks))
+		if got < min(minFairFetch, whole-1) || got >= whole {
+			t.Fatalf("%d bytes, want %d to %d", got, minFairFetch, whole)
 		}
 		if got > minFairFetch && got*tasks > fetch {
 			t.Fatalf("%d bytes for each of %d tasks are more than the %d of a fetch", got, tasks, fetch)

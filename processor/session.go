@@ -77,7 +77,7 @@ func (w *worker) open() error {
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxWait(cfg.FetchMaxWait),
 		kgo.FetchMaxBytes(int32(min(cfg.MaxBatchBytes, 1<<30))),
-		kgo.FetchMaxPartitionBytes(wholeFetch),
+		kgo.FetchMaxPartitionBytes(fetchFor(cfg.MaxBatchRecords)),
 	)
 	opts = append(opts, unpacking...)
 	if cfg.StaticMembership {
