@@ -159,6 +159,7 @@ func TestAHealthyStoreIsNeverRebuilt(t *testing.T) {
 		}
 	}
 	p := start(t, cfgs[0])
+	p.awaitTasks(testTasks) // have read what the other store's instance has done last
 	c.await(testOutput, 2*keys*n)
 	p.halt()
 	c.checkStore(cfgs[0])
