@@ -28,24 +28,15 @@ func NewStateRows(format *schemas.Format) *StateRows { return &StateRows{format:
 // write: a large value is not in the row, and Outbox.StateRow was given it. Both
 // are valid until the next call.
 func (s *StateRows) Of(key, value []byte) (stateKey, stateRow []byte, err error) {
-	if len(key) == 0 || key[0] != kindRow {
-		return nil, nil, fmt.Errorf("%x is not the key of a row", key)
-	}
-	identity, rest, err := appendCutID(s.identity[:0], key[1:])
+	identity, err := s.showKey(key)
 	if err != nil {
 		return nil, nil, err
 	}
-	primitive, _, err := cutPrimitive(rest)
-	if err != nil {
-		return nil, nil, err
-	}
-	s.identity = identity
-	s.key = appendStateKey(s.key[:0], identity, primitive)
 	if value == nil {
 		return s.key, nil, nil
 	}
 	if err := decodeRow(value, &s.row, &s.values); err != nil {
-		return nil, nil, fmt.Errorf("row %s of %s: %w", primitive, identity, err)
+		return nil, nil, fmt.Errorf("row %s: %w", s.key, err)
 	}
 	switch {
 	case !s.row.published:
@@ -53,8 +44,34 @@ func (s *StateRows) Of(key, value []byte) (stateKey, stateRow []byte, err error)
 	case isLarge(s.row.was.Value):
 		return nil, nil, nil
 	}
-	s.out = appendStateRow(s.out[:0], s.format, s.key, len(identity), &s.row.was)
+	s.out = appendStateRow(s.out[:0], s.format, s.key, identity, &s.row.was)
 	return s.key, s.out, nil
+}
+
+// Key returns the key that the record of a row has in the state topic. It is valid until
+// the next call.
+func (s *StateRows) Key(key []byte) (stateKey []byte, err error) {
+	_, err = s.showKey(key)
+	return s.key, err
+}
+
+// showKey makes s.key of a row's key in the store, and returns how long the identity in
+// it is.
+func (s *StateRows) showKey(key []byte) (identity int, err error) {
+	if len(key) == 0 || key[0] != kindRow {
+		return 0, fmt.Errorf("%x is not the key of a row", key)
+	}
+	id, rest, err := appendCutID(s.identity[:0], key[1:])
+	if err != nil {
+		return 0, err
+	}
+	primitive, _, err := cutPrimitive(rest)
+	if err != nil {
+		return 0, err
+	}
+	s.identity = id
+	s.key = appendStateKey(s.key[:0], id, primitive)
+	return len(id), nil
 }
 
 // appendStateRow appends the record of a row whose key in the state topic begins

@@ -39,6 +39,11 @@ type batch struct {
 	inTransaction bool
 	fetchFailed   bool // the last poll brought an error
 	buffers       sendBuffers
+	lanes         *lanes         // where records go; of the session
+	sort          laneSort       // scratch
+	outputs       []*kgo.Record  // scratch
+	shown         []int32        // scratch: places of changes that are outputs too
+	sentAt        time.Time      // of the records that are handed to the client now
 	fetch         int32          // bytes that a fetch brings of each partition, at most
 	paused        map[*task]bool // see focus
 	everPaused    bool           // in this session
@@ -60,11 +65,12 @@ type batch struct {
 
 // begin prepares for a new session. What the last one had may still be held by
 // its client, so nothing of it is used again.
-func (b *batch) begin(session *kgo.GroupTransactSession) {
+func (b *batch) begin(session *kgo.GroupTransactSession, lanes *lanes) {
 	b.gate, b.acks = new(gate), &acks{changelog: b.w.cfg.Changelog}
 	b.promise = promise(b.gate, b.acks)
 	b.buffers = newSendBuffers(b.w.cfg.TurnRecords, b.promise)
 	b.clear()
+	b.lanes = lanes
 	b.session, b.limit, b.fetch = session, b.w.cfg.TurnRecords, fetchFor(b.w.cfg.MaxBatchRecords)
 	b.cannotDescribeTxn, b.inTransaction = false, false
 	b.consumed = make(map[TopicPartition]int64)

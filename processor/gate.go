@@ -30,6 +30,7 @@ func (g *gate) refused(r *kgo.Record, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.err == nil {
+		r.Partition = max(0, r.Partition) // or it has failed before it had one
 		g.err = produceError(r, err)
 		g.closed.Store(true)
 	}

@@ -72,6 +72,10 @@ type Projector interface {
 	// store. An empty topic: the key is no output. What it returns is copied. An
 	// error is as fatal as one from Process.
 	Project(key, value []byte) (topic string, k, v []byte, err error)
+	// ProjectKey returns the topic and the key of what Project would return of a key,
+	// by which outputs are brought into the order of their partitions. It may be called
+	// of a key that turns out to be no output.
+	ProjectKey(key []byte) (topic string, k []byte, err error)
 }
 
 // AheadReader is implemented by a handler that knows which keys of the store a record

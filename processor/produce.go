@@ -4,27 +4,61 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/state"
 )
 
+// minSorted is how many records are worth to be brought into the order of their
+// partitions before they are sent.
+const minSorted = 64
+
 // sendOutputs gives what the handlers have put out since the last call to the
-// client, in their order. From then on it is the client's.
+// client, partition by partition, and in their order within each. From then on it is
+// the client's.
 func (b *batch) sendOutputs(ctx context.Context) error {
 	if err := b.beginTransaction(ctx); err != nil {
 		return err
 	}
-	m := b.buffers.current
+	b.sentAt = time.Now()
+	m, n := b.buffers.current, 0
 	for _, t := range b.tasks {
-		for _, r := range t.context.out {
-			b.send(ctx, r, m)
+		n += len(t.context.out)
+	}
+	if n < minSorted {
+		for _, t := range b.tasks {
+			for _, r := range t.context.out {
+				b.send(ctx, r, m)
+			}
 		}
+	} else {
+		b.sendSorted(ctx, m)
+	}
+	for _, t := range b.tasks {
 		t.context.clear()
 	}
 	b.buffers.close()
 	return b.gate.error()
+}
+
+// sendSorted is sendOutputs of many records.
+func (b *batch) sendSorted(ctx context.Context, m *sendBuffer) {
+	b.sort.begin(b.lanes)
+	for _, t := range b.tasks {
+		for _, r := range t.context.out {
+			if p, n := b.sort.add(r.Topic, r.Key, r.Partition); n > 0 {
+				hint(r, p, n)
+			}
+			b.outputs = append(b.outputs, r)
+		}
+	}
+	for _, i := range b.sort.sorted() {
+		b.send(ctx, b.outputs[i], m)
+	}
+	clear(b.outputs)
+	b.outputs = b.outputs[:0]
 }
 
 // produce gives everything that is left to the client: outputs and commands, then
@@ -42,6 +76,13 @@ func (b *batch) produce(ctx context.Context) error {
 	return b.fault(AfterProduce)
 }
 
+// maxShown is how many changes are sent to the changelog before those of them that are
+// outputs too are sent. They lie in memory that was just looked at.
+const maxShown = 1 << 13
+
+// produceChanges gives the changelog records of a task to the client, and what they are
+// as outputs: in pieces, each of them the changelog records first, and then the outputs
+// partition by partition.
 func (b *batch) produceChanges(ctx context.Context, t *task) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -49,46 +90,93 @@ func (b *batch) produceChanges(ctx context.Context, t *task) (err error) {
 		}
 	}()
 	projector, _ := t.handler.(Projector)
-	var m *sendBuffer
-	send := func(topic string, partition int32, key, value []byte) {
-		r := m.record()
-		r.Topic, r.Partition, r.Key, r.Value = topic, partition, m.copy(key), m.copy(value)
-		b.send(ctx, r, m)
-	}
+	b.shown = b.shown[:0]
 	t.context.txn.Changes(func(c state.Change) bool {
 		if IsPositions(c.Key) {
 			err = &batchError{fmt.Errorf("task %d: the handler wrote the key of the positions, %q", t.partition, c.Key)}
 			return false
 		}
-		if m, err = b.buffers.next(ctx, b.w.lifetime); err != nil {
+		var m *sendBuffer
+		if m, err = b.next(ctx); err != nil {
 			return false
 		}
-		send(b.w.cfg.Changelog, t.partition, c.Key, c.Value)
+		b.sendCopy(ctx, m, b.w.cfg.Changelog, t.partition, c.Key, c.Value)
 		b.changes++
-		if projector == nil || !c.Marked {
-			return !b.gate.shut()
+		if projector != nil && c.Marked {
+			if b.shown = append(b.shown, c.Place); len(b.shown) == maxShown {
+				err = b.produceShown(ctx, t, projector)
+			}
 		}
-		topic, k, v, fault := projector.Project(c.Key, c.Value)
-		if fault != nil {
-			err = &batchError{fmt.Errorf("task %d: what a record of the store is as an output: %w", t.partition, fault)}
-			return false
-		}
-		if topic != "" {
-			const byKey = 0 // the partitioner has the last word
-			send(topic, byKey, k, v)
-		}
-		return !b.gate.shut()
+		return err == nil && !b.gate.shut()
 	})
+	if err == nil && !b.gate.shut() {
+		err = b.produceShown(ctx, t, projector)
+	}
 	if err != nil || b.gate.shut() {
 		return err
 	}
 	// Behind everything else: from here on the task has read as far as it says.
-	if m, err = b.buffers.next(ctx, b.w.lifetime); err != nil {
+	m, err := b.next(ctx)
+	if err != nil {
 		return err
 	}
-	send(b.w.cfg.Changelog, t.partition, positionsKey, t.inputs.record())
+	b.sendCopy(ctx, m, b.w.cfg.Changelog, t.partition, positionsKey, t.inputs.record())
 	b.changes++
 	return nil
+}
+
+// produceShown sends what the changes b.shown are as outputs.
+func (b *batch) produceShown(ctx context.Context, t *task, projector Projector) error {
+	b.sort.begin(b.lanes)
+	for _, place := range b.shown {
+		topic, key, err := projector.ProjectKey(t.context.txn.ChangeAt(place).Key)
+		if err != nil {
+			return shownError(t, err)
+		}
+		b.sort.add(topic, key, 0)
+	}
+	for _, i := range b.sort.sorted() {
+		c := t.context.txn.ChangeAt(b.shown[i])
+		topic, k, v, err := projector.Project(c.Key, c.Value)
+		if err != nil {
+			return shownError(t, err)
+		}
+		if topic == "" {
+			continue
+		}
+		m, err := b.next(ctx)
+		if err != nil {
+			return err
+		}
+		const byKey = 0 // the partitioner has the last word
+		b.sendCopy(ctx, m, topic, byKey, k, v)
+		if b.gate.shut() {
+			break
+		}
+	}
+	b.shown = b.shown[:0]
+	return nil
+}
+
+func shownError(t *task, err error) error {
+	return &batchError{fmt.Errorf("task %d: what a record of the store is as an output: %w", t.partition, err)}
+}
+
+// next returns the buffer that the next record is made of.
+func (b *batch) next(ctx context.Context) (*sendBuffer, error) {
+	before := b.buffers.current
+	m, err := b.buffers.next(ctx, b.w.lifetime)
+	if m != before {
+		b.sentAt = time.Now()
+	}
+	return m, err
+}
+
+// sendCopy sends a record made of a copy of key and value.
+func (b *batch) sendCopy(ctx context.Context, m *sendBuffer, topic string, partition int32, key, value []byte) {
+	r := m.record()
+	r.Topic, r.Partition, r.Key, r.Value = topic, partition, m.copy(key), m.copy(value)
+	b.send(ctx, r, m)
 }
 
 var positionsKey = []byte(PositionsKey)
@@ -97,6 +185,9 @@ var positionsKey = []byte(PositionsKey)
 func (b *batch) send(ctx context.Context, r *kgo.Record, m *sendBuffer) {
 	if b.gate.shut() {
 		return
+	}
+	if r.Timestamp.IsZero() {
+		r.Timestamp = b.sentAt // the client would look at the clock for each
 	}
 	m.pending.Add(1)
 	b.produced++

@@ -28,6 +28,10 @@ func (h *projecting) Project(key, value []byte) (topic string, k, v []byte, err 
 	return testShown, key, value, nil
 }
 
+func (h *projecting) ProjectKey(key []byte) (topic string, k []byte, err error) {
+	return testShown, key, nil
+}
+
 // What a transaction has changed in the store is an output as it is at its end:
 // of a key the last record has the last value, there is one for each changelog
 // record of a key that was marked, and none of a transaction that failed.

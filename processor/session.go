@@ -44,7 +44,7 @@ func (w *worker) open() error {
 	if err != nil {
 		return err
 	}
-	name := w.transactionalID()
+	name, lanes := w.transactionalID(), newLanes(cfg.Commands, cfg.Changelog)
 	opts := []kgo.Opt{
 		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
 		kgo.MaxBufferedRecords(1 << 18),
@@ -58,7 +58,7 @@ func (w *worker) open() error {
 		kgo.TransactionTimeout(cfg.TransactionTimeout),
 		kgo.ProducerLinger(0),
 		kgo.RecordRetries(maxRecordRetries),
-		kgo.RecordPartitioner(partitioner{commands: cfg.Commands, changelog: cfg.Changelog}),
+		kgo.RecordPartitioner(lanes),
 
 		kgo.ConsumerGroup(cfg.ApplicationID),
 		kgo.Balancers(balancer),
@@ -96,7 +96,7 @@ func (w *worker) open() error {
 	w.refused.Store(false)
 	w.clearSessionRequest()
 	w.setClient(session.Client())
-	w.batch.begin(session)
+	w.batch.begin(session, lanes)
 	return nil
 }
 
@@ -194,15 +194,3 @@ func (w *worker) leave(replaced bool) error {
 
 // alive reports whether the session's client has not been killed.
 func (w *worker) alive() bool { return w.lifetime.Err() == nil }
-
-// partitioner sends commands and changelog records to the partition that they
-// name, and all others where Kafka's default partitioner would.
-type partitioner struct{ commands, changelog string }
-
-// ForTopic returns the partitioner of a topic.
-func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
-	if topic == p.commands || topic == p.changelog {
-		return kgo.ManualPartitioner().ForTopic(topic)
-	}
-	return kgo.StickyKeyPartitioner(nil).ForTopic(topic)
-}

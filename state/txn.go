@@ -221,6 +221,7 @@ type Change struct {
 	Key    []byte
 	Value  []byte // nil: deleted
 	Marked bool   // by Mark
+	Place  int32  // for ChangeAt, until the next change of the transaction
 }
 
 // Changes yields every changed key once, with its last value, in the order in
@@ -235,10 +236,17 @@ func (t *Txn) Changes(yield func(Change) bool) {
 			continue
 		}
 		e := t.entries.at(int(d.entry))
-		if e.pending() && !yield(Change{t.name(e), t.read(e), e.marked}) {
+		if e.pending() && !yield(Change{t.name(e), t.read(e), e.marked, int32(i)}) {
 			return
 		}
 	}
+}
+
+// ChangeAt returns the change that Changes has yielded with a Place. The slices are
+// valid until the next change of the transaction.
+func (t *Txn) ChangeAt(place int32) Change {
+	e := t.entries.at(int(t.edits.at(int(place)).entry))
+	return Change{t.name(e), t.read(e), e.marked, place}
 }
 
 // Commit makes the changes, and the checkpoint that they lead up to, the

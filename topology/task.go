@@ -252,6 +252,12 @@ func (t *task) Project(key, value []byte) (topic string, k, v []byte, err error)
 	return t.names.State, k, v, nil
 }
 
+// ProjectKey implements processor.Projector.
+func (t *task) ProjectKey(key []byte) (topic string, k []byte, err error) {
+	k, err = t.shown.Key(key)
+	return t.names.State, k, err
+}
+
 // Reset implements processor.Handler.
 func (t *task) Reset() {
 	t.forget()
