@@ -1,6 +1,7 @@
 package serve_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -101,6 +103,84 @@ func (c halfAway) Write(request []byte) (int, error) {
 		}
 	}
 	return c.Conn.Write(request)
+}
+
+// heldBack is a connection of which no records are got while held is set, if it is of the
+// client that follows the event topics.
+type heldBack struct {
+	net.Conn
+	held *atomic.Bool
+}
+
+func (c heldBack) Write(request []byte) (int, error) {
+	const fetch = 1
+	if len(request) >= 6 && c.held.Load() && binary.BigEndian.Uint16(request[4:]) == fetch && bytes.Contains(request[:min(len(request), 64)], []byte("app-serve-events")) {
+		_ = c.Close()
+		return 0, &net.OpError{Op: "write", Net: "tcp", Err: syscall.ECONNRESET}
+	}
+	return c.Conn.Write(request)
+}
+
+// Addresses and suspicions come by topics of their own. As long as they are not read,
+// nothing is as of a time when they were there already; and one that is read again, from
+// a snapshot of before, is as of that one.
+func TestNothingIsAsOfLaterThanItsAddresses(t *testing.T) {
+	t.Parallel()
+	app := servetest.Start(t)
+	some(app)
+	var held atomic.Bool
+	held.Store(true)
+	dir := t.TempDir()
+	start := func() (*serve.Side, func()) {
+		return openBy(t, app, dir, kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, network, address)
+			return heldBack{c, &held}, err
+		}))
+	}
+	in := func(s *serve.Side, network string) int {
+		list, err := s.Reader.Identities(query.IdentityQuery{Q: network})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if total := list.Total; total == 0 || list.AsOf > 0 {
+			return total
+		}
+		t.Errorf("addresses in %s are known of no time", network)
+		return 0
+	}
+	s, stop := start()
+	until(t, "the changelog is read", func() bool {
+		_, phase := s.Follower.Catalog()
+		f := s.Follower.Freshness(-1)
+		applied, _ := s.Follower.Applied()
+		return phase.Ready && f.ReadLag == 0 && applied > 0
+	})
+	if f := s.Follower.Freshness(-1); f.AsOf != 0 || in(s, "192.0.2.0/24") != 0 {
+		t.Errorf("%+v without addresses", f)
+	}
+	held.Store(false)
+	caught(t, s)
+	if in(s, "192.0.2.0/24") != 1 || in(s, "198.51.100.0/24") != 1 {
+		t.Error("addresses are missing")
+	}
+	stop()
+
+	app.Send(app.Profile("a2", "203.0.113.9"))
+	sent := float64(time.Now().UnixMilli()) / 1000
+	held.Store(true)
+	s, _ = start()
+	until(t, "the changelog is read again", func() bool {
+		_, phase := s.Follower.Catalog()
+		return phase.Ready && s.Follower.Freshness(-1).ReadLag == 0
+	})
+	if f := s.Follower.Freshness(-1); f.AsOf == 0 || f.AsOf >= sent || in(s, "192.0.2.0/24") != 1 || in(s, "203.0.113.0/24") != 0 {
+		t.Errorf("%+v with the addresses of before, of %v", f, sent)
+	}
+	held.Store(false)
+	caught(t, s)
+	if in(s, "203.0.113.0/24") != 1 {
+		t.Error("the new address is missing")
+	}
 }
 
 // A read side that starts while a broker answers, but the leaders of partitions are away,

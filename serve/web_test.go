@@ -157,17 +157,25 @@ func TestAnalystsAndOperatorsAreAnswered(t *testing.T) {
 			t.Errorf("%s: freshness %v", path, resp.Header)
 		}
 	}
-	x := get[struct {
-		Agrees bool
-		Window struct {
-			Recent []struct {
-				Evidence string `json:"evidence_ref"`
+	until(t, "the evidence is told", func() bool { // it is looked for two seconds a time
+		x := get[struct {
+			Agrees bool
+			Window struct {
+				Recent []struct {
+					Evidence string `json:"evidence_ref"`
+					Gone     string `json:"evidence"`
+				}
 			}
+		}](t, w, "/api/v1/identities/"+stub("a3")+"/explain/"+hassh+"?evidence=true", read)
+		if !x.Agrees || len(x.Window.Recent) == 0 {
+			t.Fatalf("explained as %+v", x)
 		}
-	}](t, w, "/api/v1/identities/"+stub("a3")+"/explain/"+hassh+"?evidence=true", read)
-	if !x.Agrees || len(x.Window.Recent) == 0 || !strings.HasPrefix(x.Window.Recent[0].Evidence, "e:") {
-		t.Errorf("explained as %+v", x)
-	}
+		first := x.Window.Recent[0]
+		if first.Gone != "" && !strings.Contains(first.Gone, "two seconds") {
+			t.Fatalf("the evidence is %s", first.Gone)
+		}
+		return strings.HasPrefix(first.Evidence, "e:")
+	})
 
 	// What is refused, and how.
 	for _, c := range []struct {

@@ -158,13 +158,9 @@ func TestShut(t *testing.T) {
 	p, cl := proxied(t)
 	put(t, cl, 1)
 	p.Shut()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	if err := cl.Ping(ctx); err == nil {
+	if err := cl.Ping(t.Context()); err == nil { // asks each broker once
 		t.Error("a shut proxy passes on a request")
 	}
 	p.Open()
-	if err := cl.Ping(t.Context()); err != nil {
-		t.Error(err)
-	}
+	put(t, cl, 1) // tried again if it is sent on a connection that was cut
 }

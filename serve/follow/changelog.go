@@ -263,17 +263,19 @@ type snapshotMark struct {
 	Changelog   string         `json:"changelog"`
 	Positions   []position     `json:"positions"`
 	Events      eventPositions `json:"events"`
+	Shown       float64        `json:"shown"` // what event topics said until then is there, Unix seconds
 }
 
 func (f *Follower) writeSnapshot() (err error) {
+	shown := f.shown.now()
 	f.mu.Lock()
 	// The positions are those from before: what is applied meanwhile is applied
 	// again, which changes nothing.
 	positions := slices.Clone(f.positions)
 	for p := range positions {
-		positions[p].AsOf = f.Freshness(int32(p)).AsOf
+		positions[p].AsOf = f.changelogFreshness(int32(p)).AsOf
 	}
-	mark, merr := json.Marshal(snapshotMark{f.cfg.ApplicationID, f.cfg.Names.Changelog, positions, f.events.clone()})
+	mark, merr := json.Marshal(snapshotMark{f.cfg.ApplicationID, f.cfg.Names.Changelog, positions, f.events.clone(), shown})
 	f.mu.Unlock()
 	if merr != nil {
 		return merr
@@ -354,6 +356,7 @@ func (f *Follower) loadSnapshot(ctx context.Context) error {
 		}
 	}
 	f.fresh.Store(&fresh) // so old at least, until a broker says more
+	f.shown.reset(nil, mark.Shown)
 	silent := func(err error) error {
 		f.catalog.Store(c) // the copy has the rows; what came from events is here alone
 		f.mu.Lock()

@@ -74,6 +74,7 @@ func (f *Follower) takeEvents(ctx context.Context, fetches kgo.Fetches, kept, ne
 			f.watermark.read(topic, p, next)
 		}
 	}
+	f.filling.RLock() // a catalogue that is being filled takes over what the one before has
 	f.catalog.Load().Apply(func(w *catalog.Writer) {
 		for _, s := range suspicions {
 			w.PutSuspicion(s)
@@ -82,10 +83,12 @@ func (f *Follower) takeEvents(ctx context.Context, fetches kgo.Fetches, kept, ne
 			put(w)
 		}
 	})
+	f.filling.RUnlock()
 	f.mu.Lock()
 	for topic, byPartition := range read {
 		for p, next := range byPartition {
 			f.events.set(topic, p, max(next, f.events.of(topic, p)))
+			f.shown.read(topic, p, next)
 		}
 	}
 	f.mu.Unlock()

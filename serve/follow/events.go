@@ -75,7 +75,7 @@ func (f *Follower) tail(ctx context.Context) error {
 	if asOf, err = f.keptAsOf(); err != nil { // the history may have begun anew
 		return err
 	}
-	inHistory := make(eventPositions)
+	inHistory, inAll, shownAsOf := make(eventPositions), make(eventPositions), f.shown.now()
 	f.mu.Lock()
 	if f.events == nil {
 		f.events = make(eventPositions)
@@ -111,6 +111,10 @@ func (f *Follower) tail(ctx context.Context) error {
 			from[o.Topic] = make(map[int32]kgo.Offset)
 		}
 		from[o.Topic][o.Partition] = kgo.NewOffset().At(max(at, o.Offset))
+		inAll.set(o.Topic, o.Partition, max(at, o.Offset))
+		if at < 0 && end.Offset > o.Offset { // nothing of it was read, and there is something
+			shownAsOf = 0
+		}
 	})
 	client, err := kgo.NewClient(append(f.cfg.Client[:len(f.cfg.Client):len(f.cfg.Client)], kgo.ClientID(f.cfg.ApplicationID+"-serve-events"),
 		kgo.ConsumePartitions(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(2<<20),
@@ -120,11 +124,13 @@ func (f *Follower) tail(ctx context.Context) error {
 	}
 	defer client.Close()
 	f.watermark.reset(inHistory, asOf)
+	f.shown.reset(inAll, shownAsOf)
 	var measuring sync.WaitGroup
 	defer measuring.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	measuring.Go(func() { f.followWatermark(ctx, f.historyTopics()) })
+	measuring.Go(func() { f.followShown(ctx, topics) })
 	for {
 		fetches := client.PollRecords(ctx, 5000)
 		if ctx.Err() != nil {
@@ -191,6 +197,7 @@ func (f *Follower) checkTopics(ctx context.Context, topics []string) error {
 			return fmt.Errorf("emptying the history: %w", err)
 		}
 		f.watermark.reset(nil, 0)
+		f.shown.reset(nil, 0)
 		f.filling.RLock() // a catalogue that is being filled takes over what the one before has
 		f.catalog.Load().Apply(func(w *catalog.Writer) { w.ForgetEvents() })
 		f.filling.RUnlock()

@@ -53,7 +53,7 @@ type Phase struct {
 // Freshness is how far behind what is shown is, in two numbers: of the reading here,
 // and of the engine, which others measure.
 type Freshness struct {
-	AsOf    float64 // everything committed until then is applied, Unix seconds; 0: not known yet
+	AsOf    float64 // everything committed until then, to changelog and event topics, is applied, Unix seconds; 0: not known yet
 	ReadLag int64   // committed changelog offsets that are not applied yet
 }
 
@@ -66,7 +66,7 @@ type Follower struct {
 
 	catalog atomic.Pointer[catalog.Catalog]
 	phase   atomic.Pointer[Phase]
-	fresh   atomic.Pointer[[]Freshness] // by partition
+	fresh   atomic.Pointer[[]Freshness] // of the changelog alone, by partition
 	applied atomic.Int64                // records
 	bad     atomic.Int64                // records that could not be decoded
 
@@ -85,7 +85,8 @@ type Follower struct {
 	began     time.Time
 
 	withheld  atomic.Bool // the topic of identities is not there, or may not be read
-	watermark watermark   // of the event topics
+	watermark watermark   // of the event topics whose records the history has, open transactions included
+	shown     watermark   // of all event topics, as far as they are committed
 
 	checked chan struct{} // closed once the history is known to be of these topics
 }
@@ -123,8 +124,17 @@ func New(c Config) (*Follower, error) {
 // ready it lacks a part of what there is.
 func (f *Follower) Catalog() (*catalog.Catalog, Phase) { return f.catalog.Load(), *f.phase.Load() }
 
-// Freshness returns how far one partition is, or, of -1, the oldest of all.
+// Freshness returns how far one partition is, or, of -1, the oldest of all. Answers show
+// what event topics say beside what the changelog says: addresses, suspicions, what has
+// happened. So nothing is as of later than these topics are.
 func (f *Follower) Freshness(partition int32) Freshness {
+	fresh := f.changelogFreshness(partition)
+	fresh.AsOf = min(fresh.AsOf, f.shown.now())
+	return fresh
+}
+
+// changelogFreshness is Freshness without the event topics.
+func (f *Follower) changelogFreshness(partition int32) Freshness {
 	all := *f.fresh.Load()
 	if partition >= 0 {
 		if int(partition) < len(all) {
@@ -287,7 +297,8 @@ func (f *Follower) settlePhase(known bool, left, total int64) {
 	f.phase.Store(&phase)
 }
 
-// Caught returns when everything committed up to now is applied, or ctx ends.
+// Caught returns when everything committed up to now, to changelog and event topics, is
+// applied, or ctx ends.
 func (f *Follower) Caught(ctx context.Context) error {
 	now := float64(f.cfg.Clock.Now().UnixMilli()) / 1000
 	t := time.NewTicker(f.cfg.every(measureEvery) / 4)

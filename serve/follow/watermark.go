@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// watermark is the time until which every record that was written to the event topics
-// is in the history: the oldest of all partitions.
+// watermark is the time until which every record that was written to event topics is
+// applied: the oldest of all partitions.
 type watermark struct {
 	mu         sync.Mutex
 	partitions map[string]map[int32]*eventProgress
@@ -22,7 +22,7 @@ type watermark struct {
 type eventProgress struct {
 	next  int64   // offset to read
 	last  int64   // the furthest end that was told
-	end   int64   // of the partition at a time, open transactions included; -1: it was not asked for
+	end   int64   // of the partition at a time; -1: it was not asked for
 	asked float64 // that time
 	asOf  float64 // when an end was asked for that is reached; 0: never
 }
@@ -41,7 +41,14 @@ func (w *watermark) reset(from eventPositions, asOf float64) {
 	}
 }
 
-// read takes down that a partition is in the history up to an offset, not included.
+// now returns the watermark, in Unix seconds; 0: it is not known yet.
+func (w *watermark) now() float64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.asOf
+}
+
+// read takes down that a partition is applied up to an offset, not included.
 func (w *watermark) read(topic string, partition int32, next int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -81,11 +88,7 @@ func (w *watermark) measured(asked float64, starts, ends eventPositions) float64
 
 // EventsAsOf returns the time, in Unix seconds, until which all that was written to the
 // event topics is in the history; 0: it is not known yet.
-func (f *Follower) EventsAsOf() float64 {
-	f.watermark.mu.Lock()
-	defer f.watermark.mu.Unlock()
-	return f.watermark.asOf
-}
+func (f *Follower) EventsAsOf() float64 { return f.watermark.now() }
 
 const (
 	eventsAsOfMark = "events-as-of"
@@ -120,6 +123,27 @@ func (f *Follower) followWatermark(ctx context.Context, topics []string) {
 				}
 				kept = asOf
 			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// followShown asks the brokers until ctx ends how far the event topics are committed. An
+// open transaction is not waited for: nobody is shown what it may bring.
+func (f *Follower) followShown(ctx context.Context, topics []string) {
+	adm := kadm.NewClient(f.client)
+	t := time.NewTicker(f.cfg.every(measureEvery))
+	defer t.Stop()
+	for {
+		asked := float64(f.cfg.Clock.Now().UnixMilli()) / 1000
+		ends, err := adm.ListCommittedOffsets(ctx, topics...)
+		starts, serr := adm.ListStartOffsets(ctx, topics...)
+		if err == nil && serr == nil { // a partition without a leader has an error of its own
+			f.shown.measured(asked, offsetsOf(starts), offsetsOf(ends))
 		}
 		select {
 		case <-ctx.Done():

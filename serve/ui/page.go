@@ -106,6 +106,8 @@ func (p *page) freshness() (m message, ok bool) {
 	switch {
 	case f.Building < 1:
 		return message{title: "The catalogue is being built.", text: strconv.Itoa(int(100*f.Building)) + " % read. Lists, counts and search come with it; an identity by its whole id works already."}, true
+	case f.AsOf == 0:
+		return message{title: "What is shown is not complete yet.", text: "Addresses, suspicions and what has happened are still being read from their topics."}, true
 	case f.Stale == "read" && f.ReadLag == 0:
 		return message{title: "What is shown is behind.", text: "It is what was committed until " + p.clock(f.AsOf) + " UTC (" + p.ago(f.AsOf) + " ago). The brokers do not say how much was committed since."}, true
 	case f.Stale == "read":
