@@ -1,33 +1,79 @@
 package processor
 
-import "github.com/twmb/franz-go/pkg/kgo"
+import (
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
 
 // memory is what records that are sent are made of. It is handed out bit by bit
 // and taken back all at once, when the brokers have the records.
 type memory struct {
-	records [][]kgo.Record
-	used    int // records handed out
-	others  int // records of other memory that are sent with these
-	bytes   int // copied, and of those records
+	pool *memoryPool // nil: of its own
 
-	blocks [][]byte
-	block  int    // the next of blocks
-	free   []byte // the rest of the one before
+	records [][]kgo.Record // taken from the pool; the last one is being handed out
+	used    int            // records handed out
+	others  int            // records of other memory that are sent with these
+	bytes   int            // copied, and of those records
+
+	blocks [][]byte // taken from the pool
+	free   []byte   // the rest of the last one
 }
 
 const (
 	recordChunk = 256
 	blockSize   = 256 << 10
-	// maxBlocks and maxRecords bound how much is kept for the next use.
+	// maxBlocks and maxRecords bound how much a pool keeps for the next use.
 	maxBlocks  = 16
 	maxRecords = 1 << 14 / recordChunk
 )
+
+// memoryPool is the memory that nobody uses of all send buffers of a session. What one
+// turn puts out is in one buffer and may be several times as much as others hold, so
+// buffers that kept their memory would all grow to the size of the largest.
+type memoryPool struct {
+	mu      sync.Mutex
+	records [][]kgo.Record // all zero
+	blocks  [][]byte
+}
+
+// takeRecords returns recordChunk zero records.
+func (p *memoryPool) takeRecords() []kgo.Record {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last := len(p.records) - 1; last >= 0 {
+		r := p.records[last]
+		p.records[last], p.records = nil, p.records[:last]
+		return r
+	}
+	return make([]kgo.Record, recordChunk)
+}
+
+// takeBlock returns blockSize bytes, whose content is undefined.
+func (p *memoryPool) takeBlock() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last := len(p.blocks) - 1; last >= 0 {
+		b := p.blocks[last]
+		p.blocks[last], p.blocks = nil, p.blocks[:last]
+		return b
+	}
+	return make([]byte, blockSize)
+}
+
+// put takes records, which are zero, and blocks back.
+func (p *memoryPool) put(records [][]kgo.Record, blocks [][]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.records = append(p.records, records[:min(len(records), maxRecords-len(p.records))]...)
+	p.blocks = append(p.blocks, blocks[:min(len(blocks), maxBlocks-len(p.blocks))]...)
+}
 
 // record returns a zero record that is valid until reset.
 func (m *memory) record() *kgo.Record {
 	chunk, i := m.used/recordChunk, m.used%recordChunk
 	if chunk == len(m.records) {
-		m.records = append(m.records, make([]kgo.Record, recordChunk))
+		m.records = append(m.records, m.shared().takeRecords())
 	}
 	m.used++
 	return &m.records[chunk][i]
@@ -45,11 +91,8 @@ func (m *memory) copy(b []byte) []byte {
 	case n > blockSize/8:
 		return append([]byte(nil), b...)
 	case n > len(m.free):
-		if m.block == len(m.blocks) {
-			m.blocks = append(m.blocks, make([]byte, blockSize))
-		}
-		m.free = m.blocks[m.block]
-		m.block++
+		m.free = m.shared().takeBlock()
+		m.blocks = append(m.blocks, m.free)
 	}
 	c := m.free[:n:n]
 	m.free = m.free[n:]
@@ -57,22 +100,26 @@ func (m *memory) copy(b []byte) []byte {
 	return c
 }
 
-// reset takes everything back. Only call it when the client has let go of the
+// reset gives everything back. Only call it when the client has let go of the
 // records: each was acknowledged, or a flush ended well.
 func (m *memory) reset() {
-	for _, block := range m.blocks[:m.block] {
+	for _, block := range m.blocks {
 		reused(block)
 	}
 	for at := 0; at < m.used; at += recordChunk {
 		clear(m.records[at/recordChunk][:min(m.used-at, recordChunk)])
 	}
-	m.used, m.others, m.bytes, m.block, m.free = 0, 0, 0, 0, nil
-	if len(m.blocks) > maxBlocks {
-		clear(m.blocks[maxBlocks:])
-		m.blocks = m.blocks[:maxBlocks]
+	m.shared().put(m.records, m.blocks)
+	clear(m.records)
+	clear(m.blocks)
+	m.records, m.blocks = m.records[:0], m.blocks[:0]
+	m.used, m.others, m.bytes, m.free = 0, 0, 0, nil
+}
+
+// shared returns the pool.
+func (m *memory) shared() *memoryPool {
+	if m.pool == nil {
+		m.pool = new(memoryPool)
 	}
-	if len(m.records) > maxRecords {
-		clear(m.records[maxRecords:])
-		m.records = m.records[:maxRecords]
-	}
+	return m.pool
 }

@@ -28,6 +28,7 @@ type sendBuffers struct {
 	current *sendBuffer      // being filled; nil: none
 	made    int              // how many there are
 	free    chan *sendBuffer // that can be used again
+	pool    *memoryPool      // what they are made of
 }
 
 // sendBuffer is the memory of some of them.
@@ -38,7 +39,7 @@ type sendBuffer struct {
 }
 
 func newSendBuffers(turnRecords int, promise func(*kgo.Record, error)) sendBuffers {
-	return sendBuffers{promise: promise, records: max(1, turnRecords/buffersPerTurn), free: make(chan *sendBuffer, maxSendBuffers)}
+	return sendBuffers{promise: promise, records: max(1, turnRecords/buffersPerTurn), free: make(chan *sendBuffer, maxSendBuffers), pool: new(memoryPool)}
 }
 
 // full reports whether the current buffer has no room.
@@ -93,6 +94,7 @@ func (p *sendBuffers) take(ctx, lifetime context.Context) (*sendBuffer, error) {
 
 func (p *sendBuffers) make() *sendBuffer {
 	m, free, promise := new(sendBuffer), p.free, p.promise
+	m.pool = p.pool
 	m.promise = func(r *kgo.Record, err error) {
 		promise(r, err)
 		m.done(free)
