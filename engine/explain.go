@@ -316,7 +316,7 @@ func ConcernsRow(key []byte, identity, primitive string) bool {
 		return bytes.HasPrefix(key[1:], id)
 	case kindRow, kindContribution, kindGone, kindLarge, kindLong:
 		if primitive != "" {
-			id = appendPrimitive(id, []byte(primitive))
+			id = appendCutPrimitive(id, key[0], []byte(primitive))
 		}
 		return bytes.HasPrefix(key[1:], id)
 	}

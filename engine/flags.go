@@ -17,21 +17,13 @@ import (
 // How many are in multi_actor is a record too, so they are never counted. What returns is
 // registered, and so bounded.
 
-func flagKey(dst []byte, kind byte, identity, primitive []byte) []byte {
-	dst = idKey(dst, kind, identity)
-	if len(primitive) > attribution.MaxPrimitiveName {
-		return append(append(dst, attribution.ShortPrimitive(primitive)...), 0)
-	}
-	return appendPrimitive(dst, primitive)
-}
-
 // flagRecord is the value of the record of a name: its version.
 var flagRecord = []byte{1}
 
 // setFlag adds a primitive to a set of an identity, or takes it away.
 func (e *Engine) setFlag(kind byte, identity, primitive []byte, is bool) {
 	e.due.mark(identity)
-	if key := flagKey(nil, kind, identity, primitive); is {
+	if key := rowKey(nil, kind, identity, primitive); is {
 		e.store.Put(key, flagRecord)
 	} else {
 		e.store.Delete(key)
@@ -40,7 +32,7 @@ func (e *Engine) setFlag(kind byte, identity, primitive []byte, is bool) {
 
 // hasFlag reports whether a name is in a set of an identity.
 func hasFlag(from Reader, kind byte, identity []byte, name string) (bool, error) {
-	b, err := from.Get(flagKey(nil, kind, identity, []byte(name)))
+	b, err := from.Get(rowKey(nil, kind, identity, []byte(name)))
 	if err != nil {
 		return false, fmt.Errorf("flag %s of %s: %w", name, identity, err)
 	}

@@ -57,7 +57,7 @@ func TestFlagsAreASetOfRecords(t *testing.T) {
 			if is {
 				want[short] = true
 			}
-			for _, key := range [][]byte{flagKey(nil, kindFlagged, identity, []byte(name)), idKey(nil, kindFlagCount, identity)} {
+			for _, key := range [][]byte{rowKey(nil, kindFlagged, identity, []byte(name)), idKey(nil, kindFlagCount, identity)} {
 				f, err := Inspect(key, store.values[string(key)])
 				switch {
 				case err != nil || f.Identity != string(identity):
@@ -188,7 +188,7 @@ func TestASweepReadsAsManyNamesAsASuspicionHas(t *testing.T) {
 				store.Put(idKey(nil, kindSuspect, id), appendTold(nil, attribution.Told{}))
 				store.Put(idKey(nil, kindFlagCount, id), appendCount(nil, made))
 				for n := range made {
-					store.Put(flagKey(nil, kindFlagged, id, fmt.Appendf(nil, "a.made_up_%d", n)), flagRecord)
+					store.Put(rowKey(nil, kindFlagged, id, fmt.Appendf(nil, "a.made_up_%d", n)), flagRecord)
 				}
 				store.Put(rowKey(nil, kindRow, id, []byte("a.made_up_1")), appendRow(nil, &row{published: true, was: sampleRow}, 1, nil))
 			}

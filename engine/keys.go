@@ -21,12 +21,13 @@ import (
 //	'g' gone value    identity, primitive, attacker, the value
 //	'b' large value   identity, primitive, its digest, attacker
 //	'B' long value    identity, primitive, attacker unless it is a row's, its digest
-//	                  (in these three an attacker of more than 48 bytes is a digest)
+//	                  (in these three an attacker of more than 48 bytes is a digest;
+//	                  in these, 'f' and 't' a primitive of more than 128 bytes is cut)
 //	'q' waiting       identity, attacker, number (8 bytes, big endian)
 //	'w' how many wait identity, attacker
 //	'u' unsettled     identity
 //	'd' dirty row     identity, primitive
-//	'f' flagged       identity, primitive (of more than 128 bytes: see flagKey)
+//	'f' flagged       identity, primitive
 //	'C' flag count    identity
 //	't' returning     identity, primitive
 //	's' suspect       identity
@@ -213,8 +214,22 @@ func idsKey(dst []byte, kind byte, id, second []byte) []byte {
 	return appendID(idKey(dst, kind, id), second)
 }
 
+// rowKey is a key of a row, or what such keys begin with.
 func rowKey(dst []byte, kind byte, identity, primitive []byte) []byte {
-	return appendPrimitive(idKey(dst, kind, identity), primitive)
+	return appendCutPrimitive(idKey(dst, kind, identity), kind, primitive)
+}
+
+// appendCutPrimitive appends a primitive to the key of a kind of record. An observation
+// may write ten records of a series, so a long name stands whole only in the keys that it
+// is read from, and is cut in the others.
+func appendCutPrimitive(dst []byte, kind byte, primitive []byte) []byte {
+	if len(primitive) > attribution.MaxPrimitiveName {
+		switch kind {
+		case kindGone, kindLarge, kindLong, kindFlagged, kindReturning:
+			return append(append(dst, attribution.ShortPrimitive(primitive)...), 0)
+		}
+	}
+	return appendPrimitive(dst, primitive)
 }
 
 // seriesKey is the key of a contribution, or what the keys of a kind of record begin
@@ -242,17 +257,20 @@ func shortened(key []byte, at int) []byte {
 // its row or contribution.
 func longPrefix(dst, key []byte) []byte {
 	dst = append(append(dst[:0], kindLong), key[1:]...)
-	if key[0] != kindContribution || len(key) <= maxKeyAttacker {
+	if len(key) <= maxKeyAttacker {
 		return dst
 	}
-	_, rest, err := cutID(key[1:])
-	if err == nil {
-		_, rest, err = cutPrimitive(rest)
-	}
+	_, of, err := cutID(key[1:])
 	if err != nil { // it is a key that this program made
 		return dst
 	}
-	return shortened(dst, len(dst)-len(rest))
+	primitive, attacker, err := cutPrimitive(of)
+	if err != nil {
+		return dst
+	}
+	dst = appendCutPrimitive(dst[:len(key)-len(of)], kindLong, primitive)
+	at := len(dst)
+	return shortened(append(dst, attacker...), at)
 }
 
 func numberKey(dst []byte, kind byte, n uint64) []byte {

@@ -46,11 +46,12 @@ type longReader struct {
 	from   Reader
 	series []byte // the key of its row or contribution
 	key    []byte // scratch: of a long value
+	prefix int    // how many bytes of key all of the series have; 0: not known yet
 }
 
 // at says where the long values of a series are, by the key of its row or
 // contribution, which is to stay until the series is read.
-func (l *longReader) at(from Reader, key []byte) { l.from, l.series = from, key }
+func (l *longReader) at(from Reader, key []byte) { l.from, l.series, l.prefix = from, key, 0 }
 
 // any reports whether the series has, or had, long values.
 func (w *longWriter) any() bool { return len(w.known) > 0 || len(w.fresh) > 0 }
@@ -63,7 +64,11 @@ func (r *reader) spellOut(ref attribution.Value, values *values) attribution.Val
 		return ref
 	}
 	l := &values.long
-	l.key = append(longPrefix(l.key, l.series), ref[1:]...)
+	if l.prefix == 0 {
+		l.key = longPrefix(l.key, l.series)
+		l.prefix = len(l.key)
+	}
+	l.key = append(l.key[:l.prefix], ref[1:]...)
 	b, err := l.from.Get(l.key)
 	if err == nil && b == nil {
 		err = fmt.Errorf("the long value %x is not in the store", ref[1:])

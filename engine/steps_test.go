@@ -133,7 +133,7 @@ func TestManySuspectsAreSweptInSteps(t *testing.T) {
 				id := []byte(attribution.Stub(fmt.Append(nil, i)).String())
 				store.Put(idKey(nil, kindFlagCount, id), appendCount(nil, 2))
 				for _, p := range []string{"x.a", "x.b"} {
-					store.Put(flagKey(nil, kindFlagged, id, []byte(p)), flagRecord)
+					store.Put(rowKey(nil, kindFlagged, id, []byte(p)), flagRecord)
 					store.Put(rowKey(nil, kindRow, id, []byte(p)), appendRow(nil, &row{published: true, was: sampleRow}, 1, nil))
 				}
 			}
@@ -169,7 +169,7 @@ func TestSuspectsAreListedOnce(t *testing.T) {
 		id := []byte(attribution.Stub(fmt.Append(nil, i)).String())
 		store.Put(idKey(nil, kindSuspect, id), appendTold(nil, attribution.Told{}))
 		for n := range i % 20 {
-			store.Put(flagKey(nil, kindReturning, id, fmt.Append(nil, "x.a", n)), flagRecord)
+			store.Put(rowKey(nil, kindReturning, id, fmt.Append(nil, "x.a", n)), flagRecord)
 		}
 		if i%3 == 0 {
 			store.Put(idKey(nil, kindSuspicion, id), nil)

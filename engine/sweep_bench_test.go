@@ -58,7 +58,7 @@ func BenchmarkSweep(b *testing.B) {
 					}
 					if i%(identities/of.suspects) == 0 {
 						for _, name := range names {
-							tx.Put(flagKey(nil, kindFlagged, id, []byte(name)), flagRecord)
+							tx.Put(rowKey(nil, kindFlagged, id, []byte(name)), flagRecord)
 						}
 						tx.Put(idKey(nil, kindFlagCount, id), appendCount(nil, uint64(len(names))))
 						e.putTold(id, attribution.Told{Names: names, Total: len(names)})

@@ -125,6 +125,34 @@ func valueKinds() (list []kind) {
 	return list
 }
 
+// namedKinds are inputs of a primitive that somebody made up, with a long name: each key
+// of its records has it.
+func namedKinds() (list []kind) {
+	for _, length := range []int{400, 600, 800} {
+		for _, width := range []int{33, 60, 97, 260} {
+			for _, attackers := range []int{0, 2, 20} {
+				if length+width > 960 {
+					continue // a record of more than 1 KiB
+				}
+				k := kind{
+					name:      fmt.Sprintf("all values of %d characters different, of a primitive with a name of %d", width, length),
+					attackers: attackers, before: 200 * max(attackers, 1),
+				}
+				name := "worst." + strings.Repeat("x", length-len("worst."))
+				k.observe = func(n int) (string, string, string) {
+					attacker := "10.0.0.1"
+					if attackers > 0 {
+						attacker = address(n % attackers)
+					}
+					return attacker, name, fmt.Sprintf(`"%s%08d"`, strings.Repeat("w", width-8), n)
+				}
+				list = append(list, k)
+			}
+		}
+	}
+	return list
+}
+
 // flippingKind is a row of many attackers with many large values, whose state changes
 // with each observation, so that the value before is told.
 func flippingKind(attackers int) kind {
