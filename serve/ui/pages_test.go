@@ -32,6 +32,7 @@ type fake struct {
 	text    string
 	err     error
 	replays int  // how often something was sent again
+	reading bool // has not read all topics once
 	silent  bool // the brokers do not answer
 }
 
@@ -195,7 +196,24 @@ func (f *fake) Operations(context.Context) (*Operations, error) {
 		Series: []Series{{Title: f.text, Unit: f.text, Step: 60, Until: 1100, Values: []float64{1, 0, 1e300, math.NaN(), math.Inf(1)}}, {Title: "none"}, {Title: "zeros", Step: 1, Until: 1100, Values: []float64{0, 0}}}}, f.err
 }
 
-func (f *fake) Freshness(context.Context) Freshness { return Freshness{AsOf: 1100, Building: 1} }
+func (f *fake) Freshness(context.Context) Freshness {
+	if f.reading {
+		return Freshness{Building: 1}
+	}
+	return Freshness{AsOf: 1100, Building: 1}
+}
+
+// Before all topics are read once no page says a time as of which it is.
+func TestPagesSayThatTheyAreNotComplete(t *testing.T) {
+	h := serve(t, &fake{text: "x", reading: true})
+	for _, path := range []string{"/", "/operations"} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/hp"+path, nil))
+		if body := w.Body.String(); w.Code != 200 || !strings.Contains(body, "not complete yet") || strings.Contains(body, ">as of<") || strings.Contains(body, "as of  ") {
+			t.Errorf("%s: %d %s", path, w.Code, body)
+		}
+	}
+}
 
 func (f *fake) Merge(context.Context, string, string) (string, error) { return f.text, f.err }
 func (f *fake) Unmerge(context.Context, string, string, []string) (string, error) {
