@@ -56,30 +56,33 @@ func (e *Engine) conclude(identity, primitive []byte, cause attribution.Cause) e
 }
 
 // addUp gives all contributions to a row to the merger. If they are many it
-// keeps their union for the next time: it reads the first few once more for that.
+// keeps their union for the next time, if there is room for it: it reads the first few
+// once more for that.
 //
 // Where some have values in records of their own, a few are many.
 func (e *Engine) addUp(kind attribution.Kind, identity, primitive []byte) (attackers [][]byte, err error) {
 	e.merger.Begin(kind)
 	union := attribution.NewUnion(kind, &e.cfg.Thresholds)
-	add := func(s *series, attacker []byte) {
+	add := func(s *series, attacker []byte, returns bool) {
 		union.Add(&s.Series, string(attacker))
-		if e.returns(primitive, &s.Series) {
+		if returns {
 			union.SetReturns(string(attacker), true)
 		}
 	}
 	few := unionFrom - 1 // may be all
+	admitted := e.unions.admits()
 	spilled, err := e.eachContribution(identity, primitive, func(s *series, attacker []byte) {
 		e.merger.Add(&s.Series, len(attackers))
-		if e.returns(primitive, &s.Series) {
+		returns := e.returns(primitive, &s.Series)
+		if returns {
 			e.merger.SetReturns()
 		}
-		if len(attackers) >= few {
-			add(s, attacker)
+		if admitted && len(attackers) >= few {
+			add(s, attacker, returns)
 		}
 		attackers = append(attackers, attacker)
 	})
-	if err != nil || !spilled && len(attackers) < unionFrom {
+	if err != nil || !admitted || !spilled && len(attackers) < unionFrom {
 		return attackers, err
 	}
 	s := series{Series: e.contrib}
@@ -91,7 +94,7 @@ func (e *Engine) addUp(kind attribution.Kind, identity, primitive []byte) (attac
 			return nil, fmt.Errorf("contribution of %s to %s of %s: %w", attacker, primitive, identity, err)
 		}
 		e.added++
-		add(&s, attacker)
+		add(&s, attacker, e.returns(primitive, &s.Series))
 	}
 	e.contrib = s.Series
 	e.holdUnion(identity, primitive, union)

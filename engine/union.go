@@ -19,6 +19,7 @@ var unionFrom = 8 // tests hold unions of small rows too
 type unions struct {
 	rows  map[string]*attribution.Union
 	share *unionShare
+	tried int     // times that a union was asked for while the memory was used up
 	asked bool    // for one of them, since the last tick
 	since float64 // the first tick after they were asked for, by the wall clock in Unix seconds
 }
@@ -28,6 +29,21 @@ const maxUnionRest = 300
 
 func newUnions(of *UnionMemory) unions {
 	return unions{rows: make(map[string]*attribution.Union), share: of.share()}
+}
+
+// admitOne is how often a union is made while the memory is used up: once in admitOne
+// times that one is missing. Making one takes longer than concluding without it, and it
+// takes the place of another one. So most rows that are observed once in a while leave
+// those in place that are observed all the time.
+const admitOne = 8
+
+// admits reports whether the union of a row that is added up is to be held.
+func (u *unions) admits() bool {
+	if !u.share.full() {
+		return true
+	}
+	u.tried++
+	return u.tried%admitOne == 0
 }
 
 func (u *unions) hold(key []byte, union *attribution.Union) {

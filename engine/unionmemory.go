@@ -76,6 +76,9 @@ func (s *unionShare) over() bool {
 // might do with what this one does not use.
 func (s *unionShare) crowded() bool { return s.of.taken.Load() > s.of.limit/2 }
 
+// full reports whether the memory is used up, or nearly.
+func (s *unionShare) full() bool { return s.of.taken.Load() >= s.of.limit-s.of.limit/16 }
+
 // release gives back what a task held.
 func (m *UnionMemory) release(held *atomic.Int64) {
 	if n := held.Swap(0); n > 0 {

@@ -92,6 +92,66 @@ func TestTasksThatRestLeaveRoomForUnions(t *testing.T) {
 	}
 }
 
+// While the memory is used up, rows whose unions are missing leave those in place that are
+// held, seven times in eight, and no union is made for nothing then.
+func TestWhatIsHeldStaysWhenTheMemoryIsUsedUp(t *testing.T) {
+	const attackers = 20
+	identity := []byte("018f0000-0000-7000-8000-000000000001")
+	store, out := newMemStore(), new(heard)
+	for i := range attackers {
+		attacker := fmt.Append(nil, "attacker ", i)
+		store.Put(idKey(nil, kindLink, attacker), appendLink(nil, link{Identity: identity, By: origin{Version: 1}}))
+		store.Put(idsKey(nil, kindMember, identity, attacker), appendMember(nil, member{Version: 1}))
+	}
+	cfg := testConfig(1)
+	e, err := New(cfg, 0, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rows = 8
+	n := 0
+	observe := func(row int) {
+		t.Helper()
+		n++
+		r := Record{Source: Observations, Offset: int64(n), Time: 1_700_000_000_000, Key: fmt.Append(nil, "attacker ", n%attackers), Value: fmt.Appendf(nil,
+			`{"attacker_uuid":"attacker %d","primitive":"x.y%d","value":"v","ts":%d,"evidence_ref":"s%d"}`, n%attackers, row, 1_700_000_000+n, n)}
+		if err := e.Process(&r, store, out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for row := range rows {
+		for range attackers {
+			observe(row)
+		}
+	}
+	if len(e.unions.rows) != rows {
+		t.Fatalf("%d unions are held, want %d", len(e.unions.rows), rows)
+	}
+	// There is room for one.
+	e.cfg.Unions = NewUnionMemory(int(e.cfg.Unions.Taken()) / rows * 17 / 16)
+	if err := e.Reload(store); err != nil {
+		t.Fatal(err)
+	}
+	observe(0)
+	made, held := 0, ""
+	for i := range 64 {
+		observe(1 + i%(rows-1))
+		if len(e.unions.rows) != 1 {
+			t.Fatalf("%d unions are held, want 1", len(e.unions.rows))
+		}
+		for key := range e.unions.rows {
+			if key != held {
+				made, held = made+1, key
+			}
+		}
+	}
+	if most := 1 + 64/admitOne; made > most || made < 2 {
+		t.Errorf("%d unions were held one after another, want 2 to %d", made, most)
+	}
+	e.store = store
+	checkRow(t, e, store, identity, []byte("x.y3"))
+}
+
 // A task that does not ask for its unions gives them up at a tick, five minutes after one
 // before which it did, if others might do with the memory. One that asks keeps them.
 func TestATaskGivesUpUnionsThatItDoesNotAskFor(t *testing.T) {
