@@ -5,11 +5,13 @@ type edit struct {
 	gen   uint64 // the savepoint after which it was last made
 	entry int32  // -1: undone
 
+	dropped bool // the committed value is in the database only
+
 	// At the savepoint:
 	changed, existed, marked bool
 	prev                     buffer // the value, if changed and existed
 
-	base buffer // the committed value, if there is one
+	base buffer // the committed value, if there is one and it was not dropped
 }
 
 func (o *table) put(key, val []byte) {
@@ -78,7 +80,23 @@ func (e *entry) pending() bool {
 	return e.edit != 0 && (e.exists || e.committed != absent)
 }
 
+// savepoint makes the present state the one that rollback goes back to. Of what was
+// changed since the last one, the values of before are released, as a transaction
+// changes tens of thousands of rows: those of the last savepoint, which nobody goes
+// back to any more, and committed ones that the database has.
 func (o *table) savepoint() {
+	for _, n := range o.undo {
+		d := o.edits.at(int(n))
+		if d.entry < 0 {
+			continue
+		}
+		o.release(d.prev)
+		d.prev = buffer{}
+		if e := o.entries.at(int(d.entry)); d.base.len > 0 && !e.held && !e.flying {
+			o.release(d.base)
+			d.base, d.dropped = buffer{}, true
+		}
+	}
 	o.gen++
 	o.undo = o.undo[:0]
 }
@@ -106,17 +124,21 @@ func (o *table) rollback() {
 }
 
 // uncommit gives an edit's entry its committed value back, and reports whether
-// that is not known.
+// that is not known here.
 func (o *table) uncommit(d *edit) (lost bool) {
 	e := o.entries.at(int(d.entry))
 	o.release(e.val)
 	o.release(d.prev)
+	if d.dropped {
+		e.committed = unknown
+	}
 	e.val, e.exists, e.edit, e.marked = d.base, e.committed == present, 0, false
 	return e.committed == unknown
 }
 
 // forgetUnknown removes the entries that say nothing: keys that were written
-// without having been read, and are written no more.
+// without having been read, or whose committed value is in the database only, and
+// are written no more.
 func (o *table) forgetUnknown() {
 	for _, g := range o.groups {
 		n, sorted := 0, g.sorted
@@ -181,6 +203,7 @@ func (o *table) discardEdits() {
 
 // clearEdits begins anew with nothing changed.
 func (o *table) clearEdits() {
+	o.undo = o.undo[:0]
 	o.edits.reset()
 	o.changes, o.bytes = 0, 0
 	o.savepoint()

@@ -45,7 +45,9 @@ const entrySize = int(unsafe.Sizeof(entry{})) + 4*placeSize + 2*4
 //
 // Undoing a record must cost nothing when there is nothing to undo, so a
 // savepoint is a number: an edit whose gen is older keeps the value that it had
-// when it is made again after the savepoint, and is listed in undo.
+// when it is made again after the savepoint, and is listed in undo. Values that the
+// transaction can do without, or can read from the database again, are released at
+// the next savepoint.
 type table struct {
 	head    head
 	seed    maphash.Seed
