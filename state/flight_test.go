@@ -21,6 +21,7 @@ import (
 // on the disk.
 type gatedFS struct {
 	vfs.FS
+	clones  sync.RWMutex // see crashed
 	mu      sync.Mutex
 	stage   string // "create", "sync", or "" for nowhere
 	gate    chan struct{}
@@ -67,6 +68,27 @@ func (f *gatedFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error)
 		return nil, err
 	}
 	return gatedFile{file, f}, nil
+}
+
+// crashed returns what a crash leaves of mem, on which f is. A link of a MemFS, and a log
+// that is used again, take its lock for clones twice: one that begins between the two
+// would wait for them, and they for it.
+func (f *gatedFS) crashed(mem *vfs.MemFS, cfg vfs.CrashCloneCfg) *vfs.MemFS {
+	f.clones.Lock()
+	defer f.clones.Unlock()
+	return mem.CrashClone(cfg)
+}
+
+func (f *gatedFS) Link(from, to string) error {
+	f.clones.RLock()
+	defer f.clones.RUnlock()
+	return f.FS.Link(from, to)
+}
+
+func (f *gatedFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f.clones.RLock()
+	defer f.clones.RUnlock()
+	return f.FS.ReuseForWrite(from, to, c)
 }
 
 type gatedFile struct {
@@ -236,7 +258,7 @@ func TestAFlushUnderWayChangesNothing(t *testing.T) {
 			},
 			"crash": func(t *rapid.T) {
 				rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
-				clone := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "kept"), RNG: rnd})
+				clone := disk.crashed(mem, vfs.CrashCloneCfg{UnsyncedDataPercent: rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "kept"), RNG: rnd})
 				left, err := Open("dir", quiet(clone))
 				if err != nil {
 					t.Fatal(err)
