@@ -138,7 +138,7 @@ func (e *Engine) isAwaited(identity []byte) (some bool, err error) {
 }
 
 // forget forgets a stub, and takes the first of its rows away, until limit records are
-// gone. Its flags and its suspicion go in any case.
+// gone. Its suspicion goes in any case.
 func (e *Engine) forget(stub []byte, id *identity, f *forgetOn, limit int) (n int, err error) {
 	if err := e.forgetSuspicion(stub, f); err != nil {
 		return 0, err

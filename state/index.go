@@ -3,10 +3,10 @@ package state
 import "unsafe"
 
 // An index finds the entries of a table: by open addressing, numbers of entries
-// plus 1 in a power of two of places; at most half of them are taken. So half of the
-// places, and one more, is the highest number, and the bits above hold those of the hash
-// that the place does not tell: an entry with another hash is not looked at, which would
-// be memory that nobody has looked at lately.
+// plus 1 in a power of two of places; at most half of them are taken. So no number is
+// above half of the places, and the bits above a number hold those of the hash that the
+// place does not tell: an entry with another hash is not read, as it is seldom in the
+// processor's caches.
 //
 // It is not cut into chunks, which every lookup would have to pay for: a large
 // one is a region of its own, a small one of Go's heap.
