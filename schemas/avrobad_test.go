@@ -106,19 +106,6 @@ func TestAvroIdentityEventsAreRefused(t *testing.T) {
 	}
 }
 
-func TestAvroDecodingAllocatesNothing(t *testing.T) {
-	d := ObservationDecoder{Writers: testWriters()}
-	record := avroObservationRecord(`{"a":[1,"x"]}`, 5)
-	var o attribution.Observation
-	if n := testing.AllocsPerRun(100, func() {
-		if err := d.Decode(record, &o); err != nil {
-			t.Fatal(err)
-		}
-	}); n > 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
 // FuzzAvroObservation: no record makes the decoder panic, and what it takes
 // comes out the same when it is written again.
 func FuzzAvroObservation(f *testing.F) {
