@@ -92,9 +92,17 @@ func parseRegistry(text []byte) (*Registry, error) {
 	return NewRegistry(list)
 }
 
-// NewRegistry makes a registry of the given primitives. A name that is not
-// one, has more than MaxPrimitiveName bytes, or stands twice, is an error.
+// maxRegistered bounds how many primitives a registry has: a suspicion may name all of
+// them, and has to fit into a record.
+const maxRegistered = 4096
+
+// NewRegistry makes a registry of the given primitives, at most 4,096. A name that is not
+// one, or stands twice, is an error; so is a name, group or label of more than
+// MaxPrimitiveName bytes.
 func NewRegistry(list []Primitive) (*Registry, error) {
+	if len(list) > maxRegistered {
+		return nil, fmt.Errorf("%d primitives: a registry has at most %d", len(list), maxRegistered)
+	}
 	r := &Registry{byName: make(map[string]*Primitive, len(list))}
 	for _, p := range list {
 		if !ValidPrimitive([]byte(p.Name)) {
@@ -102,6 +110,9 @@ func NewRegistry(list []Primitive) (*Registry, error) {
 		}
 		if len(p.Name) > MaxPrimitiveName {
 			return nil, fmt.Errorf("primitive %q: a registered name has at most %d bytes, this has %d", p.Name, MaxPrimitiveName, len(p.Name))
+		}
+		if n := max(len(p.Group), len(p.Label)); n > MaxPrimitiveName {
+			return nil, fmt.Errorf("primitive %q: a group and a label have at most %d bytes, here is one of %d", p.Name, MaxPrimitiveName, n)
 		}
 		if _, twice := r.byName[p.Name]; twice {
 			return nil, fmt.Errorf("primitive %q stands twice", p.Name)

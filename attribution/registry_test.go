@@ -84,11 +84,14 @@ func TestCheckHoldsValuesToTheKind(t *testing.T) {
 func TestRegistriesThatAreWrong(t *testing.T) {
 	for text, says := range map[string]string{
 		`{`: "primitive registry",
-		`{"primitives":[{"name":"a.b","kind":"MATRIX"}]}`:                               `unknown value kind "MATRIX"`,
-		`{"primitives":[{"name":"a.b","kind":"UNREGISTERED"}]}`:                         "unknown value kind",
-		`{"primitives":[{"name":"a.b","kind":"BOOL","returning":true}]}`:                "only a HASH primitive",
-		`{"primitives":[{"name":"a","kind":"BOOL"}]}`:                                   `primitive "a"`,
-		`{"primitives":[{"name":"a.b","kind":"BOOL"},{"name":"a.b","kind":"NUMERIC"}]}`: "stands twice",
+		`{"primitives":[{"name":"a.b","kind":"MATRIX"}]}`:                                                         `unknown value kind "MATRIX"`,
+		`{"primitives":[{"name":"a.b","kind":"UNREGISTERED"}]}`:                                                   "unknown value kind",
+		`{"primitives":[{"name":"a.b","kind":"BOOL","returning":true}]}`:                                          "only a HASH primitive",
+		`{"primitives":[{"name":"a","kind":"BOOL"}]}`:                                                             `primitive "a"`,
+		`{"primitives":[{"name":"a.b","kind":"BOOL"},{"name":"a.b","kind":"NUMERIC"}]}`:                           "stands twice",
+		`{"primitives":[{"name":"a.` + strings.Repeat("b", MaxPrimitiveName) + `","kind":"BOOL"}]}`:               "at most 128 bytes, this has 130",
+		`{"primitives":[{"name":"a.b","kind":"BOOL","label":"` + strings.Repeat("b", MaxPrimitiveName+1) + `"}]}`: "at most 128 bytes, here is one of 129",
+		`{"primitives":[{"name":"a.b","kind":"BOOL","group":"` + strings.Repeat("b", MaxPrimitiveName+1) + `"}]}`: "at most 128 bytes, here is one of 129",
 	} {
 		if _, err := ReadRegistry(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v, want %q", text, err, says)
