@@ -1,12 +1,16 @@
 package serve_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"handprint/serve/guard"
 	"handprint/serve/query"
@@ -162,4 +166,39 @@ func TestOddRequests(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A topic of events that is made anew while it is followed is followed from its beginning,
+// without a restart, and what is shown is as of now again.
+func TestATopicOfAddressesThatIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	app := servetest.Start(t)
+	some(app)
+	s, _ := open(t, app, t.TempDir())
+	caught(t, s)
+	adm := kadm.NewClient(app.Client)
+	if _, err := adm.DeleteTopic(context.Background(), app.Names.Profiles); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := adm.CreateTopic(context.Background(), servetest.Partitions, 1, nil, app.Names.Profiles); err != nil {
+		t.Fatal(err)
+	}
+	// A client of its own: the application's has the topic that is gone.
+	client, err := kgo.NewClient(append(app.Broker.ClientOpts(), kgo.RecordPartitioner(app.Names.Partitioner()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, address := range []string{"203.0.113.9", "203.0.113.10", "203.0.113.11"} { // more than it had before
+		for _, attacker := range []string{"a1", "a2", "a3"} {
+			if err := client.ProduceSync(context.Background(), app.Profile(attacker, address)).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	caught(t, s)
+	list, err := s.Reader.Identities(query.IdentityQuery{Q: "203.0.113.0/24"})
+	if err != nil || list.Total != 3 {
+		t.Errorf("%+v, %v: want the addresses of three attackers", list, err)
+	}
 }

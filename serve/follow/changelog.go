@@ -267,6 +267,10 @@ type snapshotMark struct {
 }
 
 func (f *Follower) writeSnapshot() (err error) {
+	if !f.filling.TryRLock() {
+		return nil // the catalogue has a part of the copy: the next snapshot has all
+	}
+	c := f.catalog.Load() // one that is begun after this is another
 	shown := f.shown.now()
 	f.mu.Lock()
 	// The positions are those from before: what is applied meanwhile is applied
@@ -277,6 +281,7 @@ func (f *Follower) writeSnapshot() (err error) {
 	}
 	mark, merr := json.Marshal(snapshotMark{f.cfg.ApplicationID, f.cfg.Names.Changelog, positions, f.events.clone(), shown})
 	f.mu.Unlock()
+	f.filling.RUnlock()
 	if merr != nil {
 		return merr
 	}
@@ -285,7 +290,7 @@ func (f *Follower) writeSnapshot() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, removeIfThere(file.Name())) }()
-	err = f.catalog.Load().WriteSnapshot(file, mark)
+	err = c.WriteSnapshot(file, mark)
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}

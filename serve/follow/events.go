@@ -44,9 +44,25 @@ func (p eventPositions) set(topic string, partition int32, next int64) {
 
 const positionsMark = "events"
 
-// tail follows the event topics. What is in the history already is not put there
-// again, and is not sent to live clients; the catalogue may need it once more.
+// tail follows the event topics until ctx ends. A topic that is taken away or made anew is
+// waited for, and followed from its beginning.
 func (f *Follower) tail(ctx context.Context) error {
+	for begun := false; ; begun = true {
+		err := f.followEvents(ctx, begun)
+		if !topicTrouble(err) {
+			return err
+		}
+		f.cfg.Logger.Warn("the event topics are asked anew who they are", "error", err)
+		if err := f.cfg.pause(ctx, time.Second); err != nil {
+			return nil // a stop is no error
+		}
+	}
+}
+
+// followEvents reads until ctx ends, then it returns nil, or until a topic is not there any
+// more. What is in the history already is not put there again, and is not sent to live
+// clients; the catalogue may need it once more. begun reports whether it was called before.
+func (f *Follower) followEvents(ctx context.Context, begun bool) error {
 	n := &f.cfg.Names
 	topics := append(f.historyTopics(), n.Profiles)
 	asOf, err := f.keptAsOf()
@@ -57,7 +73,9 @@ func (f *Follower) tail(ctx context.Context) error {
 	if err := f.checkTopics(ctx, topics); err != nil {
 		return err
 	}
-	close(f.checked)
+	if !begun {
+		close(f.checked)
+	}
 	kept := make(eventPositions)
 	if b, err := f.cfg.History.Mark(positionsMark); err != nil {
 		return err
@@ -131,20 +149,27 @@ func (f *Follower) tail(ctx context.Context) error {
 	defer cancel()
 	measuring.Go(func() { f.followWatermark(ctx, f.historyTopics()) })
 	measuring.Go(func() { f.followShown(ctx, topics) })
+	failing := false
 	for {
 		fetches := client.PollRecords(ctx, 5000)
 		if ctx.Err() != nil {
 			return nil
 		}
-		for _, e := range fetches.Errors() {
-			if errors.Is(e.Err, kerr.TopicAuthorizationFailed) {
-				return fmt.Errorf("following %s: %w", e.Topic, e.Err)
-			}
-			f.cfg.Logger.Warn("following the events is interrupted, trying again", "topic", e.Topic, "partition", e.Partition, "error", e.Err)
-		}
 		if err := f.takeEvents(ctx, fetches, kept, news); err != nil {
 			return err
 		}
+		failed := fetches.Errors()
+		for _, e := range failed {
+			switch {
+			case errors.Is(e.Err, kerr.TopicAuthorizationFailed):
+				return fmt.Errorf("following %s: %w", e.Topic, e.Err)
+			case notReadable(e.Err): // a client says so again at once, as often as it is asked
+				return &topicError{fmt.Errorf("following %s[%d]: %w", e.Topic, e.Partition, e.Err)}
+			case !failing:
+				f.cfg.Logger.Warn("following the events is interrupted, trying again", "topic", e.Topic, "partition", e.Partition, "error", e.Err)
+			}
+		}
+		failing = len(failed) > 0
 	}
 }
 
@@ -205,10 +230,39 @@ func (f *Follower) checkTopics(ctx context.Context, topics []string) error {
 		f.events = nil
 		f.mu.Unlock()
 	}
-	if mark, err = json.Marshal(now); err != nil {
+	marks := make(map[string][]byte)
+	if same && len(was) == len(now) {
+		if marks[positionsMark], err = f.forgetPositions(func(topic string) bool {
+			at := slices.Index(topics, topic)
+			return at >= 0 && was[at] != now[at]
+		}); err != nil {
+			return err
+		}
+	}
+	if marks[topicsMark], err = json.Marshal(now); err != nil {
 		return err
 	}
-	return f.cfg.History.Add(nil, map[string][]byte{topicsMark: mark})
+	return f.cfg.History.Add(nil, marks)
+}
+
+// forgetPositions forgets how far topics were read that were made anew, and returns the
+// mark that says so.
+func (f *Follower) forgetPositions(anew func(topic string) bool) (mark []byte, err error) {
+	kept := make(eventPositions)
+	if mark, err = f.cfg.History.Mark(positionsMark); err != nil {
+		return nil, err
+	}
+	if mark != nil {
+		if err := json.Unmarshal(mark, &kept); err != nil {
+			return nil, fmt.Errorf("reading the history's positions: %w", err)
+		}
+	}
+	made := func(topic string, _ map[int32]int64) bool { return anew(topic) }
+	maps.DeleteFunc(kept, made)
+	f.mu.Lock()
+	maps.DeleteFunc(f.events, made)
+	f.mu.Unlock()
+	return json.Marshal(kept)
 }
 
 // bounds asks for the ends of topics until there is an answer: brokers may be away
