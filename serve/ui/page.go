@@ -91,6 +91,14 @@ func (p *page) matched() bool {
 func (p *page) clock(ts float64) string { return clock(ts, p.now) }
 func (p *page) ago(ts float64) string   { return ago(ts, p.now) }
 
+// asOf says until when everything is applied; 0: it is not known yet.
+func (p *page) asOf(ts float64) string {
+	if ts == 0 {
+		return "not complete yet"
+	}
+	return "as of " + p.clock(ts) + " UTC"
+}
+
 // message is a framed line: something is stale, building, missing or wrong.
 type message struct {
 	title, text string

@@ -79,7 +79,7 @@ func (f *fake) Identities(context.Context, url.Values) (*query.IdentityList, err
 func (f *fake) Identity(context.Context, string) (*query.Identity, error) {
 	s := f.suspicion()
 	into := f.text
-	id := &query.Identity{Identity: f.text, MergedInto: &into, Unsettled: true, Attackers: []query.Member{{Attacker: f.text, Version: 3, Address: f.address()}}, Total: 1, Suspicion: &s, AsOf: 1100}
+	id := &query.Identity{Identity: f.text, MergedInto: &into, Unsettled: true, Attackers: []query.Member{{Attacker: f.text, Version: 3, Address: f.address()}}, Total: 1, Suspicion: &s, AsOf: f.now().AsOf}
 	origin := int64(7)
 	id.Record = &query.IdentityRecord{Attackers: []string{f.text}, Total: 2, MergedInto: &into, Version: 3, LastEvent: &into, Origin: &origin, UpdatedAt: 1050}
 	for i := range 5 {
@@ -196,7 +196,9 @@ func (f *fake) Operations(context.Context) (*Operations, error) {
 		Series: []Series{{Title: f.text, Unit: f.text, Step: 60, Until: 1100, Values: []float64{1, 0, 1e300, math.NaN(), math.Inf(1)}}, {Title: "none"}, {Title: "zeros", Step: 1, Until: 1100, Values: []float64{0, 0}}}}, f.err
 }
 
-func (f *fake) Freshness(context.Context) Freshness {
+func (f *fake) Freshness(context.Context) Freshness { return f.now() }
+
+func (f *fake) now() Freshness {
 	if f.reading {
 		return Freshness{Building: 1}
 	}
@@ -206,10 +208,10 @@ func (f *fake) Freshness(context.Context) Freshness {
 // Before all topics are read once no page says a time as of which it is.
 func TestPagesSayThatTheyAreNotComplete(t *testing.T) {
 	h := serve(t, &fake{text: "x", reading: true})
-	for _, path := range []string{"/", "/operations"} {
+	for path, times := range map[string]int{"/": 2, "/operations": 3, "/identities/x": 3, "/identities/x/why/motor.a_0": 3} { // two at the top of each
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/hp"+path, nil))
-		if body := w.Body.String(); w.Code != 200 || !strings.Contains(body, "not complete yet") || strings.Contains(body, ">as of<") || strings.Contains(body, "as of  ") {
+		if body := w.Body.String(); w.Code != 200 || strings.Count(body, "not complete yet") != times || strings.Contains(body, ">as of<") || strings.Contains(body, "as of  ") {
 			t.Errorf("%s: %d %s", path, w.Code, body)
 		}
 	}

@@ -276,7 +276,7 @@
     fresh.classList.toggle("live", ok); fresh.classList.toggle("dead", !ok);
     fresh.replaceChildren(make("b", ok ? "live" : "not live", "live-word"), " " + words);
   };
-  let lastBeat = 0, catching = false;
+  let lastBeat = 0, catching = false, behind = fresh && !fresh.querySelector("time"); // the page was made before all was read
   const utc = (ms) => new Date(ms).toISOString().slice(11, 19);
   const beat = () => {
     lastBeat = Date.now();
@@ -284,7 +284,7 @@
       down = false; missed = 0; catching = true;
       setTimeout(() => { catching = false; if (says) says.textContent = missed ? `caught up: ${missed} events came meanwhile` : "caught up: nothing came meanwhile"; }, 1500);
     }
-    liveIs(true, "as of " + utc(lastBeat) + " UTC");
+    liveIs(true, behind ? "but behind" : "as of " + utc(lastBeat) + " UTC");
   };
   const lost = () => {
     if (down) return;
@@ -309,7 +309,7 @@
     switch (m.type) {
       case "state_changed": transition(e); break;
       case "summary": if (says && e) says.textContent = `${Number(e.skipped)} more in the last seconds`; break;
-      case "freshness": if (e) stale(e.stale); break;
+      case "freshness": if (e) { behind = e.stale === "read"; beat(); stale(e.stale); } break;
       case "reset":
       case "gap": if (says) says.textContent = "some events were missed: read the page again (r)"; break;
       case "multi_actor_suspected": if (says && e?.status !== "cleared") says.textContent = "several actors suspected: " + printable(e.evidence_summary || "", 120); break;
