@@ -385,11 +385,20 @@ func TestManyRowsAreLookedAtInSteps(t *testing.T) {
 			f.observe("a", "x.y0", `"new"`, 41*aDay, "new")
 			f.observe("a", "x.y0", `"newer"`, 9*aDay, "new")
 		}, false, 0},
+		"one that stays, and one of another row that is taken back to the day of the look": {func(f *feed) {
+			f.observe("a", "x.y0", `"new"`, 41*aDay, "new")
+			f.observe("a", "x.y1", `"new"`, 41*aDay, "other")
+			f.observe("a", "x.y1", `"newer"`, 1*aDay, "other")
+		}, true, 42},
 		"an event that names it": {func(f *feed) {
 			f.event(attribution.IdentityEvent{Type: attribution.Linked, Identity: stub, Attackers: []string{"a"}}, 0)
 		}, true, 2},
 		"an earlier tick": {func(f *feed) { f.tickAt(20 * aDay) }, false, 0},
-		"a later tick":    {func(f *feed) { f.tickAt(42 * aDay) }, false, 0},
+		"a restart, and an earlier tick at which it is due too: the steps of both take turns": {func(f *feed) {
+			f.restart()
+			f.tickAt(40 * aDay)
+		}, false, 0},
+		"a later tick": {func(f *feed) { f.tickAt(42 * aDay) }, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := forgetFeed(t)

@@ -143,15 +143,17 @@ func (e *Engine) lookAt(stub []byte, before uint64, limit int, f *forgetOn) (n i
 		l.pass()
 		return 1, nil
 	}
-	if l.Before > before {
-		l.From = nil // it has passed rows that are not too old at this tick
-	}
-	l.Before = before
+	switch {
+	case len(l.From) == 0:
+		l.Before = before
+	case before < l.Before:
+		l.From, l.Before = nil, before // it has passed rows that are not too old at this tick
+	} // else it goes on as it began: steps of two ticks that took turns would begin anew each time
 	day, n, next, err := e.lastDayOfRows(stub, l.From, min(lookStep, limit))
 	switch {
 	case err != nil:
 		return n, err
-	case day >= before:
+	case day >= l.Before:
 		e.moveLastDay(day, stub, &id)
 		l.pass()
 		return n + 1, nil

@@ -31,9 +31,9 @@ var modelPrimitives = []attribution.Primitive{
 // suspicions have of them.
 var madeUp = []attribution.Primitive{
 	{Name: "s.made_up", Kind: attribution.Unregistered},
-	{Name: "u.long_" + strings.Repeat("x", 300) + "1", Kind: attribution.Unregistered},
-	{Name: "u.long_" + strings.Repeat("x", 300) + "2", Kind: attribution.Unregistered},
-	{Name: "u." + strings.Repeat("very_long_", 700), Kind: attribution.Unregistered},
+	{Name: "u.long_" + strings.Repeat("x", 140) + "1", Kind: attribution.Unregistered},
+	{Name: "u.long_" + strings.Repeat("x", 140) + "2", Kind: attribution.Unregistered},
+	{Name: "u." + strings.Repeat("very_long_", 30), Kind: attribution.Unregistered},
 }
 
 var allPrimitives = slices.Concat(modelPrimitives, modelPrimitives, madeUp) // the registered ones more often

@@ -146,6 +146,11 @@ func (e *Engine) sawRow(stub []byte, before float64) error {
 	id, _, err := e.getIdentity(stub)
 	if err == nil && id.mayEnd() && id.Due > 0 && (missed || day < id.Due) {
 		e.moveLastDay(day, stub, &id)
+		// The entry may come back to the day of the look, which then counts again.
+		if look := &e.retention.look; looking && look.isAt(stub) {
+			look.From = nil
+			e.saveLook()
+		}
 	}
 	return err
 }
