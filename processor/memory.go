@@ -39,11 +39,7 @@ type memoryPool struct {
 
 // takeRecords returns recordChunk zero records.
 func (p *memoryPool) takeRecords() []kgo.Record {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if last := len(p.records) - 1; last >= 0 {
-		r := p.records[last]
-		p.records[last], p.records = nil, p.records[:last]
+	if r := takeLast(&p.mu, &p.records); r != nil {
 		return r
 	}
 	return make([]kgo.Record, recordChunk)
@@ -51,14 +47,23 @@ func (p *memoryPool) takeRecords() []kgo.Record {
 
 // takeBlock returns blockSize bytes, whose content is undefined.
 func (p *memoryPool) takeBlock() []byte {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if last := len(p.blocks) - 1; last >= 0 {
-		b := p.blocks[last]
-		p.blocks[last], p.blocks = nil, p.blocks[:last]
+	if b := takeLast(&p.mu, &p.blocks); b != nil {
 		return b
 	}
 	return make([]byte, blockSize)
+}
+
+// takeLast takes the last slice off a list, and returns nil if the list is empty.
+func takeLast[T any](mu *sync.Mutex, list *[][]T) []T {
+	mu.Lock()
+	defer mu.Unlock()
+	last := len(*list) - 1
+	if last < 0 {
+		return nil
+	}
+	taken := (*list)[last]
+	(*list)[last], *list = nil, (*list)[:last]
+	return taken
 }
 
 // put takes records, which are zero, and blocks back.

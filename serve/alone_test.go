@@ -105,8 +105,8 @@ func (c halfAway) Write(request []byte) (int, error) {
 	return c.Conn.Write(request)
 }
 
-// heldBack is a connection of which no records are got while held is set, if it is of the
-// client that follows the event topics.
+// heldBack is a connection that breaks when the client that follows the event topics
+// fetches records by it while held is set.
 type heldBack struct {
 	net.Conn
 	held *atomic.Bool

@@ -232,16 +232,23 @@ func TestBuffersAreNotMovedAtEveryCommit(t *testing.T) {
 	}
 }
 
-// While flushes are under way tables may be larger than they may be otherwise, but not
-// by more than is lent to all together.
-func TestFlushesUnderWayAreLentMemory(t *testing.T) {
+// gatedTxn returns a transaction whose flushes are all tables, with a budget in bytes, and
+// the disk that can hold them up.
+func gatedTxn(t *testing.T, budget int) (*gatedFS, *Store, *Txn) {
+	t.Helper()
 	disk := &gatedFS{FS: vfs.NewMem()}
 	o := quiet(disk)
 	o.BulkBytes = 1
 	s, err := Open("dir", o)
 	check(t, err)
-	s.writeBacks.bytes = 1 << 20
-	tx := s.Partition(0).WriteBack()
+	s.writeBacks.bytes = budget
+	return disk, s, s.Partition(0).WriteBack()
+}
+
+// While flushes are under way tables may be larger than they may be otherwise, but not
+// by more than is lent to all together.
+func TestFlushesUnderWayAreLentMemory(t *testing.T) {
+	disk, s, tx := gatedTxn(t, 1<<20)
 	fill := func(offset, bytes int) {
 		t.Helper()
 		for i := range bytes / 1000 {
@@ -274,14 +281,8 @@ func TestFlushesUnderWayAreLentMemory(t *testing.T) {
 // The rows of a flush take memory besides the table, which is as much again where keys and
 // values are short. It is part of what a transaction may take.
 func TestRowsOfAFlushCount(t *testing.T) {
-	disk := &gatedFS{FS: vfs.NewMem()}
-	o := quiet(disk)
-	o.BulkBytes = 1
-	s, err := Open("dir", o)
-	check(t, err)
 	const budget = 1 << 20
-	s.writeBacks.bytes = budget
-	tx := s.Partition(0).WriteBack()
+	disk, s, tx := gatedTxn(t, budget)
 	disk.close("sync")
 	most, written := 0, 0
 	for n := 1; tx.writeBack.flight == nil && n < 100_000; n++ {

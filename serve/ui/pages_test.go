@@ -205,7 +205,7 @@ func (f *fake) now() Freshness {
 	return Freshness{AsOf: 1100, Building: 1}
 }
 
-// Before all topics are read once no page says a time as of which it is.
+// A page that is made before all topics were read once says so, and no time.
 func TestPagesSayThatTheyAreNotComplete(t *testing.T) {
 	h := serve(t, &fake{text: "x", reading: true})
 	for path, times := range map[string]int{"/": 2, "/operations": 3, "/identities/x": 3, "/identities/x/why/motor.a_0": 3} { // two at the top of each
