@@ -1,6 +1,9 @@
 package attribution
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Kind is the value kind of a primitive, as the registry has it.
 type Kind uint8
@@ -34,5 +37,5 @@ func ParseKind(name string) (Kind, error) {
 			return Kind(k), nil
 		}
 	}
-	return 0, fmt.Errorf("unknown value kind %q", name)
+	return 0, fmt.Errorf("unknown value kind %q, want one of %s", name, strings.Join(kindNames[Unregistered+1:], ", "))
 }
