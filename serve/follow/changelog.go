@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -259,11 +260,12 @@ func (f *Follower) fillFrom(ctx context.Context, c *catalog.Catalog, p int32) er
 
 // mark says what a snapshot was made from.
 type snapshotMark struct {
-	Application string         `json:"application"`
-	Changelog   string         `json:"changelog"`
-	Positions   []position     `json:"positions"`
-	Events      eventPositions `json:"events"`
-	Shown       float64        `json:"shown"` // what event topics said until then is there, Unix seconds
+	Application string            `json:"application"`
+	Changelog   string            `json:"changelog"`
+	Positions   []position        `json:"positions"`
+	Events      eventPositions    `json:"events"`
+	Topics      map[string]string `json:"topics"` // that the positions of events are of: ids by name
+	Shown       float64           `json:"shown"`  // what event topics said until then is there, Unix seconds
 }
 
 func (f *Follower) writeSnapshot() (err error) {
@@ -279,7 +281,7 @@ func (f *Follower) writeSnapshot() (err error) {
 	for p := range positions {
 		positions[p].AsOf = f.changelogFreshness(int32(p)).AsOf
 	}
-	mark, merr := json.Marshal(snapshotMark{f.cfg.ApplicationID, f.cfg.Names.Changelog, positions, f.events.clone(), shown})
+	mark, merr := json.Marshal(snapshotMark{f.cfg.ApplicationID, f.cfg.Names.Changelog, positions, f.events.clone(), maps.Clone(f.eventIDs), shown})
 	f.mu.Unlock()
 	f.filling.RUnlock()
 	if merr != nil {
@@ -365,7 +367,7 @@ func (f *Follower) loadSnapshot(ctx context.Context) error {
 	silent := func(err error) error {
 		f.catalog.Store(c) // the copy has the rows; what came from events is here alone
 		f.mu.Lock()
-		f.events = mark.Events
+		f.events, f.eventIDs = mark.Events, mark.Topics
 		f.mu.Unlock()
 		return fmt.Errorf("%w: %w", errNoBroker, err)
 	}
@@ -393,7 +395,7 @@ func (f *Follower) loadSnapshot(ctx context.Context) error {
 	}
 	f.catalog.Store(c)
 	f.mu.Lock()
-	f.positions, f.events = mark.Positions, mark.Events
+	f.positions, f.events, f.eventIDs = mark.Positions, mark.Events, mark.Topics
 	f.mu.Unlock()
 	return nil
 }

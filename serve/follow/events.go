@@ -88,6 +88,9 @@ func (f *Follower) followEvents(ctx context.Context, begun bool) error {
 	if err != nil {
 		return err
 	}
+	if err := f.stillThese(ctx, topics); err != nil {
+		return err
+	}
 	news := make(eventPositions) // from here on live clients are told
 	from := make(map[string]map[int32]kgo.Offset)
 	if asOf, err = f.keptAsOf(); err != nil { // the history may have begun anew
@@ -230,6 +233,15 @@ func (f *Follower) checkTopics(ctx context.Context, topics []string) error {
 		f.events = nil
 		f.mu.Unlock()
 	}
+	f.mu.Lock()
+	ids := make(map[string]string)
+	for i, topic := range topics {
+		if ids[topic] = now[i]; f.eventIDs[topic] != now[i] {
+			delete(f.events, topic) // the catalogue's snapshot may be older than the history
+		}
+	}
+	f.eventIDs = ids
+	f.mu.Unlock()
 	marks := make(map[string][]byte)
 	if same && len(was) == len(now) {
 		if marks[positionsMark], err = f.forgetPositions(func(topic string) bool {
@@ -263,6 +275,29 @@ func (f *Follower) forgetPositions(anew func(topic string) bool) (mark []byte, e
 	maps.DeleteFunc(f.events, made)
 	f.mu.Unlock()
 	return json.Marshal(kept)
+}
+
+// stillThese returns a topicError if a topic was made anew since checkTopics: ends that were
+// asked for meanwhile are not those of the topic that the positions are of.
+func (f *Follower) stillThese(ctx context.Context, topics []string) error {
+	details, err := kadm.NewClient(f.client).ListTopics(ctx, topics...)
+	if err == nil {
+		err = details.Error()
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return &topicError{fmt.Errorf("asking whether the event topics are still those of before: %w", err)}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for topic, id := range f.eventIDs {
+		if details[topic].ID.String() != id {
+			return &topicError{fmt.Errorf("%s was made anew meanwhile", topic)}
+		}
+	}
+	return nil
 }
 
 // bounds asks for the ends of topics until there is an answer: brokers may be away

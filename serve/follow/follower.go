@@ -88,6 +88,8 @@ type Follower struct {
 	watermark watermark   // of the event topics whose records the history has, open transactions included
 	shown     watermark   // of all event topics, as far as they are committed
 
+	eventIDs map[string]string // of the topics that events is of, by name; guarded by mu
+
 	checked chan struct{} // closed once the history is known to be of these topics
 }
 
