@@ -19,7 +19,7 @@ func drawn(r *rand.Rand) kind {
 	registered := []string{hash, hash, "toolchain.tls.ja3_client", "motor.input_modality", "toolchain.c2.beacon_interval_ms", "temporal.circadian.hour_histogram", "environmental.locale", text}[r.IntN(8)]
 	distinct := []int{1, 2, 3, 9, 17, 33, 40, 100, 500, 4096, 1 << 30}[r.IntN(11)]
 	length := []int{1, 16, 33, 41, 48, 64, 80, 90, 97, 128, 254, 255, 300, 512, 600, 3000, 30_000}[r.IntN(17)]
-	shape := []string{"text", "text", "text", "digest", "number", "array", "null", "escaped", "object", "unicode", "precise"}[r.IntN(11)]
+	shape := []string{"text", "text", "text", "digest", "number", "array", "null", "escaped", "object", "unicode", "precise", "tiny", "middles", "nested"}[r.IntN(14)]
 	of := func(int) string { return registered }
 	draw := func(n, of int) int { return n % of }
 	switch { // what fits the kind of the primitive, or it would be a dead letter
@@ -29,11 +29,11 @@ func drawn(r *rand.Rand) kind {
 		registered = text
 		of = func(n int) string { return fmt.Sprintf("worst.p%d", draw(n, primitives)) }
 	case registered == "toolchain.c2.beacon_interval_ms":
-		shape = []string{"number", "precise"}[r.IntN(2)]
+		shape = []string{"number", "precise", "tiny", "middle"}[r.IntN(4)]
 	case registered == "temporal.circadian.hour_histogram":
 		shape = "array"
 	}
-	order := []string{"forward", "forward", "equal", "backward", "random", "jumping", "to and fro", "late", "days backward"}[r.IntN(9)]
+	order := []string{"forward", "forward", "equal", "backward", "random", "jumping", "to and fro", "late", "days backward", "far"}[r.IntN(10)]
 	before := []int{0, 50, 1000, 6000}[r.IntN(4)]
 	sessions := []int{1, 2, 7, 33, 1 << 30, 1 << 30}[r.IntN(6)]
 	turns := []int{1, 1, 2, 50}[r.IntN(4)] // observations of a value, before the next
@@ -90,6 +90,15 @@ func valueOf(shape string, length, v, n int) string {
 		return `"` + strings.Repeat("\U0001f512", min(length, 5000)/4) + fmt.Sprint(v) + `"`
 	case "precise":
 		return fmt.Sprintf("%.17g", math.Sqrt(float64(v)+2)*math.Pow(10, float64(v%600-300)))
+	case "tiny": // below the normal doubles, as short as can be
+		return arrayOf("5e-324", length, v)
+	case "middle":
+		return middles[v%len(middles)]
+	case "middles":
+		return arrayOf(middles[v%len(middles)], length, v)
+	case "nested": // objects in one another, each to be sorted
+		const deep = 90
+		return strings.Repeat(`{"b":`, deep) + fmt.Sprintf(`"%s%d"`, strings.Repeat("w", length), v) + strings.Repeat(`,"a":1}`, deep)
 	case "escaped":
 		return `"` + strings.Repeat(`\u0001`, min(length, 5000)/6) + fmt.Sprint(v) + `"`
 	}
@@ -112,6 +121,8 @@ func timeOf(order string, n int, draw func(n, of int) int) float64 {
 		return start + float64(n%2*2-1)*float64(n)
 	case "late": // every other one is of hours ago
 		return start + float64(n)/10 - float64(n%2)*40_000
+	case "far": // to the beginning of time and back
+		return start*float64(n%2) + float64(n)/10
 	case "days backward":
 		return start - math.Floor(float64(n)/100)*day
 	}

@@ -27,7 +27,7 @@ const (
 // kinds lists the inputs whose name has only in it. Several with one name are one line
 // of the table, which has the worst of them.
 func kinds(only string) (list []kind) {
-	for _, k := range slices.Concat(knownKinds(), manyKinds(), valueKinds(), namedKinds()) {
+	for _, k := range slices.Concat(knownKinds(), manyKinds(), valueKinds(), namedKinds(), numberKinds()) {
 		if strings.Contains(k.name, only) {
 			list = append(list, k)
 		}

@@ -23,11 +23,6 @@ const (
 // mantissaLimit keeps one more decimal digit from overflowing a uint64.
 const mantissaLimit = 1e18
 
-// longNumber is the length from which a number goes to parseLong:
-// strconv.ParseFloat reads no exponent beyond five digits, which shows only in
-// texts that can shift the point nearly as far.
-const longNumber = 4096
-
 // scanNumber reads the number that starts at src[i], a '-' or a digit. It
 // returns the value, the index behind it, and whether its text is canonical
 // already. After an error, end is where the text went wrong.
@@ -136,75 +131,6 @@ func scanExponent(src []byte, i int) (e, end int, err error) {
 		e = -e
 	}
 	return e, i, nil
-}
-
-// parse is the slow and general way: text keeps to JSON's grammar.
-func parse(text []byte) (float64, error) {
-	if len(text) >= longNumber {
-		return parseLong(text)
-	}
-	f, err := strconv.ParseFloat(string(text), 64)
-	if err != nil {
-		return 0, ErrNotFinite // out of range: the grammar has been seen to
-	}
-	if f == 0 {
-		return 0, nil // never -0
-	}
-	return f, nil
-}
-
-// parseLong rewrites a number as 0.ddd times a power of ten before it is
-// parsed, so that zeros and exponent, be they ever so long, cancel out.
-func parseLong(text []byte) (float64, error) {
-	short := make([]byte, 0, len(text)+8)
-	if text[0] == '-' {
-		short = append(short, '-')
-		text = text[1:]
-	}
-	short = append(short, '0', '.')
-	point := 0 // the power of ten that 0.ddd is to be multiplied by
-	significant, fraction := false, false
-	for i, c := range text {
-		if c == '.' {
-			fraction = true
-			continue
-		}
-		if !isDigit(c) {
-			e, _, err := scanExponent(text, i+1)
-			if err != nil {
-				return 0, err
-			}
-			point += e
-			break
-		}
-		significant = significant || c != '0'
-		if significant {
-			short = append(short, c)
-		}
-		switch {
-		case significant && !fraction:
-			point++
-		case !significant && fraction:
-			point--
-		}
-	}
-	// The least double is about 0.5e-323, the greatest 0.2e309.
-	switch {
-	case !significant || point < -400:
-		return 0, nil
-	case point > 400:
-		return 0, ErrNotFinite
-	}
-	short = append(short, 'e')
-	short = strconv.AppendInt(short, int64(point), 10)
-	f, err := strconv.ParseFloat(string(short), 64)
-	if err != nil {
-		return 0, ErrNotFinite
-	}
-	if f == 0 {
-		return 0, nil
-	}
-	return f, nil
 }
 
 // AppendFloat appends the canonical text of f, at most 24 bytes. NaN and the

@@ -1,8 +1,10 @@
 package canonical
 
 import (
+	"bytes"
 	"errors"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 	"testing"
@@ -122,8 +124,35 @@ func TestNumbersAreRead(t *testing.T) {
 		if string(out) != string(AppendFloat(nil, want)) {
 			t.Fatalf("Append(%s) = %s, want %s", text, out, AppendFloat(nil, want))
 		}
-		if long, err := parseLong([]byte(text)); err != nil || long != want {
-			t.Fatalf("parseLong(%s) = %v, %v; want %v", text, long, err, want)
+		if general, err := parse([]byte(text)); err != nil || general != want {
+			t.Fatalf("parse(%s) = %v, %v; want %v", text, general, err, want)
+		}
+	})
+}
+
+// TestMiddlesAreRead checks numbers at and next to the middle between two doubles, of few
+// and many digits: there a double is exact or wrong.
+func TestMiddlesAreRead(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := rapid.OneOf(
+			rapid.Uint64Range(0, math.Float64bits(math.MaxFloat64)),
+			rapid.Uint64Range(0, 1<<53), // subnormal ones, and those next to them
+			rapid.Uint64Range(math.Float64bits(1e300), math.Float64bits(math.MaxFloat64)),
+			rapid.Map(rapid.Uint64Range(0, 2046), func(e uint64) uint64 { return e << 52 }), // powers of two
+		).Draw(t, "bits")
+		f := math.Float64frombits(b)
+		exact := new(big.Float).SetPrec(1200).SetFloat64(f)
+		half := new(big.Float).SetMantExp(big.NewFloat(0.5), max(exact.MantExp(nil)-53, -1074))
+		exact.Add(exact, half)
+		digits := rapid.SampledFrom([]int{1, 2, 5, 15, 17, 18, 19, 20, 21, 22, 25, 37, 38, 39, 100, 766, 767, 768, 799, 800, 801, 900}).Draw(t, "digits")
+		text := []byte(exact.Text('e', digits-1))
+		last := bytes.IndexByte(text, 'e') - 1
+		if other := rapid.ByteRange('0', '9').Draw(t, "last digit"); rapid.Bool().Draw(t, "other") && isDigit(text[last]) && last > 0 {
+			text[last] = other
+		}
+		want, err := strconv.ParseFloat(string(text), 64)
+		if got, fault := parse(text); fault == nil != (err == nil) || err == nil && got != want {
+			t.Fatalf("parse(%s) = %v, %v; strconv: %v, %v", text, got, fault, want, err)
 		}
 	})
 }

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// middles are next to the middle between two doubles, where their first digits do not
+// say which one is nearer.
+var middles = []string{
+	"1.0000000000000001110223024625156540423631668090820312",
+	"1.1000000000000000789056719830e308",
+	"2.3000000000000002470328229206e-308",
+	"9007199254740993",
+	"1.7976931348623157e308",
+	"2.4703282292062328e-324",
+}
+
+// arrayOf is an array of a number, again and again, and of v; about as long as length.
+func arrayOf(number string, length, v int) string {
+	return "[" + strings.Repeat(number+",", min(length, 5000)/(len(number)+1)) + fmt.Sprint(v) + "]"
+}
+
+// numberKinds are inputs of numbers that take long to read.
+func numberKinds() (list []kind) {
+	add := func(name, primitive string, value func(n int) string) {
+		list = append(list, kind{name: name, before: 100, observe: func(n int) (string, string, string) {
+			return "10.0.0.1", primitive, value(n)
+		}})
+	}
+	const interval = "toolchain.c2.beacon_interval_ms"
+	add("intervals below the normal doubles", interval, func(n int) string { return fmt.Sprintf("%de-324", 5+n%40) })
+	for _, m := range middles {
+		add("intervals next to the middle between two doubles", interval, func(int) string { return m })
+	}
+	for _, m := range middles {
+		add("numbers of 900 bytes next to the middle between two doubles", text, func(n int) string { return arrayOf(m, 900, n) })
+	}
+	add("numbers of 900 bytes below the normal doubles", text, func(n int) string { return arrayOf("5e-324", 900, n) })
+	return list
+}
