@@ -2,15 +2,24 @@ package serve_test
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"handprint/attribution"
 	"handprint/serve"
+	"handprint/serve/guard"
 	"handprint/serve/query"
 	"handprint/serve/servetest"
 )
@@ -82,4 +91,143 @@ func TestASnapshotOfATopicThatWasMadeAnew(t *testing.T) {
 	}
 	s, _ = open(t, app, dir)
 	hasNewAddresses(t, s)
+}
+
+// held is a connection of which one request waits.
+type held struct {
+	net.Conn
+	hold func(client string, key int16)
+}
+
+// Write implements net.Conn. A client writes a request as a whole.
+func (c *held) Write(b []byte) (int, error) {
+	if len(b) > 14 {
+		n := int(binary.BigEndian.Uint16(b[12:]))
+		c.hold(string(b[14:min(14+n, len(b))]), int16(binary.BigEndian.Uint16(b[4:])))
+	}
+	return c.Conn.Write(b)
+}
+
+// holding makes the first request of a kind by a client wait until it is released. asked
+// is closed when there is one.
+func holding(client string, key int16) (opts []kgo.Opt, asked <-chan struct{}, release func()) {
+	began, goOn := make(chan struct{}), make(chan struct{})
+	var first sync.Once
+	hold := func(by string, of int16) {
+		if by == client && of == key {
+			first.Do(func() { close(began) })
+			<-goOn
+		}
+	}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
+		return &held{c, hold}, err
+	}
+	// What a client knows of topics is as old as it may be outside of tests.
+	return []kgo.Opt{kgo.Dialer(dial), kgo.MetadataMinAge(5 * time.Second)}, began, sync.OnceFunc(func() { close(goOn) })
+}
+
+const (
+	listOffsets = 2 // keys of requests
+	metadata    = 3
+)
+
+// A topic is made anew between the question for its id and the one for its ends, or between
+// that and the begin of reading.
+func TestATopicIsMadeAnewWhileItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	for name, request := range map[string]struct {
+		client string
+		key    int16
+	}{"ends": {"app-serve", listOffsets}, "reading": {"app-serve-events", metadata}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			app := servetest.Start(t)
+			some(app)
+			profiles(t, app, 60)
+			dir := t.TempDir()
+			s, stop := open(t, app, dir)
+			caught(t, s)
+			stop()
+			opts, asked, release := holding(request.client, request.key)
+			defer release()
+			s, _ = openBy(t, app, dir, opts...)
+			<-asked
+			profilesAnew(t, app)
+			release()
+			hasNewAddresses(t, s)
+		})
+	}
+}
+
+// An event topic that is deleted and stays away keeps nobody from seeing what the others
+// say, and when it is there again it is followed again.
+func TestATopicThatIsDeletedForGood(t *testing.T) {
+	t.Parallel()
+	app := servetest.Start(t)
+	some(app)
+	s, _ := open(t, app, t.TempDir())
+	caught(t, s)
+	if _, err := kadm.NewClient(app.Client).DeleteTopic(context.Background(), app.Names.Profiles); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the topic is missed", func() bool { return slices.Equal(s.Follower.MissingTopics(), []string{app.Names.Profiles}) })
+	app.Send(app.Observation("late", hassh, `"f1"`, 1_699_999_900))
+	caught(t, s) // as of goes on
+	list, err := s.Reader.Identities(query.IdentityQuery{Q: "192.0.2.0/24"})
+	if err != nil || list.Total != 1 {
+		t.Errorf("%+v, %v: want what the topic said as it was", list, err)
+	}
+	w, secrets := web(t, s, nil)
+	if _, body := ask(t, w, "GET", "/api/v1/tasks", secrets[guard.Read], ""); !strings.Contains(string(body), fmt.Sprintf(`"missing_topics":[%q]`, app.Names.Profiles)) {
+		t.Errorf("the API does not say that the topic is not there: %.300s", body)
+	}
+	if missing := w.Reading().MissingTopics; len(missing) != 1 {
+		t.Errorf("probes are told that %v are not there", missing)
+	}
+	if _, err := kadm.NewClient(app.Client).CreateTopic(context.Background(), servetest.Partitions, 1, nil, app.Names.Profiles); err != nil {
+		t.Fatal(err)
+	}
+	profiles(t, app, 0, app.Profile("a1", "203.0.113.9"), app.Profile("a2", "203.0.113.9"), app.Profile("a3", "203.0.113.9"))
+	hasNewAddresses(t, s)
+	if missing := s.Follower.MissingTopics(); len(missing) != 0 {
+		t.Errorf("%v are not there, and are", missing)
+	}
+	caught(t, s)
+}
+
+// So is the topic of identities: what it said before is not shown as what it says.
+func TestTheTopicOfIdentitiesIsMadeAnewWhileItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	app := servetest.Start(t)
+	some(app)
+	app.Send(app.Event(attribution.IdentityEvent{Type: attribution.Linked, Identity: stub("a1"), Attackers: []string{"a9"}}))
+	app.Send(app.Event(attribution.IdentityEvent{Type: attribution.Linked, Identity: stub("a2"), Attackers: []string{"a8"}}))
+	dir := t.TempDir()
+	s, stop := open(t, app, dir)
+	caught(t, s)
+	before := records(t, app)
+	shows(t, s, before, stub("a1"), stub("a2"))
+	if before[stub("a1")] == nil || before[stub("a2")] == nil {
+		t.Fatalf("the topic has %v", before)
+	}
+	stop()
+	opts, asked, release := holding("app-serve-identities", metadata)
+	defer release()
+	s, _ = openBy(t, app, dir, opts...)
+	<-asked
+	adm := kadm.NewClient(app.Client)
+	if _, err := adm.DeleteTopic(context.Background(), app.Names.Identities); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := adm.CreateTopic(context.Background(), servetest.Partitions, 1, nil, app.Names.Identities); err != nil {
+		t.Fatal(err)
+	}
+	anew := []*kgo.Record{{Topic: app.Names.Identities, Key: []byte(stub("a1")), Value: before[stub("a1")]}}
+	for i := range 40 {
+		anew = append(anew, &kgo.Record{Topic: app.Names.Identities, Key: fmt.Append(nil, i)})
+	}
+	profiles(t, app, 0, anew...)
+	release()
+	shows(t, s, map[string]json.RawMessage{stub("a1"): before[stub("a1")]}, stub("a1"), stub("a2"))
 }

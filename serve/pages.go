@@ -287,7 +287,7 @@ func wires(g api.Graph) (reads, writes []ui.Wire) {
 
 func (p *pages) Freshness(context.Context) ui.Freshness {
 	read := p.reader.Freshness(-1)
-	f := ui.Freshness{AsOf: read.AsOf, ReadLag: read.ReadLag, Building: 1}
+	f := ui.Freshness{AsOf: read.AsOf, ReadLag: read.ReadLag, Missing: p.reader.Source.MissingTopics(), Building: 1}
 	if _, phase := p.reader.Source.Catalog(); !phase.Ready && !phase.TooSmall {
 		f.Building = min(phase.Progress, 0.99)
 	}

@@ -15,7 +15,7 @@ func (w *Web) Reading() *metrics.Reading {
 	fresh := f.Freshness(-1)
 	r := &metrics.Reading{
 		Lag: fresh.ReadLag, AsOf: fresh.AsOf, Complete: phase.Ready, CatalogBytes: catalog.Bytes(), HistoryBytes: w.Side.HistoryBytes(),
-		Requests: w.Guard.Requests(), Stuck: f.Stuck(),
+		Requests: w.Guard.Requests(), Stuck: f.Stuck(), MissingTopics: f.MissingTopics(),
 	}
 	r.Applied, r.Bad = f.Applied()
 	r.Disagreed = w.Side.Reader.Disagreed()

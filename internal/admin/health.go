@@ -80,6 +80,9 @@ func judgeReading(h *Health, r *metrics.Reading) {
 	if r.Alone != "" {
 		h.Notes = append(h.Notes, r.Alone)
 	}
+	for _, topic := range r.MissingTopics {
+		h.Notes = append(h.Notes, "topic "+topic+" is not there: what it said is shown as it was")
+	}
 }
 
 // waitingFor says how far a task is that does not run yet.

@@ -47,9 +47,10 @@ type Reading struct {
 	Cut      int64 `json:"live_cut"`
 	Requests int64 `json:"requests"`
 
-	Stuck   []string `json:"-"` // copies that do not get on, a line for each
-	Waiting string   `json:"-"` // why the catalogue is not complete; empty: it is
-	Alone   string   `json:"-"` // how old what is shown is, while the brokers have not said since the start how far the changelog is
+	Stuck         []string `json:"-"` // copies that do not get on, a line for each
+	Waiting       string   `json:"-"` // why the catalogue is not complete; empty: it is
+	Alone         string   `json:"-"` // how old what is shown is, while the brokers have not said since the start how far the changelog is
+	MissingTopics []string `json:"-"` // event topics that are not there
 }
 
 // FormatCounts are what became of the events of a format.

@@ -44,8 +44,8 @@ func (p eventPositions) set(topic string, partition int32, next int64) {
 
 const positionsMark = "events"
 
-// tail follows the event topics until ctx ends. A topic that is taken away or made anew is
-// waited for, and followed from its beginning.
+// tail follows the event topics until ctx ends. A topic that is made anew is followed from
+// its beginning.
 func (f *Follower) tail(ctx context.Context) error {
 	for begun := false; ; begun = true {
 		err := f.followEvents(ctx, begun)
@@ -53,26 +53,28 @@ func (f *Follower) tail(ctx context.Context) error {
 			return err
 		}
 		f.cfg.Logger.Warn("the event topics are asked anew who they are", "error", err)
-		if err := f.cfg.pause(ctx, time.Second); err != nil {
+		if err := f.cfg.pause(ctx, f.cfg.every(time.Second)); err != nil {
 			return nil // a stop is no error
 		}
 	}
 }
 
-// followEvents reads until ctx ends, then it returns nil, or until a topic is not there any
-// more. What is in the history already is not put there again, and is not sent to live
+// followEvents reads until ctx ends, then it returns nil, or until a topic is another than
+// before. What is in the history already is not put there again, and is not sent to live
 // clients; the catalogue may need it once more. begun reports whether it was called before.
 func (f *Follower) followEvents(ctx context.Context, begun bool) error {
 	n := &f.cfg.Names
-	topics := append(f.historyTopics(), n.Profiles)
+	all := append(f.historyTopics(), n.Profiles)
 	asOf, err := f.keptAsOf()
 	if err != nil {
 		return err
 	}
 	f.watermark.reset(nil, asOf) // while brokers do not answer
-	if err := f.checkTopics(ctx, topics); err != nil {
+	ids, err := f.checkTopics(ctx, all)
+	if err != nil {
 		return err
 	}
+	topics := slices.Sorted(maps.Keys(ids))
 	if !begun {
 		close(f.checked)
 	}
@@ -86,9 +88,6 @@ func (f *Follower) followEvents(ctx context.Context, begun bool) error {
 	}
 	starts, ends, err := f.bounds(ctx, topics)
 	if err != nil {
-		return err
-	}
-	if err := f.stillThese(ctx, topics); err != nil {
 		return err
 	}
 	news := make(eventPositions) // from here on live clients are told
@@ -148,15 +147,22 @@ func (f *Follower) followEvents(ctx context.Context, begun bool) error {
 	f.shown.reset(inAll, shownAsOf)
 	var measuring sync.WaitGroup
 	defer measuring.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	measuring.Go(func() { f.followWatermark(ctx, f.historyTopics()) })
-	measuring.Go(func() { f.followShown(ctx, topics) })
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	look := &topicLook{f: f, all: all, ids: ids, cancel: cancel}
+	measuring.Go(func() { f.followWatermark(ctx, look) })
+	measuring.Go(func() { f.followShown(ctx, look) })
 	failing := false
 	for {
 		fetches := client.PollRecords(ctx, 5000)
 		if ctx.Err() != nil {
+			if cause := context.Cause(ctx); topicTrouble(cause) {
+				return cause
+			}
 			return nil
+		}
+		if err := ofTopics(fetches, ids); err != nil {
+			return err
 		}
 		if err := f.takeEvents(ctx, fetches, kept, news); err != nil {
 			return err
@@ -178,51 +184,40 @@ func (f *Follower) followEvents(ctx context.Context, begun bool) error {
 
 const topicsMark = "topics"
 
-// checkTopics empties a history that was made of other topics: those of another
-// cluster, or an application that began anew. One topic that was made anew is none.
-func (f *Follower) checkTopics(ctx context.Context, topics []string) error {
-	adm := kadm.NewClient(f.client)
-	var details kadm.TopicDetails
-	for tries := 0; ; tries++ {
-		var err error
-		if details, err = adm.ListTopics(ctx, topics...); err == nil {
-			err = details.Error()
-		}
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			return ctx.Err() // a stop while brokers are away is no error
-		}
-		if errors.Is(err, kerr.TopicAuthorizationFailed) {
-			return err
-		}
-		if tries == 0 && !f.Alone() {
-			f.cfg.Logger.Warn("the event topics cannot be asked who they are, trying again", "error", err)
-		}
-		if err := f.cfg.pause(ctx, time.Second); err != nil {
-			return err
-		}
-	}
-	var now []string
-	for _, topic := range topics {
-		now = append(now, details[topic].ID.String())
+// checkTopics returns the ids of the topics that are there. It empties a history that was
+// made of other topics: those of another cluster, or an application that began anew. One
+// topic that was made anew is none.
+func (f *Follower) checkTopics(ctx context.Context, topics []string) (map[string]kadm.TopicID, error) {
+	ids, err := f.awaitTopics(ctx, topics)
+	if err != nil {
+		return nil, err
 	}
 	mark, err := f.cfg.History.Mark(topicsMark)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var was []string
 	if mark != nil {
 		if err := json.Unmarshal(mark, &was); err != nil {
-			return fmt.Errorf("reading which topics the history is of: %w", err)
+			return nil, fmt.Errorf("reading which topics the history is of: %w", err)
 		}
 	}
-	same := slices.ContainsFunc(now, func(id string) bool { return slices.Contains(was, id) })
+	same := false
+	for _, id := range ids {
+		same = same || slices.Contains(was, id.String())
+	}
+	now := make([]string, len(topics))
+	for i, topic := range topics {
+		if id, there := ids[topic]; there {
+			now[i] = id.String()
+		} else if same && len(was) == len(topics) {
+			now[i] = was[i] // if it is there again, it is known whether it is the same
+		}
+	}
 	if len(was) > 0 && !same {
 		f.cfg.Logger.Warn("the history was made from the topics of another cluster, and begins anew")
 		if err := f.cfg.History.Reset(); err != nil {
-			return fmt.Errorf("emptying the history: %w", err)
+			return nil, fmt.Errorf("emptying the history: %w", err)
 		}
 		f.watermark.reset(nil, 0)
 		f.shown.reset(nil, 0)
@@ -234,13 +229,13 @@ func (f *Follower) checkTopics(ctx context.Context, topics []string) error {
 		f.mu.Unlock()
 	}
 	f.mu.Lock()
-	ids := make(map[string]string)
+	of := make(map[string]string)
 	for i, topic := range topics {
-		if ids[topic] = now[i]; f.eventIDs[topic] != now[i] {
+		if of[topic] = now[i]; f.eventIDs[topic] != now[i] {
 			delete(f.events, topic) // the catalogue's snapshot may be older than the history
 		}
 	}
-	f.eventIDs = ids
+	f.eventIDs = of
 	f.mu.Unlock()
 	marks := make(map[string][]byte)
 	if same && len(was) == len(now) {
@@ -248,13 +243,13 @@ func (f *Follower) checkTopics(ctx context.Context, topics []string) error {
 			at := slices.Index(topics, topic)
 			return at >= 0 && was[at] != now[at]
 		}); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if marks[topicsMark], err = json.Marshal(now); err != nil {
-		return err
+		return nil, err
 	}
-	return f.cfg.History.Add(nil, marks)
+	return ids, f.cfg.History.Add(nil, marks)
 }
 
 // forgetPositions forgets how far topics were read that were made anew, and returns the
@@ -277,31 +272,8 @@ func (f *Follower) forgetPositions(anew func(topic string) bool) (mark []byte, e
 	return json.Marshal(kept)
 }
 
-// stillThese returns a topicError if a topic was made anew since checkTopics: ends that were
-// asked for meanwhile are not those of the topic that the positions are of.
-func (f *Follower) stillThese(ctx context.Context, topics []string) error {
-	details, err := kadm.NewClient(f.client).ListTopics(ctx, topics...)
-	if err == nil {
-		err = details.Error()
-	}
-	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return &topicError{fmt.Errorf("asking whether the event topics are still those of before: %w", err)}
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for topic, id := range f.eventIDs {
-		if details[topic].ID.String() != id {
-			return &topicError{fmt.Errorf("%s was made anew meanwhile", topic)}
-		}
-	}
-	return nil
-}
-
 // bounds asks for the ends of topics until there is an answer: brokers may be away
-// when this process starts.
+// when this process starts. A topic that is not there any more is a topicError.
 func (f *Follower) bounds(ctx context.Context, topics []string) (starts, ends kadm.ListedOffsets, err error) {
 	adm := kadm.NewClient(f.client)
 	for tries := 0; ; tries++ {
@@ -318,6 +290,9 @@ func (f *Follower) bounds(ctx context.Context, topics []string) (starts, ends ka
 		}
 		if err == nil || errors.Is(err, kerr.TopicAuthorizationFailed) {
 			return starts, ends, err
+		}
+		if notReadable(err) {
+			return nil, nil, &topicError{fmt.Errorf("asking for the ends of the event topics: %w", err)}
 		}
 		if tries == 0 {
 			f.cfg.Logger.Warn("the event topics cannot be asked for their ends, trying again", "error", err)

@@ -88,7 +88,8 @@ type Follower struct {
 	watermark watermark   // of the event topics whose records the history has, open transactions included
 	shown     watermark   // of all event topics, as far as they are committed
 
-	eventIDs map[string]string // of the topics that events is of, by name; guarded by mu
+	eventIDs map[string]string        // of the topics that events is of, by name; guarded by mu
+	missing  atomic.Pointer[[]string] // event topics that are not there
 
 	checked chan struct{} // closed once the history is known to be of these topics
 }
@@ -110,6 +111,7 @@ func New(c Config) (*Follower, error) {
 	f.catalog.Store(catalog.New())
 	f.phase.Store(&Phase{})
 	f.fresh.Store(new([]Freshness))
+	f.missing.Store(new([]string))
 	f.copies = processor.NewCopies(processor.CopiesConfig{
 		Client: c.Client, Name: c.ApplicationID + "-serve", Changelog: c.Names.Changelog, Partitions: c.Partitions,
 		Store: c.Store, ChangelogRetention: c.ChangelogRetention, MaxWait: c.LookEvery, Clock: c.Clock, Logger: c.Logger,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -80,7 +81,7 @@ func notReadable(err error) bool {
 // read: what is known of it is not shown then.
 func (f *Follower) IdentitiesWithheld() bool { return f.withheld.Load() }
 
-// topicError is an error of the topic of identities: it is not there, was made anew, may
+// topicError is an error of an event topic or of that of identities: it is not there, was made anew, may
 // not be read, or no broker answers.
 type topicError struct{ cause error }
 
@@ -88,21 +89,26 @@ func (e *topicError) Error() string { return e.cause.Error() }
 func (e *topicError) Unwrap() error { return e.cause }
 
 // identitiesTopic returns the partitions and the id of the topic.
-func (f *Follower) identitiesTopic(ctx context.Context) ([]int32, string, error) {
+func (f *Follower) identitiesTopic(ctx context.Context) ([]int32, kadm.TopicID, error) {
 	topic := f.cfg.Names.Identities
-	details, err := kadm.NewClient(f.client).ListTopics(ctx, topic)
-	if err == nil {
-		err = details.Error()
+	there, err := askTopics(ctx, f.client, topic)
+	t, ok := there[topic]
+	if err == nil && !ok {
+		err = fmt.Errorf("asking for %s: %w", topic, kerr.UnknownTopicOrPartition)
 	}
 	if err != nil {
-		return nil, "", &topicError{fmt.Errorf("asking for %s: %w", topic, err)}
+		return nil, kadm.TopicID{}, &topicError{err}
 	}
-	return details[topic].Partitions.Numbers(), details[topic].ID.String(), nil
+	var partitions []int32
+	for _, p := range t.Partitions {
+		partitions = append(partitions, p.Partition)
+	}
+	return partitions, t.TopicID, nil
 }
 
 // followIdentities reads until ctx ends, then it returns nil, or until the topic is in
 // trouble.
-func (f *Follower) followIdentities(ctx context.Context, partitions []int32, id string) error {
+func (f *Follower) followIdentities(ctx context.Context, partitions []int32, id kadm.TopicID) error {
 	topic, h := f.cfg.Names.Identities, f.cfg.History
 	var read identitiesRead
 	if mark, err := h.Mark(identitiesMark); err != nil {
@@ -112,14 +118,14 @@ func (f *Follower) followIdentities(ctx context.Context, partitions []int32, id 
 			return fmt.Errorf("reading how far the records of identities are: %w", err)
 		}
 	}
-	if read.Topic != id {
+	if read.Topic != id.String() {
 		if read.Topic != "" {
 			f.cfg.Logger.Warn("the topic of identities was made anew: its records are read from its beginning", "topic", topic)
 		}
 		if err := h.Unpublish(); err != nil {
 			return err
 		}
-		read = identitiesRead{Topic: id}
+		read = identitiesRead{Topic: id.String()}
 	}
 	if read.Next == nil {
 		read.Next = make(map[int32]int64)
@@ -137,11 +143,24 @@ func (f *Follower) followIdentities(ctx context.Context, partitions []int32, id 
 		return fmt.Errorf("following %s: %w", topic, err)
 	}
 	defer client.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	defer cancel(nil)
+	ids := map[string]kadm.TopicID{topic: id}
+	look := &topicLook{f: f, all: []string{topic}, ids: ids, cancel: cancel}
+	looking.Go(func() { look.watch(ctx) })
 	failing := false
 	for {
 		fetches := client.PollRecords(ctx, 5000)
 		if ctx.Err() != nil {
+			if cause := context.Cause(ctx); topicTrouble(cause) {
+				return cause
+			}
 			return nil
+		}
+		if err := ofTopics(fetches, ids); err != nil {
+			return err
 		}
 		var trouble error
 		for _, e := range fetches.Errors() {

@@ -19,6 +19,7 @@ type fixed struct{ events, changelog float64 }
 func (f *fixed) Catalog() (*catalog.Catalog, follow.Phase) { return catalog.New(), follow.Phase{} }
 func (f *fixed) Freshness(int32) follow.Freshness          { return follow.Freshness{AsOf: f.changelog} }
 func (f *fixed) IdentitiesWithheld() bool                  { return false }
+func (f *fixed) MissingTopics() []string                   { return nil }
 func (f *fixed) EventsAsOf() float64                       { return f.events }
 
 // A range of events ends where all are known, so that daily windows and parts lose none

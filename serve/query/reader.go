@@ -22,6 +22,7 @@ type Source interface {
 	Freshness(partition int32) follow.Freshness
 	EventsAsOf() float64
 	IdentitiesWithheld() bool
+	MissingTopics() []string
 }
 
 // Config is what a Reader needs.
@@ -220,11 +221,13 @@ type Freshness struct {
 	Needed   int64   `json:"catalog_needed_bytes"`
 	Memory   int64   `json:"catalog_bytes"`
 	Begins   float64 `json:"history_begins"`
+
+	MissingTopics []string `json:"missing_topics" doc:"Event topics that are not there: what they said is shown as it was, and nothing new comes of them."`
 }
 
 // ReadFreshness returns how far the read side is.
 func (r *Reader) ReadFreshness() Freshness {
 	f := r.Source.Freshness(-1)
 	c, phase := r.Source.Catalog()
-	return Freshness{f.AsOf, f.ReadLag, phase.Ready, phase.Progress, phase.TooSmall, phase.Needed, c.Bytes(), finite(r.History.Begins())}
+	return Freshness{f.AsOf, f.ReadLag, phase.Ready, phase.Progress, phase.TooSmall, phase.Needed, c.Bytes(), finite(r.History.Begins()), orEmpty(r.Source.MissingTopics())}
 }

@@ -120,6 +120,8 @@ func (p *page) freshness() (m message, ok bool) {
 		return message{title: "What is shown is behind.", text: "It is what was committed until " + p.clock(f.AsOf) + " UTC (" + p.ago(f.AsOf) + " ago). The brokers do not say how much was committed since."}, true
 	case f.Stale == "read":
 		return message{title: "What is shown is behind.", text: "It is what was committed until " + p.clock(f.AsOf) + " UTC (" + p.ago(f.AsOf) + " ago, " + plural(int(f.ReadLag), "record", "records") + " behind)."}, true
+	case len(f.Missing) > 0:
+		return message{title: "A topic is not there.", text: "What was read of " + list(f.Missing) + " before is shown as it was, and nothing new comes of it until it is made again."}, true
 	case f.Stale == "input":
 		return message{title: "Input is waiting.", text: plural(f.Waiting, "task has", "tasks have") + " input waiting (" + plural(int(f.InputLag), "observation", "observations") + "). What is shown is the newest there is."}, true
 	}

@@ -50,11 +50,12 @@ type Recent struct {
 
 // Freshness is how far behind the read side, and the engine before it, are.
 type Freshness struct {
-	AsOf     float64 // Unix seconds: everything committed until then is shown
-	ReadLag  int64   // committed changelog records that are not
-	InputLag int64   // observations that the engine has not processed
-	Waiting  int     // tasks that have such
-	Stale    string  // "", "read" or "input"
+	AsOf     float64  // Unix seconds: everything committed until then is shown
+	ReadLag  int64    // committed changelog records that are not
+	InputLag int64    // observations that the engine has not processed
+	Waiting  int      // tasks that have such
+	Stale    string   // "", "read" or "input"
+	Missing  []string // event topics that are not there
 	// Building is how far a catalogue that is being built has come, in [0, 1);
 	// 1: it is complete.
 	Building float64
