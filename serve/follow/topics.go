@@ -104,7 +104,7 @@ func (f *Follower) MissingTopics() []string { return *f.missing.Load() }
 type topicLook struct {
 	f      *Follower
 	all    []string                // that are wanted
-	ids    map[string]kadm.TopicID // of those that were there
+	ids    map[string]kadm.TopicID // of the topics that were there
 	cancel context.CancelCauseFunc // ends the following with a topicError
 }
 
