@@ -127,15 +127,20 @@ func seconds(r *kgo.Record) float64 { return float64(r.Timestamp.UnixMilli()) / 
 func (f *Follower) onApplied(task int32, records []*kgo.Record, cp state.Checkpoint) {
 	f.mu.Lock()
 	rebuild := f.rebuild
-	f.rebuild = false
 	f.mu.Unlock()
 	if rebuild {
 		f.filling.Lock()
 		defer f.filling.Unlock()
+		f.mu.Lock()
+		f.rebuild = false // what begins anew from here on is built once more
+		f.mu.Unlock()
 		// Another partition's copy began anew: what the catalogue had of it
 		// cannot be told apart. The other copies have everything.
 		if err := f.fill(context.Background()); err != nil {
-			f.cfg.Logger.Error("the catalogue could not be built from the copy", "error", err)
+			f.cfg.Logger.Error("the catalogue could not be built from the copy, trying again", "error", err)
+			f.mu.Lock()
+			f.rebuild = true
+			f.mu.Unlock()
 		}
 	} else if f.filling.RLock(); !f.phase.Load().TooSmall {
 		defer f.filling.RUnlock()
@@ -155,14 +160,30 @@ func (f *Follower) onApplied(task int32, records []*kgo.Record, cp state.Checkpo
 	f.mu.Unlock()
 }
 
-// onEmptied is told that a copy begins anew.
+// onEmptied is told that a copy begins anew. The catalogue is not complete from then on
+// until it is built, which lists and pages say. Serving the one before meanwhile would take
+// twice the memory, for rows that may be of a changelog that is gone.
 func (f *Follower) onEmptied(task int32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.positions[task].Offset > 0 {
 		f.rebuild = true
 		f.loaded.Store(false)
+		if !f.phase.Load().TooSmall {
+			f.phase.Store(&Phase{})
+			f.building = f.cfg.Clock.Now()
+		}
 	}
+}
+
+// isRebuilding reports whether the catalogue is to be built anew, or is being built. The
+// caller holds mu.
+func (f *Follower) isRebuilding() bool {
+	if f.rebuild || !f.filling.TryRLock() {
+		return true
+	}
+	f.filling.RUnlock()
+	return false
 }
 
 // prepare makes the catalogue from its snapshot or, if that cannot be used, from
@@ -197,6 +218,8 @@ func (f *Follower) prepare(ctx context.Context) error {
 // said how far the changelog is.
 func (f *Follower) serveAlone() {
 	f.alone.Store(true)
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.phase.Store(&Phase{Ready: true, Progress: 1})
 }
 

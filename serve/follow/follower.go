@@ -65,7 +65,7 @@ type Follower struct {
 	client *kgo.Client
 
 	catalog atomic.Pointer[catalog.Catalog]
-	phase   atomic.Pointer[Phase]
+	phase   atomic.Pointer[Phase]       // stored under mu
 	fresh   atomic.Pointer[[]Freshness] // of the changelog alone, by partition
 	applied atomic.Int64                // records
 	bad     atomic.Int64                // records that could not be decoded
@@ -83,6 +83,7 @@ type Follower struct {
 	rebuild   bool
 	done      doneEvents
 	began     time.Time
+	building  time.Time // when the catalogue that is being built was begun
 
 	withheld  atomic.Bool // the topic of identities is not there, or may not be read
 	watermark watermark   // of the event topics whose records the history has, open transactions included
@@ -180,6 +181,7 @@ func (f *Follower) Stuck() (lines []string) {
 func (f *Follower) Run(ctx context.Context) error {
 	defer f.client.Close()
 	f.began = f.cfg.Clock.Now()
+	f.building = f.began
 	if err := f.prepare(ctx); err != nil {
 		return err
 	}
@@ -271,8 +273,10 @@ func (f *Follower) look() {
 const nearlyDone = 10_000
 
 func (f *Follower) settlePhase(known bool, left, total int64) {
-	phase := *f.phase.Load()
 	size := f.catalog.Load().Bytes()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	phase := *f.phase.Load()
 	switch {
 	case phase.TooSmall:
 		return
@@ -288,14 +292,14 @@ func (f *Follower) settlePhase(known bool, left, total int64) {
 		return
 	case phase.Ready:
 		return
-	case known && left <= nearlyDone:
+	case known && left <= nearlyDone && !f.isRebuilding():
 		f.phase.Store(&Phase{Ready: true, Progress: 1})
-		f.cfg.Logger.Info("the catalogue is complete", "records", f.applied.Load(), "bytes", size, "after", f.cfg.Clock.Now().Sub(f.began).Round(time.Millisecond).String())
+		f.cfg.Logger.Info("the catalogue is complete", "records", f.applied.Load(), "bytes", size, "after", f.cfg.Clock.Now().Sub(f.building).Round(time.Millisecond).String())
 		return
 	case known && total > 0:
 		phase.Progress = float64(total-left) / float64(total)
 	}
-	if spent := f.cfg.Clock.Now().Sub(f.began); phase.Progress > 0 {
+	if spent := f.cfg.Clock.Now().Sub(f.building); phase.Progress > 0 {
 		phase.Left = time.Duration(float64(spent) * (1 - phase.Progress) / phase.Progress)
 	}
 	f.phase.Store(&phase)

@@ -2,11 +2,16 @@ package follow
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"handprint/serve/catalog"
+	"handprint/state"
 )
 
 // A snapshot of a catalogue that is being built anew would lack a part of the copy, and the
@@ -29,4 +34,39 @@ func TestACatalogueThatIsBeingBuiltIsNotKept(t *testing.T) {
 	if _, err := os.Stat(f.cfg.Snapshot); err != nil {
 		t.Error(err)
 	}
+}
+
+// A catalogue is not complete from when a copy begins anew until it is built, so no list
+// shows a part of it.
+func TestACatalogueThatIsBuiltAnewIsNotComplete(t *testing.T) {
+	store, err := state.Open("copy", state.Options{FS: vfs.NewMem(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	f, err := New(Config{Client: []kgo.Opt{kgo.SeedBrokers("127.0.0.1:1")}, Partitions: 1, Store: store, CatalogMemory: 1 << 30, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.client.Close()
+	complete := func(want bool, when string) {
+		t.Helper()
+		f.settlePhase(true, 0, 10)
+		if _, phase := f.Catalog(); phase.Ready != want {
+			t.Fatalf("%s: complete is %v", when, phase.Ready)
+		}
+	}
+	complete(true, "at the start")
+	f.onEmptied(0)
+	complete(true, "a copy of which nothing was shown")
+	f.positions[0].Offset = 5
+	f.onEmptied(0)
+	complete(false, "the copy is empty")
+	f.filling.Lock() // as while it is built
+	f.rebuild = false
+	complete(false, "it is being built")
+	f.rebuild = true
+	f.filling.Unlock()
+	f.onApplied(0, nil, state.Checkpoint{Offset: 6, Identity: "log"})
+	complete(true, "it is built")
 }
