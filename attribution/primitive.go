@@ -46,3 +46,12 @@ func ShortPrimitive[T ~string | ~[]byte](name T) string {
 	short = append(append(short, name[:keptOfName]...), cutMark)
 	return string(hex.AppendEncode(short, sum[:cutDigest]))
 }
+
+// BeginOfShort returns what a name begins with that ShortPrimitive has cut; ok is false if
+// short is no such name.
+func BeginOfShort(short string) (begin string, ok bool) {
+	if len(short) != keptOfName+1+2*cutDigest || short[keptOfName] != cutMark {
+		return "", false
+	}
+	return short[:keptOfName], true
+}

@@ -330,6 +330,9 @@ func TestShortPrimitives(t *testing.T) {
 		if short != a && ValidPrimitive([]byte(short)) {
 			t.Fatalf("%s may be a primitive by itself", short)
 		}
+		if begin, cut := BeginOfShort(short); cut != (short != a) || !strings.HasPrefix(a, begin) {
+			t.Fatalf("%s is %s, which begins with %s, cut %v", a, short, begin, cut)
+		}
 	})
 }
 

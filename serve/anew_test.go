@@ -178,7 +178,10 @@ func TestATopicThatIsDeletedForGood(t *testing.T) {
 	if err != nil || list.Total != 1 {
 		t.Errorf("%+v, %v: want what the topic said as it was", list, err)
 	}
-	w, secrets := web(t, s, nil)
+	w, secrets := web(t, s, func(c *serve.WebConfig) { c.Pages = serve.Pages(nil) })
+	if _, body := ask(t, w, "GET", "/identities", secrets[guard.Read], ""); !strings.Contains(string(body), "A topic is not there.") {
+		t.Errorf("the page does not say that the topic is not there")
+	}
 	if _, body := ask(t, w, "GET", "/api/v1/tasks", secrets[guard.Read], ""); !strings.Contains(string(body), fmt.Sprintf(`"missing_topics":[%q]`, app.Names.Profiles)) {
 		t.Errorf("the API does not say that the topic is not there: %.300s", body)
 	}

@@ -17,13 +17,17 @@ func (r *Reader) engineConfig() *engine.Config {
 	return &engine.Config{Thresholds: r.Thresholds, Registry: r.Registry}
 }
 
-// Explain returns why a row says what it says.
+// Explain returns why a row says what it says. A primitive may be named as suspicions name
+// it, cut.
 func (r *Reader) Explain(id, primitive string) (*engine.Explanation, Position, error) {
 	s, err := r.snapshot(r.home(id))
 	if err != nil {
 		return nil, Position{}, err
 	}
 	defer s.Close()
+	if primitive, err = engine.WholePrimitive(s, id, primitive); err != nil {
+		return nil, Position{}, fault(err)
+	}
 	x, found, err := engine.Explain(s, r.engineConfig(), id, primitive)
 	switch {
 	case err != nil:

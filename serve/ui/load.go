@@ -97,6 +97,9 @@ func (h *Handler) why(r *http.Request, p *page) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
+	if x.Primitive != "" {
+		primitive = x.Primitive // it may have been asked for as suspicions name it, cut
+	}
 	p.title = "Why " + words(primitive)
 	d := &whyData{identity: id.Identity, primitive: primitive, explanation: x, letters: lettersOf(x.Window.entries()), asOf: id.AsOf}
 	if len(id.Attackers) == 1 && id.Total == 1 {

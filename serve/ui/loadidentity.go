@@ -3,11 +3,13 @@ package ui
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 
 	"github.com/a-h/templ"
 
+	"handprint/attribution"
 	"handprint/serve/query"
 )
 
@@ -46,6 +48,9 @@ func (h *Handler) identity(r *http.Request, p *page) (templ.Component, error) {
 		all = append(all, x.Window.entries())
 	}
 	d.columns = columnsOf(all)
+	for primitive, x := range maps.Clone(explained) {
+		explained[attribution.ShortPrimitive(primitive)] = x // as a suspicion names it
+	}
 	if line, err := h.o.Source.Timeline(ctx, id.Identity, nil); err == nil {
 		d.happened, d.begins, d.more = line.Items, line.Begins, line.Next != ""
 	}
@@ -112,7 +117,7 @@ func (h *Handler) drawRows(ctx context.Context, p *page, d *identityData, explai
 		if d.only && (row.State == "stable" || row.State == "unknown") {
 			continue
 		}
-		drawn := drawnRow{Row: row, evidence: evidence[row.Primitive]}
+		drawn := drawnRow{Row: row, evidence: evidence[attribution.ShortPrimitive(row.Primitive)]}
 		var entries []entry
 		var l letters
 		if x := explained[row.Primitive]; x != nil {

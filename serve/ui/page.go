@@ -8,6 +8,7 @@ import (
 
 	"github.com/a-h/templ"
 
+	"handprint/attribution"
 	"handprint/serve/query"
 )
 
@@ -52,7 +53,10 @@ func (p *page) identity(id string) templ.SafeURL {
 	return p.linkTo("/identities/"+pathPart(cutID(id)), id)
 }
 
+// why is the link to why a row says what it says. A long primitive is named as suspicions
+// name it, cut: every name has a page.
 func (p *page) why(id, primitive string) templ.SafeURL {
+	primitive = attribution.ShortPrimitive(primitive)
 	return p.linkTo("/identities/"+pathPart(cutID(id))+"/why/"+pathPart(cutID(primitive)), id, primitive)
 }
 
