@@ -2,7 +2,6 @@ package attribution
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"slices"
 )
@@ -70,7 +69,7 @@ func EventID(c Cause, identity, primitive []byte) UUID {
 	in = binary.AppendUvarint(in, uint64(len(identity)))
 	in = append(in, identity...)
 	in = append(in, primitive...)
-	sum := sha256.Sum256(in)
+	sum := sum256(in)
 	u := UUID(sum[:16])
 	u[6] = u[6]&0x0f | 0x80
 	u[8] = u[8]&0x3f | 0x80

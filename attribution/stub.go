@@ -1,7 +1,6 @@
 package attribution
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 )
 
@@ -71,7 +70,7 @@ const stubNamespace = "handprint.stub.v1\x00"
 func Stub(attacker []byte) UUID {
 	var buf [128]byte
 	in := append(append(buf[:0], stubNamespace...), attacker...)
-	sum := sha256.Sum256(in)
+	sum := sum256(in)
 	var u UUID
 	binary.BigEndian.PutUint32(u[:4], positiveMurmur2(attacker))
 	copy(u[4:], sum[:12])

@@ -100,10 +100,12 @@ const (
 	hintedPart = 1<<hintBits - 1
 )
 
-func hint(r *kgo.Record, partition, n int) {
-	if n <= maxHinted {
-		r.Partition = ^int32(n<<hintBits | partition)
+// hint returns 0 if there is none: the partitioner works it out.
+func hint(partition, n int) int32 {
+	if n == 0 || n > maxHinted {
+		return 0
 	}
+	return ^int32(n<<hintBits | partition)
 }
 
 // hinted returns the partition of n that r was found to be for, if it was.
@@ -120,6 +122,7 @@ type laneSort struct {
 	lanes  *lanes
 	topics []laneTopic
 	lane   []int32 // of each that was added
+	hints  []int32 // likewise
 	next   []int32 // by lane: where the next one of it goes
 	order  []int32
 	key    kgo.Record // whose partition is asked for
@@ -136,7 +139,7 @@ type laneTopic struct {
 // begin forgets what was added.
 func (s *laneSort) begin(l *lanes) {
 	clear(s.topics)
-	s.lanes, s.topics, s.lane, s.next = l, s.topics[:0], s.lane[:0], s.next[:0]
+	s.lanes, s.topics, s.lane, s.hints, s.next = l, s.topics[:0], s.lane[:0], s.hints[:0], s.next[:0]
 }
 
 // add adds a record of a topic, and returns which partition it is for, of how many. n
@@ -170,9 +173,12 @@ func (s *laneSort) add(topic string, key []byte, partition int32) (p, n int) {
 	}
 	lane := t.first + int32(p)
 	s.next[lane]++
-	s.lane = append(s.lane, lane)
+	s.lane, s.hints = append(s.lane, lane), append(s.hints, hint(p, n))
 	return p, n
 }
+
+// hint returns that of what was added as number i.
+func (s *laneSort) hint(i int32) int32 { return s.hints[i] }
 
 // sorted returns the numbers of what was added, from 0 on, in the order in which to
 // send it. The slice is valid until the next call of s.

@@ -41,8 +41,8 @@ func TestRecordsOfAPartitionAreTogetherAndInOrder(t *testing.T) {
 			if r.Topic == "commands" {
 				r.Partition = int32(rapid.IntRange(0, 3).Draw(t, "partition"))
 			}
-			if p, n := s.add(r.Topic, r.Key, r.Partition); n > 0 {
-				hint(r, p, n)
+			if _, n := s.add(r.Topic, r.Key, r.Partition); n > 0 {
+				r.Partition = s.hint(int32(i))
 			}
 			records = append(records, r)
 		}

@@ -49,7 +49,7 @@ func (b *batch) sendSorted(ctx context.Context, m *sendBuffer) {
 	for _, t := range b.tasks {
 		for _, r := range t.context.out {
 			if p, n := b.sort.add(r.Topic, r.Key, r.Partition); n > 0 {
-				hint(r, p, n)
+				r.Partition = hint(p, n)
 			}
 			b.outputs = append(b.outputs, r)
 		}
@@ -148,8 +148,7 @@ func (b *batch) produceShown(ctx context.Context, t *task, projector Projector) 
 		if err != nil {
 			return err
 		}
-		const byKey = 0 // the partitioner has the last word
-		b.sendCopy(ctx, m, topic, byKey, k, v)
+		b.sendCopy(ctx, m, topic, b.sort.hint(i), k, v)
 		if b.gate.shut() {
 			break
 		}

@@ -47,18 +47,18 @@ func (o *table) sort(g *group) {
 		return
 	}
 	g.sorted = len(g.order)
-	fresh := o.fresh[:0]
+	fresh := slices.Grow(o.fresh[:0], len(g.order)-sorted)
 	for _, i := range g.order[sorted:] {
 		// The first byte after the head is that of the group.
 		key := o.name(o.entries.at(int(i)))
 		fresh = append(fresh, freshKey{firstBytes(key[min(1, len(key)):]), i})
 	}
-	slices.SortFunc(fresh, func(a, b freshKey) int {
+	order(fresh, func(a, b freshKey) int {
 		if c := cmp.Compare(a.first, b.first); c != 0 {
 			return c
 		}
 		return bytes.Compare(o.name(o.entries.at(int(a.entry))), o.name(o.entries.at(int(b.entry))))
-	})
+	}, nil)
 	// From the highest to the lowest, so that every block of what was sorted
 	// before moves once.
 	hi := sorted

@@ -41,12 +41,12 @@ func (r *rows) sort() {
 	for i := range r.list {
 		r.list[i].first = firstBytes(r.bytes(r.list[i].key)[headLen:])
 	}
-	slices.SortFunc(r.list, func(a, b row) int {
+	order(r.list, func(a, b row) int {
 		if c := cmp.Compare(a.first, b.first); c != 0 {
 			return c
 		}
 		return bytes.Compare(r.bytes(a.key), r.bytes(b.key))
-	})
+	}, nil)
 }
 
 // free gives the memory of the list back. The rows must not be used any more.
