@@ -14,7 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"handprint/internal/config"
+	"handprint/internal/memory"
 	"handprint/processor"
 )
 
@@ -81,13 +81,13 @@ func (j *job) run(ctx context.Context) (r report, err error) {
 	if err != nil {
 		return r, err
 	}
-	var memory, after runtime.MemStats
-	runtime.ReadMemStats(&memory)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
 	work := j.copy
 	if j.Contender == contenderHandprint || j.Contender == contenderAvro {
 		work = j.handprint
 		if os.Getenv("GOGC") == "" {
-			debug.SetGCPercent(config.GCPercent) // as the program does
+			debug.SetGCPercent(memory.Read().RunGCPercent()) // as the program does
 		}
 	}
 	if err := work(ctx, m); err != nil {
@@ -97,7 +97,7 @@ func (j *job) run(ctx context.Context) (r report, err error) {
 	r = m.report
 	m.mu.Unlock()
 	runtime.ReadMemStats(&after)
-	r.Mallocs, r.GCs = after.Mallocs-memory.Mallocs, after.NumGC-memory.NumGC
+	r.Mallocs, r.GCs = after.Mallocs-before.Mallocs, after.NumGC-before.NumGC
 	return r, stop()
 }
 

@@ -20,7 +20,7 @@ import (
 	"handprint/attribution"
 	"handprint/bench/internal/proc"
 	"handprint/engine"
-	"handprint/internal/config"
+	"handprint/internal/memory"
 	"handprint/processor"
 	"handprint/serve"
 	"handprint/serve/guard"
@@ -64,7 +64,7 @@ func child(arg string) error {
 		return fmt.Errorf("job: %w", err)
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(config.GCPercent) // as the program does
+		debug.SetGCPercent(memory.GCPercent) // as the program does
 	}
 	if j.Profile != "" {
 		f, err := os.Create(j.Profile)

@@ -7,12 +7,12 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	"handprint/internal/config"
+	"handprint/internal/memory"
 )
 
 func main() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(config.GCPercent)
+		debug.SetGCPercent(memory.GCPercent)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal ends the work cleanly; a second one, while that takes

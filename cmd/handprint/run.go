@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -15,6 +17,7 @@ import (
 
 	"handprint/internal/broker"
 	"handprint/internal/config"
+	"handprint/internal/memory"
 	"handprint/internal/metrics"
 	"handprint/internal/operations"
 	"handprint/serve"
@@ -56,6 +59,9 @@ func (a *app) run(ctx context.Context, web bool) (err error) {
 			a.log.Info("handprint ends", "reason", "the control topic asked it to")
 		}
 	}()
+	if !web && os.Getenv("GOGC") == "" { // what web shows is on the heap, and large
+		debug.SetGCPercent(memory.Read().RunGCPercent())
+	}
 	client, err := a.clientOpts()
 	if err != nil {
 		return err

@@ -100,12 +100,6 @@ type Admin struct {
 	OTLPEndpoint string // URL that traces go to; empty: none
 }
 
-// GCPercent is by how many percent the heap of an application grows before
-// garbage is collected, unless the environment says GOGC. What lives long has no
-// pointers or is not on the heap, so that collecting often costs little, and
-// saves three quarters of what Go's default lets pile up.
-const GCPercent = 25
-
 // Declare declares every setting of handprint, bound to c. The numbers of a
 // sensor's adapter are declared by the command that has the adapter.
 func Declare(c *Config) *Set {

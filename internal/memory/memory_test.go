@@ -8,6 +8,19 @@ import (
 	"testing"
 )
 
+func TestGarbageFollowsTheLimits(t *testing.T) {
+	for limits, want := range map[Limits]int{
+		{}:                                  100,
+		{Container: 2 << 30}:                GCPercent,
+		{Heap: 1 << 30}:                     GCPercent,
+		{Container: 2 << 30, Heap: 1 << 30}: GCPercent,
+	} {
+		if got := limits.RunGCPercent(); got != want {
+			t.Errorf("%+v: garbage is collected at %d percent, want %d", limits, got, want)
+		}
+	}
+}
+
 func TestCachesFollowTheLimits(t *testing.T) {
 	const mib = 1 << 20
 	for name, tt := range map[string]struct {
