@@ -29,7 +29,7 @@ const (
 type Fact struct {
 	Kind      FactKind
 	Identity  string
-	Primitive string // of a row or a contribution; of a flagged or returning one as ShortPrimitive has it
+	Primitive string // of a row; of a contribution, a flagged or a returning one as ShortPrimitive has it
 	Attacker  string // of a contribution or a link
 	Gone      bool   // the record was deleted: what follows is empty
 

@@ -220,12 +220,12 @@ func rowKey(dst []byte, kind byte, identity, primitive []byte) []byte {
 }
 
 // appendCutPrimitive appends a primitive to the key of a kind of record. An observation
-// may write ten records of a series, so a long name stands whole only in the keys that it
-// is read from, and is cut in the others.
+// may write ten records of a series, so a long name stands whole only in the key of the
+// row, and is cut in the others.
 func appendCutPrimitive(dst []byte, kind byte, primitive []byte) []byte {
 	if len(primitive) > attribution.MaxPrimitiveName {
 		switch kind {
-		case kindGone, kindLarge, kindLong, kindFlagged, kindReturning:
+		case kindContribution, kindGone, kindLarge, kindLong, kindFlagged, kindReturning:
 			return append(append(dst, attribution.ShortPrimitive(primitive)...), 0)
 		}
 	}

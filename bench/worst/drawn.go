@@ -91,11 +91,11 @@ func valueOf(shape string, length, v, n int) string {
 	case "precise":
 		return fmt.Sprintf("%.17g", math.Sqrt(float64(v)+2)*math.Pow(10, float64(v%600-300)))
 	case "tiny": // below the normal doubles, as short as can be
-		return arrayOf("5e-324", length, v)
+		return arrayOf("5e-324", min(length, 5000), v)
 	case "middle":
 		return middles[v%len(middles)]
 	case "middles":
-		return arrayOf(middles[v%len(middles)], length, v)
+		return arrayOf(middles[v%len(middles)], min(length, 5000), v)
 	case "nested": // objects in one another, each to be sorted
 		const deep = 90
 		return strings.Repeat(`{"b":`, deep) + fmt.Sprintf(`"%s%d"`, strings.Repeat("w", length), v) + strings.Repeat(`,"a":1}`, deep)

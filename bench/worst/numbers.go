@@ -18,7 +18,7 @@ var middles = []string{
 
 // arrayOf is an array of a number, again and again, and of v; about as long as length.
 func arrayOf(number string, length, v int) string {
-	return "[" + strings.Repeat(number+",", min(length, 5000)/(len(number)+1)) + fmt.Sprint(v) + "]"
+	return "[" + strings.Repeat(number+",", length/(len(number)+1)) + fmt.Sprint(v) + "]"
 }
 
 // numberKinds are inputs of numbers that take long to read.
@@ -36,6 +36,16 @@ func numberKinds() (list []kind) {
 	for _, m := range middles {
 		add("numbers of 900 bytes next to the middle between two doubles", text, func(n int) string { return arrayOf(m, 900, n) })
 	}
+	for _, number := range []string{"0.5", "1", "9007199254740993"} { // others: docs/performance.md
+		add("numbers of 16 KiB", text, func(n int) string { return arrayOf(number, 16<<10, n) })
+	}
+	members := []byte("{")
+	for i := range 16 << 10 / 9 {
+		members = fmt.Appendf(members, `"%04x":1,`, i*7919&0xffff)
+	}
+	add("objects of 16 KiB whose members are in no order", text, func(n int) string {
+		return fmt.Sprintf(`%s"":%d}`, members, n)
+	})
 	add("numbers of 900 bytes below the normal doubles", text, func(n int) string { return arrayOf("5e-324", 900, n) })
 	return list
 }

@@ -128,6 +128,14 @@ func valueKinds() (list []kind) {
 // namedKinds are inputs of a primitive that somebody made up, with a long name: each key
 // of its records has it.
 func namedKinds() (list []kind) {
+	for _, length := range []int{3 << 10, 30 << 10} {
+		name := "worst." + strings.Repeat("x", length)
+		list = append(list, kind{
+			name:      fmt.Sprintf("a primitive of an identity of two, with a name of %d KiB", length>>10),
+			attackers: 2, before: 60,
+			observe: func(n int) (string, string, string) { return address(n % 2), name, fmt.Sprintf(`"%d"`, n) },
+		})
+	}
 	for _, length := range []int{400, 600, 800} {
 		for _, width := range []int{33, 60, 97, 260} {
 			for _, attackers := range []int{0, 2, 20} {

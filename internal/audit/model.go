@@ -17,6 +17,7 @@ type model struct {
 	attackers  map[string]*attacker
 	identities map[string]*identity
 	primitives map[string]*primitive
+	longNames  map[string]string            // of primitives, by what stands for them where they are cut
 	values     map[string]attribution.Value // each distinct value once
 	pointing   map[*identity]struct{}       // identities that are merged into another
 	retention  retention
@@ -166,7 +167,7 @@ func newModel(rules Rules, partitions int32) *model {
 	m := &model{
 		rules: rules, partitions: partitions,
 		attackers: make(map[string]*attacker), identities: make(map[string]*identity),
-		primitives: make(map[string]*primitive), values: make(map[string]attribution.Value),
+		primitives: make(map[string]*primitive), longNames: make(map[string]string), values: make(map[string]attribution.Value),
 		pointing: make(map[*identity]struct{}),
 	}
 	m.merger = attribution.NewMerger(&m.rules.Thresholds)
@@ -221,6 +222,9 @@ func (m *model) primitive(name []byte) *primitive {
 			p.returning = entry.Returning
 		}
 		m.primitives[p.name] = p
+		if short := attribution.ShortPrimitive(p.name); short != p.name {
+			m.longNames[short] = p.name
+		}
 	}
 	return p
 }

@@ -238,7 +238,11 @@ func (a *Auditor) changelog(r *kgo.Record) error {
 			a.differs(Unexpected, r.Topic, at(r), f.Identity+"/"+f.Primitive, "holds observations of %q, who is not in the input", f.Attacker)
 			return nil
 		}
-		a.holds(i, by, f.Primitive, &f, r)
+		primitive := f.Primitive
+		if long, cut := a.model.longNames[primitive]; cut {
+			primitive = long
+		}
+		a.holds(i, by, primitive, &f, r)
 	case engine.FlaggedFact:
 		setName(&i.flagged, f.Primitive, !f.Gone)
 		i.flaggedAt = at(r)

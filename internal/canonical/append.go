@@ -2,6 +2,8 @@ package canonical
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
 	"slices"
 	"sync"
 )
@@ -92,8 +94,12 @@ type frame struct {
 }
 
 // member is `"key":value` in the output, from start to end. key is where the
-// closing quote of the key stands.
-type member struct{ start, key, end int }
+// closing quote of the key stands. first is the beginning of the key, while members are
+// sorted: as a rule it decides.
+type member struct {
+	start, key, end int
+	first           uint64
+}
 
 func (m member) name(out []byte) []byte { return out[m.start+1 : m.key] }
 
@@ -205,7 +211,16 @@ func (w *work) next(s *Scanner, dst []byte, first bool) ([]byte, bool, error) {
 // keeps the last member of each key.
 func (w *work) sort(dst []byte, f *frame) []byte {
 	members := w.members[f.members:]
+	for i := range members {
+		// No key has a zero byte, so a shorter one is less.
+		var first [8]byte
+		copy(first[:], members[i].name(dst))
+		members[i].first = binary.BigEndian.Uint64(first[:])
+	}
 	slices.SortFunc(members, func(a, b member) int {
+		if a.first != b.first {
+			return cmp.Compare(a.first, b.first)
+		}
 		if c := bytes.Compare(a.name(dst), b.name(dst)); c != 0 {
 			return c
 		}

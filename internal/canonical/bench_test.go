@@ -1,8 +1,15 @@
 package canonical
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 func BenchmarkAppend(b *testing.B) {
+	shuffled := []byte("{")
+	for i := range 1800 {
+		shuffled = fmt.Appendf(shuffled, `"%04x":1,`, i*7919&0xffff)
+	}
 	for _, bench := range []struct{ name, text string }{
 		{"string", `"keyboard_interactive"`},
 		{"escaped", `"a\u0041\ud83d\ude00 \"quoted\""`},
@@ -16,6 +23,7 @@ func BenchmarkAppend(b *testing.B) {
 		{"array", `["curve25519-sha256","curve25519-sha256@libssh.org","ecdh-sha2-nistp256"]`},
 		{"sorted object", `{"a":1,"b":2,"c":[1,2,3]}`},
 		{"unsorted object", `{"c":[1,2,3],"b":2,"a":1}`},
+		{"shuffled object", string(shuffled) + `"":1}`},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			src := []byte(bench.text)

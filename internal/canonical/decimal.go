@@ -98,30 +98,79 @@ func readDecimal(text []byte) (d decimal, err error) {
 
 // float returns the double that is nearest, of two the even one. It may be infinite.
 func (d *decimal) float() float64 {
+	// Near the ends of the range a number that is 10^20 times as large, or as small, is
+	// a normal one.
+	const shift, greatest = 20, 1.7976931348623157e288 // times 10^20: the greatest double
 	exp := d.point - d.taken
-	if minNormal < d.point && d.point <= maxNormal {
+	if minNormal < d.point && (d.point <= maxNormal || shortFloat(d.mantissa, exp-shift) <= greatest) {
 		f := shortFloat(d.mantissa, exp)
 		if !d.more || f == shortFloat(d.mantissa+1, exp) {
 			return f
 		}
 		return d.nearest(f)
 	}
-	// Near the ends of the range a number that is 10^20 times as large, or as small, is
-	// a normal one.
-	const shift = 20
 	if d.point > 0 {
 		return d.nearest(min(shortFloat(d.mantissa, exp-shift)*1e20, math.MaxFloat64))
 	}
+	if f, sure := d.subnormal(); sure {
+		return f
+	}
 	return d.nearest(shortFloat(d.mantissa, exp+shift) / 1e20)
+}
+
+// subnormal returns the double nearest to a number that is less than the normal ones,
+// if the first digits say it. Subnormal doubles are the multiples of the least one.
+func (d *decimal) subnormal() (f float64, sure bool) {
+	const up = 310 // makes all of them normal, and the short ones short
+	const (
+		scale = 0x1p1074 / 1e310
+		wrong = 0x1p-50 // of three roundings, and of the digits that are left out
+		most  = 0x1p+48 // of larger ones that is too much
+	)
+	multiple := shortFloat(d.mantissa, d.point-d.taken+up) * scale
+	whole := math.Floor(multiple)
+	rest := multiple - whole - 0.5
+	if multiple >= most || math.Abs(rest) <= multiple*wrong {
+		return 0, false
+	}
+	if rest > 0 {
+		whole++
+	}
+	return math.Float64frombits(uint64(whole)), true
 }
 
 // shortFloat is the double nearest to mantissa times ten to the power of exp, which
 // is a normal one.
 func shortFloat(mantissa uint64, exp int) float64 {
+	if mantissa <= maxExact && -len(pow10) < exp && exp < len(pow10) {
+		if exp < 0 {
+			return float64(mantissa) / pow10[-exp]
+		}
+		return float64(mantissa) * pow10[exp]
+	}
+	if -shortDigits <= exp && exp <= 0 {
+		return quotient(mantissa, -exp)
+	}
 	b := strconv.AppendUint(make([]byte, 0, 32), mantissa, 10)
 	b = strconv.AppendInt(append(b, 'e'), int64(exp), 10)
 	f, _ := strconv.ParseFloat(string(b), 64)
 	return f
+}
+
+// quotient is the double nearest to mantissa divided by ten to the power of exp, which is
+// at most shortDigits. Of these strconv takes long for middles between two doubles.
+func quotient(mantissa uint64, exp int) float64 {
+	by := uint64(1)
+	for range exp {
+		by *= 10
+	}
+	up, byUp := bits.LeadingZeros64(mantissa), bits.LeadingZeros64(by)
+	mantissa, by = mantissa<<up, by<<byUp
+	q, rest := bits.Div64(mantissa>>1, mantissa<<63, by)
+	if rest > 0 {
+		q |= 1 // q has more bits than a double, and so the rest decides between two
+	}
+	return math.Ldexp(float64(q), byUp-up-63)
 }
 
 // nearest is float, from a double that is at most the one after it.

@@ -146,6 +146,12 @@ func appendRaw(dst, raw []byte) []byte {
 			dst = append(dst, raw[from:i]...)
 			continue
 		}
+		switch raw[i+1] {
+		case 'n', 't', 'r', 'b', 'f', '"', '\\': // as it is written
+			dst = append(dst, raw[i], raw[i+1])
+			i += 2
+			continue
+		}
 		r, n := unescape(raw[i:])
 		i += n
 		switch {
