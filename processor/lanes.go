@@ -117,7 +117,10 @@ func hinted(r *kgo.Record, n int) (partition int, ok bool) {
 }
 
 // laneSort brings records, or places of changes, into the order of their topics and
-// partitions. What is of one partition keeps its order. It is scratch, for one goroutine.
+// partitions. What is of one partition keeps its order. Nobody knows in advance where a
+// record without a key goes, so a topic that has both kinds keeps the order of all its
+// records: dead letters have the keys of what they are about, and some have none. It is
+// scratch, for one goroutine.
 type laneSort struct {
 	lanes  *lanes
 	topics []laneTopic
@@ -134,6 +137,8 @@ type laneTopic struct {
 	topic *topicLanes // nil: the client has not asked for it yet
 	first int32       // of its lanes
 	count int32
+	keys  bool // has records with keys
+	bare  bool // has records without
 }
 
 // begin forgets what was added.
@@ -158,7 +163,7 @@ func (s *laneSort) add(topic string, key []byte, partition int32) (p, n int) {
 		if of != nil {
 			count = max(1, of.count.Load())
 		}
-		s.topics = append(s.topics, laneTopic{topic, of, int32(len(s.next)), count})
+		s.topics = append(s.topics, laneTopic{name: topic, topic: of, first: int32(len(s.next)), count: count})
 		t = &s.topics[len(s.topics)-1]
 		s.next = append(s.next, make([]int32, count)...)
 	}
@@ -170,6 +175,9 @@ func (s *laneSort) add(topic string, key []byte, partition int32) (p, n int) {
 		s.key.Key = key
 		p, n = t.topic.TopicPartitioner.Partition(&s.key, int(t.count)), int(t.count)
 		s.key.Key = nil
+		t.keys = true
+	default:
+		t.bare = true
 	}
 	lane := t.first + int32(p)
 	s.next[lane]++
@@ -183,6 +191,11 @@ func (s *laneSort) hint(i int32) int32 { return s.hints[i] }
 // sorted returns the numbers of what was added, from 0 on, in the order in which to
 // send it. The slice is valid until the next call of s.
 func (s *laneSort) sorted() []int32 {
+	for i := range s.topics {
+		if t := &s.topics[i]; t.keys && t.bare {
+			s.join(t)
+		}
+	}
 	at := int32(0)
 	for i, n := range s.next {
 		s.next[i] = at
@@ -194,4 +207,16 @@ func (s *laneSort) sorted() []int32 {
 		s.next[lane]++
 	}
 	return s.order
+}
+
+// join makes one lane of those of a topic.
+func (s *laneSort) join(t *laneTopic) {
+	lanes := s.next[t.first : t.first+t.count]
+	clear(lanes)
+	for i, lane := range s.lane {
+		if lane >= t.first && lane < t.first+t.count {
+			s.lane[i] = t.first
+			lanes[0]++
+		}
+	}
 }
