@@ -311,8 +311,9 @@ const maxOwners = 64 << 10
 // to leave, and then notes whose the attackers are after it.
 func (c *coordinator) findOwners(a *identityChange) error {
 	listed, size := make(map[string]bool), 0
+	ends := make(map[string][]byte)
 	for _, attacker := range a.Attackers {
-		owner, known, err := c.ownerOf(attacker)
+		owner, known, err := c.ownerOf(attacker, ends)
 		if err != nil {
 			return fmt.Errorf("finding out whose attacker %s is: %w", attacker, err)
 		}
@@ -346,8 +347,10 @@ func (c *coordinator) findOwners(a *identityChange) error {
 	return nil
 }
 
-// ownerOf returns the identity of an attacker, if the events alone say it.
-func (c *coordinator) ownerOf(attacker []byte) (owner []byte, known bool, err error) {
+// ownerOf returns the identity of an attacker, if the events alone say it. ends has the
+// identities at the ends of chains of heirs, by the keys of the heirs that were read
+// for the same change: a change may list thousands that are at the beginning of one chain.
+func (c *coordinator) ownerOf(attacker []byte, ends map[string][]byte) (owner []byte, known bool, err error) {
 	c.key = idKey(c.key, kindOwner, attacker)
 	b, err := c.store.Get(c.key)
 	if err != nil {
@@ -362,16 +365,27 @@ func (c *coordinator) ownerOf(attacker []byte) (owner []byte, known bool, err er
 	if err != nil {
 		return nil, false, err
 	}
-	for {
-		b, err := c.store.Get(heirKey(nil, g))
+	var passed []string
+	for owner == nil {
+		key := heirKey(nil, g)
+		if owner = ends[string(key)]; owner != nil {
+			break
+		}
+		passed = append(passed, string(key))
+		b, err := c.store.Get(key)
 		if err != nil {
 			return nil, false, err
 		}
 		if b == nil {
-			return g.Identity, true, nil
+			owner = g.Identity
+			break
 		}
 		if g, err = decodeGroup(bytes.Clone(b)); err != nil {
 			return nil, false, err
 		}
 	}
+	for _, key := range passed {
+		ends[key] = owner
+	}
+	return owner, true, nil
 }
