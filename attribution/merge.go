@@ -69,7 +69,7 @@ func (m *Merger) Union(u *Union) (Conclusion, error) {
 	m.reset(u.kind)
 	m.count, m.returns = u.count, u.Returns()
 	for i := max(0, len(u.tail)-2*m.t.Window); i < len(u.tail); i++ {
-		m.tail = append(m.tail, tailEntry{Entry: u.tail[i].Entry, source: i})
+		m.tail = append(m.tail, tailEntry{Entry: u.entry(i), source: i})
 	}
 	m.union = u.values
 	return m.End()

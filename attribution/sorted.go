@@ -5,11 +5,12 @@ import "slices"
 // sorted is a multiset in order. It is a list of sorted blocks, so that adding and
 // taking away move a block's members at most.
 type sorted[T any, O order[T]] struct {
+	order  O
 	blocks [][]T // none is empty; each is sorted, and so are they
 	count  int
 }
 
-// order is an order of members, as a type that has nothing in it.
+// order is an order of members. What it says of two members may not change while they are there.
 type order[T any] interface{ compare(x, y T) int }
 
 // maxBlock is how long a block may be. One that is shorter than minBlock is joined to a
@@ -22,12 +23,11 @@ const (
 // block returns the block that x belongs to, if there is any: the first whose
 // last member is not below x, else the last.
 func (s *sorted[T, O]) block(x T) int {
-	var o O
 	low, high := 0, len(s.blocks)
 	for low < high {
 		mid := int(uint(low+high) / 2)
 		b := s.blocks[mid]
-		if o.compare(b[len(b)-1], x) < 0 {
+		if s.order.compare(b[len(b)-1], x) < 0 {
 			low = mid + 1
 		} else {
 			high = mid
@@ -38,8 +38,16 @@ func (s *sorted[T, O]) block(x T) int {
 
 // within returns where x is in a sorted block, or would be.
 func (s *sorted[T, O]) within(b []T, x T) (at int, found bool) {
-	var o O
-	return slices.BinarySearchFunc(b, x, o.compare)
+	low, high := 0, len(b)
+	for low < high {
+		mid := int(uint(low+high) / 2)
+		if s.order.compare(b[mid], x) < 0 {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low, low < len(b) && s.order.compare(b[low], x) == 0
 }
 
 func (s *sorted[T, O]) add(x T) {
@@ -62,15 +70,26 @@ func (s *sorted[T, O]) add(x T) {
 
 // remove takes one x away, which is there.
 func (s *sorted[T, O]) remove(x T) {
+	if !s.take(x) {
+		panic("attribution: what is taken from a sorted list is not in it")
+	}
+}
+
+// take takes one x away, and reports whether it was there.
+func (s *sorted[T, O]) take(x T) (found bool) {
+	if s.count == 0 {
+		return false
+	}
 	i := s.block(x)
 	at, found := s.within(s.blocks[i], x)
 	if !found {
-		panic("attribution: what is taken from a sorted list is not in it")
+		return false
 	}
 	s.count--
 	if s.blocks[i] = slices.Delete(s.blocks[i], at, at+1); len(s.blocks[i]) < minBlock {
 		s.join(i)
 	}
+	return true
 }
 
 // join joins a short block to a neighbour, or drops it if it is empty. A block that is
@@ -126,7 +145,7 @@ func (s *sorted[T, O]) dropFirst(n int) {
 	for n > 0 && len(s.blocks) > 0 {
 		b := s.blocks[0]
 		if n < len(b) {
-			s.blocks[0] = slices.Delete(b, 0, n)
+			s.blocks[0] = slices.Clone(b[n:]) // the array goes
 			s.count -= n
 			return
 		}

@@ -7,26 +7,45 @@ import (
 
 // Union is what a merger needs of the series of many attackers, kept up to date
 // observation by observation, so that a row of ten thousand attackers is not
-// read anew for each. It is a cache: where observations take away entries that only
-// the series themselves still know the next of, Enough says so, and Refill reads a few
-// series. Where that does not do, the newest entry of each series is read.
+// read anew for each. It is a cache, and may know less than all: where that does not do,
+// Enough says so. Refill reads a few series then; or the newest entry of each series is
+// read; or the union is made anew.
 type Union struct {
 	kind  Kind
 	t     *Thresholds
 	count int64
-	tail  []unionEntry // the newest entries, newest last
-	whole bool         // tail is all of them
-	heads unionHeads   // where the entries are that come behind the tail
+	names texts       // of attackers that something below refers to
+	texts texts       // values of the tail
+	tail  []tailPlace // the newest entries, newest last
+	whole bool        // tail is all of them
+	heads unionHeads  // where the entries are that come behind the tail
 	// values is of HASH only, else nil.
 	values *unionValues
 	// returning holds the attackers whose series returns: see SetReturns.
 	returning map[string]struct{}
+	// few is how many attackers are remembered, about, where they may be many: see
+	// Shrink. 0: all.
+	few   int
+	swept int // HASH values that were left when others were forgotten last
 }
 
-type unionEntry struct {
-	Entry
-	attacker string
+// tailPlace is an entry of the tail, as far as a union needs it.
+type tailPlace struct {
+	ts           float64
+	time, offset int64 // its place, with partition
+	evidence     uint64
+	partition    int32
+	attacker     uint32
+	value        uint32
 }
+
+// entry returns what a merger needs of the entry of the tail.
+func (u *Union) entry(i int) Entry {
+	p := &u.tail[i]
+	return Entry{TS: p.ts, Value: u.texts.text(p.value), Evidence: p.evidence, Place: p.head().place()}
+}
+
+func (p *tailPlace) head() head { return head{p.ts, p.time, p.offset, p.partition, p.attacker} }
 
 // unionTail is how many of the newest entries a union holds, in windows. What
 // is more than two of them is a reserve for entries that leave.
@@ -36,13 +55,13 @@ const unionTail = 4
 func NewUnion(kind Kind, t *Thresholds) *Union {
 	u := &Union{kind: kind, t: t, whole: true}
 	if kind == Hash {
-		u.values = newUnionValues()
+		u.values = newUnionValues(&u.names)
 	}
 	return u
 }
 
 // Attacker returns whose series a value of a conclusion is from.
-func (u *Union) Attacker(source int) string { return u.tail[source].attacker }
+func (u *Union) Attacker(source int) string { return string(u.names.text(u.tail[source].attacker)) }
 
 // SetReturns says whether the series of an attacker returns: see [Returns]. It
 // is for primitives whose series can return.
@@ -62,12 +81,11 @@ func (u *Union) Returns() bool { return len(u.returning) > 0 }
 
 // Add adds the series of one more attacker, which must be whole: none of its
 // values may be [Series.Elsewhere].
-func (u *Union) Add(s *Series, attacker string) {
+func (u *Union) Add(s *Series, attacker []byte) {
 	u.count += s.Count
 	u.heads.attackers++
-	u.heads.moved(attacker, nil, HeadOf(s))
-	for i := range s.Entries {
-		u.insert(s.Entries[i], attacker)
+	u.moved(attacker, nil, HeadOf(s))
+	for i := len(s.Entries) - 1; i >= 0 && u.insert(&s.Entries[i], attacker); i-- {
 	}
 	if u.values == nil {
 		return
@@ -78,8 +96,7 @@ func (u *Union) Add(s *Series, attacker string) {
 		u.Latest(attacker, v, ts, kept)
 	}
 	for i := range s.Gone {
-		v := s.Gone[i].Value
-		if ts, ok := u.held(attacker, v); !ok || ts < s.Gone[i].TS {
+		if v := s.Gone[i].Value; !slices.ContainsFunc(s.Entries, func(e Entry) bool { return bytes.Equal(e.Value, v) }) {
 			u.Latest(attacker, v, s.Gone[i].TS, true)
 		}
 	}
@@ -90,11 +107,11 @@ func (u *Union) Add(s *Series, attacker string) {
 // what that answered, and was and is are the newest entry before and after it (see
 // [HeadOf]). Of HASH, Latest has to be told of every value that the series got, has
 // at another time, or forgot.
-func (u *Union) Taken(attacker string, entry Entry, taken Taken, left Entry, had bool, was, is *Entry) {
+func (u *Union) Taken(attacker []byte, entry Entry, taken Taken, left Entry, had bool, was, is *Entry) {
 	if was == nil {
 		u.heads.attackers++
 	}
-	u.heads.moved(attacker, was, is)
+	u.moved(attacker, was, is)
 	switch taken {
 	case Beyond:
 		u.count++
@@ -105,7 +122,7 @@ func (u *Union) Taken(attacker string, entry Entry, taken Taken, left Entry, had
 			u.remove(&left, attacker)
 		}
 		if !had || left.Evidence != entry.Evidence {
-			u.insert(entry, attacker)
+			u.insert(&entry, attacker)
 		}
 		return
 	}
@@ -121,11 +138,22 @@ func (u *Union) Taken(attacker string, entry Entry, taken Taken, left Entry, had
 		next.Place = entry.Place
 	}
 	u.remove(&left, attacker)
-	u.insert(next, attacker)
+	u.insert(&next, attacker)
 }
 
 // Enough reports whether the union can be concluded from.
-func (u *Union) Enough() bool { return u.whole || len(u.tail) >= 2*u.t.Window }
+func (u *Union) Enough() bool { return u.enoughTail() && u.KnowsValues() }
+
+func (u *Union) enoughTail() bool { return u.whole || len(u.tail) >= 2*u.t.Window }
+
+// KnowsValues reports whether the union knows all HASH values that count by the newest
+// entry that it has. If not, it is to be made anew.
+func (u *Union) KnowsValues() bool {
+	return u.values == nil || len(u.tail) == 0 || u.values.least <= u.from()
+}
+
+// from returns since when HASH values count, by the newest entry, which there must be.
+func (u *Union) from() float64 { return u.tail[len(u.tail)-1].ts - u.t.HashWindow }
 
 // Empty reports whether all attackers have left, or none has come.
 func (u *Union) Empty() bool { return u.heads.attackers == 0 }
@@ -135,35 +163,55 @@ func (u *Union) maxTail() int { return unionTail * u.t.Window }
 // at returns where an entry belongs in the tail.
 func (u *Union) at(e *Entry) int {
 	at := len(u.tail)
-	for at > 0 && e.before(&u.tail[at-1].Entry) {
+	for at > 0 {
+		p := &u.tail[at-1]
+		if e.TS > p.ts || e.TS == p.ts && e.Place.Compare(p.head().place()) >= 0 {
+			break
+		}
 		at--
 	}
 	return at
 }
 
 // insert puts an entry into the tail, and reports whether it belongs there.
-func (u *Union) insert(e Entry, attacker string) bool {
-	at := u.at(&e)
+func (u *Union) insert(e *Entry, attacker []byte) bool {
+	at := u.at(e)
 	if at == 0 && !u.whole {
 		return false // others that are not held may be newer
 	}
-	if at == 0 && len(u.tail) == u.maxTail() {
+	full := len(u.tail) >= u.maxTail()
+	if at == 0 && full {
 		u.whole = false
 		return false
 	}
-	e.Value = bytes.Clone(e.Value)
-	u.tail = slices.Insert(u.tail, at, unionEntry{Entry: e, attacker: attacker})
-	if len(u.tail) > u.maxTail() {
-		u.tail = slices.Delete(u.tail, 0, 1)
-		u.whole = false
+	p := tailPlace{
+		ts: e.TS, time: e.Place.Time, offset: e.Place.Offset, partition: e.Place.Partition,
+		evidence: e.Evidence, attacker: u.names.use(attacker), value: u.texts.use(e.Value),
 	}
+	if full {
+		u.release(&u.tail[0])
+		copy(u.tail, u.tail[1:at])
+		u.tail[at-1], u.whole = p, false
+		return true
+	}
+	if n := len(u.tail); n == cap(u.tail) {
+		u.tail = append(make([]tailPlace, 0, min(u.maxTail(), max(4, 2*n))), u.tail...)
+	}
+	u.tail = slices.Insert(u.tail, at, p)
 	return true
 }
 
+// release is told of an entry that leaves the tail.
+func (u *Union) release(p *tailPlace) {
+	u.names.drop(p.attacker)
+	u.texts.drop(p.value)
+}
+
 // remove takes an entry of an attacker out of the tail, if it is in it.
-func (u *Union) remove(left *Entry, attacker string) {
+func (u *Union) remove(left *Entry, attacker []byte) {
 	for i := len(u.tail) - 1; i >= 0; i-- {
-		if e := &u.tail[i]; e.Evidence == left.Evidence && e.attacker == attacker {
+		if p := &u.tail[i]; p.evidence == left.Evidence && bytes.Equal(u.names.text(p.attacker), attacker) {
+			u.release(p)
 			u.tail = slices.Delete(u.tail, i, i+1)
 			return
 		}
@@ -175,73 +223,91 @@ type UnionSource interface {
 	// Entries returns the entries of an attacker's series, in its order; nil: it has
 	// no series. They are valid until the next call, and their values may stand for
 	// others that Text returns.
-	Entries(attacker string) ([]Entry, error)
+	Entries(attacker []byte) ([]Entry, error)
 	// Text returns what a value of an attacker's entries is. It is valid until the
 	// next call.
-	Text(attacker string, v Value) (Value, error)
+	Text(attacker []byte, v Value) (Value, error)
 }
 
 // Refill reads the newest entries of the union from the series of those attackers
 // that have them: of as many attackers as the union holds entries, at most. It reports
-// whether the union can be concluded from. If not, it has to be told where the newest
-// entries of all series are: see ForgetHeads.
+// whether it has them. If not, it has to be told where the newest entries of all series
+// are: see ForgetHeads.
 func (u *Union) Refill(from UnionSource) (enough bool, err error) {
-	clear(u.tail)
+	for i := range u.tail {
+		u.release(&u.tail[i])
+	}
 	u.tail, u.whole = u.tail[:0], true
 	h := &u.heads
 	for _, block := range slices.Backward(h.list.blocks) {
 		for _, next := range slices.Backward(block) {
-			if len(u.tail) == u.maxTail() && next.compare(&u.tail[0]) < 0 {
-				u.whole = false
-				return true, u.spellOut(from) // what is left is older
+			if len(u.tail) == u.maxTail() {
+				if oldest := u.tail[0].head(); (byPlace{}).compare(next, oldest) < 0 {
+					u.whole = false
+					return true, u.spellOut(from) // what is left is older
+				}
 			}
-			entries, err := from.Entries(next.attacker)
+			attacker := u.names.text(next.attacker)
+			entries, err := from.Entries(attacker)
 			if err != nil || len(entries) == 0 {
 				return false, err
 			}
-			for i := len(entries) - 1; i >= 0 && u.insert(entries[i], next.attacker); i-- {
+			for i := len(entries) - 1; i >= 0 && u.insert(&entries[i], attacker); i-- {
 			}
 		}
 	}
 	if h.some { // entries of attackers whose heads are not held may come between
-		certain := slices.IndexFunc(u.tail, func(e unionEntry) bool { return h.least.compare(&e) <= 0 })
+		certain := slices.IndexFunc(u.tail, func(p tailPlace) bool { return byPlace{}.compare(h.least, p.head()) <= 0 })
 		if certain < 0 {
 			certain = len(u.tail)
 		}
+		for i := range u.tail[:certain] {
+			u.release(&u.tail[i])
+		}
 		u.tail, u.whole = slices.Delete(u.tail, 0, certain), false
 	}
-	return u.Enough(), u.spellOut(from)
+	return u.enoughTail(), u.spellOut(from)
 }
 
 // spellOut replaces values that stand for others.
 func (u *Union) spellOut(from UnionSource) error {
 	for i := range u.tail {
-		e := &u.tail[i]
-		text, err := from.Text(e.attacker, e.Value)
+		p := &u.tail[i]
+		is := u.texts.text(p.value)
+		text, err := from.Text(u.names.text(p.attacker), is)
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(text, e.Value) {
-			e.Value = bytes.Clone(text)
+		if !bytes.Equal(text, is) {
+			stood := p.value
+			p.value = u.texts.use(text)
+			u.texts.drop(stood)
 		}
 	}
 	return nil
 }
 
 // Leave takes the series of an attacker out of the union. It must be whole, as for Add.
-func (u *Union) Leave(s *Series, attacker string) {
+func (u *Union) Leave(s *Series, attacker []byte) {
 	u.count -= s.Count
 	u.heads.attackers--
-	u.heads.moved(attacker, HeadOf(s), nil)
-	u.tail = slices.DeleteFunc(u.tail, func(e unionEntry) bool { return e.attacker == attacker })
-	delete(u.returning, attacker)
+	delete(u.returning, string(attacker))
 	for i := range s.Entries {
 		u.Latest(attacker, s.Entries[i].Value, 0, false)
 	}
 	for i := range s.Gone {
 		u.Latest(attacker, s.Gone[i].Value, 0, false)
 	}
+	u.moved(attacker, HeadOf(s), nil)
+	u.tail = slices.DeleteFunc(u.tail, func(p tailPlace) bool {
+		leaves := bytes.Equal(u.names.text(p.attacker), attacker)
+		if leaves {
+			u.release(&p)
+		}
+		return leaves
+	})
 	if u.values != nil {
-		u.values.leave(attacker)
+		u.values.compact()
 	}
+	u.compact()
 }

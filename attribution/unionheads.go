@@ -1,18 +1,20 @@
 package attribution
 
-import (
-	"cmp"
-	"strings"
-)
+import "cmp"
 
 // head is where the newest entry of an attacker stands.
 type head struct {
-	ts       float64
-	place    Arrival
-	attacker string
+	ts           float64
+	time, offset int64 // its place, with partition
+	partition    int32
+	attacker     uint32
 }
 
-func headOf(e *Entry, attacker string) head { return head{e.TS, e.Place, attacker} }
+func headOf(e *Entry, attacker uint32) head {
+	return head{e.TS, e.Place.Time, e.Place.Offset, e.Place.Partition, attacker}
+}
+
+func (h head) place() Arrival { return Arrival{h.time, h.partition, h.offset} }
 
 // HeadOf returns the newest entry of a series, nil if it has none. It is valid until
 // the series changes.
@@ -23,18 +25,15 @@ func HeadOf(s *Series) *Entry {
 	return &s.Entries[len(s.Entries)-1]
 }
 
+// byPlace is the order of a series. No two attackers have entries at one place, as a
+// record is of one attacker.
 type byPlace struct{}
 
 func (byPlace) compare(x, y head) int {
 	if c := cmp.Compare(x.ts, y.ts); c != 0 {
 		return c
 	}
-	return cmp.Or(x.place.Compare(y.place), strings.Compare(x.attacker, y.attacker))
-}
-
-// compare compares where a head and an entry of the tail stand.
-func (h *head) compare(e *unionEntry) int {
-	return byPlace{}.compare(*h, headOf(&e.Entry, e.attacker))
+	return cmp.Or(x.place().Compare(y.place()), cmp.Compare(x.attacker, y.attacker))
 }
 
 // unionHeads knows which attackers of a union have the newest entries: the newest n
@@ -42,19 +41,15 @@ func (h *head) compare(e *unionEntry) int {
 // entries leave the tail of the union, the next ones are found in the series of
 // a few attackers, however many there are.
 //
-// The heads of all attackers are held until Shrink: then the newest, one in sixteen. A
+// The heads of all attackers are held until [Union.Shrink]: then the newest. A
 // head may leave with each observation, and when too few are left the heads of all are
-// read again: that is some sixteen series an observation.
+// read again.
 type unionHeads struct {
 	list      sorted[head, byPlace]
-	names     int // bytes, of the attackers in the list
 	attackers int
 	some      bool // not all are held: the list has the heads from least on
 	least     head
 }
-
-// headShare is which part of the heads of many attackers Shrink leaves: one in so many.
-const headShare = 16
 
 // holds reports whether the list has the head of an attacker: it has all heads, or
 // those from least on.
@@ -64,34 +59,39 @@ func (h *unionHeads) holds(x head) bool {
 
 // moved is told that the newest entry of an attacker was and is another one; nil: it
 // had none, or has none.
-func (h *unionHeads) moved(attacker string, was, is *Entry) {
+func (u *Union) moved(attacker []byte, was, is *Entry) {
 	if was != nil && is != nil && was.TS == is.TS && was.Place == is.Place {
 		return
 	}
+	h := &u.heads
 	if was != nil {
-		if x := headOf(was, attacker); h.holds(x) {
-			h.list.remove(x)
-			h.names -= len(attacker)
+		if n, named := u.names.find(attacker); named && h.list.take(headOf(was, n)) {
+			defer u.names.drop(n)
 		}
 	}
 	if is != nil {
-		if x := headOf(is, attacker); h.holds(x) {
-			h.list.add(x)
-			h.names += len(attacker)
+		x := headOf(is, u.names.use(attacker))
+		if !h.holds(x) {
+			u.names.drop(x.attacker)
+			return
+		}
+		if h.list.add(x); u.few > 0 && h.list.count > 2*u.few {
+			u.trimHeads()
 		}
 	}
 }
 
-// trim drops the oldest heads if there are more than twice enough.
-func (h *unionHeads) trim(enough int) {
-	dropped := h.list.count - enough
-	if dropped <= enough {
+// trimHeads drops the oldest heads if there are more than few.
+func (u *Union) trimHeads() {
+	h := &u.heads
+	dropped := h.list.count - u.few
+	if dropped <= 0 {
 		return
 	}
 	left := dropped
 	for _, block := range h.list.blocks {
 		for _, x := range block[:min(left, len(block))] {
-			h.names -= len(x.attacker)
+			u.names.drop(x.attacker)
 			left--
 		}
 		if left == 0 {
@@ -102,18 +102,20 @@ func (h *unionHeads) trim(enough int) {
 	h.some, h.least = true, h.list.min()
 }
 
-// Shrink makes the union remember less, if it can: some of the newest entries of
-// attackers. All are read again when these do not do. It returns by how many bytes Size
-// is less.
-func (u *Union) Shrink() (less int) {
-	before := u.Size()
-	u.heads.trim(max(2*u.t.Window, u.heads.attackers/headShare))
-	return before - u.Size()
+// ForgetHeads forgets where the newest entries of attackers are: AddHead is then told of
+// each attacker's. room says that there is memory for those of all.
+func (u *Union) ForgetHeads(room bool) {
+	if room {
+		u.few = 0
+	}
+	h := &u.heads
+	for _, block := range h.list.blocks {
+		for _, x := range block {
+			u.names.drop(x.attacker)
+		}
+	}
+	*h = unionHeads{attackers: h.attackers}
 }
 
-// ForgetHeads forgets where the newest entries of attackers are: AddHead is then told of
-// each attacker's.
-func (u *Union) ForgetHeads() { u.heads = unionHeads{attackers: u.heads.attackers} }
-
 // AddHead is told of the newest entry of an attacker.
-func (u *Union) AddHead(attacker string, newest *Entry) { u.heads.moved(attacker, nil, newest) }
+func (u *Union) AddHead(attacker []byte, newest *Entry) { u.moved(attacker, nil, newest) }

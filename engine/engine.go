@@ -257,7 +257,7 @@ func (e *Engine) Process(r *Record, store Store, out Outbox) error {
 		e.coordinator.begin(r, store, out)
 	}
 	if e.unions.share.over() {
-		e.unions.grew(nil, 0) // others have use for it
+		e.unions.grew(0) // others have use for it
 	}
 	var err error
 	switch r.Source {

@@ -81,12 +81,12 @@ func (e *Engine) take(s *series, entry attribution.Entry, kind attribution.Kind,
 			e.store.Delete(e.largeKey(v.value, identity, primitive, attacker))
 		}
 		if union != nil {
-			union.Latest(string(attacker), v.value, ts, kept)
+			union.Latest(attacker, v.value, ts, kept)
 		}
 	}
 	if union != nil {
-		union.Taken(string(attacker), entry, taken, left, had, was, attribution.HeadOf(&s.Series))
-		e.unions.grew(e.keys.row, union.Size()-size)
+		union.Taken(attacker, entry, taken, left, had, was, attribution.HeadOf(&s.Series))
+		e.unions.grew(union.Size() - size)
 	}
 	return nil
 }

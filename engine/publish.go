@@ -64,7 +64,7 @@ func (e *Engine) addUp(kind attribution.Kind, identity, primitive []byte) (attac
 	e.merger.Begin(kind)
 	union := attribution.NewUnion(kind, &e.cfg.Thresholds)
 	add := func(s *series, attacker []byte, returns bool) {
-		union.Add(&s.Series, string(attacker))
+		union.Add(&s.Series, attacker)
 		if returns {
 			union.SetReturns(string(attacker), true)
 		}

@@ -200,12 +200,12 @@ func TestObservationsOfVeryManyAttackersReadLittle(t *testing.T) {
 		if most > 60 || reads > 15 {
 			t.Errorf("an observation reads %d records at most, %.1f on average", most, reads)
 		}
-		m.unions = NewUnionMemory(540_000) // what the values take
+		m.unions = NewUnionMemory(60_000) // all would take 20 times that
 		most, reads, _ = m.play(t, attackers, 2*attackers)
 		if most < attackers || reads > 60 {
 			t.Errorf("with little memory an observation reads %d records at most, %.1f on average, where %d have to be read now and then", most, reads, attackers)
 		}
-		if taken := m.unions.Taken(); taken > 540_000 {
+		if taken := m.unions.Taken(); taken > 60_000 {
 			t.Errorf("the union takes %d bytes", taken)
 		}
 	}

@@ -20,6 +20,7 @@ type unions struct {
 	rows  map[string]*attribution.Union
 	share *unionShare
 	tried int     // times that a union was asked for while the memory was used up
+	owed  bool    // the union of the row was held, and has to be made anew
 	asked bool    // for one of them, since the last tick
 	since float64 // the first tick after they were asked for, by the wall clock in Unix seconds
 }
@@ -31,15 +32,17 @@ func newUnions(of *UnionMemory) unions {
 	return unions{rows: make(map[string]*attribution.Union), share: of.share()}
 }
 
-// admitOne is how often a union is made while the memory is used up: once in admitOne
-// times that one is missing. Making one takes longer than concluding without it, and it
-// takes the place of another one. So most rows that are observed once in a while leave
-// those in place that are observed all the time.
+// admitOne is how often a union is made while the memory is used up, and no union that
+// is held can do with less: once in admitOne times that one is missing. Making one takes
+// longer than concluding without it, and it takes the place of another one. So most rows
+// that are observed once in a while leave those in place that are observed all the time.
 const admitOne = 8
 
 // admits reports whether the union of a row that is added up is to be held.
 func (u *unions) admits() bool {
-	if !u.share.full() {
+	owed := u.owed
+	u.owed = false
+	if owed || !u.share.full() || u.shrinkAny() {
 		return true
 	}
 	u.tried++
@@ -48,8 +51,11 @@ func (u *unions) admits() bool {
 
 func (u *unions) hold(key []byte, union *attribution.Union) {
 	u.drop(key)
+	if u.share.full() {
+		union.Shrink()
+	}
 	u.rows[string(key)], u.asked = union, true
-	u.grew(key, union.Size())
+	u.grew(union.Size())
 }
 
 // tick gives up all unions that were not asked for since a tick that is maxUnionRest ago,
@@ -74,33 +80,39 @@ func (u *unions) drop(key []byte) {
 	}
 }
 
-// grew is told by how many bytes the union of a row takes more, or less.
-func (u *unions) grew(key []byte, more int) {
+// grew is told by how many bytes the unions take more, or less. They remember less, or
+// some are dropped, when they take too much: one that is dropped is built again when it
+// is needed.
+func (u *unions) grew(more int) {
 	u.share.add(more)
 	for u.share.over() && len(u.rows) > 0 {
-		if len(u.rows) > 1 {
-			u.dropAny()
-			continue
-		}
-		if union := u.rows[string(key)]; union != nil {
-			u.share.add(-union.Shrink())
-		}
-		if u.share.over() {
+		if !u.shrinkAny() {
 			u.dropAny()
 		}
 	}
 }
 
-// dropAny has some union remember less, or else drops it: it is built again when it is
-// needed.
-func (u *unions) dropAny() {
-	for key, union := range u.rows {
+// maxLooks is how many unions are asked to remember less before one is dropped.
+const maxLooks = 16
+
+// shrinkAny has some union remember less, and reports whether there was one that could.
+func (u *unions) shrinkAny() bool {
+	looks := 0
+	for _, union := range u.rows {
 		if less := union.Shrink(); less > 0 {
 			u.share.add(-less)
-			return
+			return true
 		}
-		u.share.add(-union.Size())
-		delete(u.rows, key)
+		if looks++; looks == maxLooks {
+			break
+		}
+	}
+	return false
+}
+
+func (u *unions) dropAny() {
+	for key := range u.rows {
+		u.drop([]byte(key))
 		return
 	}
 }
@@ -145,8 +157,8 @@ func (e *Engine) unionJoined(identity, primitive, attacker, contribution []byte)
 		return fmt.Errorf("contribution to %s: %w", primitive, err)
 	}
 	before := u.Size()
-	u.Add(&s.Series, string(attacker))
-	e.unions.grew(e.keys.row, u.Size()-before)
+	u.Add(&s.Series, attacker)
+	e.unions.grew(u.Size() - before)
 	e.unionReturns(identity, primitive, attacker, &s.Series)
 	return nil
 }
@@ -163,8 +175,8 @@ func (e *Engine) unionLeft(identity, primitive, attacker []byte, s series) error
 		return err
 	}
 	before := u.Size()
-	u.Leave(&s.Series, string(attacker))
-	e.unions.grew(e.keys.row, u.Size()-before)
+	u.Leave(&s.Series, attacker)
+	e.unions.grew(u.Size() - before)
 	return nil
 }
 
@@ -181,19 +193,18 @@ func (e *Engine) filledUnion(identity, primitive []byte) (*attribution.Union, er
 	}
 	from := contributions{e, identity, primitive}
 	before := u.Size()
-	enough, err := u.Refill(&from)
-	if err == nil && !enough {
-		if err = from.heads(u); err == nil {
-			_, err = u.Refill(&from)
-		}
+	var err error
+	if u.KnowsValues() {
+		err = from.fill(u)
 	}
 	e.setRowKey(identity, primitive)
-	e.unions.grew(e.keys.row, u.Size()-before)
+	e.unions.grew(u.Size() - before)
 	if err != nil {
 		return nil, fmt.Errorf("contributions to %s of %s: %w", primitive, identity, err)
 	}
 	if !u.Enough() {
 		e.dropUnion(identity, primitive)
+		e.unions.owed = true
 		return nil, nil
 	}
 	return u, nil
@@ -268,10 +279,22 @@ type contributions struct {
 	identity, primitive []byte
 }
 
+// fill reads what the union of the row has too few of: its newest entries.
+func (c *contributions) fill(u *attribution.Union) error {
+	enough, err := u.Refill(c)
+	if err != nil || enough {
+		return err
+	}
+	if err = c.heads(u); err == nil {
+		_, err = u.Refill(c)
+	}
+	return err
+}
+
 // heads tells the union of the row which entry is the newest of each contribution.
 func (c *contributions) heads(u *attribution.Union) error {
 	e := c.engine
-	u.ForgetHeads()
+	u.ForgetHeads(!e.unions.share.full())
 	s := series{Series: e.contrib}
 	e.buf.contribValues.long.at(nil, nil)
 	err := scan(e.store, rowKey(nil, kindContribution, c.identity, c.primitive), nil, func(rest, value []byte) error {
@@ -281,7 +304,7 @@ func (c *contributions) heads(u *attribution.Union) error {
 			err = decodeContribution(value, &s, &e.buf.contribValues)
 		}
 		if err == nil {
-			u.AddHead(string(attacker), attribution.HeadOf(&s.Series))
+			u.AddHead(attacker, attribution.HeadOf(&s.Series))
 		}
 		return err
 	})
@@ -290,22 +313,22 @@ func (c *contributions) heads(u *attribution.Union) error {
 }
 
 // Entries implements attribution.UnionSource.
-func (c *contributions) Entries(attacker string) ([]attribution.Entry, error) {
+func (c *contributions) Entries(attacker []byte) ([]attribution.Entry, error) {
 	e := c.engine
 	s := series{Series: e.contrib}
 	e.added++
-	_, err := e.loadContributionBy(nil, &s, c.identity, c.primitive, []byte(attacker))
+	_, err := e.loadContributionBy(nil, &s, c.identity, c.primitive, attacker)
 	e.contrib = s.Series
 	return s.Entries, err
 }
 
 // Text implements attribution.UnionSource.
-func (c *contributions) Text(attacker string, v attribution.Value) (attribution.Value, error) {
+func (c *contributions) Text(attacker []byte, v attribution.Value) (attribution.Value, error) {
 	if !isLong(v) {
 		return v, nil
 	}
 	e := c.engine
-	key := append(seriesKey(e.keys.part[:0], kindLong, c.identity, c.primitive, []byte(attacker)), v[1:]...)
+	key := append(seriesKey(e.keys.part[:0], kindLong, c.identity, c.primitive, attacker), v[1:]...)
 	e.keys.part = key
 	b, err := e.store.Get(key)
 	if err == nil && b == nil {

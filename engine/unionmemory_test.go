@@ -13,7 +13,7 @@ func unionOf(attackers int) *attribution.Union {
 	thresholds := attribution.DefaultThresholds()
 	u := attribution.NewUnion(attribution.Hash, &thresholds)
 	for i := range attackers {
-		u.Add(&attribution.Series{Count: 1, Entries: []attribution.Entry{{TS: float64(i), Value: attribution.Value(fmt.Sprint(`"`, i, `"`))}}}, fmt.Sprint("attacker ", i))
+		u.Add(&attribution.Series{Count: 1, Entries: []attribution.Entry{{TS: float64(i), Value: attribution.Value(fmt.Sprint(`"`, i, `"`))}}}, fmt.Append(nil, "attacker ", i))
 	}
 	return u
 }
@@ -84,7 +84,7 @@ func TestTasksThatRestLeaveRoomForUnions(t *testing.T) {
 	}
 	for n := range tasks {
 		if tasks[n].share.over() {
-			tasks[n].grew(nil, 0)
+			tasks[n].grew(0)
 		}
 	}
 	if taken := memory.Taken(); taken > memory.limit {
@@ -127,8 +127,18 @@ func TestWhatIsHeldStaysWhenTheMemoryIsUsedUp(t *testing.T) {
 	if len(e.unions.rows) != rows {
 		t.Fatalf("%d unions are held, want %d", len(e.unions.rows), rows)
 	}
-	// There is room for one.
-	e.cfg.Unions = NewUnionMemory(int(e.cfg.Unions.Taken()) / rows * 17 / 16)
+	// There is room for one that remembers as few as it can.
+	if err := e.Reload(store); err != nil {
+		t.Fatal(err)
+	}
+	observe(0)
+	size := 0
+	for _, union := range e.unions.rows {
+		for union.Shrink() > 0 {
+		}
+		size = union.Size()
+	}
+	e.cfg.Unions = NewUnionMemory(size * 33 / 32)
 	if err := e.Reload(store); err != nil {
 		t.Fatal(err)
 	}
@@ -222,9 +232,9 @@ func TestATaskThatIsDroppedGivesItsUnionMemoryBack(t *testing.T) {
 // What a union says it takes is about what it takes: one of many attackers or values, and
 // many that are little more than their newest entries.
 func TestTheSizeOfAUnionIsMeasured(t *testing.T) {
-	for _, tt := range []struct{ unions, attackers, each, window, value int }{
-		{1, 20_000, 1, 5, 32}, {1, 200, 100, 5, 32},
-		{300, 10, 20, 5, 250}, {50, 10, 100, 200, 20}, {50, 10, 100, 200, 250},
+	for _, tt := range []struct{ unions, attackers, each, window, value, values int }{
+		{1, 20_000, 1, 5, 32, 1 << 30}, {1, 200, 100, 5, 32, 1 << 30}, {30, 2000, 1, 5, 32, 7}, {300, 30, 1, 5, 32, 1},
+		{300, 10, 20, 5, 250, 1 << 30}, {50, 10, 100, 200, 20, 1 << 30}, {50, 10, 100, 200, 250, 1 << 30},
 	} {
 		heap := func() int {
 			var m runtime.MemStats
@@ -242,19 +252,29 @@ func TestTheSizeOfAUnionIsMeasured(t *testing.T) {
 			for a := range tt.attackers {
 				s := attribution.Series{Count: int64(tt.each)}
 				for range tt.each {
-					s.Entries = append(s.Entries, attribution.Entry{TS: float64(n), Value: fmt.Appendf(nil, `"%0*x"`, tt.value, n), Evidence: uint64(n)})
+					s.Entries = append(s.Entries, attribution.Entry{TS: float64(n), Value: fmt.Appendf(nil, `"%0*x"`, tt.value, n%tt.values), Evidence: uint64(n)})
 					n++
 				}
-				unions[i].Add(&s, fmt.Sprint("203.0.113.", a))
+				unions[i].Add(&s, fmt.Append(nil, "203.0.113.", a))
 			}
 			size += unions[i].Size()
 		}
-		took := heap() - before
-		if took > 2*size || size > 2*took {
-			t.Errorf("%+v: takes %d bytes and says %d", tt, took, size)
-		} else {
-			t.Logf("%+v: takes %d bytes and says %d", tt, took, size)
+		compare := func(what string) {
+			t.Helper()
+			took := heap() - before
+			if took > 2*size || size > 2*took {
+				t.Errorf("%+v, %s: takes %d bytes and says %d", tt, what, took, size)
+			} else {
+				t.Logf("%+v, %s: takes %d bytes and says %d", tt, what, took, size)
+			}
 		}
+		compare("all that it can remember")
+		for _, u := range unions {
+			for less := u.Shrink(); less > 0; less = u.Shrink() {
+				size -= less
+			}
+		}
+		compare("little")
 		runtime.KeepAlive(unions)
 	}
 }
