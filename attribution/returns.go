@@ -11,8 +11,46 @@ import (
 // unless the turns come at a fixed short lag, as those of one script with two
 // tools do.
 func Returns(s *Series, t *Thresholds) bool {
+	if len(s.Entries) <= maxQuick && !comesBack(s, t) {
+		return false
+	}
 	runs, times := runsOf(s, t)
 	return times > 0 && !fixedLag(runs, t)
+}
+
+// maxQuick is how many entries comesBack takes.
+const maxQuick = 64
+
+// comesBack reports whether runsOf has a value that had a run before. It takes no memory:
+// of an identity of many attackers most series have none.
+func comesBack(s *Series, t *Thresholds) bool {
+	if sameValues(s) {
+		return false
+	}
+	var number [maxQuick]int8 // of an entry's value, by where it is first seen
+	var seen [maxQuick]int
+	for i := range s.Entries {
+		v := s.Entries[i].Value
+		first := 0
+		for !bytes.Equal(s.Entries[first].Value, v) {
+			first++
+		}
+		number[i] = int8(first)
+		seen[first]++
+	}
+	var had [maxQuick]bool
+	last := -1
+	for i := range s.Entries {
+		n := int(number[i])
+		if n == last || seen[n] < t.ReturnMinSeen || bytes.Equal(s.Entries[i].Value, Null) {
+			continue
+		}
+		if had[n] {
+			return true
+		}
+		had[n], last = true, n
+	}
+	return false
 }
 
 // run is a row of neighbours of equal value, among the entries that count.

@@ -354,3 +354,21 @@ func TestEveryPrimitiveHasAGroup(t *testing.T) {
 		t.Errorf("a primitive that is not registered is of group %s", g)
 	}
 }
+
+// comesBack says of any series what its runs say.
+func TestComesBackIsWhatTheRunsSay(t *testing.T) {
+	both := [2]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		thresholds := DefaultThresholds()
+		thresholds.ReturnMinSeen = rapid.IntRange(1, 3).Draw(t, "times that a value has to occur")
+		s := seriesOfText(rapid.StringOfN(rapid.RuneFrom([]rune("abcd-")), 0, maxQuick, -1).Draw(t, "values"))
+		_, times := runsOf(s, &thresholds)
+		if got := comesBack(s, &thresholds); got != (times > 0) {
+			t.Fatalf("it comes back: %v, %d times", got, times)
+		}
+		both[min(times, 1)]++
+	})
+	if both[0] == 0 || both[1] == 0 {
+		t.Errorf("%v: the test tests nothing", both)
+	}
+}

@@ -107,6 +107,7 @@ func (e *Engine) addUp(kind attribution.Kind, identity, primitive []byte) (attac
 func (e *Engine) eachContribution(identity, primitive []byte, use func(s *series, attacker []byte)) (some bool, err error) {
 	prefix := rowKey(nil, kindContribution, identity, primitive)
 	var spilled [][]byte
+	var names []byte // of the attackers
 	s := series{Series: e.contrib}
 	err = scan(e.store, prefix, nil, func(rest, value []byte) error {
 		e.keys.contrib = append(append(e.keys.contrib[:0], prefix...), rest...)
@@ -114,7 +115,9 @@ func (e *Engine) eachContribution(identity, primitive []byte, use func(s *series
 		if err := decodeContribution(value, &s, &e.buf.contribValues); err != nil {
 			return err
 		}
-		attacker, _, err := cutID(rest)
+		at := len(names)
+		names, _, err = appendCutID(names, rest)
+		attacker := names[at:len(names):len(names)]
 		switch {
 		case err != nil:
 			return err
