@@ -49,6 +49,7 @@ type Store interface {
 // and is quicker with a key that is not there if it is told that it may not be.
 type nearStore interface {
 	GetPrefetch(key []byte, n int) ([]byte, error)
+	GetGrouped(key []byte, n int) ([]byte, error)
 	GetRare(key []byte) ([]byte, error)
 }
 

@@ -169,6 +169,11 @@ func (e *Engine) stubRow(at *stubCache, primitive []byte) (found bool, err error
 			e.noRow()
 			return false, nil
 		}
+		if near, ok := e.store.(nearStore); ok {
+			return e.loadRowBy(func(key []byte) ([]byte, error) {
+				return near.GetGrouped(key, len(key)-len(primitive)-1)
+			}, at.stub[:], primitive)
+		}
 		return e.loadRowBy(e.store.Get, at.stub[:], primitive)
 	}
 	if found, err = e.loadRow(at.stub[:], primitive); err != nil {

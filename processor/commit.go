@@ -128,15 +128,14 @@ func (b *batch) apply() error {
 			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
 		}
 	}
-	for _, t := range b.w.tasks {
-		if t.inBatch || !t.running() {
-			continue
-		}
-		if err := t.context.txn.Land(); err != nil {
-			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
-		}
-	}
 	b.noteLoads()
+	b.focus()
+	if err := b.rest(); err != nil {
+		return err
+	}
+	if err := b.land(); err != nil {
+		return err
+	}
 	for tp, next := range b.consumed {
 		b.w.p.watch.reached(tp, next, b.ends[tp])
 	}
@@ -148,6 +147,19 @@ func (b *batch) apply() error {
 	c.produced.Add(b.produced)
 	if b.w.cfg.OnCommit != nil {
 		b.w.cfg.OnCommit(Commit{Worker: b.w.n, Consumed: b.consumed, Produced: b.acks.produced()})
+	}
+	return nil
+}
+
+// land has tasks that the batch has nothing of take note of what was written for them.
+func (b *batch) land() error {
+	for _, t := range b.w.tasks {
+		if t.inBatch || !t.running() {
+			continue
+		}
+		if err := t.context.txn.Land(); err != nil {
+			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
+		}
 	}
 	return nil
 }

@@ -305,5 +305,4 @@ func (b *batch) noteLoads() {
 		t.load.show(now)
 	}
 	b.fitFetches()
-	b.focus()
 }

@@ -1,6 +1,11 @@
 package processor
 
-import "time"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
 
 // A worker with several tasks that are behind reads the input of one of them at a time.
 // A transaction writes what it has changed once, however often it did, and 80,000 records
@@ -51,6 +56,24 @@ func (b *batch) focus() {
 			delete(b.paused, t)
 		}
 	}
+}
+
+// rest has the tasks that are not read give back the memory of what they have read and
+// written lately, as far as that can be read again at little cost, while another one is
+// behind. They wait for their turn, or have come to their end.
+func (b *batch) rest() error {
+	if !slices.ContainsFunc(slices.Collect(maps.Values(b.w.tasks)), b.waits) {
+		return nil
+	}
+	for _, t := range b.w.tasks {
+		if !t.running() || b.waits(t) && !b.paused[t] {
+			continue
+		}
+		if err := t.context.txn.Rest(); err != nil {
+			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
+		}
+	}
+	return nil
 }
 
 // pausable returns the tasks that are behind but for the one whose last turn is the
@@ -119,6 +142,9 @@ func (b *batch) setPaused(t *task, paused bool) {
 	}
 	if !paused {
 		delete(b.paused, t)
+		if t.load.rest >= int64(b.w.cfg.MaxBatchRecords/4) {
+			t.context.txn.Wake()
+		}
 		b.w.ownership.resume(b.session.Client(), t.partition, t.term)
 		return
 	}

@@ -74,6 +74,7 @@ func (b *batch) prepare(ctx context.Context) (ready bool, err error) {
 // has twice the records of the one before, so that the first commit of many
 // comes soon. ctx ends the wait for another turn, limit what is sent between two.
 func (b *batch) turns(ctx, limit context.Context) error {
+	share := 0
 	for ready := true; ready; {
 		if err := b.fault(AfterPoll); err != nil {
 			return err
@@ -83,8 +84,16 @@ func (b *batch) turns(ctx, limit context.Context) error {
 			return err
 		}
 		b.recycle()
+		if err := b.land(); err != nil {
+			return err
+		}
 		b.times.end(&b.times.process)
-		room := min(b.limit, b.w.cfg.MaxBatchRecords) - int(b.count)
+		if share == 0 {
+			if share = min(b.limit, b.w.cfg.MaxBatchRecords); share == b.w.cfg.MaxBatchRecords {
+				share = evenShare(b.count+b.behind(), share, b.w.cfg.TurnRecords)
+			}
+		}
+		room := share - int(b.count)
 		if !whole || len(b.dropped) > 0 || b.times.process >= fairSlice && b.othersWait() || b.w.pace.careful > 0 || b.w.unready != nil || b.w.isWoken() ||
 			b.bytes() >= maxTurnBytes || b.w.cfg.Clock.Now().Sub(b.startedAt) >= min(maxTurnTime, b.w.cfg.TransactionTimeout/turnShare) {
 			break
@@ -118,6 +127,17 @@ func (b *batch) turns(ctx, limit context.Context) error {
 	}
 	b.endTurn()
 	return nil
+}
+
+// evenShare is how many of so many records a transaction has, at most limit: as many as the
+// others that the records take, in whole turns. So the last one of a task is not so small
+// that reading back its rows is most of its work.
+func evenShare(records int64, limit, turn int) int {
+	records = max(1, records)
+	transactions := max(1, (records+int64(limit)-1)/int64(limit))
+	each := (records + transactions - 1) / transactions
+	turns := (each + int64(turn) - 1) / int64(turn)
+	return min(limit, int(turns)*turn)
 }
 
 // behind is how many offsets could have been polled besides, of the partitions

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"pgregory.net/rapid"
 
 	"handprint/processor/clocktest"
 )
@@ -221,4 +222,33 @@ func TestSlowTurnsDoNotUseUpTheTransaction(t *testing.T) {
 	if got := p.Status().Counters; got.Aborts != 0 || got.Rejoins != 0 {
 		t.Errorf("%d batches failed, in %d more sessions", got.Aborts, got.Rejoins)
 	}
+}
+
+// The transactions that a task's input takes are of about the same size, in whole turns.
+func TestTransactionsAreEven(t *testing.T) {
+	for _, tt := range []struct {
+		records     int64
+		limit, turn int
+		want        int
+	}{
+		{500_000, 160_000, 4000, 128_000},
+		{160_000, 160_000, 4000, 160_000},
+		{160_001, 160_000, 4000, 84_000},
+		{100, 160_000, 4000, 4000},
+		{0, 160_000, 4000, 4000},
+		{10, 3, 4, 3},
+		{7, 3, 2, 3}, // two turns would be more than the limit
+	} {
+		if got := evenShare(tt.records, tt.limit, tt.turn); got != tt.want {
+			t.Errorf("of %d records, at most %d in a transaction, it has %d, want %d", tt.records, tt.limit, got, tt.want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		records := rapid.Int64Range(1, 1<<24).Draw(t, "records")
+		limit, turn := rapid.IntRange(1, 1<<18).Draw(t, "limit"), rapid.IntRange(1, 1<<13).Draw(t, "turn")
+		each, fewest := int64(evenShare(records, limit, turn)), (records+int64(limit)-1)/int64(limit)
+		if each < 1 || each > int64(limit) || each*fewest < records {
+			t.Fatalf("%d transactions of %d for %d records, at most %d each", fewest, each, records, limit)
+		}
+	})
 }

@@ -20,6 +20,7 @@ func (p *Partition) takeOff(cp Checkpoint, r rows) (*flight, error) {
 		defer p.s.leave()
 		defer r.free()
 		f.err = p.write(cp, &r)
+		p.s.fitBlocks()
 	}()
 	return f, nil
 }

@@ -130,7 +130,7 @@ func readPartition(t rapid.TB, p *Partition) (all map[string]string, offset int6
 // yet, transactions read and change what they did before, and a crash leaves what
 // some flush has brought to the database, with its checkpoint.
 func TestAFlushUnderWayChangesNothing(t *testing.T) {
-	var changed, crashed atomic.Int64
+	var changed, crashed, rested atomic.Int64
 	rapid.Check(t, func(t *rapid.T) {
 		before := taken.Load()
 		mem := vfs.NewCrashableMem()
@@ -160,11 +160,21 @@ func TestAFlushUnderWayChangesNothing(t *testing.T) {
 		m.discard()
 		offset, begun, ended := int64(0), int64(-1), int64(-1)
 		history := map[int64]map[string]string{-1: {}}
+		// A flush begins when the one before has ended.
+		noteFlush := func(was Checkpoint) {
+			if saved := tx.writeBack.saved; saved.Offset != was.Offset && saved.Offset == offset {
+				ended, begun = begun, offset
+			}
+		}
 		commit := func(after time.Duration) {
 			offset++
 			now = now.Add(after)
+			was, resting := tx.writeBack.saved, tx.writeBack.resting
 			if err := tx.Commit(Checkpoint{Offset: offset, At: now}); err != nil {
 				t.Fatal(err)
+			}
+			if resting {
+				noteFlush(was)
 			}
 			m.committed = maps.Clone(m.now)
 			history[offset] = m.committed
@@ -207,7 +217,9 @@ func TestAFlushUnderWayChangesNothing(t *testing.T) {
 			"get": func(t *rapid.T) {
 				for i := range 4 {
 					k := drawKey(t)
-					read := []func([]byte) ([]byte, error){tx.Get, tx.GetRare, func(k []byte) ([]byte, error) { return tx.GetPrefetch(k, len(k)/2) }}[i%3]
+					read := []func([]byte) ([]byte, error){tx.Get, tx.GetRare,
+						func(k []byte) ([]byte, error) { return tx.GetPrefetch(k, len(k)/2) },
+						func(k []byte) ([]byte, error) { return tx.GetGrouped(k, len(k)/2) }}[i]
 					v, err := read([]byte(k))
 					want, ok := m.now[k]
 					if err != nil || (v != nil) != ok || string(v) != want {
@@ -235,6 +247,21 @@ func TestAFlushUnderWayChangesNothing(t *testing.T) {
 				commit(time.Millisecond)
 				tx.evict(0)
 			},
+			"rest": func(t *rapid.T) {
+				tx.writeBack.resting = true // as Rest does if there is much
+				was, live := tx.writeBack.saved, tx.live
+				if err := tx.Land(); err != nil {
+					t.Fatal(err)
+				}
+				noteFlush(was)
+				if !tx.writeBack.resting {
+					rested.Add(1)
+					if tx.live != len(tx.held) {
+						t.Fatalf("%d keys of %d are remembered, and %d are to be written", tx.live, live, len(tx.held))
+					}
+				}
+			},
+			"wake": func(*rapid.T) { tx.Wake() },
 			"flush": func(t *rapid.T) {
 				disk.open()
 				if f := tx.writeBack.flight; f != nil {
@@ -301,8 +328,8 @@ func TestAFlushUnderWayChangesNothing(t *testing.T) {
 			actions[rapid.SampledFrom(names).Draw(t, "step")](t)
 		}
 	})
-	if changed.Load() == 0 || crashed.Load() == 0 {
-		t.Errorf("%d changes and %d crashes while a flush was under way: this tests nothing", changed.Load(), crashed.Load())
+	if changed.Load() == 0 || crashed.Load() == 0 || rested.Load() == 0 {
+		t.Errorf("%d changes and %d crashes while a flush was under way, %d times all was forgotten: this tests nothing", changed.Load(), crashed.Load(), rested.Load())
 	}
 }
 

@@ -105,9 +105,7 @@ func open(dir string, o Options) (_ *Store, err error) {
 	s := &Store{fs: o.FS, dir: dir, logger: o.Logger, frozen: o.ReadOnly, lock: lock}
 	s.left = sync.NewCond(&s.mu)
 	s.writeBacks.bytes = o.HoldBytes
-	// Pebble takes the memory of memtables out of its cache, which would leave a small
-	// one nothing.
-	s.cache = pebble.NewCache(o.CacheBytes + memtables*int64(o.MemtableBytes))
+	s.cache = newBlockCache(o.CacheBytes, o.MemtableBytes)
 	po := o.pebbleOptions(s)
 	if s.db, err = openPebble(dir, po); err != nil {
 		s.cache.Unref()
@@ -124,6 +122,7 @@ func open(dir string, o Options) (_ *Store, err error) {
 	// the same partition below it.
 	s.bulkBytes, s.tables = o.BulkBytes, po.MakeWriterOptions(0, s.db.TableFormat())
 	s.tables.DisableValueBlocks = true
+	s.fitBlocks()
 	s.inUse.Store(true)
 	if s.frozen {
 		return s, nil

@@ -18,9 +18,10 @@ import (
 type Options struct {
 	// FS is the file system; nil is the machine's.
 	FS vfs.FS
-	// CacheBytes is the size of the block cache, the only one of the process.
-	// Values below 1 MiB, zero included, mean 16 MiB. While memtables are not full,
-	// blocks use their memory as well.
+	// CacheBytes is the size of the block cache, the only one of the process, for a
+	// store that is large: it has room for a sixteenth of what is on the disk, and for
+	// 16 MiB at least. Values below 1 MiB, zero included, mean 16 MiB. While memtables
+	// are not full, blocks use the memory of two as well.
 	CacheBytes int64
 	// HoldBytes is how much memory all transactions that hold share for what
 	// they have committed, and read, lately. Values below 1 MiB, zero included,
@@ -28,7 +29,7 @@ type Options struct {
 	HoldBytes int
 	// MemtableBytes is how much is written before it goes to a table on the
 	// disk. Up to 4 times as much memory is used while the disk is behind.
-	// Values below 64 KiB, zero included, mean 8 MiB; at most 1 GiB.
+	// Values below 64 KiB, zero included, mean 4 MiB; at most 1 GiB.
 	MemtableBytes uint64
 	// Logger gets what the operator should know; Pebble's own messages at
 	// level debug. nil is slog.Default().
@@ -47,7 +48,7 @@ const (
 	defaultHoldBytes     = 128 << 20
 	minHoldBytes         = 1 << 20
 	maxHoldBytes         = 1 << 30
-	defaultMemtableBytes = 8 << 20
+	defaultMemtableBytes = 4 << 20
 	memtables            = 4 // at most
 	minMemtableBytes     = 64 << 10
 	maxMemtableBytes     = 1 << 30
@@ -87,7 +88,7 @@ func (o Options) pebbleOptions(s *Store) *pebble.Options {
 	po := &pebble.Options{
 		FS:                 &logFS{o.FS, s.logFailed},
 		Lock:               s.lock,
-		Cache:              s.cache,
+		Cache:              s.cache.Cache,
 		Comparer:           newComparer(),
 		FormatMajorVersion: pebbleFormat,
 		Logger:             pebbleLogger{o.Logger},

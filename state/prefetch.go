@@ -53,6 +53,15 @@ func (t *Txn) GetPrefetch(key []byte, n int) (value []byte, err error) {
 	return t.ask(key)
 }
 
+// GetGrouped is GetPrefetch after Wake, and Get otherwise: it is for a key that is there,
+// and has others near it that will soon be asked for if t has much to do.
+func (t *Txn) GetGrouped(key []byte, n int) (value []byte, err error) {
+	if t.writeBack == nil || !t.writeBack.busy {
+		return t.Get(key)
+	}
+	return t.GetPrefetch(key, n)
+}
+
 // loaded is GetPrefetch of a key that is not in memory: it loads the prefix, or
 // notes more of it if it has more than limit keys.
 func (t *Txn) loaded(key []byte, n, limit int, more prefixState) (value []byte, err error) {
@@ -78,6 +87,9 @@ func (t *Txn) loadPrefix(prefix []byte, limit int, more prefixState) error {
 		return t.p.wrap("reading", err)
 	}
 	t.loads++
+	if t.writeBack != nil {
+		t.writeBack.groups++
+	}
 	if limit == maxFirst {
 		if data, whole, ok := t.ahead.take(t.group(prefix)); ok {
 			t.rememberAll(prefix, data, whole, more)

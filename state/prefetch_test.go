@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestGetNearReadsNeighboursOnce(t *testing.T) {
+func TestGetGroupedReadsNeighboursOnce(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), "dir")
 	tx := s.Partition(3).Begin()
 	const n = 20
@@ -36,7 +36,7 @@ func TestGetNearReadsNeighboursOnce(t *testing.T) {
 	tx.Discard()
 }
 
-func TestGetNearLeavesManyNeighboursAlone(t *testing.T) {
+func TestGetGroupedLeavesManyNeighboursAlone(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), "dir")
 	tx := s.Partition(3).Begin()
 	const n = maxPrefetch + 1

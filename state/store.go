@@ -18,7 +18,7 @@ import (
 type Store struct {
 	db     *pebble.DB
 	lock   *pebble.Lock
-	cache  *pebble.Cache
+	cache  *blockCache
 	fs     vfs.FS
 	dir    string
 	logger *slog.Logger
@@ -139,6 +139,9 @@ func (s *Store) leave() {
 	s.readers--
 	s.left.Signal()
 }
+
+// fitBlocks gives the block cache the room that the store on the disk needs.
+func (s *Store) fitBlocks() { s.cache.fit(s.db.Metrics().DiskSpaceUsage()) }
 
 func (s *Store) usable() error {
 	if err := s.fault.Load(); err != nil {

@@ -344,6 +344,24 @@ func (o *table) store(room *buffer, val []byte) {
 	copy(o.arena.bytes(*room), val)
 }
 
+// forgetClean forgets all that the database has, and gives back what that took. Nothing
+// may be changed, and no flush or scan be under way.
+func (o *table) forgetClean() {
+	old := *o
+	*o = table{head: o.head, seed: o.seed, gen: o.gen, groups: make(map[byte]*group)}
+	for _, i := range old.held {
+		from := old.entries.at(int(i))
+		at := o.add(old.name(from), from.hash)
+		e := o.entries.at(at)
+		e.committed, e.exists, e.held, e.grouped = from.committed, from.exists, true, true
+		o.store(&e.val, old.arena.bytes(from.val))
+		o.held = append(o.held, int32(at))
+		g := o.group(o.name(e))
+		g.order = append(g.order, int32(at))
+	}
+	old.reset()
+}
+
 // reset forgets everything, and gives back all memory that the collector does
 // not look after. No flush may be under way.
 func (o *table) reset() {

@@ -34,6 +34,11 @@ type writeBack struct {
 	lent   int // and how much larger while a flush is under way
 
 	hits, misses int64 // reads that did not, and did, have to ask the database
+
+	busy    bool  // see Wake
+	resting bool  // all that is remembered is forgotten as soon as the database has it
+	reads   int64 // since it last was
+	groups  int64 // likewise, groups of keys that were read from the database
 }
 
 const (
@@ -44,6 +49,13 @@ const (
 	// before it is written again: its age says how long ago the share was
 	// known to lack nothing.
 	CheckpointMaxAge = 10 * time.Minute
+	// restGroup is how many keys that a group has cost as much to read as that there is a
+	// group. A key costs a tenth of what is done between two reads, so a transaction that
+	// has had as many reads as it has keys, and restGroup times as many as it has read
+	// groups, has done ten times the work of reading all of it.
+	restGroup = 20
+	// minRestBytes is how much a transaction remembers for Rest to do anything, in bytes.
+	minRestBytes = 1 << 20
 )
 
 // WriteBack returns an empty transaction that holds back what it commits, within
@@ -97,19 +109,63 @@ func (t *Txn) Abandon() {
 }
 
 // Land takes note of a flush that is over and gives back the memory that was lent for it,
-// as the next commit would do. It is for a transaction that has none for a while. Nothing
-// may be changed, and no scan be under way. An error is that of the flush.
+// as the next commit would do. It is for a transaction that has none for a while, and does
+// nothing if something is changed. No scan may be under way. An error is that of the flush.
 func (t *Txn) Land() error {
 	h := t.writeBack
-	if h == nil || !h.flight.landed() {
+	if h == nil || t.edits.len() > 0 || !h.flight.landed() && (h.flight != nil || !h.resting) {
 		return nil
 	}
 	t.unread()
 	if err := h.wait(t); err != nil {
 		return t.p.wrap("writing", err)
 	}
+	if h.resting {
+		if err := h.rest(t); err != nil {
+			return t.p.wrap("writing", err)
+		}
+		return nil
+	}
 	h.fit(t)
 	t.compact()
+	return nil
+}
+
+// Rest is for a transaction that has little to do until others have had much to do. It
+// begins to write what t holds. When that is done, Land or Commit forget what t remembers,
+// which others need the memory for. What is forgotten is read again, group by group. So
+// Rest does nothing if there is little, or if reading it again would cost more than about
+// a tenth of what t has done since it was forgotten the last time. No scan may be under
+// way. An error is that of a flush.
+func (t *Txn) Rest() error {
+	h := t.writeBack
+	if h == nil {
+		return nil
+	}
+	h.busy = false
+	if h.resting || t.size() < minRestBytes || h.reads < int64(t.live)+restGroup*h.groups {
+		return nil
+	}
+	h.resting = true
+	return t.Land()
+}
+
+// Wake is for a transaction that will have much to do: it ends what Rest has begun, and
+// GetGrouped reads groups of keys.
+func (t *Txn) Wake() {
+	if t.writeBack != nil {
+		t.writeBack.resting, t.writeBack.busy = false, true
+	}
+}
+
+// rest forgets all that t remembers, but for what is held, or writes that first if it is
+// most of it. No flush is under way.
+func (h *writeBack) rest(t *Txn) error {
+	if 2*len(t.held) > t.live {
+		return h.flush(t)
+	}
+	t.forgetClean()
+	h.resting, h.reads, h.groups = false, 0, 0
 	return nil
 }
 
@@ -122,6 +178,7 @@ func (t *Txn) hasRoom() bool {
 }
 
 func (h *writeBack) count(hit bool) {
+	h.reads++
 	if hit {
 		h.hits++
 	} else {
@@ -151,7 +208,11 @@ func (h *writeBack) commit(t *Txn, cp Checkpoint) error {
 			return err
 		}
 	}
-	if landed || 2*(len(t.held)+len(t.flying)) < t.live {
+	if landed && h.resting {
+		if err := h.rest(t); err != nil || h.flight != nil {
+			return err
+		}
+	} else if landed || 2*(len(t.held)+len(t.flying)) < t.live {
 		h.fit(t) // the database has most of it, so enough can go
 	}
 	t.compact()

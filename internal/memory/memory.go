@@ -88,7 +88,7 @@ func parse(text string) (bytes uint64, limited bool) {
 
 const (
 	// Memtables is what writes to the local store take besides the caches, at most.
-	Memtables = 32 << 20
+	Memtables = 16 << 20
 
 	unlimited = 512 << 20 // of the caches and memtables together, without a limit
 	least     = 64 << 20  // likewise, whatever the limit
