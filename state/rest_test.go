@@ -55,7 +55,7 @@ func landed(t *testing.T, tx *Txn) {
 
 func TestATransactionThatRestsGivesItsMemoryBack(t *testing.T) {
 	before := taken.Load()
-	tx, read := restingTxn(t, 1000)
+	tx, read := restingTxn(t, 8000)
 	read(2)
 	check(t, tx.Rest())
 	if tx.live == 0 {
@@ -67,15 +67,15 @@ func TestATransactionThatRestsGivesItsMemoryBack(t *testing.T) {
 	}
 	tx.Wake()
 	read(1)
-	if n := tx.Loads(); n != 1000 {
-		t.Errorf("%d groups are read, want each of 1000 once", n)
+	if n := tx.Loads(); n != 8000 {
+		t.Errorf("%d groups are read, want each of 8000 once", n)
 	}
 	check(t, tx.Close())
 }
 
 // A transaction rests if it has done ten times as much as what is forgotten costs to read.
 func TestATransactionRestsIfThatIsCheap(t *testing.T) {
-	tx, read := restingTxn(t, 1000)
+	tx, read := restingTxn(t, 8000)
 	check(t, tx.Rest())
 	if tx.writeBack.resting {
 		t.Fatal("it rests, though nothing was asked for a second time")
@@ -106,7 +106,7 @@ func TestATransactionRestsIfThatIsCheap(t *testing.T) {
 
 // One that is asked for a key now and then reads that alone, and stays small.
 func TestATransactionThatRestsReadsNoGroups(t *testing.T) {
-	tx, read := restingTxn(t, 1000)
+	tx, read := restingTxn(t, 8000)
 	read(1)
 	check(t, tx.Rest())
 	landed(t, tx)
@@ -125,12 +125,12 @@ func TestATransactionThatRestsReadsNoGroups(t *testing.T) {
 
 // One that is wanted again before its flush has landed keeps what it has.
 func TestATransactionIsWokenBeforeItRests(t *testing.T) {
-	tx, read := restingTxn(t, 1000)
+	tx, read := restingTxn(t, 8000)
 	read(1)
 	check(t, tx.Rest())
 	tx.Wake()
 	landed(t, tx)
-	if tx.live != 10_000 {
+	if tx.live != 80_000 {
 		t.Errorf("%d keys are remembered, want all", tx.live)
 	}
 	check(t, tx.Close())
@@ -138,12 +138,12 @@ func TestATransactionIsWokenBeforeItRests(t *testing.T) {
 
 // A change that is not committed is neither written nor forgotten.
 func TestATransactionWithChangesDoesNotRest(t *testing.T) {
-	tx, read := restingTxn(t, 1000)
+	tx, read := restingTxn(t, 8000)
 	read(2)
 	tx.Put([]byte("new"), []byte("value"))
 	check(t, tx.Rest())
 	landed(t, tx)
-	if v, err := tx.Get([]byte("new")); err != nil || string(v) != "value" || tx.live <= 10_000 {
+	if v, err := tx.Get([]byte("new")); err != nil || string(v) != "value" || tx.live <= 80_000 {
 		t.Errorf("the change reads as %q, %v, and %d keys are remembered", v, err, tx.live)
 	}
 	check(t, tx.Commit(Checkpoint{Offset: 2, At: time.Unix(1_700_000_001, 0)}))

@@ -37,6 +37,7 @@ type writeBack struct {
 
 	busy    bool  // see Wake
 	resting bool  // all that is remembered is forgotten as soon as the database has it
+	rested  bool  // it was forgotten, and t was not woken since
 	reads   int64 // since it last was
 	groups  int64 // likewise, groups of keys that were read from the database
 }
@@ -55,7 +56,10 @@ const (
 	// groups, has done ten times the work of reading all of it.
 	restGroup = 20
 	// minRestBytes is how much a transaction remembers for Rest to do anything, in bytes.
-	minRestBytes = 1 << 20
+	minRestBytes = 12 << 20
+	// minRestAgain is the same for one that has forgotten what it had and was not woken
+	// since: what it remembers is of records that came in between, for other groups.
+	minRestAgain = 1 << 20
 )
 
 // WriteBack returns an empty transaction that holds back what it commits, within
@@ -143,7 +147,11 @@ func (t *Txn) Rest() error {
 		return nil
 	}
 	h.busy = false
-	if h.resting || t.size() < minRestBytes || h.reads < int64(t.live)+restGroup*h.groups {
+	least := minRestBytes
+	if h.rested {
+		least = minRestAgain
+	}
+	if h.resting || t.size() < least || h.reads < int64(t.live)+restGroup*h.groups {
 		return nil
 	}
 	h.resting = true
@@ -153,8 +161,8 @@ func (t *Txn) Rest() error {
 // Wake is for a transaction that will have much to do: it ends what Rest has begun, and
 // GetGrouped reads groups of keys.
 func (t *Txn) Wake() {
-	if t.writeBack != nil {
-		t.writeBack.resting, t.writeBack.busy = false, true
+	if h := t.writeBack; h != nil {
+		h.resting, h.rested, h.busy = false, false, true
 	}
 }
 
@@ -165,7 +173,7 @@ func (h *writeBack) rest(t *Txn) error {
 		return h.flush(t)
 	}
 	t.forgetClean()
-	h.resting, h.reads, h.groups = false, 0, 0
+	h.resting, h.rested, h.reads, h.groups = false, true, 0, 0
 	return nil
 }
 

@@ -8,7 +8,7 @@ package memory
 // threads that have blocks read are few, so one arena is no bottleneck. Memory of 128 KiB
 // and more, such as a memtable, goes back to the system as soon as it is free; the
 // allocator would raise that bound by itself. It has to be told before there are threads,
-// hence not by Go. docs/decisions/0009 has the figures.
+// hence not by Go. docs/decisions/0019-tasks-at-rest.md has the figures.
 
 /*
 #include <stdlib.h>
