@@ -6,8 +6,8 @@ import (
 	"handprint/attribution"
 )
 
-// maxNamesRead bounds, in bytes, the names that are read to find a whole one: an attacker
-// can make up as many as he likes that begin alike.
+// maxNamesRead bounds, in bytes, the rows that are read to find a whole name: an attacker
+// can make up as many names as he likes that begin alike.
 const maxNamesRead = 4 << 20
 
 // WholePrimitive returns the name of the primitive that a suspicion names as name. It is
@@ -18,12 +18,12 @@ func WholePrimitive(from Reader, identity, name string) (string, error) {
 		return name, nil
 	}
 	whole, bytes := name, 0
-	err := scan(from, append(idKey(nil, kindRow, []byte(identity)), begin...), nil, func(rest, _ []byte) error {
-		if bytes += len(rest); bytes > maxNamesRead {
+	err := scan(from, append(idKey(nil, kindRow, []byte(identity)), begin...), nil, func(rest, row []byte) error {
+		if bytes += len(begin) + len(rest) + len(row); bytes > maxNamesRead {
 			return errStop
 		}
-		if len(rest) == 0 {
-			return nil
+		if len(begin)+len(rest)-1 <= attribution.MaxPrimitiveName {
+			return nil // it is never cut
 		}
 		if n := begin + string(rest[:len(rest)-1]); attribution.ShortPrimitive(n) == name {
 			whole = n

@@ -93,7 +93,7 @@ func TestASnapshotOfATopicThatWasMadeAnew(t *testing.T) {
 	hasNewAddresses(t, s)
 }
 
-// held is a connection of which one request waits.
+// held is a connection with a request that waits.
 type held struct {
 	net.Conn
 	hold func(client string, key int16)

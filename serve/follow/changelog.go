@@ -125,39 +125,60 @@ func seconds(r *kgo.Record) float64 { return float64(r.Timestamp.UnixMilli()) / 
 
 // onApplied is told what was written to the copy.
 func (f *Follower) onApplied(task int32, records []*kgo.Record, cp state.Checkpoint) {
-	f.mu.Lock()
-	rebuild := f.rebuild
-	f.mu.Unlock()
-	if rebuild {
-		f.filling.Lock()
-		defer f.filling.Unlock()
-		f.mu.Lock()
-		f.rebuild = false // what begins anew from here on is built once more
-		f.mu.Unlock()
-		// Another partition's copy began anew: what the catalogue had of it
-		// cannot be told apart. The other copies have everything.
-		if err := f.fill(context.Background()); err != nil {
-			f.cfg.Logger.Error("the catalogue could not be built from the copy, trying again", "error", err)
-			f.mu.Lock()
-			f.rebuild = true
-			f.mu.Unlock()
-		}
-	} else if f.filling.RLock(); !f.phase.Load().TooSmall {
-		defer f.filling.RUnlock()
-		a := &applier{f: f, c: f.catalog.Load(), partition: task, values: true, sampled: !f.phase.Load().Ready || f.alone.Load()}
-		a.apply(records)
-		if len(a.changes) > 0 {
-			if err := f.cfg.History.Add(a.changes, nil); err != nil {
-				f.cfg.Logger.Error("changes of values are not in the history", "error", err)
-			}
-		}
+	if f.mustRebuild() {
+		f.build()
 	} else {
-		f.filling.RUnlock()
+		f.apply(task, records)
 	}
 	f.applied.Add(int64(len(records)))
 	f.mu.Lock()
 	f.positions[task] = position{Identity: cp.Identity, Offset: cp.Offset, At: cp.At}
 	f.mu.Unlock()
+}
+
+// mustRebuild reports whether the catalogue is to be built anew.
+func (f *Follower) mustRebuild() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.rebuild
+}
+
+// build builds the catalogue anew, unless another copy's records have had it built while
+// it waited: what was written before that is in it.
+func (f *Follower) build() {
+	f.filling.Lock()
+	defer f.filling.Unlock()
+	f.mu.Lock()
+	rebuild := f.rebuild
+	f.rebuild = false // what begins anew from here on is built once more
+	f.mu.Unlock()
+	if !rebuild {
+		return
+	}
+	// Another partition's copy began anew: what the catalogue had of it
+	// cannot be told apart. The other copies have everything.
+	if err := f.fill(context.Background()); err != nil {
+		f.cfg.Logger.Error("the catalogue could not be built from the copy, trying again", "error", err)
+		f.mu.Lock()
+		f.rebuild = true
+		f.mu.Unlock()
+	}
+}
+
+// apply brings what was written to a copy to the catalogue and the history.
+func (f *Follower) apply(task int32, records []*kgo.Record) {
+	f.filling.RLock()
+	defer f.filling.RUnlock()
+	if f.phase.Load().TooSmall {
+		return
+	}
+	a := &applier{f: f, c: f.catalog.Load(), partition: task, values: true, sampled: !f.phase.Load().Ready || f.alone.Load()}
+	a.apply(records)
+	if len(a.changes) > 0 {
+		if err := f.cfg.History.Add(a.changes, nil); err != nil {
+			f.cfg.Logger.Error("changes of values are not in the history", "error", err)
+		}
+	}
 }
 
 // onEmptied is told that a copy begins anew. The catalogue is not complete from then on

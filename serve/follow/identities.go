@@ -81,8 +81,8 @@ func notReadable(err error) bool {
 // read: what is known of it is not shown then.
 func (f *Follower) IdentitiesWithheld() bool { return f.withheld.Load() }
 
-// topicError is an error of an event topic or of that of identities: it is not there, was made anew, may
-// not be read, or no broker answers.
+// topicError is an error of an event topic or of that of identities: it is not there, was
+// made anew, may not be read, or no broker answers.
 type topicError struct{ cause error }
 
 func (e *topicError) Error() string { return e.cause.Error() }

@@ -70,3 +70,26 @@ func TestACatalogueThatIsBuiltAnewIsNotComplete(t *testing.T) {
 	f.onApplied(0, nil, state.Checkpoint{Offset: 6, Identity: "log"})
 	complete(true, "it is built")
 }
+
+// Records of several copies that wait for the catalogue have it built once.
+func TestTheCatalogueIsBuiltOnceForAllThatWait(t *testing.T) {
+	store, err := state.Open("copy", state.Options{FS: vfs.NewMem(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	f := &Follower{cfg: Config{Partitions: 1, Store: store, Logger: slog.New(slog.DiscardHandler)}}
+	f.catalog.Store(catalog.New())
+	f.phase.Store(&Phase{})
+	before := f.catalog.Load()
+	f.rebuild = true
+	f.build()
+	built := f.catalog.Load()
+	if built == before {
+		t.Fatal("it is not built")
+	}
+	f.build() // of one that saw rebuild, and waited
+	if f.catalog.Load() != built {
+		t.Error("it is built a second time")
+	}
+}

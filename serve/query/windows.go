@@ -3,8 +3,8 @@ package query
 import "handprint/engine"
 
 // Windows explains several rows of an identity from one snapshot, and returns where
-// that lies. A row that there is not is left out. A
-// primitive may be named as suspicions name it, cut.
+// that lies. A row that there is not is left out. A primitive may be named as suspicions
+// name it, cut.
 func (r *Reader) Windows(id string, primitives []string) (map[string]*engine.Explanation, Position, error) {
 	s, err := r.snapshot(r.home(id))
 	if err != nil {

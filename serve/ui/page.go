@@ -53,10 +53,12 @@ func (p *page) identity(id string) templ.SafeURL {
 	return p.linkTo("/identities/"+pathPart(cutID(id)), id)
 }
 
-// why is the link to why a row says what it says. A long primitive is named as suspicions
-// name it, cut: every name has a page.
+// why is the link to why a row says what it says. A primitive whose name is too long for a
+// link is named as suspicions name it, cut.
 func (p *page) why(id, primitive string) templ.SafeURL {
-	primitive = attribution.ShortPrimitive(primitive)
+	if len(primitive) > maxLinked {
+		primitive = attribution.ShortPrimitive(primitive)
+	}
 	return p.linkTo("/identities/"+pathPart(cutID(id))+"/why/"+pathPart(cutID(primitive)), id, primitive)
 }
 
