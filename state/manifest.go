@@ -1,7 +1,6 @@
 package state
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,29 +21,12 @@ const (
 	manifestHeader = 4 + 2 + 1
 )
 
-// What a disk writes at once, and how much of it has to be zero, in bytes, to count as
-// never written.
-const (
-	diskSector   = 512
-	minUnwritten = 16
-)
-
-// maxTorn is how long an edit may be, in bytes, that counts as half written.
-const maxTorn = 1 << 20
-
-// Kinds of chunks with which an edit begins.
-const (
-	chunkFull  = 1
-	chunkFirst = 2
-)
-
 // checkManifest returns ErrCorrupt if the database in dir has a manifest with a
 // chunk that is there as a whole and wrong.
 //
 // Pebble takes the first chunk that it cannot read for the end of the manifest,
 // as after a crash in the middle of a write. That is right for a chunk that is
-// cut off, or was written only in part before the power failed: it is the newest,
-// and nothing relied on its edit yet. Where a byte has changed, the edits
+// cut off: nothing relied on its edit yet. Where a byte has changed, the edits
 // from there on were relied on: logs of writes were removed because of them.
 // What Pebble then opens is an old state with the newest writes upon it, those
 // between missing, and a checkpoint that says that all is there.
@@ -94,55 +76,13 @@ func manifestDamage(text []byte) int {
 		switch {
 		case at%manifestBlock+manifestHeader+length > manifestBlock:
 			return at
-		case zeros(text[at:]):
-			return -1 // space that was never written
-		case end > len(text):
-			if followed(text, at) {
-				return at
-			}
-			return -1 // cut off
+		case end > len(text), zeros(text[at:]):
+			return -1 // cut off, or space that was never written
 		case sum != chunkSum(text[at+6:end]):
-			if torn(text, at) {
-				return -1
-			}
 			return at
 		}
 		at = end
 	}
-}
-
-// torn reports whether the chunk at at is of the newest edit, and a part of that was never
-// written: a file may have got longer before all of its blocks were on the disk. Pebble
-// waits for each edit to be on the disk before it writes the next.
-func torn(text []byte, at int) bool {
-	if len(text)-at > maxTorn {
-		return false
-	}
-	for begin := at; begin < len(text); {
-		end := min(begin-begin%diskSector+diskSector, len(text))
-		if end-begin >= minUnwritten && zeros(text[begin:end]) {
-			return !followed(text, at)
-		}
-		begin = end
-	}
-	end := len(bytes.TrimRight(text, "\x00"))
-	return len(text)-max(end, at) >= minUnwritten && !followed(text, at)
-}
-
-// followed reports whether an edit begins behind at that is whole: one before it that is
-// wrong was relied on.
-func followed(text []byte, at int) bool {
-	for begin := at + 1; begin+manifestHeader <= len(text); begin++ {
-		length := int(binary.LittleEndian.Uint16(text[begin+4:]))
-		end := begin + manifestHeader + length
-		if kind := text[begin+6]; kind != chunkFull && kind != chunkFirst || end > len(text) || begin%manifestBlock+manifestHeader+length > manifestBlock {
-			continue
-		}
-		if binary.LittleEndian.Uint32(text[begin:]) == chunkSum(text[begin+6:end]) {
-			return true
-		}
-	}
-	return false
 }
 
 func zeros(b []byte) bool {
