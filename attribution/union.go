@@ -22,7 +22,8 @@ type Union struct {
 	// values is of HASH only, else nil.
 	values *unionValues
 	// returning holds the attackers whose series returns: see SetReturns.
-	returning map[string]struct{}
+	returning      map[string]struct{}
+	returningNames int // bytes of their names
 	// few is how many attackers are remembered, about, where they may be many: see
 	// Shrink. 0: all.
 	few   int
@@ -66,13 +67,17 @@ func (u *Union) Attacker(source int) string { return string(u.names.text(u.tail[
 // SetReturns says whether the series of an attacker returns: see [Returns]. It
 // is for primitives whose series can return.
 func (u *Union) SetReturns(attacker string, returns bool) {
-	switch {
-	case !returns:
+	switch _, did := u.returning[attacker]; {
+	case returns == did:
+	case did:
 		delete(u.returning, attacker)
-	case u.returning == nil:
-		u.returning = map[string]struct{}{attacker: {}}
+		u.returningNames -= len(attacker)
 	default:
+		if u.returning == nil {
+			u.returning = make(map[string]struct{})
+		}
 		u.returning[attacker] = struct{}{}
+		u.returningNames += len(attacker)
 	}
 }
 
@@ -291,7 +296,7 @@ func (u *Union) spellOut(from UnionSource) error {
 func (u *Union) Leave(s *Series, attacker []byte) {
 	u.count -= s.Count
 	u.heads.attackers--
-	delete(u.returning, string(attacker))
+	u.SetReturns(string(attacker), false)
 	for i := range s.Entries {
 		u.Latest(attacker, s.Entries[i].Value, 0, false)
 	}

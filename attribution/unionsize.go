@@ -108,11 +108,12 @@ const (
 	sharedBytes = 160 // a value that several have
 	holderBytes = 22  // of each that has it
 	mapBytes    = 26  // more, of many
+	returnBytes = 44  // an attacker whose series returns, besides the name
 )
 
 // Size is about how many bytes the union takes.
 func (u *Union) Size() int {
-	n := unionBytes + tailBytes*cap(u.tail) + headBytes*u.heads.list.count + u.names.size() + u.texts.size()
+	n := unionBytes + tailBytes*cap(u.tail) + headBytes*u.heads.list.count + u.names.size() + u.texts.size() + returnBytes*len(u.returning) + u.returningNames
 	if v := u.values; v != nil {
 		n += valuesBytes + valueBytes*len(v.list) + sharedBytes*(len(v.shared)-len(v.vacant)) + holderBytes*v.pairs + mapBytes*v.mapped
 	}

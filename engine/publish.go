@@ -116,11 +116,11 @@ func (e *Engine) eachContribution(identity, primitive []byte, use func(s *series
 			return err
 		}
 		at := len(names)
-		names, _, err = appendCutID(names, rest)
+		if names, _, err = appendCutID(names, rest); err != nil {
+			return err
+		}
 		attacker := names[at:len(names):len(names)]
 		switch {
-		case err != nil:
-			return err
 		case s.Elsewhere > 0:
 			spilled = append(spilled, attacker) // a scan is under way, its gone values come later
 		default:

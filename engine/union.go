@@ -344,6 +344,8 @@ func (e *Engine) unionReturns(identity, primitive, attacker []byte, s *attributi
 		return
 	}
 	if u := e.union(identity, primitive); u != nil {
+		before := u.Size()
 		u.SetReturns(string(attacker), attribution.Returns(s, &e.cfg.Thresholds))
+		e.unions.grew(u.Size() - before)
 	}
 }

@@ -232,9 +232,13 @@ func TestATaskThatIsDroppedGivesItsUnionMemoryBack(t *testing.T) {
 // What a union says it takes is about what it takes: one of many attackers or values, and
 // many that are little more than their newest entries.
 func TestTheSizeOfAUnionIsMeasured(t *testing.T) {
-	for _, tt := range []struct{ unions, attackers, each, window, value, values int }{
-		{1, 20_000, 1, 5, 32, 1 << 30}, {1, 200, 100, 5, 32, 1 << 30}, {30, 2000, 1, 5, 32, 7}, {300, 30, 1, 5, 32, 1},
-		{300, 10, 20, 5, 250, 1 << 30}, {50, 10, 100, 200, 20, 1 << 30}, {50, 10, 100, 200, 250, 1 << 30},
+	for _, tt := range []struct {
+		unions, attackers, each, window, value, values int
+		returning                                      bool
+	}{
+		{1, 20_000, 1, 5, 32, 1 << 30, false}, {1, 200, 100, 5, 32, 1 << 30, false}, {30, 2000, 1, 5, 32, 7, false}, {300, 30, 1, 5, 32, 1, false},
+		{300, 10, 20, 5, 250, 1 << 30, false}, {50, 10, 100, 200, 20, 1 << 30, false}, {50, 10, 100, 200, 250, 1 << 30, false},
+		{20, 5000, 1, 5, 32, 7, true},
 	} {
 		heap := func() int {
 			var m runtime.MemStats
@@ -256,6 +260,9 @@ func TestTheSizeOfAUnionIsMeasured(t *testing.T) {
 					n++
 				}
 				unions[i].Add(&s, fmt.Append(nil, "203.0.113.", a))
+				if tt.returning {
+					unions[i].SetReturns(fmt.Sprint("203.0.113.", a), true)
+				}
 			}
 			size += unions[i].Size()
 		}

@@ -142,9 +142,8 @@ func (b *batch) setPaused(t *task, paused bool) {
 	}
 	if !paused {
 		delete(b.paused, t)
-		if t.load.rest >= int64(b.w.cfg.MaxBatchRecords/4) {
-			t.context.txn.Wake()
-		}
+		// For few records it is cheaper to read the rows one by one.
+		t.context.txn.Wake(t.load.rest >= int64(b.w.cfg.MaxBatchRecords/4))
 		b.w.ownership.resume(b.session.Client(), t.partition, t.term)
 		return
 	}

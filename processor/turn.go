@@ -88,10 +88,10 @@ func (b *batch) turns(ctx, limit context.Context) error {
 			return err
 		}
 		b.times.end(&b.times.process)
-		if share == 0 {
-			if share = min(b.limit, b.w.cfg.MaxBatchRecords); share == b.w.cfg.MaxBatchRecords {
-				share = evenShare(b.count+b.behind(), share, b.w.cfg.TurnRecords)
-			}
+		if limit := min(b.limit, b.w.cfg.MaxBatchRecords); limit < b.w.cfg.MaxBatchRecords || b.inputTasks() > 1 {
+			share = limit
+		} else if share == 0 {
+			share = evenShare(b.count+b.behind(), limit, b.w.cfg.TurnRecords)
 		}
 		room := share - int(b.count)
 		if !whole || len(b.dropped) > 0 || b.times.process >= fairSlice && b.othersWait() || b.w.pace.careful > 0 || b.w.unready != nil || b.w.isWoken() ||
@@ -127,6 +127,16 @@ func (b *batch) turns(ctx, limit context.Context) error {
 	}
 	b.endTurn()
 	return nil
+}
+
+// inputTasks is how many tasks the batch has input of, besides commands.
+func (b *batch) inputTasks() (n int) {
+	for _, t := range b.tasks {
+		if b.hasPaused(t) {
+			n++
+		}
+	}
+	return n
 }
 
 // evenShare is how many of so many records a transaction has, at most limit: as many as the

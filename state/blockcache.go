@@ -26,6 +26,7 @@ const (
 type blockCache struct {
 	*pebble.Cache
 	max int64 // bytes of blocks
+	min int64 // minBlocks; less in tests
 
 	mu       sync.Mutex
 	reserved int64  // of max: what is no room now
@@ -35,7 +36,7 @@ type blockCache struct {
 // newBlockCache returns a cache of at most so many bytes of blocks, besides memtables of a
 // size.
 func newBlockCache(blocks int64, memtable uint64) *blockCache {
-	c := &blockCache{Cache: pebble.NewCache(blocks + usualMemtables*int64(memtable)), max: blocks}
+	c := &blockCache{Cache: pebble.NewCache(blocks + usualMemtables*int64(memtable)), max: blocks, min: minBlocks}
 	c.fit(0)
 	return c
 }
@@ -44,7 +45,7 @@ func newBlockCache(blocks int64, memtable uint64) *blockCache {
 func (c *blockCache) fit(disk uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	reserve := c.max - min(c.max, max(minBlocks, int64(disk/blockShare)))
+	reserve := c.max - min(c.max, max(c.min, int64(disk/blockShare)))
 	if reserve == c.reserved || reserve != 0 && max(reserve-c.reserved, c.reserved-reserve) < blockStep {
 		return
 	}

@@ -1,8 +1,13 @@
 package state
 
 import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
 	"testing"
+	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
 )
 
@@ -30,6 +35,45 @@ func TestTheBlockCacheFitsTheStore(t *testing.T) {
 	defer small.Unref()
 	if got := small.room(); got != 1<<20 {
 		t.Errorf("a cache of 1 MiB has room for %d bytes", got)
+	}
+}
+
+// What is read of a small store does not fill a large cache, and a flush looks how large
+// the store is.
+func TestASmallStoreLeavesTheBlockCacheSmall(t *testing.T) {
+	const room = 4 << 20
+	s, err := Open("dir", Options{FS: vfs.NewMem(), CacheBytes: room, MemtableBytes: 64 << 10, BulkBytes: 1, Logger: slog.New(slog.DiscardHandler)})
+	check(t, err)
+	defer func() { check(t, s.Close()) }()
+	s.cache.min = 256 << 10
+	s.fitBlocks()
+	tx := s.Partition(0).WriteBack()
+	value := make([]byte, 1000)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for i := range 3000 {
+		for j := range value {
+			value[j] = byte(rnd.Uint32())
+		}
+		tx.Put(fmt.Append(nil, "key ", i), value)
+	}
+	check(t, tx.Commit(Checkpoint{Offset: 1, At: time.Unix(1_700_000_000, 0)}))
+	check(t, tx.Close())
+	read := func() int64 {
+		snap := s.Partition(0).Snapshot()
+		defer snap.Close()
+		check(t, snap.Scan(nil, nil, func(_, _ []byte) bool { return true }))
+		return s.Metrics().CacheBytes
+	}
+	if got := read(); got > 1<<20 {
+		t.Errorf("%d bytes of blocks of a store of 3 MB are kept, with room for %d", got, s.cache.room())
+	}
+	s.cache.min = room
+	again := s.Partition(0).WriteBack()
+	again.Put([]byte("key"), value)
+	check(t, again.Commit(Checkpoint{Offset: 2, At: time.Unix(1_700_000_001, 0)}))
+	check(t, again.Close()) // the flush looks
+	if got := read(); got < 2<<20 {
+		t.Errorf("%d bytes of blocks are kept, with room for %d", got, s.cache.room())
 	}
 }
 

@@ -261,7 +261,7 @@ func TestAFlushUnderWayChangesNothing(t *testing.T) {
 					}
 				}
 			},
-			"wake": func(*rapid.T) { tx.Wake() },
+			"wake": func(*rapid.T) { tx.Wake(true) },
 			"flush": func(t *rapid.T) {
 				disk.open()
 				if f := tx.writeBack.flight; f != nil {

@@ -53,8 +53,8 @@ func (t *Txn) GetPrefetch(key []byte, n int) (value []byte, err error) {
 	return t.ask(key)
 }
 
-// GetGrouped is GetPrefetch after Wake, and Get otherwise: it is for a key that is there,
-// and has others near it that will soon be asked for if t has much to do.
+// GetGrouped is GetPrefetch of a transaction that Wake has told to be busy, and Get of any
+// other. It is for a key that is there, with others near it that will soon be asked for too.
 func (t *Txn) GetGrouped(key []byte, n int) (value []byte, err error) {
 	if t.writeBack == nil || !t.writeBack.busy {
 		return t.Get(key)

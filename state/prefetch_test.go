@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestGetGroupedReadsNeighboursOnce(t *testing.T) {
+func TestGetPrefetchReadsNeighboursOnce(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), "dir")
 	tx := s.Partition(3).Begin()
 	const n = 20
@@ -36,7 +36,7 @@ func TestGetGroupedReadsNeighboursOnce(t *testing.T) {
 	tx.Discard()
 }
 
-func TestGetGroupedLeavesManyNeighboursAlone(t *testing.T) {
+func TestGetPrefetchLeavesManyNeighboursAlone(t *testing.T) {
 	s := openIn(t, vfs.NewMem(), "dir")
 	tx := s.Partition(3).Begin()
 	const n = maxPrefetch + 1

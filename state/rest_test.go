@@ -65,7 +65,7 @@ func TestATransactionThatRestsGivesItsMemoryBack(t *testing.T) {
 	if n := taken.Load() - before; tx.live != 0 || n > 1<<20 {
 		t.Fatalf("%d keys are remembered, in %d bytes", tx.live, n)
 	}
-	tx.Wake()
+	tx.Wake(true)
 	read(1)
 	if n := tx.Loads(); n != 8000 {
 		t.Errorf("%d groups are read, want each of 8000 once", n)
@@ -86,14 +86,14 @@ func TestATransactionRestsIfThatIsCheap(t *testing.T) {
 	if tx.live != 0 {
 		t.Fatal("what was never read from the database is not forgotten after as many reads as there are keys")
 	}
-	tx.Wake()
+	tx.Wake(true)
 	// Each read has a tenth of the work of a key, and a group costs as much as restGroup.
 	for range (10 + restGroup) / 10 {
 		check(t, tx.Rest())
 		if tx.writeBack.resting {
 			t.Fatalf("it rests after %d reads of %d keys in %d groups", tx.writeBack.reads, tx.live, tx.writeBack.groups)
 		}
-		tx.Wake()
+		tx.Wake(true)
 		read(1)
 	}
 	check(t, tx.Rest())
@@ -128,7 +128,7 @@ func TestATransactionIsWokenBeforeItRests(t *testing.T) {
 	tx, read := restingTxn(t, 8000)
 	read(1)
 	check(t, tx.Rest())
-	tx.Wake()
+	tx.Wake(true)
 	landed(t, tx)
 	if tx.live != 80_000 {
 		t.Errorf("%d keys are remembered, want all", tx.live)

@@ -50,8 +50,8 @@ const (
 	// before it is written again: its age says how long ago the share was
 	// known to lack nothing.
 	CheckpointMaxAge = 10 * time.Minute
-	// restGroup is how many keys that a group has cost as much to read as that there is a
-	// group. A key costs a tenth of what is done between two reads, so a transaction that
+	// restGroup is how many keys cost as much to read as a group does besides its keys. A
+	// key costs a tenth of what is done between two reads, so a transaction that
 	// has had as many reads as it has keys, and restGroup times as many as it has read
 	// groups, has done ten times the work of reading all of it.
 	restGroup = 20
@@ -136,8 +136,8 @@ func (t *Txn) Land() error {
 }
 
 // Rest is for a transaction that has little to do until others have had much to do. It
-// begins to write what t holds. When that is done, Land or Commit forget what t remembers,
-// which others need the memory for. What is forgotten is read again, group by group. So
+// begins to write what t holds, unless that is little. When that is done, Land or Commit
+// forget what t remembers, but for what is held: others need the memory. What is forgotten is read again, group by group. So
 // Rest does nothing if there is little, or if reading it again would cost more than about
 // a tenth of what t has done since it was forgotten the last time. No scan may be under
 // way. An error is that of a flush.
@@ -158,11 +158,11 @@ func (t *Txn) Rest() error {
 	return t.Land()
 }
 
-// Wake is for a transaction that will have much to do: it ends what Rest has begun, and
+// Wake ends what Rest has begun. busy says that t will have much to do, for which
 // GetGrouped reads groups of keys.
-func (t *Txn) Wake() {
+func (t *Txn) Wake(busy bool) {
 	if h := t.writeBack; h != nil {
-		h.resting, h.rested, h.busy = false, false, true
+		h.resting, h.rested, h.busy = false, h.rested && !busy, busy
 	}
 }
 
