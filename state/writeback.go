@@ -56,7 +56,7 @@ const (
 	// groups, has done ten times the work of reading all of it.
 	restGroup = 20
 	// minRestBytes is how much a transaction remembers for Rest to do anything, in bytes.
-	minRestBytes = 12 << 20
+	minRestBytes = 14 << 20
 	// minRestAgain is the same for one that has forgotten what it had and was not woken
 	// since: what it remembers is of records that came in between, for other groups.
 	minRestAgain = 1 << 20

@@ -126,10 +126,6 @@ func (l Limits) Caches() (record, store int) {
 // on the heap, and a collection saves three quarters of what Go's default lets pile up.
 const GCPercent = 25
 
-// taskGCPercent is the same for a process that does nothing but run tasks, under a limit. Its
-// heap is 50 to 60 MB, as the caches are not on it, so this takes some 5 MB.
-const taskGCPercent = 33
-
 // RunGCPercent is GCPercent of a process that does nothing but run tasks. Collections are a
 // tenth of its CPU where most records open a row. So without a limit, where nobody has
 // said that memory is short, it is Go's own default.
@@ -137,7 +133,7 @@ func (l Limits) RunGCPercent() int {
 	if l == (Limits{}) {
 		return 100
 	}
-	return taskGCPercent
+	return GCPercent
 }
 
 // Unions returns how many bytes of Go's heap the unions of rows with several attackers

@@ -11,9 +11,9 @@ import (
 func TestGarbageFollowsTheLimits(t *testing.T) {
 	for limits, want := range map[Limits]int{
 		{}:                                  100,
-		{Container: 2 << 30}:                taskGCPercent,
-		{Heap: 1 << 30}:                     taskGCPercent,
-		{Container: 2 << 30, Heap: 1 << 30}: taskGCPercent,
+		{Container: 2 << 30}:                GCPercent,
+		{Heap: 1 << 30}:                     GCPercent,
+		{Container: 2 << 30, Heap: 1 << 30}: GCPercent,
 	} {
 		if got := limits.RunGCPercent(); got != want {
 			t.Errorf("%+v: garbage is collected at %d percent, want %d", limits, got, want)
