@@ -76,7 +76,7 @@ func BenchmarkUnion(b *testing.B) {
 					if err := e.Reload(tx); err != nil {
 						b.Fatal(err)
 					}
-					for range 200 { // those that there is room for are made
+					for range 200 { // unions are made until there is no more room
 						observe()
 					}
 				}

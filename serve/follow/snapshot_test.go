@@ -58,7 +58,7 @@ func TestACatalogueThatIsBuiltAnewIsNotComplete(t *testing.T) {
 	}
 	complete(true, "at the start")
 	f.onEmptied(0)
-	complete(true, "a copy of which nothing was shown")
+	complete(true, "nothing of the copy was shown yet")
 	f.positions[0].Offset = 5
 	f.onEmptied(0)
 	complete(false, "the copy is empty")
