@@ -2,8 +2,6 @@ package processor
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 )
 
@@ -62,7 +60,7 @@ func (b *batch) focus() {
 // written lately, as far as that can be read again at little cost, while another one is
 // behind. They wait for their turn, or have come to their end.
 func (b *batch) rest() error {
-	if !slices.ContainsFunc(slices.Collect(maps.Values(b.w.tasks)), b.waits) {
+	if !b.anyWaits() {
 		return nil
 	}
 	for _, t := range b.w.tasks {
@@ -104,6 +102,16 @@ func (b *batch) pausable() map[*task]bool {
 // some.
 func (b *batch) waits(t *task) bool {
 	return t.running() && t.load.rest >= int64(b.w.cfg.TurnRecords)
+}
+
+// anyWaits reports whether some task waits.
+func (b *batch) anyWaits() bool {
+	for _, t := range b.w.tasks {
+		if b.waits(t) {
+			return true
+		}
+	}
+	return false
 }
 
 // endFocus has the client read one more task that is behind, as there is little left of

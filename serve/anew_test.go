@@ -63,17 +63,23 @@ func hasNewAddresses(t *testing.T, s *serve.Side) {
 	})
 }
 
+// stopped returns an application whose addresses the read side has in dir, and was stopped.
+func stopped(t *testing.T) (app *servetest.App, dir string) {
+	t.Helper()
+	app, dir = servetest.Start(t), t.TempDir()
+	some(app)
+	profiles(t, app, 60)
+	s, stop := open(t, app, dir)
+	caught(t, s)
+	stop()
+	return app, dir
+}
+
 // A process that is killed leaves a snapshot of before the topic was made anew, and a
 // history of after.
 func TestASnapshotOfATopicThatWasMadeAnew(t *testing.T) {
 	t.Parallel()
-	app := servetest.Start(t)
-	some(app)
-	profiles(t, app, 60)
-	dir := t.TempDir()
-	s, stop := open(t, app, dir)
-	caught(t, s)
-	stop()
+	app, dir := stopped(t)
 	snapshots, err := filepath.Glob(filepath.Join(dir, "catalog*"))
 	if err != nil || len(snapshots) != 1 {
 		t.Fatalf("snapshots %v, %v", snapshots, err)
@@ -83,7 +89,7 @@ func TestASnapshotOfATopicThatWasMadeAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	profilesAnew(t, app)
-	s, stop = open(t, app, dir)
+	s, stop := open(t, app, dir)
 	hasNewAddresses(t, s)
 	stop()
 	if err := os.WriteFile(snapshots[0], before, 0o600); err != nil {
@@ -142,16 +148,10 @@ func TestATopicIsMadeAnewWhileItIsAskedFor(t *testing.T) {
 	}{"ends": {"app-serve", listOffsets}, "reading": {"app-serve-events", metadata}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			app := servetest.Start(t)
-			some(app)
-			profiles(t, app, 60)
-			dir := t.TempDir()
-			s, stop := open(t, app, dir)
-			caught(t, s)
-			stop()
+			app, dir := stopped(t)
 			opts, asked, release := holding(request.client, request.key)
 			defer release()
-			s, _ = openBy(t, app, dir, opts...)
+			s, _ := openBy(t, app, dir, opts...)
 			<-asked
 			profilesAnew(t, app)
 			release()
