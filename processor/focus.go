@@ -56,17 +56,11 @@ func (b *batch) focus() {
 	}
 }
 
-// rest has the tasks that are not read give back the memory of what they have read and
-// written lately, as far as that can be read again at little cost, while another one is
-// behind. They wait for their turn, or have come to their end.
+// rest has the tasks that wait for their turn give back the memory of what they have read
+// and written lately, as far as that can be read again at little cost. A task that keeps up
+// has no turn to wait for: a flood of another one must not cost it what it remembers.
 func (b *batch) rest() error {
-	if !b.anyWaits() {
-		return nil
-	}
-	for _, t := range b.w.tasks {
-		if !t.running() || b.waits(t) && !b.paused[t] {
-			continue
-		}
+	for t := range b.paused {
 		if err := t.context.txn.Rest(); err != nil {
 			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
 		}
@@ -102,16 +96,6 @@ func (b *batch) pausable() map[*task]bool {
 // some.
 func (b *batch) waits(t *task) bool {
 	return t.running() && t.load.rest >= int64(b.w.cfg.TurnRecords)
-}
-
-// anyWaits reports whether some task waits.
-func (b *batch) anyWaits() bool {
-	for _, t := range b.w.tasks {
-		if b.waits(t) {
-			return true
-		}
-	}
-	return false
 }
 
 // endFocus has the client read one more task that is behind, as there is little left of

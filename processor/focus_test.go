@@ -1,12 +1,15 @@
 package processor
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -15,6 +18,7 @@ import (
 
 	"handprint/internal/unpack"
 	"handprint/processor/clocktest"
+	"handprint/state"
 )
 
 // sendTo sends records of one key to a partition of the input, in small batches.
@@ -274,4 +278,58 @@ type quietDropper struct{ quietCounter }
 func (h *quietDropper) Dropped(c *Context, b unpack.Batch) error {
 	c.Emit(&kgo.Record{Topic: testOutput, Key: []byte("dropped"), Value: fmt.Appendf(nil, "%s %d", b.Topic, b.First)})
 	return nil
+}
+
+// A task that keeps up never rests, however far another is behind; one that waits for its
+// turn does.
+func TestOnlyATaskThatWaitsRests(t *testing.T) {
+	s, err := state.Open("store", state.Options{FS: vfs.NewMem(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &batch{w: &worker{cfg: &Config{}, tasks: map[int32]*task{}}, paused: map[*task]bool{}}
+	for p := range int32(2) {
+		one := &task{partition: p}
+		one.state.Store(TaskRunning)
+		tx := s.Partition(p).WriteBack()
+		one.context.txn, b.w.tasks[p] = tx, one
+		const keys = 80_000 // some 20 MiB
+		key := func(k int) []byte { return fmt.Appendf(nil, "key %d", k) }
+		for k := range keys {
+			tx.Put(key(k), bytes.Repeat([]byte{byte(k)}, 150))
+		}
+		if err := tx.Commit(state.Checkpoint{Offset: 1, At: time.Unix(1e9, 0)}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			for k := range keys {
+				if _, err := tx.Get(key(k)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	b.paused[b.w.tasks[1]] = true
+	if err := b.rest(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(3 * time.Minute); b.w.tasks[1].context.txn.Remembered() > 1<<20; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the task that waits does not rest")
+		}
+		if err := b.land(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := b.w.tasks[0].context.txn.Remembered(); n < 16<<20 {
+		t.Errorf("the task that keeps up remembers %d bytes", n)
+	}
+	for _, one := range b.w.tasks {
+		if err := one.context.txn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 }

@@ -136,6 +136,25 @@ func TestATransactionIsWokenBeforeItRests(t *testing.T) {
 	check(t, tx.Close())
 }
 
+// One that changes all that it remembers again and again writes it once, and does not rest.
+func TestATransactionThatIsChangedAllTheTimeDoesNotRest(t *testing.T) {
+	tx, read := restingTxn(t, 10_000)
+	read(2)
+	check(t, tx.Rest())
+	<-tx.writeBack.flight.done
+	for g := range 10_000 {
+		for k := range 10 {
+			tx.Put(restingKey(g, k), fmt.Append(nil, g, k, strings.Repeat("x", 100)))
+		}
+	}
+	check(t, tx.Commit(Checkpoint{Offset: 2, At: time.Unix(1_700_000_000, 0)}))
+	check(t, tx.Land())
+	if h := tx.writeBack; h.saved.Offset != 1 || h.resting || tx.live != 100_000 {
+		t.Errorf("it was written until %d, rests: %v, and remembers %d keys", h.saved.Offset, h.resting, tx.live)
+	}
+	check(t, tx.Close())
+}
+
 // A change that is not committed is neither written nor forgotten.
 func TestATransactionWithChangesDoesNotRest(t *testing.T) {
 	tx, read := restingTxn(t, 8000)

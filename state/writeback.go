@@ -37,7 +37,7 @@ type writeBack struct {
 
 	busy    bool  // see Wake
 	resting bool  // all that is remembered is forgotten as soon as the database has it
-	rested  bool  // it was forgotten, and t was not woken since
+	written bool  // a flush was begun since Rest
 	reads   int64 // since it last was
 	groups  int64 // likewise, groups of keys that were read from the database
 }
@@ -57,9 +57,6 @@ const (
 	restGroup = 20
 	// minRestBytes is how much a transaction remembers for Rest to do anything, in bytes.
 	minRestBytes = 14 << 20
-	// minRestAgain is the same for one that has forgotten what it had and was not woken
-	// since: what it remembers is of records that came in between, for other groups.
-	minRestAgain = 1 << 20
 )
 
 // WriteBack returns an empty transaction that holds back what it commits, within
@@ -135,34 +132,34 @@ func (t *Txn) Land() error {
 	return nil
 }
 
-// Rest is for a transaction that has little to do until others have had much to do. It
+// Rest is for a transaction that has little to do until Wake, as others have their turn. It
 // begins to write what t holds, unless that is little. When that is done, Land or Commit
-// forget what t remembers, but for what is held: others need the memory. What is forgotten is read again, group by group. So
-// Rest does nothing if there is little, or if reading it again would cost more than about
-// a tenth of what t has done since it was forgotten the last time. No scan may be under
-// way. An error is that of a flush.
+// forget what t remembers, but for what is held: others need the memory. If most of it was
+// changed meanwhile, t does not rest. After Wake, what is forgotten is read again, group by
+// group. So Rest does nothing if there is little, or if that would cost more than about a
+// tenth of what t has done since it was forgotten the last time. No scan may be under way.
+// An error is that of a flush.
 func (t *Txn) Rest() error {
 	h := t.writeBack
 	if h == nil {
 		return nil
 	}
 	h.busy = false
-	least := minRestBytes
-	if h.rested {
-		least = minRestAgain
-	}
-	if h.resting || t.size() < least || h.reads < int64(t.live)+restGroup*h.groups {
+	if h.resting || t.size() < minRestBytes || h.reads < int64(t.live)+restGroup*h.groups {
 		return nil
 	}
-	h.resting = true
+	h.resting, h.written = true, false
 	return t.Land()
 }
+
+// Remembered returns how much memory what t remembers takes, in bytes.
+func (t *Txn) Remembered() int { return t.size() }
 
 // Wake ends what Rest has begun. busy says that t will have much to do, for which
 // GetGrouped reads groups of keys.
 func (t *Txn) Wake(busy bool) {
 	if h := t.writeBack; h != nil {
-		h.resting, h.rested, h.busy = false, h.rested && !busy, busy
+		h.resting, h.busy = false, busy
 	}
 }
 
@@ -170,10 +167,15 @@ func (t *Txn) Wake(busy bool) {
 // most of it. No flush is under way.
 func (h *writeBack) rest(t *Txn) error {
 	if 2*len(t.held) > t.live {
+		if h.written {
+			h.resting = false
+			return nil
+		}
+		h.written = true
 		return h.flush(t)
 	}
 	t.forgetClean()
-	h.resting, h.rested, h.reads, h.groups = false, true, 0, 0
+	h.resting, h.reads, h.groups = false, 0, 0
 	return nil
 }
 

@@ -125,6 +125,9 @@ func seconds(r *kgo.Record) float64 { return float64(r.Timestamp.UnixMilli()) / 
 
 // onApplied is told what was written to the copy.
 func (f *Follower) onApplied(task int32, records []*kgo.Record, cp state.Checkpoint) {
+	f.mu.Lock()
+	delete(f.emptied, task)
+	f.mu.Unlock()
 	if f.mustRebuild() {
 		f.build()
 	} else {
@@ -189,6 +192,11 @@ func (f *Follower) onEmptied(task int32) {
 	defer f.mu.Unlock()
 	if f.positions[task].Offset > 0 {
 		f.rebuild = true
+		if f.emptied == nil {
+			f.emptied = make(map[int32]bool)
+		}
+		f.emptied[task] = true
+		f.dropSnapshot()
 		f.loaded.Store(false)
 		if !f.phase.Load().TooSmall {
 			f.phase.Store(&Phase{})
@@ -200,7 +208,7 @@ func (f *Follower) onEmptied(task int32) {
 // isRebuilding reports whether the catalogue is to be built anew, or is being built. The
 // caller holds mu.
 func (f *Follower) isRebuilding() bool {
-	if f.rebuild || !f.filling.TryRLock() {
+	if f.rebuild || len(f.emptied) > 0 || !f.filling.TryRLock() {
 		return true
 	}
 	f.filling.RUnlock()
@@ -321,15 +329,15 @@ func (f *Follower) writeSnapshot() (err error) {
 	f.mu.Lock()
 	// The positions are those from before: what is applied meanwhile is applied
 	// again, which changes nothing.
-	positions := slices.Clone(f.positions)
+	positions, begun, emptied := slices.Clone(f.positions), f.begun, len(f.emptied) > 0
 	for p := range positions {
 		positions[p].AsOf = f.changelogFreshness(int32(p)).AsOf
 	}
 	mark, merr := json.Marshal(snapshotMark{f.cfg.ApplicationID, f.cfg.Names.Changelog, positions, f.events.clone(), maps.Clone(f.eventIDs), shown})
 	f.mu.Unlock()
 	f.filling.RUnlock()
-	if merr != nil {
-		return merr
+	if emptied || merr != nil {
+		return merr // of a copy that is empty, the next snapshot has all
 	}
 	file, err := os.CreateTemp(filepath.Dir(f.cfg.Snapshot), "catalog-*.tmp")
 	if err != nil {
@@ -340,7 +348,24 @@ func (f *Follower) writeSnapshot() (err error) {
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.begun != begun {
+		return nil // a copy began anew meanwhile
+	}
 	return os.Rename(file.Name(), f.cfg.Snapshot)
+}
+
+// dropSnapshot removes the snapshot, as it has what a copy had that began anew. The caller
+// holds mu.
+func (f *Follower) dropSnapshot() {
+	f.begun++
+	if f.cfg.Snapshot == "" {
+		return
+	}
+	if err := removeIfThere(f.cfg.Snapshot); err != nil {
+		f.cfg.Logger.Error("the snapshot of the catalogue is of before a copy began anew, and cannot be removed: remove it before the next start", "file", f.cfg.Snapshot, "error", err)
+	}
 }
 
 func removeIfThere(name string) error {

@@ -81,6 +81,8 @@ type Follower struct {
 	positions []position // by partition, what the catalogue holds
 	events    eventPositions
 	rebuild   bool
+	emptied   map[int32]bool // copies that began anew, and have nothing yet
+	begun     int            // how often one did
 	done      doneEvents
 	began     time.Time
 	building  time.Time // when the catalogue that is being built was begun

@@ -93,3 +93,41 @@ func TestTheCatalogueIsBuiltOnceForAllThatWait(t *testing.T) {
 		t.Error("it is built a second time")
 	}
 }
+
+// A catalogue is not complete while a copy that began anew has nothing yet, whatever comes
+// of the others, and no snapshot says that it has that copy: neither one of before nor a
+// new one.
+func TestNoSnapshotHasACopyThatBeganAnew(t *testing.T) {
+	store, err := state.Open("copy", state.Options{FS: vfs.NewMem(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	f, err := New(Config{Client: []kgo.Opt{kgo.SeedBrokers("127.0.0.1:1")}, Partitions: 2, Store: store, CatalogMemory: 1 << 30,
+		Logger: slog.New(slog.DiscardHandler), Snapshot: filepath.Join(t.TempDir(), "catalog")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.client.Close()
+	there := func(want bool, when string) {
+		t.Helper()
+		if err := f.writeSnapshot(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(f.cfg.Snapshot); (err == nil) != want {
+			t.Fatalf("%s: there is a snapshot: %v", when, err)
+		}
+		f.settlePhase(true, 0, 10)
+		if _, phase := f.Catalog(); phase.Ready != want {
+			t.Fatalf("%s: complete is %v", when, phase.Ready)
+		}
+	}
+	f.positions[0].Offset, f.positions[1].Offset = 5000, 5000
+	there(true, "at the start")
+	f.onEmptied(0)
+	there(false, "a copy began anew")
+	f.onApplied(1, nil, state.Checkpoint{Offset: 5001, Identity: "log"})
+	there(false, "another copy got a record, and the catalogue was built")
+	f.onApplied(0, nil, state.Checkpoint{Offset: 1, Identity: "log"})
+	there(true, "the copy has records again")
+}
