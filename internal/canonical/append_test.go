@@ -3,8 +3,12 @@ package canonical
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 func TestAppend(t *testing.T) {
@@ -158,4 +162,42 @@ func TestValueAllocatesNothing(t *testing.T) {
 			t.Errorf("Value(%s): %v allocations", in, n)
 		}
 	}
+}
+
+// Members of very many keys are put into the order in which a few are.
+func TestMembersOfAnyKeysAreSorted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		key := rapid.StringMatching(rapid.SampledFrom([]string{`[ab]{0,3}`, `[a-z]{0,9}`, `aaaaaaaa[ab]{0,9}`, `aaaaaaaaaaaaaaaa[a-c]{0,2}`, `(aaaaaaaa){0,4}`, `\\u00e[0-9]\\n[ab]{0,9}`}).Draw(t, "of")).Draw
+		want := make(map[string]string)
+		text := []byte("{")
+		var names []string
+		for i := range rapid.IntRange(1, 300).Draw(t, "members") {
+			k := key(t, "key")
+			if i > 0 {
+				text = append(text, ',')
+			}
+			text = fmt.Appendf(text, `"%s":[%d]`, k, i)
+			name, _, err := Append(nil, fmt.Appendf(nil, `"%s"`, k))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, known := want[string(name)]; !known {
+				names = append(names, string(name))
+			}
+			want[string(name)] = fmt.Sprintf("[%d]", i)
+		}
+		text = append(text, '}')
+		// The quote at the end is no part of a key.
+		slices.SortFunc(names, func(a, b string) int { return strings.Compare(a[:len(a)-1], b[:len(b)-1]) })
+		sorted := "{"
+		for i, name := range names {
+			if i > 0 {
+				sorted += ","
+			}
+			sorted += name + ":" + want[name]
+		}
+		if out, _, err := Append(nil, text); err != nil || string(out) != sorted+"}" {
+			t.Fatalf("Append(%s) = %s, %v; want %s}", text, out, err, sorted)
+		}
+	})
 }

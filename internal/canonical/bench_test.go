@@ -2,6 +2,7 @@ package canonical
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -10,7 +11,15 @@ func BenchmarkAppend(b *testing.B) {
 	for i := range 1800 {
 		shuffled = fmt.Appendf(shuffled, `"%04x":1,`, i*7919&0xffff)
 	}
-	for _, bench := range []struct{ name, text string }{
+	type text struct{ name, text string }
+	var tokens []text
+	for _, token := range []string{
+		"1", "12", "0.5", "-0", "1e9", "1E15", "1e-6", "1e16", "3e-101", "5e-324", "12e-324", "1.5e-323", "1234e-324", "123456789012345", "9007199254740993",
+		"1e-307", "1.2345e-310", "0.1234567890123456", "1.4142135623730951e-300", "12345678901234567890", `""`, "{}", "[]", "null", `{"":1}`,
+	} {
+		tokens = append(tokens, text{"200 KiB of " + token, "[" + strings.Repeat(token+",", 200<<10/(len(token)+1)) + "1]"})
+	}
+	for _, bench := range append([]text{
 		{"string", `"keyboard_interactive"`},
 		{"escaped", `"a\u0041\ud83d\ude00 \"quoted\""`},
 		{"integer", "250"},
@@ -24,7 +33,7 @@ func BenchmarkAppend(b *testing.B) {
 		{"sorted object", `{"a":1,"b":2,"c":[1,2,3]}`},
 		{"unsorted object", `{"c":[1,2,3],"b":2,"a":1}`},
 		{"shuffled object", string(shuffled) + `"":1}`},
-	} {
+	}, tokens...) {
 		b.Run(bench.name, func(b *testing.B) {
 			src := []byte(bench.text)
 			var dst []byte

@@ -112,22 +112,23 @@ func (d *decimal) float() float64 {
 	if d.point > 0 {
 		return d.nearest(min(shortFloat(d.mantissa, exp-shift)*1e20, math.MaxFloat64))
 	}
-	if f, sure := d.subnormal(); sure {
+	if f, sure := subnormal(d.mantissa, exp); sure {
 		return f
 	}
 	return d.nearest(shortFloat(d.mantissa, exp+shift) / 1e20)
 }
 
 // subnormal returns the double nearest to a number that is less than the normal ones,
-// if the first digits say it. Subnormal doubles are the multiples of the least one.
-func (d *decimal) subnormal() (f float64, sure bool) {
+// if the first digits say it: mantissa times ten to the power of exp. Subnormal doubles
+// are the multiples of the least one.
+func subnormal(mantissa uint64, exp int) (f float64, sure bool) {
 	const up = 310 // makes all of them normal, and the short ones short
 	const (
 		scale = 0x1p1074 / 1e310
 		wrong = 0x1p-50 // of three roundings, and of the digits that are left out
 		most  = 0x1p+48 // of larger ones that is too much
 	)
-	multiple := shortFloat(d.mantissa, d.point-d.taken+up) * scale
+	multiple := shortFloat(mantissa, exp+up) * scale
 	whole := math.Floor(multiple)
 	rest := multiple - whole - 0.5
 	if multiple >= most || math.Abs(rest) <= multiple*wrong {

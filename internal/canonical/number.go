@@ -3,6 +3,7 @@ package canonical
 import (
 	"math"
 	"strconv"
+	"sync"
 )
 
 // Integers up to maxExact are doubles, and so are the powers of ten in pow10:
@@ -23,21 +24,98 @@ const (
 // mantissaLimit keeps one more decimal digit from overflowing a uint64.
 const mantissaLimit = 1e18
 
-// scanNumber reads the number that starts at src[i], a '-' or a digit. It
-// returns the value, the index behind it, and whether its text is canonical
-// already. After an error, end is where the text went wrong.
-func scanNumber(src []byte, i int) (f float64, end int, canonical bool, err error) {
-	start := i
-	negative := src[i] == '-'
-	if negative {
+// number is a number as its text has it: mantissa times ten to the power of exp, unless
+// it has more digits than a mantissa.
+type number struct {
+	mantissa  uint64
+	exp       int
+	negative  bool
+	exact     bool // mantissa holds every digit
+	canonical bool // the text is canonical if the number is a plain one and no longer than maxShort
+}
+
+// maxShort is above the numbers of up to 15 digits: such a decimal is the shortest of
+// its double, as long as doubles lie closer than the decimals do.
+const maxShort = 1e15
+
+// scanNumber reads the number that starts at src[i], a '-' or a digit, and returns its
+// value and the index behind it. After an error, end is where the text went wrong.
+func scanNumber(src []byte, i int) (f float64, end int, err error) {
+	var n number
+	if end, err = n.read(src, i); err != nil {
+		return 0, end, err
+	}
+	if f, err = n.float(src[i:end]); err != nil {
+		return 0, i, err
+	}
+	return f, end, nil
+}
+
+// appendNumber appends the canonical text of the number that starts at src[i], a '-' or a
+// digit, and returns the index behind it. After an error, end is where the text went wrong,
+// and dst as it was.
+func appendNumber(dst, src []byte, i int) (out []byte, end int, err error) {
+	var n number
+	if end, err = n.read(src, i); err != nil {
+		return dst, end, err
+	}
+	if n.isCanonical() {
+		return append(dst, src[i:end]...), end, nil
+	}
+	if dst, err = n.appendTo(dst, src[i:end]); err != nil {
+		return dst, i, err
+	}
+	return dst, end, nil
+}
+
+// isCanonical reports whether the text is canonical, if that is seen at once.
+func (n *number) isCanonical() bool {
+	return n.canonical && n.exact && n.mantissa < maxShort && n.isPlain()
+}
+
+// appendTo appends the canonical text of a number, whose text is given. After an error dst
+// is as it was.
+func (n *number) appendTo(dst, text []byte) ([]byte, error) {
+	if n.exact && n.mantissa < maxShort {
+		if out, ok := n.appendShort(dst); ok {
+			return out, nil
+		}
+		if n.exp == leastExp && n.mantissa < manyLeast {
+			// None of these is next to the middle between two multiples.
+			multiple := uint64(float64(n.mantissa)*(1e-324/least) + 0.5)
+			if n.negative && multiple > 0 {
+				dst = append(dst, '-')
+			}
+			return append(dst, leastTexts()[multiple]...), nil
+		}
+	}
+	f, err := n.float(text)
+	if err != nil {
+		return dst, err
+	}
+	return AppendFloat(dst, f), nil
+}
+
+// isPlain reports whether a number of at most 15 digits and without an exponent is 0, or at
+// least minPlain.
+func (n *number) isPlain() bool {
+	const places = 6 // of minPlain
+	return n.exp >= -places || n.mantissa == 0 && n.exp == 0 || n.exp >= -places-15 && float64(n.mantissa) >= pow10[-n.exp-places]
+}
+
+// read reads the number that starts at src[i], and returns the index behind it. After an
+// error that is where the text went wrong.
+func (n *number) read(src []byte, i int) (end int, err error) {
+	n.negative = src[i] == '-'
+	if n.negative {
 		i++
 	}
 	if i == len(src) {
-		return 0, i, false, errEnd
+		return i, errEnd
 	}
 	var mantissa uint64
 	exp := 0
-	exact := true // mantissa holds every digit
+	n.exact = true
 	switch c := src[i]; {
 	case c == '0':
 		i++
@@ -46,13 +124,13 @@ func scanNumber(src []byte, i int) (f float64, end int, canonical bool, err erro
 			if mantissa < mantissaLimit {
 				mantissa = mantissa*10 + uint64(src[i]-'0')
 			} else {
-				exact = false
+				n.exact = false
 			}
 		}
 	default:
-		return 0, i, false, errNumber
+		return i, errNumber
 	}
-	canonical = true
+	n.canonical = true
 	if i < len(src) && src[i] == '.' {
 		i++
 		first := i
@@ -61,44 +139,136 @@ func scanNumber(src []byte, i int) (f float64, end int, canonical bool, err erro
 				mantissa = mantissa*10 + uint64(src[i]-'0')
 				exp--
 			} else {
-				exact = false
+				n.exact = false
 			}
 		}
 		if i == first {
-			return 0, i, false, missingDigit(src, i)
+			return i, missingDigit(src, i)
 		}
-		canonical = src[i-1] != '0'
+		n.canonical = src[i-1] != '0'
 	}
 	if i < len(src) && src[i]|0x20 == 'e' {
-		i++
 		var e int
-		e, i, err = scanExponent(src, i)
+		e, i, err = scanExponent(src, i+1)
 		if err != nil {
-			return 0, i, false, err
+			return i, err
 		}
 		exp += e
-		canonical = false
+		n.canonical = false
+	}
+	n.mantissa, n.exp = mantissa, exp
+	if mantissa == 0 && n.negative {
+		n.canonical = false
+	}
+	return i, nil
+}
+
+// float returns the double that is nearest to the number, whose text is given.
+func (n *number) float(text []byte) (f float64, err error) {
+	switch {
+	case n.mantissa == 0 && n.exact:
+		return 0, nil
+	case n.exact && n.exp == 0:
+		f = float64(n.mantissa) // is rounded once
+	case n.exact && n.mantissa <= maxExact && -22 <= n.exp && n.exp < 0:
+		f = float64(n.mantissa) / pow10[-n.exp]
+	case n.exact && n.mantissa <= maxExact && 0 < n.exp && n.exp <= 22:
+		f = float64(n.mantissa) * pow10[n.exp]
+	default:
+		if n.exact && n.mantissa < maxShort && minTinyExp <= n.exp && n.exp < minShortExp {
+			sure := false
+			if f, sure = subnormal(n.mantissa, n.exp); sure {
+				break
+			}
+		}
+		if n.isNormal() && len(text) <= 32 && (n.exp > 0 || n.exp < -shortDigits) {
+			return strconv.ParseFloat(string(text), 64) // copies nothing
+		}
+		return parse(text)
+	}
+	if n.negative && f > 0 { // never -0
+		f = -f
+	}
+	return f, nil
+}
+
+// isNormal reports whether the double nearest to the number is a normal one for certain,
+// if the number has at most shortDigits digits.
+func (n *number) isNormal() bool {
+	return n.exact && (n.mantissa >= maxShort && minNormal-15 <= n.exp || n.mantissa > 0 && minNormal <= n.exp) && n.exp < maxNormal-shortDigits
+}
+
+const (
+	// From 10^-307 on, doubles of at most 15 digits are normal ones: they lie closer than
+	// these decimals.
+	minShortPoint, maxShortPoint = -306, 308
+	// Doubles below lie 0.5e-323 from each other, decimals of so many places 1e-323.
+	minShortExp = -323
+	minTinyExp  = -332 // 15 digits of it are 1e-317 at most
+	zeros       = "0000000000000000"
+
+	leastExp  = -324 // of the decimals of few digits next to 0
+	manyLeast = 1000
+)
+
+// appendShort appends the canonical text of a number of at most 15 digits without asking
+// which double it is, and reports whether it could: see maxShort.
+func (n *number) appendShort(dst []byte) (out []byte, ok bool) {
+	m, exp := n.mantissa, n.exp
+	if m == 0 {
+		return append(dst, '0'), true
+	}
+	for m%10 == 0 {
+		m /= 10
+		exp++
+	}
+	var buf [16]byte
+	at := len(buf)
+	for ; m > 0; m /= 10 {
+		at--
+		buf[at] = byte('0' + m%10)
+	}
+	digits := buf[at:]
+	point := len(digits) + exp // the number is 0.digits times ten to the power of it
+	if point > maxShortPoint || point < minShortPoint && exp < minShortExp {
+		return dst, false
+	}
+	if n.negative {
+		dst = append(dst, '-')
 	}
 	switch {
-	case mantissa == 0 && exact:
-		return 0, i, canonical && !negative, nil
-	case exact && mantissa <= maxExact && -22 <= exp && exp <= 22:
-		f = float64(mantissa)
-		if exp < 0 {
-			f /= pow10[-exp]
-		} else {
-			f *= pow10[exp]
+	case point < -5 || point > 16: // less than minPlain, or maxPlain and more
+		dst = append(dst, digits[0])
+		if len(digits) > 1 {
+			dst = append(append(dst, '.'), digits[1:]...)
 		}
-		if negative {
-			f = -f
-		}
-		// Up to 15 digits a decimal is the shortest of its double.
-		return f, i, canonical && mantissa < 1e15 && (f >= minPlain || -f >= minPlain), nil
+		return appendSmallInt(append(dst, 'e'), point-1), true
+	case exp >= 0:
+		at := len(dst)
+		dst = append(dst, zeros...)[:at+point]
+		copy(dst[at:], digits)
+		return dst, true
+	case point > 0:
+		dst = append(append(dst, digits[:point]...), '.')
+		return append(dst, digits[point:]...), true
 	}
-	if f, err = parse(src[start:i]); err != nil {
-		return 0, start, false, err
+	dst = append(append(dst, "0."...), zeros[:-point]...)
+	return append(dst, digits...), true
+}
+
+// appendSmallInt appends a number of at most three digits.
+func appendSmallInt(dst []byte, n int) []byte {
+	if n < 0 {
+		dst = append(dst, '-')
+		n = -n
 	}
-	return f, i, false, nil
+	if n >= 100 {
+		dst = append(dst, byte('0'+n/100))
+	}
+	if n >= 10 {
+		dst = append(dst, byte('0'+n/10%10))
+	}
+	return append(dst, byte('0'+n%10))
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
@@ -145,11 +315,30 @@ func AppendFloat(dst []byte, f float64) []byte {
 			return dst
 		}
 		return strconv.AppendFloat(dst, f, 'f', -1, 64)
+	case magnitude < least*float64(len(leastTexts())):
+		if f < 0 {
+			dst = append(dst, '-')
+		}
+		return append(dst, leastTexts()[math.Float64bits(magnitude)]...)
 	case magnitude <= math.MaxFloat64:
 		return appendExponent(dst, f)
 	}
 	return append(dst, "null"...)
 }
+
+// least is the double next to 0. The doubles there are its multiples.
+const least = math.SmallestNonzeroFloat64
+
+// leastTexts has the texts of the first multiples of least. strconv takes 100 ns for one,
+// and decimals of 6 bytes can be one.
+var leastTexts = sync.OnceValue(func() *[256]string {
+	var texts [256]string
+	texts[0] = "0"
+	for i := 1; i < len(texts); i++ {
+		texts[i] = string(appendExponent(nil, math.Float64frombits(uint64(i))))
+	}
+	return &texts
+})
 
 // appendThousandths appends f if it is a number of thousandths of at most 15
 // digits, as times mostly are. No other decimal of at most 15 digits is the same
@@ -200,7 +389,7 @@ func Number(v []byte) (float64, bool) {
 	if len(v) == 0 || v[0] != '-' && !isDigit(v[0]) {
 		return 0, false
 	}
-	f, end, _, err := scanNumber(v, 0)
+	f, end, err := scanNumber(v, 0)
 	if err != nil || end != len(v) {
 		return 0, false
 	}

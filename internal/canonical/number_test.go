@@ -3,6 +3,7 @@ package canonical
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"math/big"
 	"strconv"
@@ -128,6 +129,30 @@ func TestNumbersAreRead(t *testing.T) {
 			t.Fatalf("parse(%s) = %v, %v; want %v", text, general, err, want)
 		}
 	})
+}
+
+// Short decimals around the ends of the range, and around the bounds of plain notation.
+func TestShortDecimalsAreWrittenAsTheirDoublesAre(t *testing.T) {
+	for _, exp := range []int{-332, -331, -325, -324, -323, -322, -321, -310, -309, -308, -307, -306, -23, -22, -21, -20, -12, -8, -7, -6, -5, -1, 0, 1, 2, 13, 14, 15, 16, 17, 21, 22, 23, 287, 288, 305, 306, 307, 308} {
+		for m := range 2200 {
+			if m >= 1200 { // of up to 15 digits
+				m *= 454_545_454_545
+			}
+			for _, text := range []string{fmt.Sprintf("%de%d", m, exp), fmt.Sprintf("-%d.5E%+d", m, exp)} {
+				f, err := strconv.ParseFloat(text, 64)
+				out, _, got := Append(nil, []byte(text))
+				if err != nil {
+					if !errors.Is(got, ErrNotFinite) {
+						t.Fatalf("Append(%s) = %s, %v; strconv: %v", text, out, got, err)
+					}
+					continue
+				}
+				if want := AppendFloat(nil, f); got != nil || !bytes.Equal(out, want) {
+					t.Fatalf("Append(%s) = %s, %v; want %s", text, out, got, want)
+				}
+			}
+		}
+	}
 }
 
 // TestMiddlesAreRead checks numbers at and next to the middle between two doubles, of few

@@ -120,7 +120,7 @@ func (s *Scanner) Float() (float64, error) {
 	if c := s.space(); c != '-' && !isDigit(c) {
 		return 0, s.missing(errValue)
 	}
-	f, end, _, err := scanNumber(s.src, s.pos)
+	f, end, err := scanNumber(s.src, s.pos)
 	s.pos = end
 	return f, err
 }
@@ -241,7 +241,7 @@ func (s *Scanner) Skip() error {
 				return err
 			}
 		case NumberToken:
-			_, end, _, err := scanNumber(s.src, s.pos)
+			_, end, err := scanNumber(s.src, s.pos)
 			s.pos = end
 			if err != nil {
 				return err
