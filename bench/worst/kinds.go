@@ -111,6 +111,14 @@ func knownKinds() (list []kind) {
 			return fmt.Sprintf(`"%0*d"`, size, 1)
 		})})
 	}
+	add(kind{
+		name: "4096 different values of 30 KB of an identity of 3000 attackers, time random", attackers: 3000, before: 9000,
+		observe: func(n int) (string, string, string) {
+			return address(n % 3000), text, fmt.Sprintf(`"%030000d"`, n/50*7919%4096)
+		},
+		ts:       func(n int) float64 { return 1_700_000_000 + float64(n*7919%100_000) },
+		evidence: func(n int) int { return n % 33 },
+	})
 	return list
 }
 

@@ -1,11 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"syscall"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"handprint/attribution"
 	"handprint/engine"
@@ -20,7 +21,7 @@ type cost struct {
 	bytes  float64 // keys and values for the changelog, if each observation were a transaction
 }
 
-// task is one task on a store in memory, whose commands to itself are delivered
+// task is one task on a store of its own, whose commands to itself are delivered
 // at once.
 type task struct {
 	engine   *engine.Engine
@@ -28,18 +29,27 @@ type task struct {
 	commands [][]byte
 	offset   int64
 	commits  int64
-	refuses  bool // some of the input may be refused
+	at       time.Time // of the next commit
+	refuses  bool      // some of the input may be refused
 }
 
+// newTask returns a task whose store is in a directory of its own, on a real file
+// system: of large values most of what is measured is written within that time, and a
+// file of vfs.MemFS is copied whenever it grows.
 func newTask() (*task, func(), error) {
-	store, err := state.Open("state", state.Options{FS: vfs.NewMem(), HoldBytes: 256 << 20})
+	dir, err := os.MkdirTemp("", "handprint-worst-")
 	if err != nil {
 		return nil, nil, err
 	}
-	t := &task{txn: store.Partition(0).WriteBack()}
+	store, err := state.Open(filepath.Join(dir, "state"), state.Options{HoldBytes: 256 << 20})
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	t := &task{txn: store.Partition(0).WriteBack(), at: time.Unix(1_700_000_000, 0)}
 	end := func() {
-		_ = t.txn.Close()
+		t.txn.Abandon()
 		_ = store.Close()
+		_ = os.RemoveAll(dir)
 	}
 	t.engine, err = engine.New(engine.Config{Thresholds: attribution.DefaultThresholds(), Partitions: 1}, 0, t.txn)
 	if err != nil {
@@ -69,7 +79,18 @@ func (t *task) process(r *engine.Record) error {
 
 func (t *task) commit() error {
 	t.commits++
-	return t.txn.Commit(state.Checkpoint{Offset: t.commits, Identity: "worst", At: time.Now()})
+	return t.txn.Commit(state.Checkpoint{Offset: t.commits, Identity: "worst", At: t.at})
+}
+
+// flush commits, and waits until all that was committed is written.
+func (t *task) flush() error {
+	const delay = 6 * time.Second // a commit that is older is written
+	t.at = t.at.Add(delay)
+	if err := t.commit(); err != nil {
+		return err
+	}
+	t.at = t.at.Add(delay)
+	return t.commit() // waits for what the first one writes
 }
 
 // measure plays a kind of input: the observations that come before, then n
@@ -87,16 +108,12 @@ func measure(k *kind, n int) (c cost, err error) {
 		}
 	}
 	at := 0
+	var next input
 	observe := func() error {
-		attacker, primitive, value := k.observe(at)
-		ts, session := float64(1_700_000_000+at/100), at
-		if k.ts != nil {
-			ts, session = k.ts(at), k.evidence(at)
-		}
-		record := fmt.Appendf(nil, `{"attacker_uuid":%q,"primitive":%q,"value":%s,"ts":%f,"evidence_ref":"s%d"}`, attacker, primitive, value, ts, session)
-		c.record = len(record)
+		next.make(k, at, 1)
+		c.record = len(next.text)
 		at++
-		return t.process(&engine.Record{Source: engine.Observations, Key: []byte(attacker), Value: record})
+		return next.process(t)
 	}
 	for range k.before {
 		if err := observe(); err != nil {
@@ -115,24 +132,29 @@ func measure(k *kind, n int) (c cost, err error) {
 			return c, err
 		}
 	}
-	if err := t.commit(); err != nil {
+	// So is what it takes to write them.
+	if err := t.flush(); err != nil {
 		return c, err
 	}
-	began := cpu()
-	for i := range n {
-		if err := observe(); err != nil {
+	spent := time.Duration(0)
+	for left := n; left > 0; {
+		next.make(k, at, min(left, 500))
+		at, left = at+len(next.ends), left-len(next.ends)
+		began := cpu()
+		if err := next.process(t); err != nil {
 			return c, err
 		}
-		if i%500 == 499 {
-			if err := t.commit(); err != nil {
-				return c, err
-			}
+		if left > 0 {
+			err = t.commit()
+		} else {
+			err = t.flush()
 		}
+		if err != nil {
+			return c, err
+		}
+		spent += cpu() - began
 	}
-	c.micros = float64((cpu() - began).Nanoseconds()) / 1000 / float64(n)
-	if err := t.commit(); err != nil {
-		return c, err
-	}
+	c.micros = float64(spent.Nanoseconds()) / 1000 / float64(n)
 	const alone = 400
 	for range alone {
 		if err := observe(); err != nil {
@@ -144,6 +166,40 @@ func measure(k *kind, n int) (c cost, err error) {
 		}
 	}
 	return c, nil
+}
+
+// input is observations, made before they are measured.
+type input struct {
+	text      []byte
+	ends      []int // of the records in text
+	attackers []string
+}
+
+// make makes up to n observations, or as many as there is room for.
+func (in *input) make(k *kind, at, n int) {
+	const room = 16 << 20
+	in.text, in.ends, in.attackers = in.text[:0], in.ends[:0], in.attackers[:0]
+	for ; n > 0 && len(in.text) < room; n-- {
+		attacker, primitive, value := k.observe(at)
+		ts, session := float64(1_700_000_000+at/100), at
+		if k.ts != nil {
+			ts, session = k.ts(at), k.evidence(at)
+		}
+		in.text = fmt.Appendf(in.text, `{"attacker_uuid":%q,"primitive":%q,"value":%s,"ts":%f,"evidence_ref":"s%d"}`, attacker, primitive, value, ts, session)
+		in.ends, in.attackers = append(in.ends, len(in.text)), append(in.attackers, attacker)
+		at++
+	}
+}
+
+func (in *input) process(t *task) error {
+	from := 0
+	for i, end := range in.ends {
+		if err := t.process(&engine.Record{Source: engine.Observations, Key: []byte(in.attackers[i]), Value: in.text[from:end:end]}); err != nil {
+			return err
+		}
+		from = end
+	}
+	return nil
 }
 
 // link makes one identity of many attackers, whose names end in suffix.

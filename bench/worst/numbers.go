@@ -16,6 +16,11 @@ var middles = []string{
 	"2.4703282292062328e-324",
 }
 
+// tokens are short values, which take long to read for what they are.
+var tokens = []string{
+	"1", "12", "-0", "1e9", "1e15", "1e-6", "1e16", "3e-101", "5e-324", "1234e-324", "123456789012e-330", "1.4142135623730951e-300", "12345678901234567890", `""`, "[]", "{}", "[1]", `{"":1}`, `"\u000a"`, "null",
+}
+
 // arrayOf is an array of a number, again and again, and of v; about as long as length.
 func arrayOf(number string, length, v int) string {
 	return "[" + strings.Repeat(number+",", length/(len(number)+1)) + fmt.Sprint(v) + "]"
@@ -38,6 +43,11 @@ func numberKinds() (list []kind) {
 	}
 	for _, number := range []string{"0.5", "1", "9007199254740993"} { // others: docs/performance.md
 		add("numbers of 16 KiB", text, func(n int) string { return arrayOf(number, 16<<10, n) })
+	}
+	for _, token := range tokens {
+		for _, size := range []int{16, 200} {
+			add(fmt.Sprintf("%d KiB of %s", size, token), text, func(n int) string { return arrayOf(token, size<<10, n) })
+		}
 	}
 	members := []byte("{")
 	for i := range 16 << 10 / 9 {
