@@ -27,6 +27,10 @@ func (t EventType) String() string {
 	return "claimed"
 }
 
+// MaxIdentityID is the longest id of an identity that an event names, in bytes. The id
+// stands in the link of each of its attackers and in every command about one.
+const MaxIdentityID = 1024
+
 // IdentityEvent is what a clusterer says about who is who.
 type IdentityEvent struct {
 	Type EventType

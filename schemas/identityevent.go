@@ -76,7 +76,7 @@ func (d IdentityEventDecoder) Decode(typeHeader string, record []byte) (attribut
 	e.Type = typ
 	switch typ {
 	case attribution.Linked:
-		if e.Identity, err = f.identity.requiredString("identity_uuid"); err != nil {
+		if e.Identity, err = f.identity.identityID("identity_uuid"); err != nil {
 			return e, err
 		}
 		var attacker string
@@ -86,18 +86,27 @@ func (d IdentityEventDecoder) Decode(typeHeader string, record []byte) (attribut
 		e.Attackers = []string{attacker}
 		return e, nil
 	case attribution.Formed:
-		e.Identity, err = f.identity.requiredString("identity_uuid")
+		e.Identity, err = f.identity.identityID("identity_uuid")
 	default:
-		if e.Identity, err = f.winner.requiredString("winner_uuid"); err != nil {
+		if e.Identity, err = f.winner.identityID("winner_uuid"); err != nil {
 			return e, err
 		}
-		e.Loser, err = f.loser.requiredString("loser_uuid")
+		e.Loser, err = f.loser.identityID("loser_uuid")
 	}
 	if err != nil {
 		return e, err
 	}
 	e.Attackers, err = f.attackers.strings("observation_uuids")
 	return e, err
+}
+
+// identityID returns the id of an identity.
+func (f *field) identityID(name string) (string, error) {
+	id, err := f.requiredString(name)
+	if err == nil && len(id) > attribution.MaxIdentityID {
+		err = bad(fmt.Sprintf("%s: too large: %d bytes, at most %d are taken", name, len(id), attribution.MaxIdentityID))
+	}
+	return id, err
 }
 
 func (f *eventFields) read(record []byte, limit int) error {

@@ -44,6 +44,35 @@ func TestDecodeIdentityEvent(t *testing.T) {
 	}
 }
 
+// The id of an identity may have 1,024 bytes, whatever the record has for them. An
+// attacker's is not bounded: it is an observation's.
+func TestIDsOfIdentitiesAreBounded(t *testing.T) {
+	for _, tt := range []struct {
+		character, written string
+		id                 func(id string) string
+	}{
+		{"i", "i", func(id string) string { return `{"type":"identity.formed","identity_uuid":"` + id + `"}` }},
+		{"i", "i", func(id string) string {
+			return `{"type":"identity.observation.linked","identity_uuid":"` + id + `","observation_uuid":"` + strings.Repeat("a", 2000) + `"}`
+		}},
+		{"é", `\u00e9`, func(id string) string {
+			return `{"type":"identity.merged","winner_uuid":"` + id + `","loser_uuid":"L"}`
+		}},
+		{"é", "é", func(id string) string {
+			return `{"type":"identity.unmerged","winner_uuid":"W","loser_uuid":"` + id + `"}`
+		}},
+	} {
+		longest := strings.Repeat(tt.written, 1024/len(tt.character))
+		if e, err := DecodeIdentityEvent("", []byte(tt.id(longest))); err != nil || len(e.Identity)+len(e.Loser) < 1024 {
+			t.Errorf("%.100s...: %.50q, %v", tt.id(longest), e, err)
+		}
+		const reason = ": too large: 1025 bytes, at most 1024 are taken"
+		if _, err := DecodeIdentityEvent("", []byte(tt.id(longest+"x"))); err == nil || !strings.HasSuffix(err.Error(), reason) {
+			t.Errorf("%.100s...: %v, want ...%s", tt.id(longest), err, reason)
+		}
+	}
+}
+
 func TestDecodeIdentityEventRefuses(t *testing.T) {
 	tests := []struct{ header, record, reason string }{
 		{"", "", "not JSON: empty"},
