@@ -62,3 +62,43 @@ func TestCopiesOfLargeBatches(t *testing.T) {
 		}
 	}
 }
+
+// Who asks how far copies are does not wait for what is made of their records.
+func TestTheStatusOfCopiesWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	cfg := c.config(newStore(t))
+	client := c.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err := client.ProduceSync(c.ctx, &kgo.Record{Topic: testChangelog, Key: []byte("k"), Value: []byte("v")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	applying, asked := make(chan struct{}, 100), make(chan struct{})
+	copies := NewCopies(CopiesConfig{
+		Client: cfg.Client, Name: "copies", Changelog: testChangelog, Partitions: testTasks, Store: cfg.Store, Logger: cfg.Logger,
+		Watcher: CopyWatcher{Emptied: func(int32) {}, Applied: func(int32, []*kgo.Record, state.Checkpoint) {
+			applying <- struct{}{}
+			<-asked
+		}},
+	})
+	ctx, stop := context.WithCancel(c.ctx)
+	done := make(chan error, 1)
+	go func() { done <- copies.Run(ctx) }()
+	<-applying
+	status := make(chan int, 1)
+	go func() { status <- len(copies.Status()) }()
+	patient, cancel := context.WithTimeout(c.ctx, testPatience)
+	defer cancel()
+	select {
+	case n := <-status:
+		if n != testTasks {
+			t.Errorf("%d copies, want %d", n, testTasks)
+		}
+	case <-patient.Done():
+		t.Error("the status is not told")
+	}
+	close(asked)
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}

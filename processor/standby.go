@@ -176,6 +176,7 @@ func (s *standbys) update(client *kgo.Client) {
 		}
 		c.mu.Lock()
 		c.warmUp = warmUp
+		c.tell()
 		c.mu.Unlock()
 	}
 }

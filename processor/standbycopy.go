@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -39,10 +40,21 @@ type standby struct {
 	position int64     // -1 before the checkpoint is known
 	end      int64     // what can be read of the changelog
 	moved    time.Time // when it last got on, or had nothing to do
+
+	told atomic.Pointer[StandbyStatus] // as of the last write: nobody waits for one that takes long
+}
+
+// tell takes down how far the copy is, for status. The caller holds mu, or is alone.
+func (c *standby) tell() {
+	s := &StandbyStatus{Partition: c.task, Position: max(c.position, 0), Lag: -1, WarmUp: c.warmUp, MovedAt: c.moved}
+	if c.position >= 0 {
+		s.Lag = max(c.end-c.position, 0)
+	}
+	c.told.Store(s)
 }
 
 func newStandby(s *standbys, client *kgo.Client, task int32) *standby {
-	return &standby{
+	c := &standby{
 		task:   task,
 		reader: newChangelogReader(client, s.cfg.Changelog, task, s.maxWait, standbyPartBytes),
 		restorer: &restorer{
@@ -51,6 +63,8 @@ func newStandby(s *standbys, client *kgo.Client, task int32) *standby {
 		},
 		retry: backoff{clock: s.cfg.Clock, max: restoreRetryMax}, position: -1, moved: s.cfg.Clock.Now(),
 	}
+	c.tell()
+	return c
 }
 
 // open finds the checkpoint and empties a store that cannot be brought up to
@@ -93,6 +107,7 @@ func (c *standby) write(f func() error) error {
 	if c.gone {
 		return errGone
 	}
+	defer c.tell()
 	return f()
 }
 
@@ -197,14 +212,10 @@ func (c *standby) data() (assignor.CopyData, bool) {
 	}, c.position >= 0
 }
 
+// status returns how far the copy is. It does not wait for a write that is under way.
 func (c *standby) status(now time.Time, stall time.Duration) StandbyStatus {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := StandbyStatus{Partition: c.task, Position: max(c.position, 0), Lag: -1, WarmUp: c.warmUp, MovedAt: c.moved}
-	if c.position >= 0 {
-		s.Lag = max(c.end-c.position, 0)
-	}
-	if idle := now.Sub(c.moved); stall > 0 && idle >= stall {
+	s := *c.told.Load()
+	if idle := now.Sub(s.MovedAt); stall > 0 && idle >= stall {
 		s.Stuck = fmt.Sprintf("has not read its changelog for %s", idle.Round(time.Second))
 	}
 	return s

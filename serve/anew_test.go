@@ -199,6 +199,35 @@ func TestATopicThatIsDeletedForGood(t *testing.T) {
 	caught(t, s)
 }
 
+// That no event topic is there is told, and what comes from the changelog is shown as of now.
+func TestAllEventTopicsAreDeleted(t *testing.T) {
+	t.Parallel()
+	app, dir := stopped(t)
+	all := []string{app.Names.StateChanged, app.Names.MultiActorSuspects, app.Names.IdentityChanged, app.Names.Profiles}
+	if _, err := kadm.NewClient(app.Client).DeleteTopics(context.Background(), all...); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := open(t, app, dir)
+	until(t, "the topics are missed", func() bool { return slices.Equal(s.Follower.MissingTopics(), all) })
+	caught(t, s)
+	list, err := s.Reader.Identities(query.IdentityQuery{Q: "192.0.2.0/24"})
+	if err != nil || list.Total == 0 {
+		t.Errorf("%+v, %v: want the addresses as they were", list, err)
+	}
+	if line, err := s.Reader.Timeline(query.TimelineQuery{Identity: stub("a1")}); err != nil || len(line.Items) == 0 {
+		t.Errorf("%+v, %v: want what happened as it was", line, err)
+	}
+	w, secrets := web(t, s, func(c *serve.WebConfig) { c.Pages = serve.Pages(nil) })
+	if _, body := ask(t, w, "GET", "/api/v1/tasks", secrets[guard.Read], ""); !strings.Contains(string(body), app.Names.MultiActorSuspects+`"`) {
+		t.Errorf("the API does not say it: %.300s", body)
+	}
+	if _, err := kadm.NewClient(app.Client).CreateTopics(context.Background(), servetest.Partitions, 1, nil, all...); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "they are there", func() bool { return len(s.Follower.MissingTopics()) == 0 })
+	caught(t, s)
+}
+
 // So is the topic of identities: what it said before is not shown as what it says.
 func TestTheTopicOfIdentitiesIsMadeAnewWhileItIsAskedFor(t *testing.T) {
 	t.Parallel()

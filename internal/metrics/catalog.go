@@ -177,6 +177,7 @@ var (
 	readAsOf     = declare(Gauge, "read_as_of_timestamp_seconds", "Everything committed until then is applied, in Unix seconds. Missing until that is known.")
 	readApplied  = declare(Counter, "read_records_total", "Changelog records that the read side has applied.")
 	readBad      = declare(Counter, "read_bad_records_total", "Records that the read side could not decode.")
+	readMissing  = declare(Gauge, "read_missing_topics", "Event topics that are not there: what they said is shown as it was, and nothing new comes of them.")
 	readDisagree = declare(Counter, "explanations_disagreed_total", "Explanations that did not give what their row says, which is a fault unless thresholds have changed.")
 	catalogReady = declare(Gauge, "catalog_complete", "1 if the catalogue has everything; lists are not answered before.")
 	catalogBytes = declare(Gauge, "catalog_bytes", "Bytes of memory that the catalogue takes.")

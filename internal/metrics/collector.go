@@ -178,6 +178,7 @@ func collectReading(r *Reading, put func(*Metric, float64, ...string)) {
 	}
 	put(readApplied, float64(r.Applied))
 	put(readBad, float64(r.Bad))
+	put(readMissing, float64(len(r.MissingTopics)))
 	put(readDisagree, float64(r.Disagreed))
 	put(catalogReady, truth(r.Complete))
 	put(catalogBytes, float64(r.CatalogBytes))

@@ -25,7 +25,7 @@ func full() View {
 	counters.Changes.Oldest.Store(1)
 	sinks := []deliver.Status{{Name: "elastic", Delivered: 5, Had: 1, Requests: 3, Failures: 2, Open: true, Oldest: time.Unix(7, 0)}}
 	formats := []FormatCounts{{Format: "cef", Formatted: 9}}
-	return View{Version: "v1", Ready: true, DiskFree: 1, Engine: counters, Sinks: sinks, Formats: formats, Reading: &Reading{Lag: 4, AsOf: 6}, Status: processor.Status{
+	return View{Version: "v1", Ready: true, DiskFree: 1, Engine: counters, Sinks: sinks, Formats: formats, Reading: &Reading{MissingTopics: []string{"a", "b"}, Lag: 4, AsOf: 6}, Status: processor.Status{
 		Instance: "i",
 		Members:  []processor.MemberStatus{{Worker: 0, MemberID: "m"}, {Worker: 1}},
 		Tasks: []processor.TaskStatus{
@@ -103,6 +103,7 @@ func TestValues(t *testing.T) {
 		{"handprint_ready", 0, 1},
 		{"handprint_live", 0, 0},
 		{"handprint_read_lag_offsets", 0, 4},
+		{"handprint_read_missing_topics", 0, 2},
 		{"handprint_worker_joined", 0, 1},
 		{"handprint_worker_joined", 1, 0},
 		{"handprint_tasks", 0, 1}, // restoring

@@ -190,6 +190,7 @@ func (f *Follower) apply(task int32, records []*kgo.Record) {
 func (f *Follower) onEmptied(task int32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.freshAnew(task)
 	if f.positions[task].Offset > 0 {
 		f.rebuild = true
 		if f.emptied == nil {
@@ -202,6 +203,19 @@ func (f *Follower) onEmptied(task int32) {
 			f.phase.Store(&Phase{})
 			f.building = f.cfg.Clock.Now()
 		}
+	}
+}
+
+// freshAnew takes down that nothing is known of how far a copy is. The caller holds mu.
+func (f *Follower) freshAnew(task int32) {
+	if f.begunAt == nil {
+		f.begunAt = make(map[int32]time.Time)
+	}
+	f.begunAt[task] = f.cfg.Clock.Now()
+	if was := *f.fresh.Load(); int(task) < len(was) {
+		fresh := slices.Clone(was)
+		fresh[task] = Freshness{ReadLag: was[task].ReadLag}
+		f.fresh.Store(&fresh)
 	}
 }
 

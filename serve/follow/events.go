@@ -2,10 +2,12 @@ package follow
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -26,6 +28,10 @@ func (p eventPositions) clone() eventPositions {
 		c[t] = maps.Clone(byPartition)
 	}
 	return c
+}
+
+func (p eventPositions) equal(o eventPositions) bool {
+	return maps.EqualFunc(p, o, func(a, b map[int32]int64) bool { return maps.Equal(a, b) })
 }
 
 func (p eventPositions) of(topic string, partition int32) int64 {
@@ -152,6 +158,9 @@ func (f *Follower) followEvents(ctx context.Context, begun bool) error {
 	look := &topicLook{f: f, all: all, ids: ids, cancel: cancel}
 	measuring.Go(func() { f.followWatermark(ctx, look) })
 	measuring.Go(func() { f.followShown(ctx, look) })
+	if len(topics) == 0 {
+		<-ctx.Done() // there is nothing to be read, until a look finds a topic
+	}
 	failing := false
 	for {
 		fetches := client.PollRecords(ctx, 5000)
@@ -182,51 +191,78 @@ func (f *Follower) followEvents(ctx context.Context, begun bool) error {
 	}
 }
 
-const topicsMark = "topics"
+const (
+	topicsMark = "topics"        // their ids, in the order of the topics
+	doubtMark  = "topics-doubt"  // names of topics that are waited for to know whether all began anew
+	absentMark = "topics-absent" // what was known when a topic was not there any more, by its name
+)
+
+// left is how far a topic was followed that is not there any more.
+type left struct {
+	Shown  float64 `json:"shown"`  // what it said until then is shown, Unix seconds
+	Events float64 `json:"events"` // and in the history
+}
+
+// readMark reads what was kept of an earlier look.
+func (f *Follower) readMark(name string, to any) error {
+	mark, err := f.cfg.History.Mark(name)
+	if err == nil && mark != nil {
+		err = json.Unmarshal(mark, to)
+	}
+	if err != nil {
+		return fmt.Errorf("reading what is known of the topics: %w", err)
+	}
+	return nil
+}
 
 // checkTopics returns the ids of the topics that are there. It empties a history that was
 // made of other topics: those of another cluster, or an application that began anew. One
-// topic that was made anew is none.
+// topic that was made anew is none, and nothing is concluded before every topic that was
+// known is there again.
 func (f *Follower) checkTopics(ctx context.Context, topics []string) (map[string]kadm.TopicID, error) {
-	ids, err := f.awaitTopics(ctx, topics)
-	if err != nil {
+	var list, doubt []string
+	absent := make(map[string]left)
+	if err := errors.Join(f.readMark(topicsMark, &list), f.readMark(doubtMark, &doubt), f.readMark(absentMark, &absent)); err != nil {
 		return nil, err
 	}
-	mark, err := f.cfg.History.Mark(topicsMark)
-	if err != nil {
-		return nil, err
-	}
-	var was []string
-	if mark != nil {
-		if err := json.Unmarshal(mark, &was); err != nil {
-			return nil, fmt.Errorf("reading which topics the history is of: %w", err)
+	was := make(map[string]string) // ids that are known
+	if len(list) == len(topics) {
+		for i, topic := range topics {
+			was[topic] = list[i]
 		}
 	}
-	same := false
-	for _, id := range ids {
-		same = same || slices.Contains(was, id.String())
+	ids, err := f.awaitTopics(ctx, topics, was)
+	if err != nil {
+		return nil, err
 	}
+	doubt, began := judgeTopics(was, ids, doubt)
+	if began {
+		if err := f.beginAnew(); err != nil {
+			return nil, err
+		}
+		clear(was)
+		clear(absent)
+	}
+	anew := make(map[string]bool)
 	now := make([]string, len(topics))
+	asOf, back := f.EventsAsOf(), false
 	for i, topic := range topics {
-		if id, there := ids[topic]; there {
-			now[i] = id.String()
-		} else if same && len(was) == len(topics) {
-			now[i] = was[i] // if it is there again, it is known whether it is the same
+		id, there := ids[topic]
+		before, away := absent[topic]
+		switch {
+		case !there:
+			now[i] = was[topic] // if it is there again, it is known whether it is the same
+			if !away {
+				absent[topic] = left{f.shown.now(), f.EventsAsOf()}
+			}
+			continue
+		case away: // what was said meanwhile is not read
+			f.shown.reset(nil, min(f.shown.now(), before.Shown))
+			asOf, back = min(asOf, before.Events), true
+			delete(absent, topic)
 		}
-	}
-	if len(was) > 0 && !same {
-		f.cfg.Logger.Warn("the history was made from the topics of another cluster, and begins anew")
-		if err := f.cfg.History.Reset(); err != nil {
-			return nil, fmt.Errorf("emptying the history: %w", err)
-		}
-		f.watermark.reset(nil, 0)
-		f.shown.reset(nil, 0)
-		f.filling.RLock() // a catalogue that is being filled takes over what the one before has
-		f.catalog.Load().Apply(func(w *catalog.Writer) { w.ForgetEvents() })
-		f.filling.RUnlock()
-		f.mu.Lock()
-		f.events = nil
-		f.mu.Unlock()
+		now[i] = id.String()
+		anew[topic] = was[topic] != "" && was[topic] != now[i]
 	}
 	f.mu.Lock()
 	of := make(map[string]string)
@@ -238,18 +274,64 @@ func (f *Follower) checkTopics(ctx context.Context, topics []string) (map[string
 	f.eventIDs = of
 	f.mu.Unlock()
 	marks := make(map[string][]byte)
-	if same && len(was) == len(now) {
-		if marks[positionsMark], err = f.forgetPositions(func(topic string) bool {
-			at := slices.Index(topics, topic)
-			return at >= 0 && was[at] != now[at]
-		}); err != nil {
+	if back {
+		f.watermark.reset(nil, asOf)
+		marks[eventsAsOfMark] = binary.BigEndian.AppendUint64(nil, math.Float64bits(asOf))
+	}
+	if marks[positionsMark], err = f.forgetPositions(func(topic string) bool { return anew[topic] }); err != nil {
+		return nil, err
+	}
+	for name, v := range map[string]any{topicsMark: now, doubtMark: doubt, absentMark: absent} {
+		if marks[name], err = json.Marshal(v); err != nil {
 			return nil, err
 		}
 	}
-	if marks[topicsMark], err = json.Marshal(now); err != nil {
-		return nil, err
-	}
 	return ids, f.cfg.History.Add(nil, marks)
+}
+
+// judgeTopics reports whether all history begins anew: every topic that was known has been
+// made anew. While one of them is not there nobody knows, unless another is the one that it
+// was. doubt has the topics that are waited for to know it; a later look is given them.
+func judgeTopics(was map[string]string, ids map[string]kadm.TopicID, doubt []string) (waiting []string, began bool) {
+	asked := doubt
+	if len(asked) == 0 {
+		for topic, id := range was {
+			if id != "" {
+				asked = append(asked, topic)
+			}
+		}
+		slices.Sort(asked)
+	}
+	for _, topic := range asked {
+		id, there := ids[topic]
+		switch {
+		case !there:
+			waiting = append(waiting, topic)
+		case id.String() == was[topic]:
+			return nil, false
+		}
+	}
+	if len(waiting) == len(asked) {
+		return doubt, false // none of them is there
+	}
+	return waiting, len(waiting) == 0
+}
+
+// beginAnew empties history and catalogue of what event topics said.
+func (f *Follower) beginAnew() error {
+	f.cfg.Logger.Warn("the history was made from the topics of another cluster, and begins anew")
+	if err := f.cfg.History.Reset(); err != nil {
+		return fmt.Errorf("emptying the history: %w", err)
+	}
+	f.watermark.reset(nil, 0)
+	f.shown.reset(nil, 0)
+	f.filling.RLock() // a catalogue that is being filled takes over what the one before has
+	f.catalog.Load().Apply(func(w *catalog.Writer) { w.ForgetEvents() })
+	f.filling.RUnlock()
+	f.mu.Lock()
+	f.events = nil
+	f.mu.Unlock()
+	return nil
 }
 
 // forgetPositions forgets how far topics were read that were made anew, and returns the
@@ -275,6 +357,9 @@ func (f *Follower) forgetPositions(anew func(topic string) bool) (mark []byte, e
 // bounds asks for the ends of topics until there is an answer: brokers may be away
 // when this process starts. A topic that is not there any more is a topicError.
 func (f *Follower) bounds(ctx context.Context, topics []string) (starts, ends kadm.ListedOffsets, err error) {
+	if len(topics) == 0 {
+		return nil, nil, nil // kadm would ask for all that there are
+	}
 	adm := kadm.NewClient(f.client)
 	for tries := 0; ; tries++ {
 		if starts, err = adm.ListStartOffsets(ctx, topics...); err == nil {

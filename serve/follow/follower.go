@@ -66,7 +66,7 @@ type Follower struct {
 
 	catalog atomic.Pointer[catalog.Catalog]
 	phase   atomic.Pointer[Phase]       // stored under mu
-	fresh   atomic.Pointer[[]Freshness] // of the changelog alone, by partition
+	fresh   atomic.Pointer[[]Freshness] // of the changelog alone, by partition; stored under mu
 	applied atomic.Int64                // records
 	bad     atomic.Int64                // records that could not be decoded
 
@@ -81,8 +81,9 @@ type Follower struct {
 	positions []position // by partition, what the catalogue holds
 	events    eventPositions
 	rebuild   bool
-	emptied   map[int32]bool // copies that began anew, and have nothing yet
-	begun     int            // how often one did
+	emptied   map[int32]bool      // copies that began anew, and have nothing yet
+	begun     int                 // how often one did
+	begunAt   map[int32]time.Time // when it did last
 	done      doneEvents
 	began     time.Time
 	building  time.Time // when the catalogue that is being built was begun
@@ -239,24 +240,26 @@ func (f *Follower) measure(ctx context.Context) {
 
 // look takes down how far the copies are.
 func (f *Follower) look() {
-	was := *f.fresh.Load()
+	status := f.copies.Status()
+	f.mu.Lock()
 	fresh := make([]Freshness, f.cfg.Partitions)
-	copy(fresh, was)
+	copy(fresh, *f.fresh.Load())
 	known, left, total := 0, int64(0), int64(0)
-	for _, s := range f.copies.Status() {
+	for _, s := range status {
 		if s.Lag < 0 {
 			continue
 		}
 		known++
 		p := &fresh[s.Partition]
 		p.ReadLag = s.Lag
-		if s.Lag == 0 {
+		if s.Lag == 0 && !s.MovedAt.Before(f.begunAt[s.Partition]) {
 			p.AsOf = max(p.AsOf, float64(s.MovedAt.UnixMilli())/1000)
 		}
 		left += s.Lag
 		total += s.Lag + s.Position
 	}
 	f.fresh.Store(&fresh)
+	f.mu.Unlock()
 	if known == int(f.cfg.Partitions) && left <= nearlyDone && f.alone.CompareAndSwap(true, false) {
 		f.cfg.Logger.Info("the brokers answer again: the copy is up to date")
 	}

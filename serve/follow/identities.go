@@ -42,11 +42,11 @@ func (f *Follower) identities(ctx context.Context) error {
 			if err = f.followIdentities(ctx, partitions, id); err == nil {
 				return nil
 			}
-			if !topicTrouble(err) {
-				return err
-			}
 		}
-		if notReadable(err) {
+		if !topicTrouble(err) {
+			return err
+		}
+		if errors.Is(err, errNotThere) || errors.Is(err, kerr.TopicAuthorizationFailed) {
 			f.withheld.Store(true)
 		}
 		if ctx.Err() == nil && !told && !f.Alone() {
@@ -88,13 +88,31 @@ type topicError struct{ cause error }
 func (e *topicError) Error() string { return e.cause.Error() }
 func (e *topicError) Unwrap() error { return e.cause }
 
-// identitiesTopic returns the partitions and the id of the topic.
+// errNotThere says that brokers agree that a topic is not there.
+var errNotThere = errors.New("the topic is not there")
+
+// identitiesTopic returns the partitions and the id of the topic. That it is another than
+// the one that was read, or is not there, has to be confirmed: what was read is dropped then.
 func (f *Follower) identitiesTopic(ctx context.Context) ([]int32, kadm.TopicID, error) {
 	topic := f.cfg.Names.Identities
 	there, err := askTopics(ctx, f.client, topic)
 	t, ok := there[topic]
-	if err == nil && !ok {
+	switch {
+	case err != nil:
+	case !ok:
 		err = fmt.Errorf("asking for %s: %w", topic, kerr.UnknownTopicOrPartition)
+		if f.isConfirmed(ctx, []string{topic}, func(ids map[string]kadm.TopicID) bool { return len(ids) == 0 }) {
+			err = fmt.Errorf("asking for %s: %w", topic, errNotThere)
+		}
+	default:
+		read, merr := f.identitiesMark()
+		if merr != nil {
+			return nil, kadm.TopicID{}, merr
+		}
+		differs := differsFrom(map[string]string{topic: read.Topic})
+		if differs(map[string]kadm.TopicID{topic: t.TopicID}) && !f.isConfirmed(ctx, []string{topic}, differs) {
+			err = fmt.Errorf("asking for %s: %w", topic, errDoubt)
+		}
 	}
 	if err != nil {
 		return nil, kadm.TopicID{}, &topicError{err}
@@ -106,17 +124,25 @@ func (f *Follower) identitiesTopic(ctx context.Context) ([]int32, kadm.TopicID, 
 	return partitions, t.TopicID, nil
 }
 
+// identitiesMark returns how far the topic is in the history.
+func (f *Follower) identitiesMark() (read identitiesRead, err error) {
+	mark, err := f.cfg.History.Mark(identitiesMark)
+	if err == nil && mark != nil {
+		err = json.Unmarshal(mark, &read)
+	}
+	if err != nil {
+		return read, fmt.Errorf("reading how far the records of identities are: %w", err)
+	}
+	return read, nil
+}
+
 // followIdentities reads until ctx ends, then it returns nil, or until the topic is in
 // trouble.
 func (f *Follower) followIdentities(ctx context.Context, partitions []int32, id kadm.TopicID) error {
 	topic, h := f.cfg.Names.Identities, f.cfg.History
-	var read identitiesRead
-	if mark, err := h.Mark(identitiesMark); err != nil {
+	read, err := f.identitiesMark()
+	if err != nil {
 		return err
-	} else if mark != nil {
-		if err := json.Unmarshal(mark, &read); err != nil {
-			return fmt.Errorf("reading how far the records of identities are: %w", err)
-		}
 	}
 	if read.Topic != id.String() {
 		if read.Topic != "" {

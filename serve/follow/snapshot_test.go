@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"handprint/processor"
 	"handprint/serve/catalog"
 	"handprint/state"
 )
@@ -130,4 +131,19 @@ func TestNoSnapshotHasACopyThatBeganAnew(t *testing.T) {
 	there(false, "another copy got a record, and the catalogue was built")
 	f.onApplied(0, nil, state.Checkpoint{Offset: 1, Identity: "log"})
 	there(true, "the copy has records again")
+}
+
+// What is shown of a copy that began anew is not as of the time that the one before had
+// reached.
+func TestACopyThatBeganAnewIsAsOfNoTime(t *testing.T) {
+	f := &Follower{cfg: Config{Partitions: 2, Clock: processor.SystemClock{}, Logger: slog.New(slog.DiscardHandler)}, positions: make([]position, 2)}
+	f.catalog.Store(catalog.New())
+	f.phase.Store(&Phase{})
+	f.fresh.Store(&[]Freshness{{AsOf: 7}, {AsOf: 8}})
+	f.shown.reset(nil, 9)
+	f.positions[0].Offset = 5
+	f.onEmptied(0)
+	if f.Freshness(0).AsOf != 0 || f.Freshness(-1).AsOf != 0 || f.Freshness(1).AsOf != 8 {
+		t.Errorf("as of %v, the other %v, both %v", f.Freshness(0), f.Freshness(1), f.Freshness(-1))
+	}
 }

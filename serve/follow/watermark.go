@@ -58,11 +58,12 @@ func (w *watermark) read(topic string, partition int32, next int64) {
 }
 
 // measured takes down where partitions began and ended at a time, and returns the
-// watermark. One that was not told stays as old as it is.
+// watermark. One that was not told stays as old as it is. Where no topic is there, all that
+// there is has been applied.
 func (w *watermark) measured(asked float64, starts, ends eventPositions) float64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	oldest := math.Inf(1)
+	oldest := asked
 	for topic, byPartition := range w.partitions {
 		for n, p := range byPartition {
 			p.next = max(p.next, starts.of(topic, n)) // what was before is deleted
@@ -80,9 +81,7 @@ func (w *watermark) measured(asked float64, starts, ends eventPositions) float64
 			oldest = min(oldest, p.asOf)
 		}
 	}
-	if !math.IsInf(oldest, 1) {
-		w.asOf = max(w.asOf, oldest)
-	}
+	w.asOf = max(w.asOf, oldest)
 	return w.asOf
 }
 
@@ -107,19 +106,15 @@ func (f *Follower) keptAsOf() (float64, error) {
 // followWatermark asks the brokers where the event topics end until ctx ends. While they
 // do not say, the watermark stands still.
 func (f *Follower) followWatermark(ctx context.Context, look *topicLook) {
-	adm, topics := kadm.NewClient(f.client), look.there(f.historyTopics())
-	if len(topics) == 0 {
-		return // nothing of them is there to be read
-	}
-	t := time.NewTicker(f.cfg.every(watermarkEvery))
+	adm, every := kadm.NewClient(f.client), f.cfg.every(watermarkEvery)
+	e := endsLook{look: look, topics: look.there(f.historyTopics()), ends: adm.ListEndOffsets, starts: adm.ListStartOffsets, every: every}
+	t := time.NewTicker(every)
 	defer t.Stop()
 	kept := f.EventsAsOf()
 	for {
 		asked := float64(f.cfg.Clock.Now().UnixMilli()) / 1000
-		ends, err := adm.ListEndOffsets(ctx, topics...)
-		starts, serr := adm.ListStartOffsets(ctx, topics...)
-		if err == nil && serr == nil && look.same(ctx) { // a partition without a leader has an error of its own
-			if asOf := f.watermark.measured(asked, offsetsOf(starts), offsetsOf(ends)); asOf > kept {
+		if starts, ends, ok := e.get(ctx); ok {
+			if asOf := f.watermark.measured(asked, starts, ends); asOf > kept {
 				mark := binary.BigEndian.AppendUint64(nil, math.Float64bits(asOf))
 				if err := f.cfg.History.KeepMarks(map[string][]byte{eventsAsOfMark: mark}); err != nil {
 					f.cfg.Logger.Warn("how far the events are could not be kept", "error", err)
@@ -143,15 +138,14 @@ func (f *Follower) followWatermark(ctx context.Context, look *topicLook) {
 // without a word, since there is nothing to hand out, so nobody knows that it is at the
 // end. It lasts until the open one ends, which is transaction-timeout at most.
 func (f *Follower) followShown(ctx context.Context, look *topicLook) {
-	adm, topics := kadm.NewClient(f.client), look.there(look.all)
-	t := time.NewTicker(f.cfg.every(measureEvery))
+	adm, every := kadm.NewClient(f.client), f.cfg.every(measureEvery)
+	e := endsLook{look: look, topics: look.there(look.all), ends: adm.ListCommittedOffsets, starts: adm.ListStartOffsets, every: every}
+	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
 		asked := float64(f.cfg.Clock.Now().UnixMilli()) / 1000
-		ends, err := adm.ListCommittedOffsets(ctx, topics...)
-		starts, serr := adm.ListStartOffsets(ctx, topics...)
-		if err == nil && serr == nil && look.same(ctx) { // a partition without a leader has an error of its own
-			f.shown.measured(asked, offsetsOf(starts), offsetsOf(ends))
+		if starts, ends, ok := e.get(ctx); ok {
+			f.shown.measured(asked, starts, ends)
 		}
 		select {
 		case <-ctx.Done():

@@ -113,6 +113,19 @@ type message struct {
 	to          templ.SafeURL
 }
 
+// missing is what a page says first if an event topic is not there: it holds beside
+// whatever freshness says, and what is live does not replace it.
+func (p *page) missing() (m message, ok bool) {
+	switch topics := p.fresh.Missing; len(topics) {
+	case 0:
+		return message{}, false
+	case 1:
+		return message{title: "A topic is not there.", text: "What was read of " + topics[0] + " before is shown as it was, and nothing new comes of it until it is made again."}, true
+	default:
+		return message{title: "Topics are not there.", text: "What was read of " + list(topics) + " before is shown as it was, and nothing new comes of them until they are made again."}, true
+	}
+}
+
 // freshness is what a page says of how fresh it is; ok is false when there is
 // nothing to say.
 func (p *page) freshness() (m message, ok bool) {
@@ -126,8 +139,6 @@ func (p *page) freshness() (m message, ok bool) {
 		return message{title: "What is shown is behind.", text: "It is what was committed until " + p.clock(f.AsOf) + " UTC (" + p.ago(f.AsOf) + " ago). The brokers do not say how much was committed since."}, true
 	case f.Stale == "read":
 		return message{title: "What is shown is behind.", text: "It is what was committed until " + p.clock(f.AsOf) + " UTC (" + p.ago(f.AsOf) + " ago, " + plural(int(f.ReadLag), "record", "records") + " behind)."}, true
-	case len(f.Missing) > 0:
-		return message{title: "A topic is not there.", text: "What was read of " + list(f.Missing) + " before is shown as it was, and nothing new comes of it until it is made again."}, true
 	case f.Stale == "input":
 		return message{title: "Input is waiting.", text: plural(f.Waiting, "task has", "tasks have") + " input waiting (" + plural(int(f.InputLag), "observation", "observations") + "). What is shown is the newest there is."}, true
 	}

@@ -34,6 +34,7 @@ type fake struct {
 	replays int  // how often something was sent again
 	reading bool // has not read all topics once
 	silent  bool // the brokers do not answer
+	missing []string
 }
 
 func quoted(s string) json.RawMessage { b, _ := json.Marshal(s); return b }
@@ -202,7 +203,7 @@ func (f *fake) now() Freshness {
 	if f.reading {
 		return Freshness{Building: 1}
 	}
-	return Freshness{AsOf: 1100, Building: 1}
+	return Freshness{AsOf: 1100, Building: 1, Missing: f.missing, Stale: "read"}
 }
 
 // A page that is made before all topics were read once says so, and no time.
@@ -213,6 +214,23 @@ func TestPagesSayThatTheyAreNotComplete(t *testing.T) {
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/hp"+path, nil))
 		if body := w.Body.String(); w.Code != 200 || strings.Count(body, "not complete yet") != times || strings.Contains(body, ">as of<") || strings.Contains(body, "as of  ") {
 			t.Errorf("%s: %d %s", path, w.Code, body)
+		}
+	}
+}
+
+// That topics are not there is said first, beside what else is said of how fresh a page is,
+// and what is live does not replace it.
+func TestPagesSayFirstThatTopicsAreNotThere(t *testing.T) {
+	for _, missing := range [][]string{{"topic.a"}, {"topic.a", "topic.b"}} {
+		w := httptest.NewRecorder()
+		serve(t, &fake{text: "x", missing: missing}).ServeHTTP(w, httptest.NewRequest("GET", "/hp/identities", nil))
+		at := 0
+		for _, want := range append(missing, `<div id="stale">`, "What is shown is behind.") {
+			n := strings.Index(w.Body.String()[at:], want)
+			if n < 0 {
+				t.Fatalf("%v: no %s behind the others in %s", missing, want, w.Body)
+			}
+			at += n
 		}
 	}
 }
