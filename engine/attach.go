@@ -105,6 +105,8 @@ func (e *Engine) bringContribution(a *attach, primitive, record []byte) error {
 	}
 	if again {
 		e.dropUnion(a.New, primitive)
+	} else {
+		e.rowsOf.came(a.New, primitive, a.Attacker)
 	}
 	earlier := slices.Clone(s.long)
 	for i := range earlier {

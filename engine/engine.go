@@ -143,6 +143,8 @@ type Engine struct {
 	claimed bool
 	// unions holds the merged series of rows with many attackers, by row key.
 	unions unions
+	// rowsOf says, of an identity that attackers leave, which rows are whose.
+	rowsOf rowsOf
 	// stubs holds what is known of the attackers that were observed lately.
 	stubs    stubCaches
 	catalog  catalog
@@ -222,6 +224,7 @@ func (e *Engine) Reload(store Store) error {
 		e.unions.share.close()
 	}
 	e.unions = newUnions(e.cfg.Unions)
+	e.rowsOf.forget()
 	e.indexed = index{}
 	e.stubs.reset()
 	if err := e.loadUnsettled(); err != nil {

@@ -261,12 +261,12 @@ func TestRandomHistories(t *testing.T) {
 // them.
 func smallSteps(t *testing.T) {
 	n, m, r, w, s, p, a := unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter
-	middle, begun, names := maxMiddle, maxBegun, sweepNames
+	middle, begun, names, rows := maxMiddle, maxBegun, sweepNames, rowsOfFrom
 	t.Cleanup(func() {
-		maxBegun, sweepNames = begun, names
+		maxBegun, sweepNames, rowsOfFrom = begun, names, rows
 		unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter, maxMiddle = n, m, r, w, s, p, a, middle
 	})
-	maxMiddle, maxBegun, sweepNames = 50, 1, 3
+	maxMiddle, maxBegun, sweepNames, rowsOfFrom = 50, 1, 3, 1
 	unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter = 2, 2, 1, 2, 1, 1, 2
 }
 

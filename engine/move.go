@@ -204,6 +204,20 @@ func (p *parts) flush(last bool) {
 }
 
 func (e *Engine) detachRows(d *detach, out *parts) error {
+	if primitives, ok, err := e.rowsToLeave(d); err != nil || ok {
+		for i := 0; i < len(primitives) && err == nil; i++ {
+			if out.sent+len(out.list) > detachStep {
+				out.next = rowKey(nil, kindRow, d.Old, primitives[i])
+				break
+			}
+			err = e.detachRow(d, primitives[i], out)
+		}
+		return err
+	}
+	if len(d.From) == 0 && e.rowsOf.wait(d.Old, d.Attacker) {
+		out.next = []byte{}
+		return nil
+	}
 	var primitives [][]byte
 	err := scan(e.store, idKey(nil, kindRow, d.Old), d.From, func(rest, _ []byte) error {
 		primitive, _, err := cutPrimitive(rest)
@@ -217,15 +231,57 @@ func (e *Engine) detachRows(d *detach, out *parts) error {
 	if err != nil {
 		return err
 	}
-	for _, primitive := range primitives {
+	for i, primitive := range primitives {
 		if out.sent+len(out.list) > detachStep {
 			out.next = rowKey(nil, kindRow, d.Old, primitive)
-			return nil
+			primitives = primitives[:i]
+			break
 		}
 		if err := e.detachRow(d, primitive, out); err != nil {
 			return err
 		}
 	}
+	return e.listLeft(d, primitives, out.next)
+}
+
+// rowsToLeave returns the rows that an attacker may have contributed to, if that is known
+// without a look at all rows of the identity. ok: it is.
+func (e *Engine) rowsToLeave(d *detach) (primitives [][]byte, ok bool, err error) {
+	if len(d.From) > 0 || e.rowsOf.identity != string(d.Old) {
+		return nil, false, nil
+	}
+	id, _, err := e.getIdentity(d.Old)
+	if err != nil || bytes.Equal(id.Own, d.Attacker) { // its contributions may be in the rows' records
+		return nil, false, err
+	}
+	listed, ok := e.rowsOf.list(d.Old, d.Attacker, e.out.Now())
+	for _, primitive := range listed {
+		record, err := e.store.Get(seriesKey(nil, kindContribution, d.Old, primitive, d.Attacker))
+		if err != nil {
+			return nil, false, fmt.Errorf("reading whether %s has contributed to %s: %w", d.Attacker, primitive, err)
+		}
+		if record != nil {
+			primitives = append(primitives, primitive)
+		}
+	}
+	return primitives, ok, nil
+}
+
+// listLeft notes whose the rows are that an attacker has just left, all from d.From up to
+// next, if the identity has many, for those who leave it after this one.
+func (e *Engine) listLeft(d *detach, primitives [][]byte, next []byte) error {
+	now := e.out.Now()
+	if len(d.From) == 0 {
+		if len(primitives) <= rowsOfFrom || !e.rowsOf.begins(d.Old, d.Attacker, now) {
+			return nil
+		}
+	} else if e.rowsOf.identity != string(d.Old) || !bytes.Equal(e.rowsOf.next, d.From) {
+		return nil
+	}
+	if err := e.listRows(d.Old, primitives); err != nil {
+		return err
+	}
+	e.rowsOf.next, e.rowsOf.asked, e.rowsOf.waits = bytes.Clone(next), now, 0
 	return nil
 }
 

@@ -229,13 +229,17 @@ func (e *Engine) contribute(identity, attacker, primitive []byte, entry attribut
 		return err
 	}
 	s := series{Series: e.contrib}
-	if _, err := e.loadContribution(&s, identity, primitive, attacker); err != nil {
+	known, err := e.loadContribution(&s, identity, primitive, attacker)
+	if err != nil {
 		return err
 	}
 	if err := e.take(&s, entry, e.catalog.of(primitive).kind, identity, primitive, attacker); err != nil {
 		return err
 	}
 	e.saveContribution(&s, identity, primitive, attacker)
+	if !known {
+		e.rowsOf.came(identity, primitive, attacker)
+	}
 	e.unionReturns(identity, primitive, attacker, &s.Series)
 	e.contrib = s.Series
 	wait, err := e.waits(identity, primitive)
