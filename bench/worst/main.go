@@ -14,7 +14,9 @@ import (
 	"os"
 	"os/signal"
 	"runtime/pprof"
+	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 // The bounds of an observation whose record has at most 1 KiB; for each KiB more
@@ -97,10 +99,31 @@ func run(n int, only string) error {
 	if err := out.Flush(); err != nil {
 		return err
 	}
+	if err := runEvents(only); err != nil {
+		return err
+	}
 	if above > 0 {
 		return fmt.Errorf("%d kinds of input are %w of %.0f us, %.0f B and %d times the usual one", above, errAbove, maxMicros, maxBytes, maxTimes)
 	}
 	return nil
+}
+
+// runEvents prints what identity events cost. There is no bound of them but that of a step.
+func runEvents(only string) error {
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(out, "\nsteps\tCPU\tlongest step\tidentity events\t")
+	for _, k := range eventKinds() {
+		if !strings.Contains(k.name, only) {
+			continue
+		}
+		steps, all, longest, err := k.measure()
+		if err != nil {
+			return fmt.Errorf("%s: %w", k.name, err)
+		}
+		millis := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+		fmt.Fprintf(out, "%d\t%.0f ms\t%.1f ms\t%s\t\n", steps, millis(all), millis(longest), k.name)
+	}
+	return out.Flush()
 }
 
 // bounds returns what an observation may cost whose record has so many bytes.

@@ -29,8 +29,9 @@ type task struct {
 	commands [][]byte
 	offset   int64
 	commits  int64
-	at       time.Time // of the next commit
-	refuses  bool      // some of the input may be refused
+	at       time.Time           // of the next commit
+	refuses  bool                // some of the input may be refused
+	stepped  func(time.Duration) // nil, or told of the CPU time of each step
 }
 
 // newTask returns a task whose store is in a directory of its own, on a real file
@@ -63,18 +64,29 @@ func (t *task) process(r *engine.Record) error {
 	t.offset++
 	r.Offset, r.Time = t.offset, 1_700_000_000_000+t.offset
 	t.txn.Savepoint()
-	if err := t.engine.Process(r, t.txn, t); err != nil {
+	if err := t.step(r); err != nil {
 		return err
 	}
 	for len(t.commands) > 0 {
 		next := t.commands[0]
 		t.commands = t.commands[1:]
 		t.offset++
-		if err := t.engine.Process(&engine.Record{Source: engine.Commands, Offset: t.offset, Time: 1_700_000_000_000 + t.offset, Value: next}, t.txn, t); err != nil {
+		if err := t.step(&engine.Record{Source: engine.Commands, Offset: t.offset, Time: 1_700_000_000_000 + t.offset, Value: next}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// step processes one record.
+func (t *task) step(r *engine.Record) error {
+	if t.stepped == nil {
+		return t.engine.Process(r, t.txn, t)
+	}
+	began := cpu()
+	err := t.engine.Process(r, t.txn, t)
+	t.stepped(cpu() - began)
+	return err
 }
 
 func (t *task) commit() error {
@@ -206,7 +218,7 @@ func (in *input) process(t *task) error {
 func (t *task) link(attackers int, suffix string) error {
 	most := 4000 / (1 + len(suffix)/16) // of one event: its record is bounded
 	for from := 0; from < attackers; from += most {
-		e := attribution.IdentityEvent{Type: attribution.Formed, Identity: "018f0000-0000-7000-8000-000000000001"}
+		e := attribution.IdentityEvent{Type: attribution.Formed, Identity: first}
 		for i := from; i < min(from+most, attackers); i++ {
 			e.Attackers = append(e.Attackers, address(i)+suffix)
 		}
