@@ -31,12 +31,19 @@ type number struct {
 	exp       int
 	negative  bool
 	exact     bool // mantissa holds every digit
-	canonical bool // the text is canonical if the number is a plain one and no longer than maxShort
+	canonical bool // the text is canonical if the number is below maxShort, and within the bounds of its notation
+	exponent  bool // which is with an exponent
 }
 
 // maxShort is above the numbers of up to 15 digits: such a decimal is the shortest of
 // its double, as long as doubles lie closer than the decimals do.
-const maxShort = 1e15
+const (
+	maxShort       = 1e15
+	maxShortDigits = 15
+	// A number 0.ddd times ten to the power of a point is written plainly from minPlain to
+	// below maxPlain.
+	minPlainPoint, maxPlainPoint = -5, 16
+)
 
 // scanNumber reads the number that starts at src[i], a '-' or a digit, and returns its
 // value and the index behind it. After an error, end is where the text went wrong.
@@ -70,7 +77,17 @@ func appendNumber(dst, src []byte, i int) (out []byte, end int, err error) {
 
 // isCanonical reports whether the text is canonical, if that is seen at once.
 func (n *number) isCanonical() bool {
-	return n.canonical && n.exact && n.mantissa < maxShort && n.isPlain()
+	if !n.canonical || !n.exact || n.mantissa >= maxShort {
+		return false
+	}
+	if !n.exponent {
+		return n.isPlain()
+	}
+	digits := 1
+	for ; digits < maxShortDigits && n.mantissa >= uint64(pow10[digits]); digits++ {
+	}
+	point := digits + n.exp
+	return (point < minPlainPoint || point > maxPlainPoint) && inShortRange(point, n.exp)
 }
 
 // appendTo appends the canonical text of a number, whose text is given. After an error dst
@@ -116,6 +133,7 @@ func (n *number) read(src []byte, i int) (end int, err error) {
 	var mantissa uint64
 	exp := 0
 	n.exact = true
+	digits := i
 	switch c := src[i]; {
 	case c == '0':
 		i++
@@ -148,13 +166,20 @@ func (n *number) read(src []byte, i int) (end int, err error) {
 		n.canonical = src[i-1] != '0'
 	}
 	if i < len(src) && src[i]|0x20 == 'e' {
+		// One digit stands before the point, and nothing that could be left out.
+		n.canonical = n.canonical && src[i] == 'e' && src[digits] != '0' && (i == digits+1 || src[digits+1] == '.')
+		n.exponent = true
 		var e int
-		e, i, err = scanExponent(src, i+1)
+		from := i + 1
+		e, i, err = scanExponent(src, from)
 		if err != nil {
 			return i, err
 		}
 		exp += e
-		n.canonical = false
+		if src[from] == '-' {
+			from++
+		}
+		n.canonical = n.canonical && '1' <= src[from] && src[from] <= '9'
 	}
 	n.mantissa, n.exp = mantissa, exp
 	if mantissa == 0 && n.negative {
@@ -211,6 +236,13 @@ const (
 	manyLeast = 1000
 )
 
+// inShortRange reports whether decimals of at most 15 digits are further from each other
+// than doubles are, at 0.ddd times ten to the power of point, if the last digit stands for
+// ten to the power of exp.
+func inShortRange(point, exp int) bool {
+	return point <= maxShortPoint && (point >= minShortPoint || exp >= minShortExp)
+}
+
 // appendShort appends the canonical text of a number of at most 15 digits without asking
 // which double it is, and reports whether it could: see maxShort.
 func (n *number) appendShort(dst []byte) (out []byte, ok bool) {
@@ -230,14 +262,14 @@ func (n *number) appendShort(dst []byte) (out []byte, ok bool) {
 	}
 	digits := buf[at:]
 	point := len(digits) + exp // the number is 0.digits times ten to the power of it
-	if point > maxShortPoint || point < minShortPoint && exp < minShortExp {
+	if !inShortRange(point, exp) {
 		return dst, false
 	}
 	if n.negative {
 		dst = append(dst, '-')
 	}
 	switch {
-	case point < -5 || point > 16: // less than minPlain, or maxPlain and more
+	case point < minPlainPoint || point > maxPlainPoint:
 		dst = append(dst, digits[0])
 		if len(digits) > 1 {
 			dst = append(append(dst, '.'), digits[1:]...)

@@ -138,7 +138,7 @@ func TestShortDecimalsAreWrittenAsTheirDoublesAre(t *testing.T) {
 			if m >= 1200 { // of up to 15 digits
 				m *= 454_545_454_545
 			}
-			for _, text := range []string{fmt.Sprintf("%de%d", m, exp), fmt.Sprintf("-%d.5E%+d", m, exp)} {
+			for _, text := range []string{fmt.Sprintf("%de%d", m, exp), fmt.Sprintf("-%d.5E%+d", m, exp), fmt.Sprintf("%d.%de%d", m%10, m/10, exp)} {
 				f, err := strconv.ParseFloat(text, 64)
 				out, _, got := Append(nil, []byte(text))
 				if err != nil {
