@@ -2,37 +2,48 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"handprint/attribution"
 )
 
-// maxNamesRead bounds, in bytes, the rows that are read to find a whole name: an attacker
+// maxNamesRead bounds, in bytes, the rows that are read to find whole names: an attacker
 // can make up as many names as he likes that begin alike.
 const maxNamesRead = 4 << 20
 
-// WholePrimitive returns the name of the primitive that a suspicion names as name. It is
-// another only if name is one that was cut and the identity has its row.
-func WholePrimitive(from Reader, identity, name string) (string, error) {
-	begin, cut := attribution.BeginOfShort(name)
-	if !cut {
-		return name, nil
+// WholePrimitives returns the names of the primitives that suspicions name as names, by
+// these. It has names that were cut and are of a row of the identity, no others. However
+// many are asked for, at most 4 MiB of rows are read.
+func WholePrimitives(from Reader, identity string, names []string) (map[string]string, error) {
+	wanted, begins := make(map[string]bool), []string(nil)
+	for _, name := range names {
+		if begin, cut := attribution.BeginOfShort(name); cut && !wanted[name] {
+			wanted[name] = true
+			begins = append(begins, begin)
+		}
 	}
-	whole, bytes := name, 0
-	err := scan(from, append(idKey(nil, kindRow, []byte(identity)), begin...), nil, func(rest, row []byte) error {
-		if bytes += len(begin) + len(rest) + len(row); bytes > maxNamesRead {
-			return errStop
+	slices.Sort(begins)
+	whole, bytes := make(map[string]string), 0
+	for _, begin := range slices.Compact(begins) {
+		err := scan(from, append(idKey(nil, kindRow, []byte(identity)), begin...), nil, func(rest, row []byte) error {
+			if bytes += len(begin) + len(rest) + len(row); bytes > maxNamesRead {
+				return errStop
+			}
+			if len(begin)+len(rest)-1 <= attribution.MaxPrimitiveName {
+				return nil // it is never cut
+			}
+			n := begin + string(rest[:len(rest)-1])
+			if short := attribution.ShortPrimitive(n); wanted[short] {
+				whole[short] = n
+			}
+			if len(whole) == len(wanted) {
+				return errStop
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("looking for primitives of identity %s: %w", identity, err)
 		}
-		if len(begin)+len(rest)-1 <= attribution.MaxPrimitiveName {
-			return nil // it is never cut
-		}
-		if n := begin + string(rest[:len(rest)-1]); attribution.ShortPrimitive(n) == name {
-			whole = n
-			return errStop
-		}
-		return nil
-	})
-	if err != nil {
-		return "", fmt.Errorf("looking for primitive %s of identity %s: %w", name, identity, err)
 	}
 	return whole, nil
 }

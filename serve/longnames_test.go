@@ -25,6 +25,13 @@ func TestASuspicionOfALongName(t *testing.T) {
 	long := "odd." + strings.Repeat("abcdefgh", 40)
 	other := long + "x" // begins alike
 	short := attribution.ShortPrimitive(long)
+	var alike []*kgo.Record // more rows than are searched, before the one that is meant
+	for n := range 9000 {
+		alike = append(alike, app.Observation("a1", fmt.Sprintf("%s.%06d%s", long[:90], n, strings.Repeat("y", 400)), "1", 1_699_999_000))
+	}
+	if err := app.Client.ProduceSync(context.Background(), alike...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
 	app.Send(app.Observation("a1", long, `"f1"`, 1_699_999_000), app.Observation("a1", other, `"f2"`, 1_699_999_000), app.Observation("a1", hassh, `"f3"`, 1_699_999_000))
 	suspicion := attribution.Suspicion{
 		ID: "s1", EventID: "e1", Identity: stub("a1"), Status: attribution.SuspicionRaised, TS: 1_699_999_100, Confidence: 0.5, Primitives: []string{short}, Groups: []string{"other"},

@@ -31,7 +31,8 @@ func (a *app) explainCommand() *cobra.Command {
 is open, and for each primitive that is not stable (or the one that is named) the
 observations that decide, the questions of the rule in their order, and what one
 more observation would do. IDENTITY is an address, an id, or the beginning of
-one.
+one; PRIMITIVE may be named as suspicions name it: 80 bytes of a long name, ~
+and 32 digits.
 
 Use the thresholds and the registry that the instances run with. Evidence
 references are read from the input topic, as far as it still has them.`,
@@ -99,6 +100,7 @@ func (a *app) explain(ctx context.Context, args []string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	primitive = wholePrimitive(view.Rows, primitive)
 	said := explained{Identity: id, MergedInto: view.MergedInto, Attackers: []explainedAttacker{}, Primitives: []engine.Explanation{}}
 	for _, m := range view.Members {
 		said.Attackers = append(said.Attackers, explainedAttacker{m.Attacker, append([]string{}, known.addresses[m.Attacker]...)})
@@ -140,6 +142,20 @@ func (a *app) explain(ctx context.Context, args []string, asJSON bool) error {
 	out := bufio.NewWriter(a.out)
 	a.writeExplained(out, &said)
 	return out.Flush()
+}
+
+// wholePrimitive returns the name of the primitive that suspicions name as name. It is
+// another only if name is one that was cut, and there is its row.
+func wholePrimitive(rows []engine.RowView, name string) string {
+	if _, cut := attribution.BeginOfShort(name); !cut {
+		return name
+	}
+	for i := range rows {
+		if attribution.ShortPrimitive(rows[i].Primitive) == name {
+			return rows[i].Primitive
+		}
+	}
+	return name
 }
 
 // writeJSON writes an object. What a terminal might obey is escaped there.

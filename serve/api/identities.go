@@ -14,7 +14,7 @@ import (
 // Filters are the conditions of lists of identities.
 type Filters struct {
 	State         []string          `query:"state,explode" enum:"unknown,stable,drifting,conflicted,multi_actor" doc:"Has a row in any of these; with primitive, that row."`
-	Primitive     string            `query:"primitive" maxLength:"200" doc:"Has a row of it. Conditions on rows have to hold for one and the same row."`
+	Primitive     string            `query:"primitive" maxLength:"1024" doc:"Has a row of it. Conditions on rows have to hold for one and the same row."`
 	Value         string            `query:"value" maxLength:"4096" doc:"JSON; needs primitive."`
 	ValuePrefix   string            `query:"value_prefix" maxLength:"256" doc:"Beginning of a text; needs primitive."`
 	Domain        string            `query:"domain" maxLength:"100" doc:"First token of the primitive."`
@@ -50,7 +50,7 @@ type Page struct {
 
 // Named is an identity in the path.
 type Named struct {
-	ID string `path:"id" minLength:"1" maxLength:"512" doc:"Id of an identity."`
+	ID string `path:"id" minLength:"1" maxLength:"1024" doc:"Id of an identity."`
 	Fresh
 }
 
@@ -109,7 +109,7 @@ func (s *server) identities(api huma.API) {
 	})
 	huma.Register(api, read("/identities/{id}/timeline", "getTimeline", "What happened to an identity, the latest first", "identities"), func(ctx context.Context, in *struct {
 		Named
-		Primitive string   `query:"primitive" maxLength:"200"`
+		Primitive string   `query:"primitive" maxLength:"1024"`
 		From      float64  `query:"from" minimum:"0" maximum:"253402300799" doc:"Unix seconds, to the end of the year 9999."`
 		To        float64  `query:"to" minimum:"0" maximum:"253402300799" doc:"Unix seconds, to the end of the year 9999; 0: no end."`
 		Kind      []string `query:"kind,explode" enum:"state,value,suspicion,identity"`
@@ -148,7 +148,7 @@ func (s *server) identities(api huma.API) {
 	})
 	huma.Register(api, read("/identities/{id}/explain/{primitive}", "explainRow", "Why a row says what it says", "identities"), func(ctx context.Context, in *struct {
 		Named
-		Primitive string `path:"primitive" minLength:"1" maxLength:"200"`
+		Primitive string `path:"primitive" minLength:"1" maxLength:"1024" doc:"Name of a primitive, whole or as suspicions name it: one of more than 128 bytes is cut to 80, with ~ and 32 hexadecimal digits behind them."`
 		Evidence  bool   `query:"evidence" doc:"Read the evidence references from the input topic, as far as it still has them."`
 	}) (*answer[engine.Explanation], error) {
 		if err := s.meet(ctx, &in.Fresh); err != nil {
@@ -164,8 +164,8 @@ func (s *server) identities(api huma.API) {
 		return &answer[engine.Explanation]{Body: *x}, nil
 	})
 	huma.Register(api, read("/compare", "compare", "Two identities side by side", "identities"), func(ctx context.Context, in *struct {
-		A string `query:"a" required:"true" minLength:"1" maxLength:"512"`
-		B string `query:"b" required:"true" minLength:"1" maxLength:"512"`
+		A string `query:"a" required:"true" minLength:"1" maxLength:"1024"`
+		B string `query:"b" required:"true" minLength:"1" maxLength:"1024"`
 		Fresh
 	}) (*answer[query.Comparison], error) {
 		if err := s.meet(ctx, &in.Fresh); err != nil {

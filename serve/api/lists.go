@@ -34,7 +34,7 @@ func (s *server) lists(api huma.API) {
 		return respond(s, ctx, list, err)
 	})
 	huma.Register(api, read("/primitives/{primitive}/values", "listValues", "Values of a primitive, with how many have them", "values"), func(ctx context.Context, in *struct {
-		Primitive string `path:"primitive" minLength:"1" maxLength:"200"`
+		Primitive string `path:"primitive" minLength:"1" maxLength:"1024" doc:"Name of a primitive."`
 		Prefix    string `query:"prefix" maxLength:"256"`
 		Sort      string `query:"sort" enum:"-holders,value" default:"-holders"`
 		Page
@@ -47,7 +47,7 @@ func (s *server) lists(api huma.API) {
 		return respond(s, ctx, list, err)
 	})
 	huma.Register(api, read("/values", "getValue", "How common a value is", "values"), func(ctx context.Context, in *struct {
-		Primitive string `query:"primitive" required:"true" minLength:"1" maxLength:"200"`
+		Primitive string `query:"primitive" required:"true" minLength:"1" maxLength:"1024"`
 		Value     string `query:"value" required:"true" minLength:"1" maxLength:"4096" doc:"JSON."`
 		Fresh
 	}) (*answer[query.ValueInfo], error) {
@@ -61,7 +61,7 @@ func (s *server) lists(api huma.API) {
 		Status        []string `query:"status,explode" enum:"raised,grown,cleared,replaced"`
 		Current       bool     `query:"current" doc:"Only suspicions that hold now."`
 		MinConfidence float64  `query:"min_confidence" minimum:"0" maximum:"1"`
-		Identity      string   `query:"identity" maxLength:"512"`
+		Identity      string   `query:"identity" maxLength:"1024"`
 		Since         float64  `query:"since" minimum:"0" maximum:"253402300799" doc:"Unix seconds, to the end of the year 9999."`
 		Before        float64  `query:"before" minimum:"0" maximum:"253402300799" doc:"Unix seconds, to the end of the year 9999."`
 		Page

@@ -147,9 +147,9 @@ type deadLetterList struct {
 
 type eventBody struct {
 	Type      string   `json:"type" enum:"formed,linked,merged,unmerged"`
-	Identity  string   `json:"identity_uuid,omitempty" maxLength:"512" doc:"Of formed and linked."`
-	Winner    string   `json:"winner_uuid,omitempty" maxLength:"512" doc:"Of merged and unmerged."`
-	Loser     string   `json:"loser_uuid,omitempty" maxLength:"512"`
+	Identity  string   `json:"identity_uuid,omitempty" maxLength:"1024" doc:"Of formed and linked."`
+	Winner    string   `json:"winner_uuid,omitempty" maxLength:"1024" doc:"Of merged and unmerged."`
+	Loser     string   `json:"loser_uuid,omitempty" maxLength:"1024"`
 	Attackers []string `json:"attackers,omitempty" maxItems:"1000" doc:"Ids of attackers, or addresses that one attacker alone has."`
 	Unseen    bool     `json:"unseen,omitempty" doc:"Names that nothing is known of are meant, as a clusterer may."`
 }

@@ -167,7 +167,7 @@ func (g given) truth(name string) *bool {
 	return &b
 }
 
-// textParam is a parameter of up to 512 characters of text.
+// textParam is a parameter of up to 1,024 characters of text.
 func textParam(name, doc string) *huma.Param {
-	return &huma.Param{Name: name, In: "query", Description: doc, Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(512)}}
+	return &huma.Param{Name: name, In: "query", Description: doc, Schema: &huma.Schema{Type: huma.TypeString, MaxLength: number(1024)}}
 }

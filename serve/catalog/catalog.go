@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"net/netip"
+	"strings"
 	"sync"
 
 	"handprint/attribution"
@@ -21,6 +22,7 @@ type Catalog struct {
 
 	primitives     []*primitive
 	primitiveIndex map[string]uint16
+	cutIndex       map[string]uint16 // by the names as suspicions cut them; whole ones are not in it
 
 	profiles   map[profileKey]*Profile
 	suspicions map[string]*Suspicion // by suspicion id
@@ -121,13 +123,14 @@ const (
 	valueBytes    = 16 + 20 + 16 + 8 + 16
 	memberBytes   = 16
 	profileBytes  = 400
+	cutBytes      = 2*attribution.MaxPrimitiveName + 64 // most of it the name
 )
 
 // New returns an empty catalogue.
 func New() *Catalog {
 	return &Catalog{
 		ids: newIDs(), attackerIDs: newIDs(), members: make(map[membership]struct{}),
-		primitiveIndex: make(map[string]uint16), profiles: make(map[profileKey]*Profile),
+		primitiveIndex: make(map[string]uint16), cutIndex: make(map[string]uint16), profiles: make(map[profileKey]*Profile),
 		suspicions: make(map[string]*Suspicion), latest: make(map[uint32]*Suspicion),
 	}
 }
@@ -141,11 +144,37 @@ func (c *Catalog) Bytes() int64 {
 	for _, p := range c.primitives {
 		n += p.rows.n*rowBytes + p.dict.memory()
 	}
+	n += len(c.cutIndex) * cutBytes
 	return int64(n)
 }
 
 // row returns the row at a place.
 func (c *Catalog) row(in uint16, at uint32) *row { return c.primitives[in-1].rows.at(at) }
+
+// addPrimitive adds the table of a primitive that has none.
+func (c *Catalog) addPrimitive(name string) (p *primitive, in uint16) {
+	domain, _, _ := strings.Cut(name, ".")
+	p = &primitive{name: name, domain: domain}
+	c.primitives = append(c.primitives, p)
+	in = uint16(len(c.primitives))
+	c.primitiveIndex[name] = in
+	if short := attribution.ShortPrimitive(name); short != name {
+		c.cutIndex[short] = in
+	}
+	return p, in
+}
+
+// WholePrimitive returns the name of the primitive that suspicions name as short, cut; ok is
+// false if there is none, or not yet.
+func (c *Catalog) WholePrimitive(short string) (name string, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	in, ok := c.cutIndex[short]
+	if !ok {
+		return "", false
+	}
+	return c.primitives[in-1].name, true
+}
 
 // eachRow yields the rows of an identity, in no particular order.
 func (c *Catalog) eachRow(i *identity, yield func(p *primitive, r *row) bool) {

@@ -10,7 +10,6 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
-	"strings"
 	"unsafe"
 
 	"handprint/attribution"
@@ -258,10 +257,7 @@ func ReadSnapshot(from io.Reader, size int64) (c *Catalog, mark json.RawMessage,
 }
 
 func (c *Catalog) readPrimitive(r *snapshotReader, name string, rows, values int) {
-	domain, _, _ := strings.Cut(name, ".")
-	p := &primitive{name: name, domain: domain}
-	c.primitives = append(c.primitives, p)
-	c.primitiveIndex[name] = uint16(len(c.primitives))
+	p, _ := c.addPrimitive(name)
 	readTable(r, rows, func(v row) {
 		at := p.rows.add(v)
 		if v.flags&rowUsed == 0 {

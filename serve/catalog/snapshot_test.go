@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"handprint/attribution"
 )
 
 // throughSnapshot returns what is read back of a catalogue.
@@ -66,4 +70,36 @@ func FuzzReadSnapshot(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// A primitive is known by the name that suspicions have cut it to, also from a snapshot.
+func TestCutNamesOfPrimitives(t *testing.T) {
+	c := New()
+	long := "odd." + strings.Repeat("x", 200)
+	c.Apply(func(w *Writer) {
+		for n := range 50_000 { // begin alike
+			w.PutRow([]byte("i"), fmt.Appendf(nil, "%s%d", long, n), &Row{Value: []byte("1")})
+			w.DropRow([]byte("i"), fmt.Appendf(nil, "%s%d", long, n))
+		}
+		w.PutRow([]byte("i"), []byte(long), &Row{Value: []byte("1")})
+		w.PutRow([]byte("i"), []byte("motor.x"), &Row{Value: []byte("1")})
+	})
+	var b bytes.Buffer
+	if err := c.WriteSnapshot(&b, json.RawMessage(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	read, _, err := ReadSnapshot(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*Catalog{c, read} {
+		if name, ok := c.WholePrimitive(attribution.ShortPrimitive(long)); !ok || name != long {
+			t.Errorf("the whole name is %q, %v", name, ok)
+		}
+		for _, none := range []string{"motor.x", long, attribution.ShortPrimitive(long + "y")} {
+			if name, ok := c.WholePrimitive(none); ok {
+				t.Errorf("%q has a whole name: %q", none, name)
+			}
+		}
+	}
 }

@@ -2,14 +2,22 @@ package catalog
 
 import (
 	"bytes"
+	"math/bits"
 	"strings"
 
 	"handprint/attribution"
 )
 
-// chunk is how many entries a table allocates at once: growing never copies what
-// is there, which at a million identities would stop everybody for a moment.
-const chunk = 1 << 14
+// How many entries a table allocates at once. Growing never copies what is there, which
+// at a million identities would stop everybody for a moment. The first chunks are small,
+// each twice the one before: there may be as many primitives as an attacker has made up,
+// and each has a table of rows and one of values.
+const (
+	firstChunk  = 4
+	chunk       = 1 << 14
+	smallChunks = 12                                        // that are smaller than chunk
+	inSmall     = uint32(firstChunk * (1<<smallChunks - 1)) // entries of all of them
+)
 
 // table is an array that grows by chunks.
 type table[T any] struct {
@@ -17,14 +25,27 @@ type table[T any] struct {
 	n      int
 }
 
-func (t *table[T]) at(i uint32) *T { return &t.chunks[i/chunk][i%chunk] }
+// place returns where an entry is: in which chunk, and where there.
+func place(i uint32) (in, at uint32) {
+	if i < inSmall {
+		in = uint32(bits.Len32(i/firstChunk+1) - 1)
+		return in, i - firstChunk*(1<<in-1)
+	}
+	i -= inSmall
+	return smallChunks + i/chunk, i % chunk
+}
+
+func (t *table[T]) at(i uint32) *T {
+	in, at := place(i)
+	return &t.chunks[in][at]
+}
 
 func (t *table[T]) add(v T) uint32 {
-	if t.n == len(t.chunks)*chunk {
-		t.chunks = append(t.chunks, make([]T, 0, chunk))
+	in, at := place(uint32(t.n))
+	if at == 0 {
+		t.chunks = append(t.chunks, make([]T, 0, firstChunk<<min(in, smallChunks)))
 	}
-	last := &t.chunks[t.n/chunk]
-	*last = append(*last, v)
+	t.chunks[in] = append(t.chunks[in], v)
 	t.n++
 	return uint32(t.n - 1)
 }

@@ -4,7 +4,6 @@ import (
 	"math"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"handprint/attribution"
 )
@@ -100,10 +99,7 @@ func (w *Writer) PutRow(id, name []byte, to *Row) (was Row, changed bool) {
 			c.crowded = true
 			return was, false
 		}
-		domain, _, _ := strings.Cut(string(name), ".")
-		c.primitives = append(c.primitives, &primitive{name: string(name), domain: domain})
-		in = uint16(len(c.primitives))
-		c.primitiveIndex[string(name)] = in
+		_, in = c.addPrimitive(string(name))
 	}
 	p := c.primitives[in-1]
 	value := to.Value

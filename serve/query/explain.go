@@ -1,6 +1,9 @@
 package query
 
 import (
+	"maps"
+
+	"handprint/attribution"
 	"handprint/engine"
 )
 
@@ -25,8 +28,12 @@ func (r *Reader) Explain(id, primitive string) (*engine.Explanation, Position, e
 		return nil, Position{}, err
 	}
 	defer s.Close()
-	if primitive, err = engine.WholePrimitive(s, id, primitive); err != nil {
-		return nil, Position{}, fault(err)
+	whole, err := r.wholePrimitives(s, id, []string{primitive})
+	if err != nil {
+		return nil, Position{}, err
+	}
+	if name, cut := whole[primitive]; cut {
+		primitive = name
 	}
 	x, found, err := engine.Explain(s, r.engineConfig(), id, primitive)
 	switch {
@@ -42,6 +49,33 @@ func (r *Reader) Explain(id, primitive string) (*engine.Explanation, Position, e
 		return nil, Position{}, err
 	}
 	return nil, Position{}, problem(NoRow, "This identity has no row of this primitive.")
+}
+
+// wholePrimitives returns the names of primitives that are named as suspicions name them,
+// cut. The catalogue knows all of them. While it is not complete rows are searched for them,
+// within one bound for all.
+func (r *Reader) wholePrimitives(s *snapshot, id string, names []string) (map[string]string, error) {
+	c, _ := r.Source.Catalog()
+	whole, unknown := make(map[string]string), []string(nil)
+	for _, name := range names {
+		if _, cut := attribution.BeginOfShort(name); !cut {
+			continue
+		}
+		if n, ok := c.WholePrimitive(name); ok {
+			whole[name] = n
+		} else {
+			unknown = append(unknown, name)
+		}
+	}
+	if _, err := r.catalog(); err == nil || len(unknown) == 0 {
+		return whole, nil // a complete one lacks no name
+	}
+	found, err := engine.WholePrimitives(s, id, unknown)
+	if err != nil {
+		return nil, fault(err)
+	}
+	maps.Copy(whole, found)
+	return whole, nil
 }
 
 // Disagreed returns how many explanations did not give what the row says, which is a

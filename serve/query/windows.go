@@ -1,6 +1,10 @@
 package query
 
-import "handprint/engine"
+import (
+	"cmp"
+
+	"handprint/engine"
+)
 
 // Windows explains several rows of an identity from one snapshot, and returns where
 // that lies. A row that there is not is left out. A primitive may be named as suspicions
@@ -12,12 +16,12 @@ func (r *Reader) Windows(id string, primitives []string) (map[string]*engine.Exp
 	}
 	defer s.Close()
 	out := make(map[string]*engine.Explanation, len(primitives))
+	names, err := r.wholePrimitives(s, id, primitives)
+	if err != nil {
+		return nil, Position{}, err
+	}
 	for _, primitive := range primitives {
-		whole, err := engine.WholePrimitive(s, id, primitive)
-		if err != nil {
-			return nil, Position{}, fault(err)
-		}
-		x, found, err := engine.Explain(s, r.engineConfig(), id, whole)
+		x, found, err := engine.Explain(s, r.engineConfig(), id, cmp.Or(names[primitive], primitive))
 		if err != nil {
 			return nil, Position{}, fault(err)
 		}
