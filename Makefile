@@ -201,6 +201,7 @@ pgo: ## Take the profile that releases are optimised by anew, on a real broker.
 	@mkdir -p out/pgo
 	$(GO) run -pgo=off ./bench -real -threads 2 -contenders handprint -hold 0 -n 1000000 -profiles out/pgo/1m
 	$(GO) run -pgo=off ./bench -real -threads 2 -contenders handprint -hold 0 -n 4000000 -profiles out/pgo/4m
+	$(GO) run -pgo=off ./bench -real -threads 2 -contenders handprint -hold 0 -audit=false -attackers 1000000 -n 1500000 -profiles out/pgo/million
 	$(GO) run ./bench/pgo -o $(PGO) out/pgo/*/cpu.pprof
 
 .PHONY: cover
