@@ -25,6 +25,7 @@ type plan struct {
 	contenders   []contender
 	threads      int
 	rounds       int
+	warmup       bool // a round before the counted ones
 	brokers      []string
 	real         bool
 	static       bool
@@ -92,6 +93,7 @@ func parse(args []string) (p plan, err error) {
 	names := f.String("contenders", "handprint,copy,copymuch", "who runs, separated by commas; the first is the one that the others are compared with")
 	f.IntVar(&p.threads, "threads", 1, "workers of handprint, and of the copies")
 	f.IntVar(&p.rounds, "rounds", 1, "how often everything is run; the table shows medians")
+	warmup := f.String("warmup", "auto", "a round before, which is not counted: yes, no, or auto, which is yes if there are several rounds with a real broker. It compiles its code meanwhile, which takes as much CPU in a first round as all of its work")
 	brokers := f.String("brokers", "", "brokers, separated by commas; default: one in a process of its own")
 	f.BoolVar(&p.real, "real", false, "start a real Kafka broker (needs Java and Maven) rather than the embedded one")
 	f.BoolVar(&p.static, "static", false, "contenders that can are static members of their group")
@@ -112,14 +114,22 @@ func parse(args []string) (p plan, err error) {
 	if p.contenders, err = choose(*names); err != nil {
 		return p, err
 	}
+	switch *warmup {
+	case "yes", "no":
+		p.warmup = *warmup == "yes"
+	case "auto":
+		p.warmup = p.rounds > 1 && (p.real || *brokers != "")
+	default:
+		return p, fmt.Errorf("-warmup %q: yes, no or auto", *warmup)
+	}
 	if *brokers != "" {
 		p.brokers = strings.Split(*brokers, ",")
 	}
 	switch {
 	case f.NArg() > 0:
 		return p, fmt.Errorf("unexpected argument %q", f.Arg(0))
-	case p.seen && (p.audit || len(p.contenders) != 1 || p.rounds != 1):
-		return p, errors.New("-seen is for one contender, one round and -audit=false")
+	case p.seen && (p.audit || len(p.contenders) != 1 || p.rounds != 1 || p.warmup):
+		return p, errors.New("-seen is for one contender, one round, none before it, and -audit=false")
 	case p.observations < 1 || p.threads < 1 || p.rounds < 1 || p.rate < 1 || p.transaction < 0:
 		return p, errors.New("-n, -threads, -rounds and -rate must be at least 1, -transaction at least 0")
 	}
@@ -147,6 +157,11 @@ func run(ctx context.Context, p plan) (err error) {
 	if err := b.fill(ctx); err != nil {
 		return err
 	}
+	if p.warmup {
+		if err := b.warmUp(ctx); err != nil {
+			return fmt.Errorf("round before the counted ones: %w", err)
+		}
+	}
 	results := map[string][]result{}
 	for round := range p.rounds {
 		if err := b.round(ctx, round, results); err != nil {
@@ -162,6 +177,32 @@ func run(ctx context.Context, p plan) (err error) {
 		return json.NewEncoder(os.Stdout).Encode(results)
 	}
 	printTable(os.Stdout, &p, results)
+	return nil
+}
+
+// warmUp has every contender drain the backlog once, and forgets it.
+func (b *rig) warmUp(ctx context.Context) error {
+	var done []result
+	for i := range b.contenders {
+		c := &b.contenders[i]
+		j, err := b.job(ctx, c.name+"-warmup", c, false)
+		if err != nil {
+			return err
+		}
+		if c.name == contenderMuch {
+			if err := b.much(j, done); err != nil {
+				return err
+			}
+		}
+		res, err := b.drain(ctx, c, j)
+		if err != nil {
+			return err
+		}
+		done = append(done, res)
+		if err := os.RemoveAll(j.Dir); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
