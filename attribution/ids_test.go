@@ -113,6 +113,13 @@ func FuzzParseUUID(f *testing.F) {
 	})
 }
 
+func TestEventIDsAreMadeWithoutTheHeap(t *testing.T) {
+	identity, primitive := []byte("an identity"), []byte("a.b")
+	if n := testing.AllocsPerRun(1000, func() { EventID(Cause{Topic: 'o'}, identity, primitive) }); n >= 1 {
+		t.Errorf("%.1f allocations an id", n)
+	}
+}
+
 func TestEventIDs(t *testing.T) {
 	base := Cause{Topic: 'o', Arrival: Arrival{Time: 1, Partition: 2, Offset: 3}}
 	id := EventID(base, []byte("identity"), []byte("a.b"))

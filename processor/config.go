@@ -109,7 +109,7 @@ type Config struct {
 	// the next ones are smaller. Default 4000.
 	TurnRecords int
 	// MaxBatchBytes bounds what one fetch from one broker brings, compressed.
-	// Default 512 KiB.
+	// Default 256 KiB.
 	MaxBatchBytes int
 	// MaxBatchUnpacked bounds what a batch may unpack to, in bytes, the memory for
 	// its records included. A larger one of an input topic is dropped, see
@@ -238,7 +238,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxBatchRecords, 160_000)
 	setDefault(&c.TurnRecords, 4000)
 	setDefault(&c.maxMarkersWait, defaultMaxMarkersWait)
-	setDefault(&c.MaxBatchBytes, 1<<19)
+	setDefault(&c.MaxBatchBytes, 1<<18)
 	setDefault(&c.MaxBatchUnpacked, unpack.Default)
 	setDefault(&c.TransactionTimeout, 10*time.Second)
 	setDefault(&c.SessionTimeout, 10*time.Second)

@@ -33,10 +33,11 @@ type Processor struct {
 	refused  atomic.Pointer[string]       // how the job differs from the group's, if its leader says so
 	differ   atomic.Pointer[[]string]     // by which rules other members work
 	losses   losses
-	early    chan int32          // tasks that ask for a tick before it is time
-	departed singleflight.Group  // of endDeparted
-	first    chan struct{}       // closed when the first worker has begun to join the group
-	joinOnce sync.Once           // closes it
+	early    chan int32         // tasks that ask for a tick before it is time
+	departed singleflight.Group // of endDeparted
+	first    chan struct{}      // closed when the first worker has begun to join the group
+	joinOnce sync.Once          // closes it
+	fetched  *fetchPools
 	side     *kgo.Client         // for what is outside of transactions, while Run runs
 	restores *semaphore.Weighted // bounds the restores that run at the same time
 	once     sync.Once
@@ -59,6 +60,7 @@ func New(cfg Config) (*Processor, error) {
 	p := &Processor{
 		cfg: cfg, log: cfg.Logger, leases: newLeases(cfg.Partitions),
 		restores: semaphore.NewWeighted(restoresAtOnce), first: make(chan struct{}),
+		fetched: newFetchPools(min(cfg.MaxBatchBytes, 1<<30), cfg.Threads),
 	}
 	p.losses.offsets = make(map[string]int64)
 	p.early = make(chan int32, cfg.Partitions)

@@ -3,6 +3,7 @@ package processor
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"sync"
 	"unsafe"
@@ -10,10 +11,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// fetchPools are the memory of what a session's client has fetched: the texts of
+// fetchPools are the memory of what the workers' clients have fetched: the texts of
 // batches, decompressed, and the records that are parts of them. What a turn has
-// processed is used again for a later fetch. It would else be most of the garbage
-// of a worker that is behind.
+// processed is used again for a later fetch, of any worker. It would else be most of the
+// garbage of a worker that is behind.
 //
 // It bounds what nobody uses, not what there is: of records that go back, or that
 // an ended session has, nothing is used again, and the collector gets them.
@@ -23,15 +24,15 @@ type fetchPools struct {
 }
 
 const (
-	// freeOfFetch is how many bytes are free at most, of each kind, for a byte of
-	// a compressed fetch: two fetches that decompress to four times as much.
+	// freeOfFetch is how many bytes are free at most, of each kind, for a byte of a worker's
+	// compressed fetch: two fetches that decompress to four times as much.
 	freeOfFetch = 8
 	leastFree   = 1 << 20 // a batch may be larger than the fetch that was asked for
 	maxFree     = 16 << 20
 )
 
-func newFetchPools(fetchBytes int) *fetchPools {
-	maxBytes := max(leastFree, min(freeOfFetch*fetchBytes, maxFree))
+func newFetchPools(fetchBytes, workers int) *fetchPools {
+	maxBytes := workers * max(leastFree, min(freeOfFetch*fetchBytes, maxFree))
 	return &fetchPools{texts: freeList[byte]{maxBytes: maxBytes}, records: freeList[kgo.Record]{maxBytes: maxBytes}}
 }
 
@@ -112,9 +113,20 @@ func (f *freeList[T]) get(n int) []T {
 		if n == 0 {
 			return nil
 		}
-		return make([]T, 0, n)
+		return make([]T, 0, roundUp(n))
 	}
 	return f.take(best)[:0]
+}
+
+// roundUp returns the next power of two from n on, or three quarters of it. Batches are of
+// any size, and of slices of just their sizes most are too small for the next one: half of
+// what was asked for was made anew, a quarter of all garbage.
+func roundUp(n int) int {
+	power := 1 << bits.Len(uint(n-1))
+	if quarters := power / 4 * 3; n <= quarters {
+		return quarters
+	}
+	return power
 }
 
 func (f *freeList[T]) take(i int) []T {

@@ -3,6 +3,7 @@ package processor
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"testing"
 
@@ -59,11 +60,25 @@ func TestFreeList(t *testing.T) {
 	})
 }
 
+// roundUp is at most half as much again, and one of two numbers for each power of two.
+func TestRoundUp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 1<<40).Draw(t, "n")
+		got := roundUp(n)
+		if got < n || n > 2 && got*2 > n*3 {
+			t.Fatalf("%d for %d", got, n)
+		}
+		if odd := got >> bits.TrailingZeros(uint(got)); odd != 1 && odd != 3 {
+			t.Fatalf("%d for %d", got, n)
+		}
+	})
+}
+
 // A slice that is much too large stays for who needs one.
 func TestFreeListKeepsLargeOnes(t *testing.T) {
 	f := freeList[byte]{maxBytes: 1 << 20}
 	f.put(make([]byte, 1000))
-	if got := cap(f.get(100)); got != 100 {
+	if got := cap(f.get(100)); got != 128 {
 		t.Errorf("%d bytes for 100", got)
 	}
 	if got := cap(f.get(300)); got != 1000 {
@@ -72,9 +87,9 @@ func TestFreeListKeepsLargeOnes(t *testing.T) {
 }
 
 func TestFetchPoolsKnowTheSizeOfSnappy(t *testing.T) {
-	p := newFetchPools(1 << 20)
+	p := newFetchPools(1<<20, 1)
 	b := p.GetDecompressBytes(binary.AppendUvarint(nil, 5000), kgo.CodecSnappy)
-	if cap(b) != 5000 {
+	if cap(b) != 6144 {
 		t.Errorf("%d bytes for a block of 5000", cap(b))
 	}
 	p.PutDecompressBytes(b)
@@ -83,15 +98,15 @@ func TestFetchPoolsKnowTheSizeOfSnappy(t *testing.T) {
 		block := append(binary.AppendUvarint(nil, n), "whatever is in it"...)
 		framed = append(binary.BigEndian.AppendUint32(framed, uint32(len(block))), block...)
 	}
-	if got := cap(p.GetDecompressBytes(framed, kgo.CodecSnappy)); got != 66_536 {
+	if got := cap(p.GetDecompressBytes(framed, kgo.CodecSnappy)); got != 98_304 {
 		t.Errorf("%d bytes for three blocks of 66536", got)
 	}
 	if got := cap(p.GetDecompressBytes(framed[:len(framed)-5], kgo.CodecSnappy)); got != 65_536 {
 		t.Errorf("%d bytes for what is cut off", got)
 	}
 	for _, codec := range []kgo.CompressionCodecType{kgo.CodecGzip, kgo.CodecLz4, kgo.CodecZstd} {
-		if b := p.GetDecompressBytes(bytes.Repeat([]byte{0xff}, 20), codec); cap(b) != 5000 {
-			t.Errorf("%d bytes for what says no size, while 5000 are free", cap(b))
+		if b := p.GetDecompressBytes(bytes.Repeat([]byte{0xff}, 20), codec); cap(b) != 6144 {
+			t.Errorf("%d bytes for what says no size, while 6144 are free", cap(b))
 		} else {
 			p.PutDecompressBytes(b)
 		}

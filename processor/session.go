@@ -40,7 +40,7 @@ func (w *worker) open() error {
 	w.ownership, w.seen = newOwnership(cfg, balancer, w.p.watch, w.wake, func() { w.p.unowned.joins.Add(1) }), 0
 	w.lifetime, w.kill = context.WithCancel(context.Background())
 
-	unpacking, err := unpack.Options(cfg.MaxBatchUnpacked, func() { w.refused.Store(true) }, newFetchPools(min(cfg.MaxBatchBytes, 1<<30)))
+	unpacking, err := unpack.Options(cfg.MaxBatchUnpacked, func() { w.refused.Store(true) }, w.p.fetched)
 	if err != nil {
 		return err
 	}
