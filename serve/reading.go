@@ -14,7 +14,7 @@ func (w *Web) Reading() *metrics.Reading {
 	catalog, phase := f.Catalog()
 	fresh := f.Freshness(-1)
 	r := &metrics.Reading{
-		Lag: fresh.ReadLag, AsOf: fresh.AsOf, Complete: phase.Ready, CatalogBytes: catalog.Bytes(), HistoryBytes: w.Side.HistoryBytes(),
+		Lag: fresh.ReadLag, AsOf: fresh.AsOf, Complete: phase.Ready && !catalog.IsCrowded(), CatalogBytes: catalog.Bytes(), HistoryBytes: w.Side.HistoryBytes(),
 		Requests: w.Guard.Requests(), Stuck: f.Stuck(), MissingTopics: f.MissingTopics(),
 	}
 	r.Applied, r.Bad = f.Applied()

@@ -1,8 +1,10 @@
 package serve_test
 
 import (
+	"fmt"
 	"testing"
 
+	"handprint/serve/catalog"
 	"handprint/serve/guard"
 	"handprint/serve/servetest"
 )
@@ -24,5 +26,14 @@ func TestAReadSideTellsOfItself(t *testing.T) {
 	ask(t, w, "GET", "/api/v1/overview", "", "") // refused
 	if n := w.Reading().Requests - before.Requests; n != 2 {
 		t.Errorf("%d requests were counted, of 2", n)
+	}
+	c, _ := s.Follower.Catalog()
+	c.Apply(func(w *catalog.Writer) {
+		for n := 0; n < 1<<16; n++ { // more than it can hold
+			w.PutRow([]byte("i"), fmt.Appendf(nil, "x.p%d", n), &catalog.Row{Value: []byte("1")})
+		}
+	})
+	if w.Reading().Complete {
+		t.Error("a catalogue that lacks primitives is complete")
 	}
 }

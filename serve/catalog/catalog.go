@@ -22,13 +22,16 @@ type Catalog struct {
 
 	primitives     []*primitive
 	primitiveIndex map[string]uint16
-	cutIndex       map[string]uint16 // by the names as suspicions cut them; whole ones are not in it
+	cutIndex       map[string]uint16   // by the names as suspicions cut them; whole ones are not in it
+	rowIndex       map[rowKey]rowPlace // of identities with many rows
+	nameBytes      int                 // of primitives, and what each takes besides rows and values
 
-	profiles   map[profileKey]*Profile
-	suspicions map[string]*Suspicion // by suspicion id
-	latest     map[uint32]*Suspicion // of an identity, the last one
-	listed     int                   // identities that are shown
-	crowded    bool                  // more primitives than a row can name
+	profiles       map[profileKey]*Profile
+	suspicions     map[string]*Suspicion // by suspicion id
+	suspicionBytes int                   // of all of them
+	latest         map[uint32]*Suspicion // of an identity, the last one
+	listed         int                   // identities that are shown
+	crowded        bool                  // more primitives than a row can name
 }
 
 // identity is what is known of an identity besides its rows, by its number.
@@ -123,14 +126,22 @@ const (
 	valueBytes    = 16 + 20 + 16 + 8 + 16
 	memberBytes   = 16
 	profileBytes  = 400
-	cutBytes      = 2*attribution.MaxPrimitiveName + 64 // most of it the name
+
+	primitiveBytes = 900 // with maps and first chunks; its name comes on top
+	cutBytes       = attribution.MaxPrimitiveName + 64
+	rowIndexBytes  = 40
+
+	suspicionBytes = 500
+	reasonBytes    = 96
+	stringBytes    = 16
 )
 
 // New returns an empty catalogue.
 func New() *Catalog {
 	return &Catalog{
 		ids: newIDs(), attackerIDs: newIDs(), members: make(map[membership]struct{}),
-		primitiveIndex: make(map[string]uint16), cutIndex: make(map[string]uint16), profiles: make(map[profileKey]*Profile),
+		primitiveIndex: make(map[string]uint16), cutIndex: make(map[string]uint16), rowIndex: make(map[rowKey]rowPlace),
+		profiles:   make(map[profileKey]*Profile),
 		suspicions: make(map[string]*Suspicion), latest: make(map[uint32]*Suspicion),
 	}
 }
@@ -140,11 +151,10 @@ func (c *Catalog) Bytes() int64 {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	n := c.ids.memory() + c.attackerIDs.memory() + c.identities.n*identityBytes + c.attackers.n*attackerBytes +
-		len(c.members)*memberBytes + len(c.profiles)*profileBytes + len(c.suspicions)*2*profileBytes
+		len(c.members)*memberBytes + len(c.profiles)*profileBytes + c.suspicionBytes + c.nameBytes + len(c.rowIndex)*rowIndexBytes
 	for _, p := range c.primitives {
 		n += p.rows.n*rowBytes + p.dict.memory()
 	}
-	n += len(c.cutIndex) * cutBytes
 	return int64(n)
 }
 
@@ -158,8 +168,10 @@ func (c *Catalog) addPrimitive(name string) (p *primitive, in uint16) {
 	c.primitives = append(c.primitives, p)
 	in = uint16(len(c.primitives))
 	c.primitiveIndex[name] = in
+	c.nameBytes += primitiveBytes + len(name)
 	if short := attribution.ShortPrimitive(name); short != name {
 		c.cutIndex[short] = in
+		c.nameBytes += cutBytes
 	}
 	return p, in
 }
@@ -210,7 +222,7 @@ func (c *Catalog) WithoutRows() *Catalog {
 	}
 	for _, s := range c.suspicions {
 		n := w.number([]byte(s.Identity))
-		to.suspicions[s.ID] = s
+		to.keep(s)
 		if last := to.latest[n]; last == nil || last.TS < s.TS || last.TS == s.TS && last.Status == Replaced {
 			to.latest[n] = s
 		}

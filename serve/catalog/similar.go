@@ -82,7 +82,23 @@ const (
 	maxSimilarHolders = 1000
 	maxPairHolders    = 100
 	maxPairs          = 1_000_000
+	maxComparedRows   = 200_000_000 // of all pairs: a pair has some 70 as a rule
 )
+
+// maxEvidence bounds what a suggestion says that its identities agree and disagree about,
+// the weightiest: attackers may agree about any number of primitives that they have made up.
+const maxEvidence = 128
+
+// weightiest leaves out of a suggestion what is beyond the bound.
+func weightiest(s attribution.Suggestion) attribution.Suggestion {
+	if len(s.Agree) > maxEvidence {
+		s.Agree = slices.Clone(s.Agree[:maxEvidence])
+	}
+	if len(s.Disagree) > maxEvidence {
+		s.Disagree = slices.Clone(s.Disagree[:maxEvidence])
+	}
+	return s
+}
 
 // Similar returns the identities that score highest with one, above 0, at most
 // limit. Candidates share a stable value with it that at most 1000 identities have.
@@ -119,22 +135,20 @@ func (c *Catalog) Similar(id string, limit int) (found []attribution.Suggestion,
 		}
 		c.breathe()
 	}
-	scored := 0
+	compared := 0
 	for other := range candidates {
 		if s := c.pair(n, other); s.Score > 0 {
-			found = append(found, s)
+			found = append(found, weightiest(s))
 		}
-		if scored++; scored%1000 == 0 {
-			c.breathe()
-		}
+		compared = c.compared(compared, n, other)
 	}
 	return best(found, limit), true
 }
 
 // Suggest returns the pairs that score highest, at least minScore and above 0, at
 // most limit, as attribution.Suggest over all stable rows does. It scores at most a
-// million pairs; complete says whether that was all of them. It takes seconds where
-// there is much: writers have their turn in between.
+// million pairs, fewer if their identities have very many rows; complete says whether that
+// was all of them. It takes seconds where there is much: writers have their turn in between.
 func (c *Catalog) Suggest(minScore float64, limit int) (found []attribution.Suggestion, complete bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -168,18 +182,30 @@ func (c *Catalog) Suggest(minScore float64, limit int) (found []attribution.Sugg
 		}
 		c.breathe()
 	}
-	done := 0
+	compared := 0
 	for p := range pairs {
+		if compared > maxComparedRows {
+			return best(found, limit), false
+		}
 		if s := c.pair(p[0], p[1]); s.Score >= minScore && s.Score > 0 {
-			if found = append(found, s); len(found) >= 4*limit+64 {
+			if found = append(found, weightiest(s)); len(found) >= 4*limit+64 {
 				found = best(found, limit)
 			}
 		}
-		if done++; done%10_000 == 0 {
-			c.breathe()
-		}
+		compared = c.compared(compared, p[0], p[1])
 	}
 	return best(found, limit), len(pairs) < maxPairs
+}
+
+// compared adds the rows of two identities to a count, and gives
+// writers their turn after every scanPlaces of them: an identity may have tens of thousands.
+func (c *Catalog) compared(before int, a, b uint32) (now int) {
+	const each = 20 // at least; two identities without rows take time, too
+	now = before + each + c.identities.at(a).rows() + c.identities.at(b).rows()
+	if now/scanPlaces > before/scanPlaces {
+		c.breathe()
+	}
+	return now
 }
 
 func best(list []attribution.Suggestion, limit int) []attribution.Suggestion {

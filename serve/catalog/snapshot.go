@@ -27,6 +27,10 @@ const snapshotMagic = "handprint catalogue 2\n"
 // short, or written by another version.
 var ErrSnapshot = errors.New("not a usable snapshot of the catalogue")
 
+// ErrCrowded is what a catalogue refuses to be written with that lacks primitives: who reads
+// it would take it for one that has all.
+var ErrCrowded = errors.New("the catalogue lacks primitives: there are too many")
+
 // header describes what follows.
 type header struct {
 	Layout  string // sizes of entries
@@ -68,6 +72,9 @@ func (c *checked) Write(p []byte) (int, error) {
 func (c *Catalog) WriteSnapshot(to io.Writer, mark json.RawMessage) error {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	if c.crowded {
+		return ErrCrowded
+	}
 	buffered := bufio.NewWriterSize(to, 1<<20)
 	out := &checked{buffered, crc32.New(crc32.MakeTable(crc32.Castagnoli))}
 	h := header{Layout: layout(), Mark: mark, Members: len(c.members), Counts: map[string]int{
@@ -303,12 +310,15 @@ func (c *Catalog) connect(r *rest) error {
 	for n := 0; n < len(r.Links); n += 2 {
 		c.attackers.add(attacker{linked: r.Links[n], stub: r.Links[n+1]})
 	}
+	for n := range c.identities.n {
+		c.indexRows(uint32(n), c.identities.at(uint32(n)))
+	}
 	w := &Writer{c: c}
 	for i := range r.Profiles {
 		w.PutProfile(&r.Profiles[i])
 	}
 	for _, s := range r.Suspicions {
-		c.suspicions[s.ID] = s
+		c.keep(s)
 	}
 	for n, id := range r.Latest {
 		if s := c.suspicions[id]; s != nil {

@@ -65,19 +65,54 @@ func (w *Writer) PutSuspicion(s *Suspicion) {
 	if last := c.latest[n]; last != nil && last.ID != kept.ID {
 		if last.TS > kept.TS {
 			kept.Status = Replaced
-			c.suspicions[kept.ID] = &kept
+			c.keep(&kept)
 			return
 		}
 		if last.IsOpen() {
 			replaced := *last
 			replaced.Status = Replaced
-			c.suspicions[last.ID] = &replaced
+			c.keep(&replaced)
 		}
 	}
-	c.suspicions[kept.ID], c.latest[n] = &kept, &kept
+	c.keep(&kept)
+	c.latest[n] = &kept
 	if len(c.suspicions) > 2*maxCleared && len(c.suspicions) > 2*len(c.latest) {
 		c.thinOut()
 	}
+}
+
+// keep puts a suspicion in the place of what was known of it.
+func (c *Catalog) keep(s *Suspicion) {
+	c.forget(s.ID)
+	c.suspicions[s.ID] = s
+	c.suspicionBytes += s.memory()
+}
+
+// forget drops a suspicion, if it is known.
+func (c *Catalog) forget(id string) {
+	if s := c.suspicions[id]; s != nil {
+		c.suspicionBytes -= s.memory()
+		delete(c.suspicions, id)
+	}
+}
+
+// memory returns about how many bytes a suspicion takes: one may name a thousand
+// primitives that an attacker has made up, with their values.
+func (s *Suspicion) memory() int {
+	n := suspicionBytes + len(s.Summary) + len(s.Reasons)*reasonBytes
+	for _, texts := range [][]string{s.Primitives, s.Groups} {
+		for _, text := range texts {
+			n += stringBytes + len(text)
+		}
+	}
+	for i := range s.Reasons {
+		r := &s.Reasons[i]
+		n += len(r.Primitive) + len(r.Group)
+		for _, v := range r.Values {
+			n += stringBytes + len(v)
+		}
+	}
+	return n
 }
 
 // thinOut drops the oldest suspicions that are over, down to maxCleared.
@@ -90,7 +125,7 @@ func (c *Catalog) thinOut() {
 	}
 	slices.SortFunc(over, func(a, b *Suspicion) int { return cmp.Compare(b.TS, a.TS) })
 	for _, s := range over[min(len(over), maxCleared):] {
-		delete(c.suspicions, s.ID)
+		c.forget(s.ID)
 		if n, ok := c.ids.find([]byte(s.Identity)); ok && c.latest[n] != nil && c.latest[n].ID == s.ID {
 			delete(c.latest, n)
 		}

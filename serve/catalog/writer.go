@@ -111,9 +111,9 @@ func (w *Writer) PutRow(id, name []byte, to *Row) (was Row, changed bool) {
 	if to.Returns {
 		flags |= rowReturns
 	}
-	r := c.find(i, in)
-	lower := false
-	if r == nil {
+	r := c.find(n, i, in)
+	isNew, lower := r == nil, false
+	if isNew {
 		w.change(i, func() {
 			next, nextIn := i.first, i.firstIn
 			if last := len(p.free) - 1; last >= 0 {
@@ -144,24 +144,15 @@ func (w *Writer) PutRow(id, name []byte, to *Row) (was Row, changed bool) {
 	r.change, r.seen = to.ChangeTS, to.SeenTS
 	i.states[r.state]++
 	p.states[r.state]++
+	if isNew {
+		c.indexFirst(n, i)
+	}
 	if lower {
 		c.remeasure(i)
 	} else {
 		i.change, i.seen = max(i.change, r.change), max(i.seen, r.seen)
 	}
 	return was, changed
-}
-
-// find returns the row of a primitive, nil if the identity has none.
-func (c *Catalog) find(i *identity, in uint16) *row {
-	for at, where := i.first, i.firstIn; where != 0; {
-		r := c.row(where, at)
-		if where == in {
-			return r
-		}
-		at, where = r.next, r.nextIn
-	}
-	return nil
 }
 
 // remeasure finds the latest times of an identity's rows anew.
@@ -177,28 +168,25 @@ func (c *Catalog) remeasure(i *identity) {
 func (w *Writer) DropRow(id, name []byte) {
 	c := w.c
 	in, ok := c.primitiveIndex[string(name)]
-	_, i := w.known(id)
+	n, i := w.known(id)
 	if !ok || i == nil {
 		return
 	}
-	p := c.primitives[in-1]
-	at, where := &i.first, &i.firstIn
-	for *where != 0 && *where != in {
-		r := c.row(*where, *at)
-		at, where = &r.next, &r.nextIn
-	}
-	if *where == 0 {
+	var place uint32
+	if w.change(i, func() { place, ok = c.unlink(n, i, in) }); !ok {
 		return
 	}
-	place := *at
+	p := c.primitives[in-1]
 	r := p.rows.at(place)
-	w.change(i, func() { *at, *where = r.next, r.nextIn })
 	i.states[r.state]--
 	p.states[r.state]--
 	p.dict.drop(r.value, r.state)
+	latest := r.change >= i.change || r.seen >= i.seen
 	*r = row{}
 	p.free = append(p.free, place)
-	c.remeasure(i)
+	if latest {
+		c.remeasure(i)
+	}
 }
 
 // PutIdentity says which attacker an identity has as its own, as a stub has, and
@@ -335,6 +323,7 @@ func (w *Writer) ForgetProfiles(before float64) (forgotten int) {
 // ForgetEvents drops what event topics said: suspicions and addresses.
 func (w *Writer) ForgetEvents() {
 	clear(w.c.suspicions)
+	w.c.suspicionBytes = 0
 	clear(w.c.latest)
 	w.ForgetProfiles(math.Inf(1))
 }

@@ -359,26 +359,29 @@ func (f *Follower) writeSnapshot() (err error) {
 	}
 	defer func() { err = errors.Join(err, removeIfThere(file.Name())) }()
 	err = c.WriteSnapshot(file, mark)
+	if errors.Is(err, catalog.ErrCrowded) { // the next start builds it from the copy
+		return file.Close()
+	}
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.begun != begun {
-		return nil // a copy began anew meanwhile
+		return nil // a copy, or the history, began anew meanwhile
 	}
 	return os.Rename(file.Name(), f.cfg.Snapshot)
 }
 
-// dropSnapshot removes the snapshot, as it has what a copy had that began anew. The caller
-// holds mu.
+// dropSnapshot removes the snapshot, as it has what a copy, or the history, had that began
+// anew. The caller holds mu.
 func (f *Follower) dropSnapshot() {
 	f.begun++
 	if f.cfg.Snapshot == "" {
 		return
 	}
 	if err := removeIfThere(f.cfg.Snapshot); err != nil {
-		f.cfg.Logger.Error("the snapshot of the catalogue is of before a copy began anew, and cannot be removed: remove it before the next start", "file", f.cfg.Snapshot, "error", err)
+		f.cfg.Logger.Error("the snapshot of the catalogue is of before a copy or the history began anew, and cannot be removed: remove it before the next start", "file", f.cfg.Snapshot, "error", err)
 	}
 }
 

@@ -192,10 +192,15 @@ func (f *Follower) followEvents(ctx context.Context, begun bool) error {
 }
 
 const (
-	topicsMark = "topics"        // their ids, in the order of the topics
-	doubtMark  = "topics-doubt"  // names of topics that are waited for to know whether all began anew
-	absentMark = "topics-absent" // what was known when a topic was not there any more, by its name
+	topicsMark = "topics"             // their ids, in the order of the topics
+	doubtMark  = "topics-doubt"       // names of topics that are waited for to know whether all began anew
+	sinceMark  = "topics-doubt-since" // since when, Unix seconds
+	absentMark = "topics-absent"      // what was known when a topic was not there any more, by its name
 )
+
+// maxDoubt is how long topics are waited for to know whether all history begins anew. What
+// the others have said by then is the history of these topics, and may be there alone.
+const maxDoubt = time.Hour
 
 // left is how far a topic was followed that is not there any more.
 type left struct {
@@ -221,8 +226,9 @@ func (f *Follower) readMark(name string, to any) error {
 // known is there again.
 func (f *Follower) checkTopics(ctx context.Context, topics []string) (map[string]kadm.TopicID, error) {
 	var list, doubt []string
+	var since float64
 	absent := make(map[string]left)
-	if err := errors.Join(f.readMark(topicsMark, &list), f.readMark(doubtMark, &doubt), f.readMark(absentMark, &absent)); err != nil {
+	if err := errors.Join(f.readMark(topicsMark, &list), f.readMark(doubtMark, &doubt), f.readMark(sinceMark, &since), f.readMark(absentMark, &absent)); err != nil {
 		return nil, err
 	}
 	was := make(map[string]string) // ids that are known
@@ -235,7 +241,15 @@ func (f *Follower) checkTopics(ctx context.Context, topics []string) (map[string
 	if err != nil {
 		return nil, err
 	}
+	at := float64(f.cfg.Clock.Now().Unix())
+	if len(doubt) > 0 && at-since > maxDoubt.Seconds() {
+		doubt = nil
+	}
+	isDoubted := len(doubt) > 0
 	doubt, began := judgeTopics(was, ids, doubt)
+	if !isDoubted {
+		since = at
+	}
 	if began {
 		if err := f.beginAnew(); err != nil {
 			return nil, err
@@ -281,7 +295,7 @@ func (f *Follower) checkTopics(ctx context.Context, topics []string) (map[string
 	if marks[positionsMark], err = f.forgetPositions(func(topic string) bool { return anew[topic] }); err != nil {
 		return nil, err
 	}
-	for name, v := range map[string]any{topicsMark: now, doubtMark: doubt, absentMark: absent} {
+	for name, v := range map[string]any{topicsMark: now, doubtMark: doubt, sinceMark: since, absentMark: absent} {
 		if marks[name], err = json.Marshal(v); err != nil {
 			return nil, err
 		}
@@ -320,8 +334,11 @@ func judgeTopics(was map[string]string, ids map[string]kadm.TopicID, doubt []str
 // beginAnew empties history and catalogue of what event topics said.
 func (f *Follower) beginAnew() error {
 	f.cfg.Logger.Warn("the history was made from the topics of another cluster, and begins anew")
-	if err := f.cfg.History.Reset(); err != nil {
-		return fmt.Errorf("emptying the history: %w", err)
+	f.mu.Lock()
+	f.dropSnapshot() // who begins with it has what is forgotten here
+	f.mu.Unlock()
+	if err := f.cfg.History.Reset(identitiesMark); err != nil {
+		return err
 	}
 	f.watermark.reset(nil, 0)
 	f.shown.reset(nil, 0)
@@ -330,6 +347,7 @@ func (f *Follower) beginAnew() error {
 	f.filling.RUnlock()
 	f.mu.Lock()
 	f.events = nil
+	f.dropSnapshot() // or one that is being written
 	f.mu.Unlock()
 	return nil
 }

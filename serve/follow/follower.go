@@ -82,7 +82,7 @@ type Follower struct {
 	events    eventPositions
 	rebuild   bool
 	emptied   map[int32]bool      // copies that began anew, and have nothing yet
-	begun     int                 // how often one did
+	begun     int                 // how often one, or the history, did
 	begunAt   map[int32]time.Time // when it did last
 	done      doneEvents
 	began     time.Time

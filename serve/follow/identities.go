@@ -109,8 +109,7 @@ func (f *Follower) identitiesTopic(ctx context.Context) ([]int32, kadm.TopicID, 
 		if merr != nil {
 			return nil, kadm.TopicID{}, merr
 		}
-		differs := differsFrom(map[string]string{topic: read.Topic})
-		if differs(map[string]kadm.TopicID{topic: t.TopicID}) && !f.isConfirmed(ctx, []string{topic}, differs) {
+		if !f.isAgreed(ctx, []string{topic}, map[string]string{topic: read.Topic}, map[string]kadm.TopicID{topic: t.TopicID}) {
 			err = fmt.Errorf("asking for %s: %w", topic, errDoubt)
 		}
 	}

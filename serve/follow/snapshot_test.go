@@ -2,6 +2,7 @@ package follow
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -145,5 +146,30 @@ func TestACopyThatBeganAnewIsAsOfNoTime(t *testing.T) {
 	f.onEmptied(0)
 	if f.Freshness(0).AsOf != 0 || f.Freshness(-1).AsOf != 0 || f.Freshness(1).AsOf != 8 {
 		t.Errorf("as of %v, the other %v, both %v", f.Freshness(0), f.Freshness(1), f.Freshness(-1))
+	}
+}
+
+// A catalogue that lacks primitives is not kept: who begins with it would show a part of the
+// rows as all.
+func TestACrowdedCatalogueIsNotKept(t *testing.T) {
+	dir := t.TempDir()
+	f := &Follower{cfg: Config{Partitions: 1, Snapshot: filepath.Join(dir, "catalog"), Logger: slog.New(slog.DiscardHandler)}, positions: make([]position, 1)}
+	c := catalog.New()
+	f.catalog.Store(c)
+	f.phase.Store(&Phase{})
+	f.fresh.Store(new([]Freshness))
+	c.Apply(func(w *catalog.Writer) {
+		for n := 0; n < 1<<16; n++ {
+			w.PutRow([]byte("i"), fmt.Appendf(nil, "x.p%d", n), &catalog.Row{Value: []byte("1")})
+		}
+	})
+	if !c.IsCrowded() {
+		t.Fatal("there is room for all primitives")
+	}
+	if err := f.writeSnapshot(); err != nil {
+		t.Error(err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+		t.Errorf("%v, %v", files, err)
 	}
 }

@@ -119,27 +119,40 @@ func (b brokerAsker) Request(ctx context.Context, req kmsg.Request) (kmsg.Respon
 	return b.RetriableRequest(ctx, req)
 }
 
-// differsFrom returns the question whether topics that were there are there and have
-// another id.
-func differsFrom(was map[string]string) func(ids map[string]kadm.TopicID) bool {
-	return func(ids map[string]kadm.TopicID) bool {
-		for topic, id := range ids {
-			if known := was[topic]; known != "" && known != id.String() {
-				return true
-			}
+// madeAnew returns the topics that are there and have another id than the one that is
+// known, with that id.
+func madeAnew(was map[string]string, ids map[string]kadm.TopicID) map[string]kadm.TopicID {
+	anew := make(map[string]kadm.TopicID)
+	for topic, id := range ids {
+		if known := was[topic]; known != "" && known != id.String() {
+			anew[topic] = id
 		}
-		return false
 	}
+	return anew
 }
 
-// awaitTopics returns the ids of the event topics that are there; was has
-// the ids that are known. It waits for one that is not there, but not for good: the others, if there are any,
+// isAgreed reports whether brokers agree about each topic of ids that was made anew, and which
+// one it is now, or there is none.
+func (f *Follower) isAgreed(ctx context.Context, topics []string, was map[string]string, ids map[string]kadm.TopicID) bool {
+	anew := madeAnew(was, ids)
+	return len(anew) == 0 || f.isConfirmed(ctx, topics, func(now map[string]kadm.TopicID) bool {
+		for topic, id := range anew {
+			if now[topic] != id {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// awaitTopics returns the ids of the event topics that are there; was has the ids that are
+// known. It waits for one that is not there, but not for good: the others, if there are any,
 // are followed without it then.
 func (f *Follower) awaitTopics(ctx context.Context, topics []string, was map[string]string) (map[string]kadm.TopicID, error) {
 	told, absent := false, 0
 	for {
 		ids, err := topicIDs(ctx, f.client, topics...)
-		if err == nil && differsFrom(was)(ids) && !f.isConfirmed(ctx, topics, differsFrom(was)) {
+		if err == nil && !f.isAgreed(ctx, topics, was, ids) {
 			err = errDoubt
 		}
 		if ctx.Err() != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -17,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"handprint/processor/clocktest"
 	"handprint/serve/catalog"
 	"handprint/serve/history"
 	"handprint/topology"
@@ -291,5 +294,88 @@ func TestNoEventTopicIsThere(t *testing.T) {
 	}
 	if page, _, err := f.cfg.History.Timeline(history.Query{Identity: "a", To: 1, Limit: 1}); err != nil || len(page) != 1 {
 		t.Errorf("the history has %v, %v", page, err)
+	}
+}
+
+// What was made anew is believed of each topic by itself: that brokers agree about one says
+// nothing of another, and all history begins anew if all topics were made anew.
+func TestEachTopicThatIsAnewIsConfirmed(t *testing.T) {
+	t.Parallel()
+	c := newStaleCluster(t, 2, "a", "b")
+	f := c.follower(t)
+	topics := []string{"a", "b"}
+	now, err := topicIDs(t.Context(), f.client, topics...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := map[string]string{"a": kadm.TopicID{1}.String(), "b": now["b"].String()}
+	if !f.isAgreed(t.Context(), topics, was, now) {
+		t.Error("what all brokers say is not believed")
+	}
+	if f.isAgreed(t.Context(), topics, was, map[string]kadm.TopicID{"a": now["a"], "b": {2}}) {
+		t.Error("what one broker has said of the other topic is believed")
+	}
+}
+
+// All history begins anew when the last topic is there again, but for what comes from the
+// topic of identities, and not if that takes longer than an hour: what the others have said
+// since may be here alone.
+func TestTopicsAreNotDoubtedForGood(t *testing.T) {
+	t.Parallel()
+	for _, after := range []time.Duration{maxDoubt / 2, 2 * maxDoubt} {
+		c := newStaleCluster(t, 1, eventTopics(&Follower{cfg: Config{Names: topology.DefaultNames("", "app")}})...)
+		f := c.follower(t)
+		clock := clocktest.New(time.Unix(1_700_000_000, 0))
+		f.cfg.Clock = clock
+		all, h := eventTopics(f), f.cfg.History
+		check := func() {
+			t.Helper()
+			if _, err := f.checkTopics(t.Context(), all); err != nil {
+				t.Fatal(err)
+			}
+		}
+		create := func(topics ...string) {
+			t.Helper()
+			made, err := kadm.NewClient(f.client).CreateTopics(t.Context(), 1, 1, nil, topics...)
+			if err == nil {
+				err = made.Error()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		check()
+		for _, topic := range all {
+			if err := c.DeleteTopic(topic); err != nil {
+				t.Fatal(err)
+			}
+		}
+		create(all[:3]...)
+		check()
+		if err := h.Add([]history.Entry{{Identity: "a", Kind: history.State}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Publish([]history.Published{{Identity: "a", Record: []byte("{}")}}, map[string][]byte{identitiesMark: []byte("{}")}); err != nil {
+			t.Fatal(err)
+		}
+		f.cfg.Snapshot = filepath.Join(t.TempDir(), "catalog")
+		if err := f.writeSnapshot(); err != nil {
+			t.Fatal(err)
+		}
+		clock.Advance(after)
+		create(all[3])
+		check()
+		page, _, err := h.Timeline(history.Query{Identity: "a", To: 1, Limit: 1})
+		if err != nil || (len(page) == 1) != (after > maxDoubt) {
+			t.Errorf("after %s the history has %v, %v", after, page, err)
+		}
+		if _, err := os.Stat(f.cfg.Snapshot); (err == nil) != (after > maxDoubt) {
+			t.Errorf("after %s the snapshot: %v", after, err)
+		}
+		record, err := h.PublishedOf("a")
+		mark, merr := h.Mark(identitiesMark)
+		if err != nil || merr != nil || record == nil || mark == nil {
+			t.Errorf("after %s the record of an identity is %q, the mark %q; %v, %v", after, record, mark, err, merr)
+		}
 	}
 }

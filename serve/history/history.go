@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -59,12 +61,14 @@ type Entry struct {
 }
 
 // History is the store. Its methods may be called by several goroutines at the same
-// time, but for Add, which one calls.
+// time.
 type History struct {
 	db     *pebble.DB
 	log    *slog.Logger
 	begins atomic.Uint64 // bits of Unix seconds
 	tally  tally
+
+	adding sync.Mutex // held while entries are added: from when on they are complete is kept with them
 }
 
 // Keys: 'i' identity's digest (16), the time descending (8), place (13): the entry.
@@ -145,6 +149,8 @@ func arrivalKey(e *Entry) []byte {
 
 // Add keeps entries, and what the caller says of how far it has come, in one step.
 func (h *History) Add(entries []Entry, marks map[string][]byte) error {
+	h.adding.Lock()
+	defer h.adding.Unlock()
 	b := h.db.NewBatch()
 	defer b.Close()
 	for i := range entries {
@@ -204,13 +210,30 @@ func (h *History) KeepMarks(marks map[string][]byte) error {
 	return nil
 }
 
-// Reset empties the history: it was made from another application's topics.
-func (h *History) Reset() error {
+// Reset empties the history: it was made from another application's topics. What was
+// published stays, and so do the marks with these names: it comes of a topic of its own,
+// which says itself when it was made anew.
+func (h *History) Reset(published ...string) error {
+	h.adding.Lock()
+	defer h.adding.Unlock()
+	b := h.db.NewBatch()
+	defer b.Close()
+	var err error
+	from := []byte{0}
+	for _, name := range slices.Sorted(slices.Values(published)) {
+		key := append([]byte{mark}, name...)
+		err = errors.Join(err, b.DeleteRange(from, key, nil))
+		from = append(key, 0)
+	}
+	err = errors.Join(err, b.DeleteRange(from, []byte{byPublished}, nil), b.DeleteRange([]byte{byPublished + 1}, []byte{255}, nil))
+	if err != nil {
+		return fmt.Errorf("emptying the history: %w", err)
+	}
 	h.begins.Store(math.Float64bits(math.Inf(1)))
 	h.tally.mu.Lock()
 	h.tally.minutes, h.tally.newest = make(map[int64]*Changes), 0
 	h.tally.mu.Unlock()
-	return h.db.DeleteRange([]byte{0}, []byte{255}, pebble.Sync)
+	return b.Commit(pebble.Sync)
 }
 
 // Place is where a page of a timeline ended.

@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -291,5 +292,37 @@ func TestAnEventIsOverByItsOffsetAndTime(t *testing.T) {
 	}
 	if over(1_700_000_000_123) || !over(1_700_000_009_001) || !over(-1) {
 		t.Error("the newer event went with the entry of the older")
+	}
+}
+
+// From when on entries are complete is the earliest of them, whoever adds beside whom.
+func TestWhenTheHistoryBegins(t *testing.T) {
+	dir := t.TempDir()
+	h := open(t, dir)
+	const adders, each = 8, 50
+	var adding sync.WaitGroup
+	for a := range adders {
+		adding.Go(func() {
+			for n := range each {
+				e := Entry{Identity: "a", Kind: State, Recorded: float64(1_000_000 - n*adders - a), Partition: int32(a), Offset: int64(n)}
+				if err := h.Add([]Entry{e}, nil); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	adding.Wait()
+	const want = 1_000_000 - (each-1)*adders - (adders - 1)
+	if h.Begins() != want {
+		t.Errorf("it begins at %v, want %v", h.Begins(), want)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if h = open(t, dir); h.Begins() != want {
+		t.Errorf("after a new start it begins at %v, want %v", h.Begins(), want)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -41,6 +41,8 @@ func (h *History) Retain(ctx context.Context, before float64, bytes int64) (drop
 }
 
 func (h *History) drop(before float64, excess int64) (n int, freed int64, err error) {
+	h.adding.Lock()
+	defer h.adding.Unlock()
 	it, err := h.db.NewIter(&pebble.IterOptions{LowerBound: []byte{byArrival}, UpperBound: []byte{byArrival + 1}})
 	if err != nil {
 		return 0, 0, fmt.Errorf("thinning out the history: %w", err)

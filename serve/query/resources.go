@@ -276,8 +276,8 @@ type Pair struct {
 	A        string      `json:"a"`
 	B        string      `json:"b"`
 	Score    float64     `json:"score" doc:"Bits."`
-	Agree    []Agreement `json:"agree"`
-	Disagree []Agreement `json:"disagree"`
+	Agree    []Agreement `json:"agree" doc:"The weightiest first, 128 at most. The score is of all."`
+	Disagree []Agreement `json:"disagree" doc:"The weightiest first, 128 at most."`
 }
 
 // PairList is pairs, the highest score first.
