@@ -261,12 +261,12 @@ func TestRandomHistories(t *testing.T) {
 // them.
 func smallSteps(t *testing.T) {
 	n, m, r, w, s, p, a := unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter
-	middle, begun, names, rows := maxMiddle, maxBegun, sweepNames, rowsOfFrom
+	middle, begun, names, rows, detached := maxMiddle, maxBegun, sweepNames, rowsOfFrom, detachRows
 	t.Cleanup(func() {
-		maxBegun, sweepNames, rowsOfFrom = begun, names, rows
+		maxBegun, sweepNames, rowsOfFrom, detachRows = begun, names, rows, detached
 		unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter, maxMiddle = n, m, r, w, s, p, a, middle
 	})
-	maxMiddle, maxBegun, sweepNames, rowsOfFrom = 50, 1, 3, 1
+	maxMiddle, maxBegun, sweepNames, rowsOfFrom, detachRows = 50, 1, 3, 1, 2
 	unionFrom, maxStubs, repairStep, wave, releaseStep, sweepStep, seenAfter = 2, 2, 1, 2, 1, 1, 2
 }
 

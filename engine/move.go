@@ -13,9 +13,11 @@ import (
 // identity.
 const (
 	detachStep = 512 << 10 // bytes taken from an identity in one step
-	detachRows = 1024      // rows looked at in one step
 	partsLimit = 256 << 10 // bytes of one attach, unless one record alone is larger
 )
+
+// detachRows is how many rows are looked at in one step.
+var detachRows = 1024 // tests make it small
 
 // merge handles merge at the loser's home: it points the loser to the winner, and
 // tells the homes of the loser's attackers to link them to the winner, one wave

@@ -21,7 +21,7 @@ type rowsOf struct {
 	next     []byte // the row to go on with; nil: it is complete
 	by       string // the attacker that leaves meanwhile
 	waits    int    // how often others have waited since it went on
-	refused  bool   // it would be too large
+	refused  bool   // it would be too large: nothing else of it is there
 	asked    float64
 
 	names []byte   // of rows
@@ -43,6 +43,10 @@ const (
 	// maxRowsOfRest is how long, in seconds, nobody has asked for it when another
 	// identity takes its place.
 	maxRowsOfRest = 60
+	// maxRowsOfKept is how long, in seconds, it is kept while nobody asks for it.
+	maxRowsOfKept = 300
+	// maxSkipped is how many contributions of other rows one scan goes over.
+	maxSkipped = 64
 )
 
 // rowsOfFrom is how many rows an identity has at least for it to be made.
@@ -63,7 +67,14 @@ func (r *rowsOf) begins(identity, attacker []byte, now float64) bool {
 
 func (r *rowsOf) forget() { *r = rowsOf{} }
 
-// grew bounds the memory.
+// tick gives the memory back if nobody has asked for it for long.
+func (r *rowsOf) tick(now float64) {
+	if !r.refused && (now < r.asked || r.asked+maxRowsOfKept <= now) {
+		r.forget()
+	}
+}
+
+// grew bounds the memory. Behind it nothing may be added any more: see refused.
 func (r *rowsOf) grew(more int) {
 	if r.size += more; r.size > maxRowsOf {
 		*r = rowsOf{identity: r.identity, asked: r.asked, refused: true}
@@ -87,6 +98,9 @@ func (r *rowsOf) row(n uint32) []byte {
 
 // add says that an attacker, as keys have it, has contributed to the row n.
 func (r *rowsOf) add(attacker uint64, n uint32) {
+	if r.refused {
+		return
+	}
 	rows, known := r.of[attacker]
 	if r.of[attacker] = append(rows, n); !known {
 		r.grew(64)
@@ -147,12 +161,13 @@ func (e *Engine) listRows(identity []byte, primitives [][]byte) error {
 		row := rowKey(nil, kindContribution, identity, primitives[0])
 		var attackers [maxListed]uint64
 		n, next := 0, 1 // attackers of this row, and the row after it
+		skipped := 0    // contributions of rows with long names
 		done := func() {
 			number := e.rowsOf.addRow(primitives[next-1])
 			for _, attacker := range attackers[:min(n, maxListed)] {
 				e.rowsOf.add(attacker, number)
 			}
-			if n > maxListed {
+			if n > maxListed && !e.rowsOf.refused {
 				e.rowsOf.all = append(e.rowsOf.all, number)
 			}
 			e.rowsOf.grew(len(primitives[next-1]) + 4 + 8*n)
@@ -160,13 +175,18 @@ func (e *Engine) listRows(identity []byte, primitives [][]byte) error {
 		}
 		err := scan(e.store, prefix, row, func(rest, _ []byte) error {
 			for !bytes.HasPrefix(rest, row[len(prefix):]) {
-				if bytes.Compare(rest, row[len(prefix):]) < 0 {
-					return nil // of a row with a long name
+				if bytes.Compare(rest, row[len(prefix):]) < 0 { // of a row with a long name
+					if skipped++; skipped > maxSkipped {
+						return errStop
+					}
+					return nil
 				}
 				if next == len(primitives) || isCut(primitives[next-1]) || isCut(primitives[next]) {
 					return errStop
 				}
-				done()
+				if done(); e.rowsOf.refused {
+					return errStop
+				}
 				next++
 				row = rowKey(row, kindContribution, identity, primitives[next-1])
 			}
@@ -178,8 +198,14 @@ func (e *Engine) listRows(identity []byte, primitives [][]byte) error {
 			}
 			return nil
 		})
-		if err != nil {
+		switch {
+		case err != nil:
 			return fmt.Errorf("reading who has contributed to %s: %w", identity, err)
+		case e.rowsOf.refused:
+			return nil
+		case skipped > maxSkipped: // there may be any number of them: the next scan begins behind them
+			primitives = primitives[next-1:]
+			continue
 		}
 		done()
 		primitives = primitives[next:]

@@ -141,3 +141,113 @@ func TestRowsOfAreBounded(t *testing.T) {
 		t.Error("another identity does not take its place after a minute")
 	}
 }
+
+// A list that becomes too large is given up wherever that happens, and whoever leaves looks at
+// all rows again.
+func TestAListOfRowsThatIsTooLargeIsGivenUp(t *testing.T) {
+	identity := []byte("018f0000-0000-7000-8000-000000000001")
+	const rows, attackers = 4, 12
+	for _, long := range []int{0, 200} {
+		store := newMemStore()
+		var primitives [][]byte
+		for i := range rows {
+			primitives = append(primitives, fmt.Appendf(nil, "made.%sp%d", strings.Repeat("x", long), i))
+			for a := range attackers {
+				if i < rows-1 || a < 3 { // the last row has few
+					store.Put(seriesKey(nil, kindContribution, identity, primitives[i], fmt.Appendf(nil, "a%d-%d", i, a)), []byte{1})
+				}
+			}
+		}
+		e, err := New(testConfig(1), 0, store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := 0
+		for room := range 5000 {
+			e.rowsOf.forget()
+			e.rowsOf.begins(identity, []byte("a"), 1)
+			e.rowsOf.size = maxRowsOf - room
+			if err := e.listRows(identity, primitives); err != nil {
+				t.Fatal(err)
+			}
+			e.rowsOf.came(identity, []byte("late"), []byte("late"))
+			listed, ok := e.rowsOf.list(identity, fmt.Appendf(nil, "a%d-0", rows-1), 1)
+			switch {
+			case e.rowsOf.refused:
+				if refused++; ok || len(e.rowsOf.names)+len(e.rowsOf.of)+len(e.rowsOf.all) > 0 {
+					t.Fatalf("room for %d bytes: %d rows are listed, %v; %+v", room, len(listed), ok, e.rowsOf)
+				}
+			case !ok || len(listed) != rows:
+				t.Fatalf("room for %d bytes: %d rows are listed, %v", room, len(listed), ok)
+			}
+		}
+		if refused < 500 || refused == 5000 {
+			t.Errorf("%d were given up", refused)
+		}
+	}
+}
+
+// Contributions to rows with long names that lie between those of two others, as their keys
+// are cut, are not gone over one by one.
+func TestCutNamesBetweenRowsAreSkipped(t *testing.T) {
+	identity := []byte("018f0000-0000-7000-8000-000000000001")
+	store := &countingStore{memStore: newMemStore()}
+	begin := strings.Repeat("x", 80)
+	for i := range 3000 {
+		store.Put(seriesKey(nil, kindContribution, identity, fmt.Appendf(nil, "%s%0100d", begin, i), []byte("a")), []byte{1})
+	}
+	primitives := [][]byte{[]byte(begin + "~"), []byte(begin + "~g"), []byte(begin + "~h")}
+	for i, primitive := range primitives {
+		store.Put(seriesKey(nil, kindContribution, identity, primitive, fmt.Appendf(nil, "b%d", i)), []byte{1})
+	}
+	e, err := New(testConfig(1), 0, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.rowsOf.begins(identity, []byte("a"), 1)
+	before := store.reads
+	if err := e.listRows(identity, primitives); err != nil {
+		t.Fatal(err)
+	}
+	if reads := store.reads - before; reads > 2*maxSkipped {
+		t.Errorf("%d contributions are read for three rows", reads)
+	}
+	for i, primitive := range primitives {
+		if listed, ok := e.rowsOf.list(identity, fmt.Appendf(nil, "b%d", i), 1); !ok || len(listed) != 1 || string(listed[0]) != string(primitive) {
+			t.Errorf("attacker %d: %q, %v", i, listed, ok)
+		}
+	}
+}
+
+// A list that nobody asks for gives its memory back at a tick; one that was given up stays so.
+func TestAListOfRowsThatNobodyAsksForIsGivenBack(t *testing.T) {
+	store, out := newMemStore(), &laterBox{now: 1_700_000_000}
+	e, err := New(testConfig(1), 0, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick := func(later float64) string {
+		t.Helper()
+		out.now += later
+		if err := e.Process(&Record{Source: Commands, Key: []byte("tick"), Value: TickCommand(out.now)}, store, out); err != nil {
+			t.Fatal(err)
+		}
+		return e.rowsOf.identity
+	}
+	e.rowsOf.begins([]byte("i"), []byte("a"), out.now)
+	if tick(maxRowsOfKept-1) == "" {
+		t.Error("it is given back too early")
+	}
+	e.rowsOf.list([]byte("i"), []byte("a"), out.now)
+	if tick(maxRowsOfKept-1) == "" {
+		t.Error("one that was asked for is given back")
+	}
+	if tick(1) != "" {
+		t.Error("it is not given back")
+	}
+	e.rowsOf.begins([]byte("i"), []byte("a"), out.now)
+	e.rowsOf.grew(maxRowsOf + 1)
+	if tick(2 * maxRowsOfKept); !e.rowsOf.refused {
+		t.Error("it is forgotten that it would be too large")
+	}
+}

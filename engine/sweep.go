@@ -16,6 +16,7 @@ var sweepStep, sweepNames = 256, 1 << 14 // tests make them small
 // tick handles a tick: it begins a sweep.
 func (e *Engine) tick(t tick) error {
 	e.unions.tick(e.out.Now())
+	e.rowsOf.tick(e.out.Now())
 	if err := e.indexSuspects(); err != nil {
 		return err
 	}
