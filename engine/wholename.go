@@ -23,10 +23,12 @@ func WholePrimitives(from Reader, identity string, names []string) (map[string]s
 		}
 	}
 	slices.Sort(begins)
+	begins = slices.Compact(begins)
 	whole, bytes := make(map[string]string), 0
-	for _, begin := range slices.Compact(begins) {
+	for i, begin := range begins {
+		most := bytes + (maxNamesRead-bytes)/(len(begins)-i) // names that begin alike leave the others their part
 		err := scan(from, append(idKey(nil, kindRow, []byte(identity)), begin...), nil, func(rest, row []byte) error {
-			if bytes += len(begin) + len(rest) + len(row); bytes > maxNamesRead {
+			if bytes += len(begin) + len(rest) + len(row); bytes > most {
 				return errStop
 			}
 			if len(begin)+len(rest)-1 <= attribution.MaxPrimitiveName {

@@ -47,3 +47,18 @@ func TestWholeNamesAreSearchedForOnce(t *testing.T) {
 		t.Errorf("%d rows were read, want at most %d", store.reads, at)
 	}
 }
+
+// Names made up to begin like one that is asked for take nothing from the search for others.
+func TestManyNamesThatBeginAlikeHideNoOthers(t *testing.T) {
+	store := newMemStore()
+	flooded, other := "a."+strings.Repeat("x", 200), "b."+strings.Repeat("x", 200)
+	for n := range 64 {
+		store.Put(rowKey(nil, kindRow, []byte("i"), fmt.Append(nil, flooded, n)), make([]byte, maxNamesRead/32))
+	}
+	store.Put(rowKey(nil, kindRow, []byte("i"), []byte(other)), []byte{1})
+	missing, wanted := attribution.ShortPrimitive(flooded+"none"), attribution.ShortPrimitive(other)
+	found, err := WholePrimitives(store, "i", []string{missing, wanted})
+	if err != nil || len(found) != 1 || found[wanted] != other {
+		t.Errorf("%d names are found, %v", len(found), err)
+	}
+}
