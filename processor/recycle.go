@@ -113,7 +113,11 @@ func (f *freeList[T]) get(n int) []T {
 		if n == 0 {
 			return nil
 		}
-		return make([]T, 0, roundUp(n))
+		room := roundUp(n)
+		if f.maxBytes < bytesOf[T](room) {
+			room = n // it would not come back, or is large: half as much again is much memory
+		}
+		return make([]T, 0, room)
 	}
 	return f.take(best)[:0]
 }
@@ -151,9 +155,12 @@ func (f *freeList[T]) put(s []T) {
 	}
 }
 
-func size[T any](s []T) int {
+func size[T any](s []T) int { return bytesOf[T](cap(s)) }
+
+// bytesOf returns how much memory n elements take.
+func bytesOf[T any](n int) int {
 	var element T
-	return cap(s) * int(unsafe.Sizeof(element))
+	return n * int(unsafe.Sizeof(element))
 }
 
 // recycle gives the memory of the turn's records back: all have been processed.

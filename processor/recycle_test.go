@@ -86,6 +86,16 @@ func TestFreeListKeepsLargeOnes(t *testing.T) {
 	}
 }
 
+// A slice that would not be kept has no more room than was asked for.
+func TestFreeListRoundsUpWhatItKeepsOnly(t *testing.T) {
+	f := freeList[[10]byte]{maxBytes: 10_000}
+	for n, want := range map[int]int{700: 768, 768: 768, 800: 800, 1100: 1100} { // 1,024 of them are 10,240 bytes
+		if got := cap(f.get(n)); got != want {
+			t.Errorf("room for %d, asked for %d, want %d", got, n, want)
+		}
+	}
+}
+
 func TestFetchPoolsKnowTheSizeOfSnappy(t *testing.T) {
 	p := newFetchPools(1<<20, 1)
 	b := p.GetDecompressBytes(binary.AppendUvarint(nil, 5000), kgo.CodecSnappy)
