@@ -26,8 +26,9 @@ func TestASuspicionOfALongName(t *testing.T) {
 	other := long + "x" // begins alike
 	short := attribution.ShortPrimitive(long)
 	var alike []*kgo.Record // more rows than are searched, before the one that is meant
-	for n := range 9000 {
-		alike = append(alike, app.Observation("a1", fmt.Sprintf("%s.%06d%s", long[:90], n, strings.Repeat("y", 400)), "1", 1_699_999_000))
+	value := fmt.Sprintf("%q", strings.Repeat("v", 200))
+	for n := range 4000 {
+		alike = append(alike, app.Observation("a1", fmt.Sprintf("%s.%06d%s", long[:90], n, strings.Repeat("y", 900)), value, 1_699_999_000))
 	}
 	if err := app.Client.ProduceSync(context.Background(), alike...).FirstErr(); err != nil {
 		t.Fatal(err)
