@@ -25,7 +25,7 @@ type plan struct {
 	contenders   []contender
 	threads      int
 	rounds       int
-	warmup       bool // a round before the counted ones
+	warmup       bool // begin with a round that is not counted
 	brokers      []string
 	real         bool
 	static       bool
@@ -93,7 +93,7 @@ func parse(args []string) (p plan, err error) {
 	names := f.String("contenders", "handprint,copy,copymuch", "who runs, separated by commas; the first is the one that the others are compared with")
 	f.IntVar(&p.threads, "threads", 1, "workers of handprint, and of the copies")
 	f.IntVar(&p.rounds, "rounds", 1, "how often everything is run; the table shows medians")
-	warmup := f.String("warmup", "auto", "a round before, which is not counted: yes, no, or auto, which is yes if there are several rounds with a real broker. It compiles its code meanwhile, which takes as much CPU in a first round as all of its work")
+	warmup := f.String("warmup", "auto", "whether to begin with a warm-up round, which is not counted: yes, no or auto. auto: yes if there are several rounds on a real broker, which compiles its code in the first")
 	brokers := f.String("brokers", "", "brokers, separated by commas; default: one in a process of its own")
 	f.BoolVar(&p.real, "real", false, "start a real Kafka broker (needs Java and Maven) rather than the embedded one")
 	f.BoolVar(&p.static, "static", false, "contenders that can are static members of their group")
@@ -159,7 +159,7 @@ func run(ctx context.Context, p plan) (err error) {
 	}
 	if p.warmup {
 		if err := b.warmUp(ctx); err != nil {
-			return fmt.Errorf("round before the counted ones: %w", err)
+			return fmt.Errorf("warm-up round: %w", err)
 		}
 	}
 	results := map[string][]result{}

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A broker that is real compiles its code in a round before those that are counted.
+// Several rounds on a real broker follow a warm-up round, in which it compiles its code.
 func TestWhichRunsHaveARoundBefore(t *testing.T) {
 	for _, c := range []struct {
 		args string

@@ -83,7 +83,7 @@ func printTable(out io.Writer, p *plan, results map[string][]result) {
 	fmt.Fprintf(out, "%d observations of %d attackers, %d partitions, %d threads, medians of %d\n",
 		p.observations, p.load.Attackers, p.load.Partitions, p.threads, p.rounds)
 	if p.warmup {
-		fmt.Fprintln(out, "after a round that is not counted")
+		fmt.Fprintln(out, "after a warm-up round, which is not counted")
 	}
 	if first := results[p.contenders[0].name]; len(first) > 0 && first[0].Unbounded {
 		fmt.Fprintf(out, "memory is not bounded: no control group; contenders were told to keep to %d MiB\n", p.memory)
