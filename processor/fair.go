@@ -284,7 +284,7 @@ func (b *batch) noteLoads() {
 		left := b.behindOf(t)
 		if b.hasPaused(t) {
 			t.load.rest, t.load.served = b.inputLeft(t), now
-		} else if b.waits(t) {
+		} else {
 			left = max(left, t.load.rest) // commands say nothing of it
 		}
 		t.load.behind = left >= int64(b.w.cfg.TurnRecords)

@@ -130,6 +130,31 @@ func TestCommandsAloneCutNoTransaction(t *testing.T) {
 	}
 }
 
+// What is left of a task's input is not forgotten when a batch has nothing but commands of
+// the task: it has not come to its end, and keeps up with nothing when it goes on.
+func TestCommandsSayNothingOfTheInput(t *testing.T) {
+	const turn, commands = 4000, "commands"
+	for _, rest := range []int64{maxMarkers + 1, turn - 1, turn, 10 * turn} {
+		one := &task{inputs: inputs{list: []input{{Position: Position{Topic: testInput}}, {Position: Position{Topic: commands}}}}}
+		one.state.Store(TaskRunning)
+		one.load.rest = rest
+		cfg := &Config{Inputs: []string{testInput}, Commands: commands, TurnRecords: turn, MaxBatchRecords: turn, Clock: clocktest.New(time.Unix(1e9, 0))}
+		b := &batch{w: &worker{cfg: cfg, tasks: map[int32]*task{0: one}}, tasks: []*task{one}, fetch: fetchFor(turn)}
+		b.consumed = map[TopicPartition]int64{{commands, 0}: 7}
+		b.ends = map[TopicPartition]int64{{commands, 0}: 7}
+		b.noteLoads()
+		if one.load.caughtUp {
+			t.Errorf("a task with %d records left counts as one at the end of its input, after commands", rest)
+		}
+		b.consumed = map[TopicPartition]int64{{testInput, 0}: 9}
+		b.ends = map[TopicPartition]int64{{testInput, 0}: 9 + 2*maxMarkers}
+		b.noteLoads()
+		if !one.load.keptUp.IsZero() {
+			t.Errorf("a task with %d records left counts as one that keeps up when it goes on", rest)
+		}
+	}
+}
+
 // Flooded tasks share the slice: none starves, whatever a record of another costs or
 // how many it has, and each gets at least half of an equal share. The quiet task's
 // record comes at once. The handler moves the clock.

@@ -13,10 +13,14 @@ const (
 	// markersFirst is how long after a transaction a batch looks for the first
 	// time whether its markers are written.
 	markersFirst = time.Millisecond
-	// markersAgain is how long after an answer it looks again.
-	markersAgain = 500 * time.Microsecond
+	// markersAgain is how long after an answer it looks again: the part of the time since
+	// the transaction, one in markersShare, so that brokers that are busy are not asked all
+	// the time, and these bounds.
+	minMarkersAgain = 500 * time.Microsecond
+	maxMarkersAgain = 10 * time.Millisecond
+	markersShare    = 4
 	// defaultMaxMarkersWait is how long after a transaction it no longer waits.
-	defaultMaxMarkersWait = 50 * time.Millisecond
+	defaultMaxMarkersWait = 2 * time.Second
 	// markersTake is how long it waits where it cannot look.
 	markersTake = 3 * time.Millisecond
 )
@@ -25,7 +29,9 @@ const (
 // brokers. They answer the end of a transaction when that is decided, and write
 // its markers then; a produce of the next transaction that comes too early is
 // held by the broker for add.partitions.to.txn.retry.backoff.ms, 20 ms, and again
-// if that was not enough, which is far longer than markers take. Records that
+// if that was not enough, which is far longer than markers take. After
+// add.partitions.to.txn.retry.timeout.ms, 100 ms, it is refused, and the client asks for
+// the metadata of all topics before it sends the records again. Records that
 // arrive meanwhile are in the next turn or batch. The wait counts as part of producing.
 //
 // Nothing depends on it: a broker that cannot or may not say (before Kafka 3.0)
@@ -49,7 +55,7 @@ func (b *batch) settleMarkers(ctx context.Context) {
 		if !open {
 			return
 		}
-		_ = wait(until, clock, markersAgain)
+		_ = wait(until, clock, min(max(time.Since(b.lastTxnEnd)/markersShare, minMarkersAgain), maxMarkersAgain))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -93,5 +94,27 @@ func TestATransactionWaitsForTheMarkersOfTheLast(t *testing.T) {
 				t.Errorf("%d requests before the transaction was over", early)
 			}
 		})
+	}
+}
+
+// Records that a broker refuses for now, as the transaction before is not over, are sent
+// again after metadata has been asked for. The client's default leaves a worker without
+// an answer for 5 s.
+func TestAWorkerAsksForMetadataSoon(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	cfg := c.config(newStore(t))
+	cfg.Client = []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}
+	c.feed(testInput, 1, 1)
+	p := start(t, cfg)
+	c.await(testOutput, 2)
+	defer p.halt()
+	for _, w := range p.workers {
+		w.mu.Lock()
+		client := w.client
+		w.mu.Unlock()
+		if age := client.OptValue(kgo.MetadataMinAge).(time.Duration); age != metadataMinAge {
+			t.Errorf("worker %d: metadata is asked for after %s, want %s", w.n, age, metadataMinAge)
+		}
 	}
 }

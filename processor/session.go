@@ -18,10 +18,16 @@ import (
 // leaveTimeout bounds the last request of a session.
 const leaveTimeout = 5 * time.Second
 
-// maxRecordRetries bounds how often the client sends a record again that a broker
-// does not take, such as one with too few replicas in sync, for six to eight seconds:
-// then the session ends with what the broker has said, and the next one tries again.
-const maxRecordRetries = 5
+const (
+	// metadataMinAge is how long the client waits between two requests for the metadata of
+	// topics. Before it sends records again that a broker has refused, it asks for that:
+	// with its own default of 5 s a worker stood still for as long.
+	metadataMinAge = 250 * time.Millisecond
+	// maxRecordRetries bounds how often the client sends a record again that a broker
+	// does not take, such as one with too few replicas in sync, for six to eight seconds:
+	// then the session ends with what the broker has said, and the next one tries again.
+	maxRecordRetries = 25
+)
 
 // open makes the session's client. It does not join the group yet.
 func (w *worker) open() error {
@@ -48,6 +54,7 @@ func (w *worker) open() error {
 	opts := []kgo.Opt{
 		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
 		kgo.MaxBufferedRecords(1 << 18),
+		kgo.MetadataMinAge(metadataMinAge),
 	}
 	opts = append(opts, cfg.Client...)
 	opts = append(opts,

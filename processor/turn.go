@@ -79,6 +79,7 @@ func (b *batch) turns(ctx, limit context.Context) error {
 		if err := b.fault(AfterPoll); err != nil {
 			return err
 		}
+		before := b.times.process
 		whole, err := b.process(limit)
 		if err != nil {
 			return err
@@ -88,13 +89,15 @@ func (b *batch) turns(ctx, limit context.Context) error {
 			return err
 		}
 		b.times.end(&b.times.process)
+		// Another turn like this one would be ended early, and what it had left read again.
+		late := b.times.process+(b.times.process-before) >= b.maxProcessing()
 		if limit := min(b.limit, b.w.cfg.MaxBatchRecords); limit < b.w.cfg.MaxBatchRecords || b.inputTasks() > 1 {
 			share = limit
 		} else if share == 0 {
 			share = evenShare(b.count+b.behind(), limit, b.w.cfg.TurnRecords)
 		}
 		room := share - int(b.count)
-		if !whole || len(b.dropped) > 0 || b.times.process >= fairSlice && b.othersWait() || b.w.pace.careful > 0 || b.w.unready != nil || b.w.isWoken() ||
+		if !whole || late || len(b.dropped) > 0 || b.times.process >= fairSlice && b.othersWait() || b.w.pace.careful > 0 || b.w.unready != nil || b.w.isWoken() ||
 			b.bytes() >= maxTurnBytes || b.w.cfg.Clock.Now().Sub(b.startedAt) >= min(maxTurnTime, b.w.cfg.TransactionTimeout/turnShare) {
 			break
 		}
@@ -179,7 +182,7 @@ func (b *batch) process(ctx context.Context) (whole bool, err error) {
 	if err := b.openContexts(ctx); err != nil {
 		return false, err
 	}
-	began, left := b.w.cfg.Clock.Now(), min(maxProcessing, b.w.cfg.TransactionTimeout/turnShare)-b.times.process
+	began, left := b.w.cfg.Clock.Now(), b.maxProcessing()-b.times.process
 	shared := b.othersWait()
 	var flooded floodShares
 	until := left
@@ -241,6 +244,11 @@ func (b *batch) process(ctx context.Context) (whole bool, err error) {
 	}
 	b.sizes.read(b)
 	return whole, nil
+}
+
+// maxProcessing is how long the handlers may work for a batch.
+func (b *batch) maxProcessing() time.Duration {
+	return min(maxProcessing, b.w.cfg.TransactionTimeout/turnShare)
 }
 
 // readAhead has the store read what the turn will ask for, beside the handlers, if the

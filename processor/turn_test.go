@@ -224,6 +224,53 @@ func TestSlowTurnsDoNotUseUpTheTransaction(t *testing.T) {
 	}
 }
 
+// countsOnly is an emitter that sends no commands.
+type countsOnly struct{ emitter }
+
+func (h *countsOnly) Process(c *Context, r *kgo.Record) error {
+	if err := h.before(c, r); err != nil {
+		return err
+	}
+	return h.count(c, r.Topic+"/"+string(r.Key), r)
+}
+
+// A batch begins no turn that would use up its time if it took as long as the one before:
+// what that turn would leave has to be read again, and all that was fetched with it.
+func TestNoTurnIsBegunThatWouldBeEndedEarly(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	const n, slow, turn = 40, maxProcessing / 10, 4
+	c.feed(testInput, 1, n)
+	cfg := c.config(newStore(t))
+	cfg.TurnRecords, cfg.MaxBatchRecords = turn, 64
+	clock := clocktest.New(time.Unix(1e9, 0))
+	cfg.Clock = clock
+	cfg.NewHandler = func(task Task) (Handler, error) {
+		return &countsOnly{emitter{counter{task}, func(*Context, *kgo.Record) error {
+			clock.Advance(slow)
+			return nil
+		}}}, nil
+	}
+	var mu sync.Mutex
+	largest := int64(0)
+	cfg.Hooks.Batch = func(r BatchReport) {
+		mu.Lock()
+		defer mu.Unlock()
+		if largest = max(largest, r.Records); r.Records%turn != 0 {
+			t.Errorf("a batch had %d records, turns have %d", r.Records, turn)
+		}
+	}
+	p := start(t, cfg)
+	c.await(testOutput, n)
+	p.halt()
+	c.checkStore(cfg)
+	mu.Lock()
+	defer mu.Unlock()
+	if largest != 2*turn {
+		t.Errorf("the largest batch had %d records, want two turns", largest)
+	}
+}
+
 // The transactions that a task's input takes are of about the same size, in whole turns.
 func TestTransactionsAreEven(t *testing.T) {
 	for _, tt := range []struct {
