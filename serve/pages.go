@@ -288,7 +288,9 @@ func wires(g api.Graph) (reads, writes []ui.Wire) {
 func (p *pages) Freshness(context.Context) ui.Freshness {
 	read := p.reader.Freshness(-1)
 	f := ui.Freshness{AsOf: read.AsOf, ReadLag: read.ReadLag, Missing: p.reader.Source.MissingTopics(), Building: 1}
-	if _, phase := p.reader.Source.Catalog(); !phase.Ready && !phase.TooSmall {
+	c, phase := p.reader.Source.Catalog()
+	f.LeavesOut, _ = c.IsCrowded()
+	if !phase.Ready && !phase.TooSmall {
 		f.Building = min(phase.Progress, 0.99)
 	}
 	if p.reader.Now != nil && read.AsOf > 0 && p.reader.Now().Sub(time.UnixMilli(int64(read.AsOf*1000))) > p.stale.read {

@@ -13,9 +13,10 @@ func (w *Web) Reading() *metrics.Reading {
 	f := w.Side.Follower
 	catalog, phase := f.Catalog()
 	fresh := f.Freshness(-1)
+	crowded, _ := catalog.IsCrowded()
 	r := &metrics.Reading{
-		Lag: fresh.ReadLag, AsOf: fresh.AsOf, Complete: phase.Ready && !catalog.IsCrowded(), CatalogBytes: catalog.Bytes(), HistoryBytes: w.Side.HistoryBytes(),
-		Requests: w.Guard.Requests(), Stuck: f.Stuck(), MissingTopics: f.MissingTopics(),
+		Lag: fresh.ReadLag, AsOf: fresh.AsOf, Complete: phase.Ready && !crowded, CatalogBytes: catalog.Bytes(), HistoryBytes: w.Side.HistoryBytes(),
+		Requests: w.Guard.Requests(), Stuck: f.Stuck(), MissingTopics: f.MissingTopics(), LeavesOut: crowded,
 	}
 	r.Applied, r.Bad = f.Applied()
 	r.Disagreed = w.Side.Reader.Disagreed()

@@ -85,7 +85,7 @@ func Open(c Config) (_ *Side, err error) {
 	}
 	s.Follower, err = follow.New(follow.Config{
 		Client: c.Client, Names: c.Names, Partitions: c.Partitions, ApplicationID: c.ApplicationID, Store: s.store, History: s.history, Ring: s.Ring,
-		Snapshot: filepath.Join(c.Dir, "catalog.snapshot"), CatalogMemory: c.CatalogMemory, ChangelogRetention: c.ChangelogRetention,
+		Snapshot: filepath.Join(c.Dir, "catalog.snapshot"), CatalogMemory: c.CatalogMemory, Registered: c.Registry.Names(), ChangelogRetention: c.ChangelogRetention,
 		ProfileRetention: c.ProfileRetention, Writers: c.Writers, Schemas: c.Schemas, LookEvery: c.LookEvery, Clock: c.Clock, Logger: c.Logger,
 	})
 	if err != nil {

@@ -80,6 +80,9 @@ func judgeReading(h *Health, r *metrics.Reading) {
 	if r.Alone != "" {
 		h.Notes = append(h.Notes, r.Alone)
 	}
+	if r.LeavesOut {
+		h.Notes = append(h.Notes, "lists leave out primitives that are not registered: there are too many")
+	}
 	for _, topic := range r.MissingTopics {
 		h.Notes = append(h.Notes, "topic "+topic+" is not there: what it said is shown as it was")
 	}

@@ -179,7 +179,7 @@ var (
 	readBad      = declare(Counter, "read_bad_records_total", "Records that the read side could not decode.")
 	readMissing  = declare(Gauge, "read_missing_topics", "Event topics that are not there: what they said is shown as it was, and nothing new comes of them.")
 	readDisagree = declare(Counter, "explanations_disagreed_total", "Explanations that did not give what their row says, which is a fault unless thresholds have changed.")
-	catalogReady = declare(Gauge, "catalog_complete", "1 if the catalogue has everything; lists are not answered before.")
+	catalogReady = declare(Gauge, "catalog_complete", "1 if the catalogue has everything. Lists are not answered while it is being built or too small; they leave out some while there are too many primitives that are not registered.")
 	catalogBytes = declare(Gauge, "catalog_bytes", "Bytes of memory that the catalogue takes.")
 	historyBytes = declare(Gauge, "history_bytes", "Bytes of the history on disk.")
 	liveClients  = declare(Gauge, "live_clients", "Clients of live events.")

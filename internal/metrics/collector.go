@@ -51,6 +51,7 @@ type Reading struct {
 	Waiting       string   `json:"-"` // why the catalogue is not complete; empty: it is
 	Alone         string   `json:"-"` // how old what is shown is, while the brokers have not said since the start how far the changelog is
 	MissingTopics []string `json:"-"` // event topics that are not there
+	LeavesOut     bool     `json:"-"` // the catalogue leaves primitives out: too many are not registered
 }
 
 // FormatCounts are what became of the events of a format.

@@ -260,7 +260,9 @@ func (s *server) failed(ctx context.Context, err error) error {
 		p.Progress = &q.Progress
 		p.After = max(q.After, time.Second)
 	case query.CatalogTooSmall:
-		p.Needed = &q.Needed
+		if q.Needed > 0 {
+			p.Needed = &q.Needed
+		}
 	case query.Fault:
 		s.Logger.Error("a question could not be answered", "request_id", p.RequestID, "error", q.Cause)
 	}

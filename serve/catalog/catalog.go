@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"iter"
+	"math"
 	"net/netip"
 	"strings"
 	"sync"
@@ -20,7 +22,11 @@ type Catalog struct {
 	attackers   table[attacker]
 	members     map[membership]struct{} // memberships that an event brought
 
-	primitives     []*primitive
+	registered     map[string]struct{} // primitives that always have a table
+	primitives     []*primitive        // nil: the number is free
+	freeNumbers    []uint16            // of primitives, plus 1
+	madeUp         int                 // primitives with a table that are not registered
+	crowded        bool                // a primitive was left out: there were too many
 	primitiveIndex map[string]uint16
 	cutIndex       map[string]uint16   // by the names as suspicions cut them; whole ones are not in it
 	rowIndex       map[rowKey]rowPlace // of identities with many rows
@@ -31,7 +37,6 @@ type Catalog struct {
 	suspicionBytes int                   // of all of them
 	latest         map[uint32]*Suspicion // of an identity, the last one
 	listed         int                   // identities that are shown
-	crowded        bool                  // more primitives than a row can name
 }
 
 // identity is what is known of an identity besides its rows, by its number.
@@ -136,10 +141,25 @@ const (
 	stringBytes    = 16
 )
 
-// New returns an empty catalogue.
-func New() *Catalog {
+// MaxMadeUp bounds the primitives with rows that are not registered: an attacker may make up
+// any number of names. Rows of later ones are left out, and counted nowhere,
+// until the catalogue is built anew.
+const MaxMadeUp = 60_000
+
+// New returns an empty catalogue. The registered primitives are never left out; there are
+// at most some 4,000 of them.
+func New(registered ...string) *Catalog {
+	known := make(map[string]struct{}, len(registered))
+	for _, name := range registered {
+		known[name] = struct{}{}
+	}
+	return empty(known)
+}
+
+func empty(registered map[string]struct{}) *Catalog {
 	return &Catalog{
-		ids: newIDs(), attackerIDs: newIDs(), members: make(map[membership]struct{}),
+		registered: registered,
+		ids:        newIDs(), attackerIDs: newIDs(), members: make(map[membership]struct{}),
 		primitiveIndex: make(map[string]uint16), cutIndex: make(map[string]uint16), rowIndex: make(map[rowKey]rowPlace),
 		profiles:   make(map[profileKey]*Profile),
 		suspicions: make(map[string]*Suspicion), latest: make(map[uint32]*Suspicion),
@@ -152,7 +172,7 @@ func (c *Catalog) Bytes() int64 {
 	defer c.mu.RUnlock()
 	n := c.ids.memory() + c.attackerIDs.memory() + c.identities.n*identityBytes + c.attackers.n*attackerBytes +
 		len(c.members)*memberBytes + len(c.profiles)*profileBytes + c.suspicionBytes + c.nameBytes + len(c.rowIndex)*rowIndexBytes
-	for _, p := range c.primitives {
+	for p := range c.tables() {
 		n += p.rows.n*rowBytes + p.dict.memory()
 	}
 	return int64(n)
@@ -161,19 +181,63 @@ func (c *Catalog) Bytes() int64 {
 // row returns the row at a place.
 func (c *Catalog) row(in uint16, at uint32) *row { return c.primitives[in-1].rows.at(at) }
 
+// tables yields the primitives that have a table.
+func (c *Catalog) tables() iter.Seq[*primitive] {
+	return func(yield func(*primitive) bool) {
+		for _, p := range c.primitives {
+			if p != nil && !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// hasRoom reports whether a primitive that has no table may get one.
+func (c *Catalog) hasRoom(name string) bool {
+	if _, ok := c.registered[name]; !ok && (c.crowded || c.madeUp >= MaxMadeUp) {
+		return false
+	}
+	return len(c.freeNumbers) > 0 || len(c.primitives) < math.MaxUint16-1
+}
+
 // addPrimitive adds the table of a primitive that has none.
 func (c *Catalog) addPrimitive(name string) (p *primitive, in uint16) {
 	domain, _, _ := strings.Cut(name, ".")
 	p = &primitive{name: name, domain: domain}
-	c.primitives = append(c.primitives, p)
-	in = uint16(len(c.primitives))
+	if last := len(c.freeNumbers) - 1; last >= 0 {
+		in, c.freeNumbers = c.freeNumbers[last], c.freeNumbers[:last]
+		c.primitives[in-1] = p
+	} else {
+		c.primitives = append(c.primitives, p)
+		in = uint16(len(c.primitives))
+	}
 	c.primitiveIndex[name] = in
+	if _, ok := c.registered[name]; !ok {
+		c.madeUp++
+	}
 	c.nameBytes += primitiveBytes + len(name)
 	if short := attribution.ShortPrimitive(name); short != name {
 		c.cutIndex[short] = in
 		c.nameBytes += cutBytes
 	}
 	return p, in
+}
+
+// dropPrimitive takes the table of a primitive away that has no row any more. Who looks at
+// it between two turns of writers finds no rows: it is not used again, its number is.
+func (c *Catalog) dropPrimitive(in uint16) {
+	name := c.primitives[in-1].name
+	c.primitives[in-1] = nil
+	c.freeNumbers = append(c.freeNumbers, in)
+	delete(c.primitiveIndex, name)
+	if _, ok := c.registered[name]; !ok {
+		c.madeUp--
+	}
+	c.nameBytes -= primitiveBytes + len(name)
+	if short := attribution.ShortPrimitive(name); short != name {
+		delete(c.cutIndex, short)
+		c.nameBytes -= cutBytes
+	}
 }
 
 // WholePrimitive returns the name of the primitive that suspicions name as short, cut; ok is
@@ -215,7 +279,7 @@ func (c *Catalog) identityOf(a *attacker) (n uint32, ok bool) {
 func (c *Catalog) WithoutRows() *Catalog {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	to := New()
+	to := empty(c.registered)
 	w := &Writer{c: to}
 	for _, p := range c.profiles {
 		w.PutProfile(p)
@@ -230,10 +294,20 @@ func (c *Catalog) WithoutRows() *Catalog {
 	return to
 }
 
-// IsCrowded reports whether there are more primitives than rows can name: some
-// are missing.
-func (c *Catalog) IsCrowded() bool {
+// IsCrowded reports whether primitives are left out, since there were too many that are not
+// registered. ebbed says that there are so much fewer now that it is worth building anew.
+func (c *Catalog) IsCrowded() (crowded, ebbed bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.crowded
+	return c.crowded, c.crowded && c.madeUp <= MaxMadeUp/2
+}
+
+// LeavesOut reports whether rows of a primitive may be left out: it has none here, and
+// is not registered, and there are too many such.
+func (c *Catalog) LeavesOut(name string) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	_, registered := c.registered[name]
+	_, ok := c.primitiveIndex[name]
+	return c.crowded && !registered && !ok
 }

@@ -32,7 +32,7 @@ func (c *Catalog) Counts() Counts {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	n := Counts{Identities: c.listed, Attackers: c.attackers.n}
-	for _, p := range c.primitives {
+	for p := range c.tables() {
 		pc := PrimitiveCount{Primitive: p.name, States: p.states, Values: len(p.dict.index)}
 		for s, rows := range p.states {
 			n.States[s] += rows

@@ -153,7 +153,7 @@ func (c *Catalog) Suggest(minScore float64, limit int) (found []attribution.Sugg
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	pairs := make(map[[2]uint32]struct{})
-	for _, p := range c.primitives {
+	for p := range c.tables() {
 		holders := make(map[uint32][]uint32)
 		for at := range p.rows.n {
 			if at%scanPlaces == scanPlaces-1 {

@@ -21,7 +21,7 @@ import (
 // bytes, and a snapshot of another program is refused, not converted, as the
 // catalogue can always be built from the copy. Sizes do not tell every change of an
 // entry: the number is raised with each.
-const snapshotMagic = "handprint catalogue 2\n"
+const snapshotMagic = "handprint catalogue 3\n"
 
 // ErrSnapshot is what a snapshot that cannot be used is refused with: damaged, cut
 // short, or written by another version.
@@ -36,7 +36,7 @@ type header struct {
 	Layout  string // sizes of entries
 	Mark    json.RawMessage
 	Counts  map[string]int
-	Names   []string // of the primitives
+	Names   []string // of the primitives; empty: a number that is free
 	Rows    []int    // by primitive
 	Values  []int
 	Members int
@@ -81,6 +81,9 @@ func (c *Catalog) WriteSnapshot(to io.Writer, mark json.RawMessage) error {
 		"identities": c.identities.n, "attackers": c.attackers.n, "listed": c.listed,
 	}}
 	for _, p := range c.primitives {
+		if p == nil {
+			p = new(primitive)
+		}
 		h.Names, h.Rows, h.Values = append(h.Names, p.name), append(h.Rows, p.rows.n), append(h.Values, p.dict.values.n)
 	}
 	if _, err := io.WriteString(out, snapshotMagic); err != nil {
@@ -104,7 +107,7 @@ func (c *Catalog) WriteSnapshot(to io.Writer, mark json.RawMessage) error {
 		r.Latest[n] = s.ID
 	}
 	err := errors.Join(writeTable(out, &c.ids.uuids), writeTable(out, &c.identities), writeTable(out, &c.attackerIDs.uuids))
-	for _, p := range c.primitives {
+	for p := range c.tables() {
 		err = errors.Join(err, writeTable(out, &p.rows), writeValues(out, &p.dict))
 	}
 	for m := range c.members {
@@ -221,8 +224,8 @@ func readTable[T any](r *snapshotReader, n int, each func(v T)) {
 }
 
 // ReadSnapshot returns the catalogue that a snapshot of size bytes holds, and its
-// mark. Its errors are [ErrSnapshot], or those of reading.
-func ReadSnapshot(from io.Reader, size int64) (c *Catalog, mark json.RawMessage, err error) {
+// mark; registered is what [New] is given. Its errors are [ErrSnapshot], or those of reading.
+func ReadSnapshot(from io.Reader, size int64, registered ...string) (c *Catalog, mark json.RawMessage, err error) {
 	r := &snapshotReader{in: bufio.NewReaderSize(from, 1<<20), sum: crc32.New(crc32.MakeTable(crc32.Castagnoli)), left: size}
 	defer func() {
 		if err != nil {
@@ -239,7 +242,7 @@ func ReadSnapshot(from io.Reader, size int64) (c *Catalog, mark json.RawMessage,
 	if len(h.Rows) != len(h.Names) || len(h.Values) != len(h.Names) || len(h.Names) >= math.MaxUint16 {
 		return nil, nil, errors.New("its header contradicts itself")
 	}
-	c = New()
+	c = New(registered...)
 	c.listed = h.Counts["listed"]
 	readTable(r, h.Counts["identities"], func(u attribution.UUID) { c.ids.uuids.add(u) })
 	readTable(r, h.Counts["identities"], func(i identity) { c.identities.add(i) })
@@ -249,6 +252,11 @@ func ReadSnapshot(from io.Reader, size int64) (c *Catalog, mark json.RawMessage,
 			return nil, nil, r.err
 		}
 		c.readPrimitive(r, name, h.Rows[n], h.Values[n])
+	}
+	for n, p := range c.primitives {
+		if p == nil {
+			c.freeNumbers = append(c.freeNumbers, uint16(n+1))
+		}
 	}
 	readTable(r, h.Members, func(m membership) { c.members[m] = struct{}{} })
 	var rest rest
@@ -264,6 +272,13 @@ func ReadSnapshot(from io.Reader, size int64) (c *Catalog, mark json.RawMessage,
 }
 
 func (c *Catalog) readPrimitive(r *snapshotReader, name string, rows, values int) {
+	if name == "" {
+		c.primitives = append(c.primitives, nil)
+		if rows != 0 || values != 0 {
+			r.err = errors.New("a primitive with rows has no name")
+		}
+		return
+	}
 	p, _ := c.addPrimitive(name)
 	readTable(r, rows, func(v row) {
 		at := p.rows.add(v)

@@ -95,8 +95,9 @@ func (w *Writer) PutRow(id, name []byte, to *Row) (was Row, changed bool) {
 	c := w.c
 	in, ok := c.primitiveIndex[string(name)]
 	if !ok {
-		if len(c.primitives) == math.MaxUint16-1 {
+		if !c.hasRoom(string(name)) {
 			c.crowded = true
+			w.known(id) // it has changed
 			return was, false
 		}
 		_, in = c.addPrimitive(string(name))
@@ -183,7 +184,9 @@ func (w *Writer) DropRow(id, name []byte) {
 	p.dict.drop(r.value, r.state)
 	latest := r.change >= i.change || r.seen >= i.seen
 	*r = row{}
-	p.free = append(p.free, place)
+	if p.free = append(p.free, place); len(p.free) == p.rows.n {
+		c.dropPrimitive(in)
+	}
 	if latest {
 		c.remeasure(i)
 	}

@@ -418,7 +418,7 @@ func (f *Follower) loadSnapshot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, raw, err := catalog.ReadSnapshot(io.Reader(file), info.Size())
+	c, raw, err := catalog.ReadSnapshot(io.Reader(file), info.Size(), f.cfg.Registered...)
 	if err != nil {
 		return err
 	}

@@ -30,8 +30,9 @@ type Config struct {
 	Store              *state.Store // of its own
 	History            *history.History
 	Ring               *live.Ring
-	Snapshot           string // file; empty: none is kept
-	CatalogMemory      int64  // bytes
+	Snapshot           string   // file; empty: none is kept
+	CatalogMemory      int64    // bytes
+	Registered         []string // primitives that the catalogue never leaves out
 	ChangelogRetention time.Duration
 	ProfileRetention   time.Duration
 	Writers            *schemas.Writers      // of Avro records; nil: JSON alone
@@ -112,7 +113,7 @@ func New(c Config) (*Follower, error) {
 		c.Clock = processor.SystemClock{}
 	}
 	f := &Follower{cfg: c, positions: make([]position, c.Partitions), done: newDoneEvents(), checked: make(chan struct{})}
-	f.catalog.Store(catalog.New())
+	f.catalog.Store(catalog.New(c.Registered...))
 	f.phase.Store(&Phase{})
 	f.fresh.Store(new([]Freshness))
 	f.missing.Store(new([]string))
@@ -293,7 +294,7 @@ func (f *Follower) settlePhase(known bool, left, total int64) {
 		needed := int64(float64(size) / progress)
 		f.cfg.Logger.Error("the catalogue needs more memory than it may take: lists are not served; set catalog-memory higher", "needed", needed, "catalog-memory", f.cfg.CatalogMemory)
 		f.phase.Store(&Phase{TooSmall: true, Needed: needed})
-		f.catalog.Store(catalog.New()) // never a part of the data
+		f.catalog.Store(catalog.New(f.cfg.Registered...)) // never a part of the data
 		return
 	case phase.Ready:
 		return

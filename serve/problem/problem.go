@@ -41,7 +41,7 @@ func Meanings() map[Kind]Meaning {
 		"too-many":          {429, "Too many requests", "Try again after the time that Retry-After says."},
 		"fault":             {500, "This is a fault", "The log has it, under the request id."},
 		"catalog-building":  {503, "The catalogue is being built", "Lists are answered when it is complete; single identities are answered already."},
-		"catalog-too-small": {503, "The catalogue does not fit its memory", "Set catalog-memory to what is needed."},
+		"catalog-too-small": {503, "The catalogue does not fit its memory", "Set catalog-memory to what is needed. Without a number: too many primitives are not registered, and lists leave this one out."},
 		"too-stale":         {503, "The answer would be too old", "It is older than max_staleness allows."},
 		"not-there-yet":     {503, "It is not there yet", "What is waited for has not been applied."},
 		"no-broker":         {503, "No broker answers", "What needs a broker cannot be done now; reading goes on."},

@@ -14,13 +14,22 @@ import (
 )
 
 // fixed is a source that stands still.
-type fixed struct{ events, changelog float64 }
+type fixed struct {
+	events, changelog float64
+	catalog           *catalog.Catalog // complete; nil: an empty one that is being built
+}
 
-func (f *fixed) Catalog() (*catalog.Catalog, follow.Phase) { return catalog.New(), follow.Phase{} }
-func (f *fixed) Freshness(int32) follow.Freshness          { return follow.Freshness{AsOf: f.changelog} }
-func (f *fixed) IdentitiesWithheld() bool                  { return false }
-func (f *fixed) MissingTopics() []string                   { return nil }
-func (f *fixed) EventsAsOf() float64                       { return f.events }
+func (f *fixed) Catalog() (*catalog.Catalog, follow.Phase) {
+	if f.catalog == nil {
+		return catalog.New(), follow.Phase{}
+	}
+	return f.catalog, follow.Phase{Ready: true}
+}
+
+func (f *fixed) Freshness(int32) follow.Freshness { return follow.Freshness{AsOf: f.changelog} }
+func (f *fixed) IdentitiesWithheld() bool         { return false }
+func (f *fixed) MissingTopics() []string          { return nil }
+func (f *fixed) EventsAsOf() float64              { return f.events }
 
 // A range of events ends where all are known, so that daily windows and parts lose none
 // that comes late; while nobody knows how far they are, there is none.

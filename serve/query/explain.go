@@ -52,7 +52,7 @@ func (r *Reader) Explain(id, primitive string) (*engine.Explanation, Position, e
 }
 
 // wholePrimitives returns the names of primitives that are named as suspicions name them,
-// cut. The catalogue knows all of them. While it is not complete rows are searched for them,
+// cut. The catalogue knows all of them. While it is not complete, or leaves some out, rows are searched for them,
 // within one bound for all.
 func (r *Reader) wholePrimitives(s *snapshot, id string, names []string) (map[string]string, error) {
 	c, _ := r.Source.Catalog()
@@ -67,7 +67,8 @@ func (r *Reader) wholePrimitives(s *snapshot, id string, names []string) (map[st
 			unknown = append(unknown, name)
 		}
 	}
-	if _, err := r.catalog(); err == nil || len(unknown) == 0 {
+	crowded, _ := c.IsCrowded()
+	if _, err := r.catalog(); err == nil && !crowded || len(unknown) == 0 {
 		return whole, nil // a complete one lacks no name
 	}
 	found, err := engine.WholePrimitives(s, id, unknown)

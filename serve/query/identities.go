@@ -68,7 +68,7 @@ type matching struct {
 // matching asks the catalogue for at most limit identities, from the cursor of the
 // query on.
 func (r *Reader) matching(q IdentityQuery, limit int) (m matching, err error) {
-	if m.catalog, err = r.catalog(); err != nil {
+	if m.catalog, err = r.listing(q.Primitive); err != nil {
 		return m, err
 	}
 	f, err := q.filter()

@@ -66,10 +66,18 @@ func (r *Reader) catalog() (*catalog.Catalog, error) {
 		p := problem(CatalogBuilding, "The catalogue is being built; lists answer in about %s. Single identities are answered already.", max(phase.Left, time.Second).Round(time.Second))
 		p.Progress, p.After = phase.Progress, max(phase.Left, time.Second)
 		return nil, p
-	case c.IsCrowded():
-		return nil, problem(CatalogTooSmall, "There are more than 65,000 primitives, which the catalogue cannot hold.")
 	}
 	return c, nil
+}
+
+// listing returns the catalogue for a list of a primitive, if it has all rows of it; an
+// empty name is of all that it has.
+func (r *Reader) listing(primitive string) (*catalog.Catalog, error) {
+	c, err := r.catalog()
+	if err == nil && primitive != "" && c.LeavesOut(primitive) {
+		return nil, problem(CatalogTooSmall, "There are more than %d primitives that are not registered. Rows of this one are in no list; single identities show them.", catalog.MaxMadeUp)
+	}
+	return c, err
 }
 
 // home returns the partition of an identity.
@@ -222,6 +230,8 @@ type Freshness struct {
 	Memory   int64   `json:"catalog_bytes"`
 	Begins   float64 `json:"history_begins"`
 
+	LeavesOut bool `json:"catalog_leaves_out_primitives" doc:"There are more than 60,000 primitives that are not registered: rows of later ones are in no list and no count."`
+
 	MissingTopics []string `json:"missing_topics" doc:"Event topics that are not there: what they said is shown as it was, and nothing new comes of them."`
 }
 
@@ -229,5 +239,6 @@ type Freshness struct {
 func (r *Reader) ReadFreshness() Freshness {
 	f := r.Source.Freshness(-1)
 	c, phase := r.Source.Catalog()
-	return Freshness{f.AsOf, f.ReadLag, phase.Ready, phase.Progress, phase.TooSmall, phase.Needed, c.Bytes(), finite(r.History.Begins()), orEmpty(r.Source.MissingTopics())}
+	crowded, _ := c.IsCrowded()
+	return Freshness{f.AsOf, f.ReadLag, phase.Ready, phase.Progress, phase.TooSmall, phase.Needed, c.Bytes(), finite(r.History.Begins()), crowded, orEmpty(r.Source.MissingTopics())}
 }

@@ -49,7 +49,7 @@ type ValuesQuery struct {
 
 // Values returns values of a primitive with how many have them.
 func (r *Reader) Values(q ValuesQuery) (*ValueList, error) {
-	c, err := r.catalog()
+	c, err := r.listing(q.Primitive)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func valueCount(v *catalog.ValueCount) ValueCount {
 
 // Value returns how common a value is.
 func (r *Reader) Value(primitive, value string) (*ValueInfo, error) {
-	c, err := r.catalog()
+	c, err := r.listing(primitive)
 	if err != nil {
 		return nil, err
 	}

@@ -206,6 +206,9 @@ func (h *Handler) inWords(r *http.Request, p *page, err error) (message, int) {
 	case query.CatalogBuilding:
 		return again("The catalogue is being built.", http.StatusServiceUnavailable)
 	case query.CatalogTooSmall:
+		if q.Needed == 0 {
+			return message{title: "No list has this primitive.", text: q.Detail}, http.StatusServiceUnavailable
+		}
 		return message{title: "The catalogue needs more memory.", text: q.Detail}, http.StatusServiceUnavailable
 	case query.TooStale, query.NotThereYet:
 		return again("Not there yet.", http.StatusServiceUnavailable)

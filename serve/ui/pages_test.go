@@ -35,6 +35,7 @@ type fake struct {
 	reading bool // has not read all topics once
 	silent  bool // the brokers do not answer
 	missing []string
+	crowded bool
 }
 
 func quoted(s string) json.RawMessage { b, _ := json.Marshal(s); return b }
@@ -203,7 +204,7 @@ func (f *fake) now() Freshness {
 	if f.reading {
 		return Freshness{Building: 1}
 	}
-	return Freshness{AsOf: 1100, Building: 1, Missing: f.missing, Stale: "read"}
+	return Freshness{AsOf: 1100, Building: 1, Missing: f.missing, LeavesOut: f.crowded, Stale: "read"}
 }
 
 // A page that is made before all topics were read once says so, and no time.
@@ -214,6 +215,16 @@ func TestPagesSayThatTheyAreNotComplete(t *testing.T) {
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/hp"+path, nil))
 		if body := w.Body.String(); w.Code != 200 || strings.Count(body, "not complete yet") != times || strings.Contains(body, ">as of<") || strings.Contains(body, "as of  ") {
 			t.Errorf("%s: %d %s", path, w.Code, body)
+		}
+	}
+}
+
+// That lists leave something out stands on each page.
+func TestPagesSayThatListsLeaveSomethingOut(t *testing.T) {
+	for _, crowded := range []bool{false, true} {
+		w := ask(t, serve(t, &fake{text: "x", crowded: crowded}), "GET", "/hp/identities", nil)
+		if strings.Contains(w.Body.String(), "Too many primitives are made up.") != crowded {
+			t.Errorf("crowded %v: %s", crowded, w.Body)
 		}
 	}
 }
@@ -358,7 +369,7 @@ func TestEachProblemIsASentenceOfItsOwn(t *testing.T) {
 		says   string
 	}{
 		query.UnknownIdentity: {404, "Nobody has this id or address."}, query.NoRow: {404, "There is no such row."},
-		query.CatalogBuilding: {503, "The catalogue is being built."}, query.CatalogTooSmall: {503, "needs more memory"},
+		query.CatalogBuilding: {503, "The catalogue is being built."}, query.CatalogTooSmall: {503, "No list has this primitive."},
 		query.CursorMismatch: {400, "That cannot be asked."}, query.Fault: {500, "This is a fault of handprint."},
 	} {
 		h := serve(t, &fake{text: "x", err: &query.Problem{Kind: kind, Detail: "the detail", Cause: errors.New("broker-7.internal:9092 /var/lib/x")}})

@@ -56,6 +56,8 @@ type Freshness struct {
 	Waiting  int      // tasks that have such
 	Stale    string   // "", "read" or "input"
 	Missing  []string // event topics that are not there
+	// LeavesOut says that lists lack primitives: too many are not registered.
+	LeavesOut bool
 	// Building is how far a catalogue that is being built has come, in [0, 1);
 	// 1: it is complete.
 	Building float64
