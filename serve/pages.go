@@ -112,8 +112,8 @@ func (p *pages) History(_ context.Context, id string) (*query.IdentityHistory, e
 	return p.reader.IdentityHistory(id)
 }
 
-func (p *pages) Similar(_ context.Context, id string) (*query.PairList, error) {
-	return p.reader.Similar(id, 10)
+func (p *pages) Similar(ctx context.Context, id string) (*query.PairList, error) {
+	return p.reader.Similar(ctx, id, 10)
 }
 
 func (p *pages) Explain(ctx context.Context, id, primitive string, evidence bool) (json.RawMessage, error) {

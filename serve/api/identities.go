@@ -136,7 +136,7 @@ func (s *server) identities(api huma.API) {
 		if err := s.meet(ctx, &in.Fresh); err != nil {
 			return nil, err
 		}
-		list, err := s.Reader.Similar(in.ID, in.Limit)
+		list, err := s.Reader.Similar(ctx, in.ID, in.Limit)
 		return respond(s, ctx, list, err)
 	})
 	huma.Register(api, read("/identities/{id}/explain", "explainSuspicion", "Why an identity is suspected, or is not", "identities"), func(ctx context.Context, in *Named) (*answer[query.SuspicionExplanation], error) {

@@ -196,8 +196,8 @@ func TestComparingGivesWritersTheirTurn(t *testing.T) {
 func TestSuggestionsNameABoundedNumber(t *testing.T) {
 	c, _, _ := manyAlike(300)
 	whole, _ := c.Compare("a", "b")
-	pairs, complete := c.Suggest(0, 10)
-	alike, _ := c.Similar("a", 10)
+	pairs, complete := c.Suggest(t.Context(), 0, 10)
+	alike, _, _ := c.Similar(t.Context(), "a", 10)
 	if len(whole.Agree) != 300 || whole.Score <= 0 || !complete {
 		t.Fatalf("%d agree, score %v, complete %v", len(whole.Agree), whole.Score, complete)
 	}

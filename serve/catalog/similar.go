@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strings"
 
@@ -57,8 +58,9 @@ func (c *Catalog) stableRows(n uint32) (rows []attribution.StableRow) {
 	return rows
 }
 
-func (c *Catalog) pair(a, b uint32) attribution.Suggestion {
-	s := attribution.Compare(c.stableRows(a), c.stableRows(b), commonness{c})
+// pair scores an identity, with its stable rows, and another one.
+func (c *Catalog) pair(a uint32, rows []attribution.StableRow, b uint32) attribution.Suggestion {
+	s := attribution.Compare(rows, c.stableRows(b), commonness{c})
 	s.A, s.B = c.ids.text(a), c.ids.text(b)
 	return s
 }
@@ -73,7 +75,7 @@ func (c *Catalog) Compare(a, b string) (s attribution.Suggestion, ok bool) {
 	if !okA || !okB {
 		return s, false
 	}
-	return c.pair(x, y), true
+	return c.pair(x, c.stableRows(x), y), true
 }
 
 // Bounds of the search for alike identities: a value that more share brings up no
@@ -83,7 +85,13 @@ const (
 	maxPairHolders    = 100
 	maxPairs          = 1_000_000
 	maxComparedRows   = 200_000_000 // of all pairs: a pair has some 70 as a rule
+
+	maxSimilarScanned  = 200_000_000 // rows that are looked at for candidates
+	maxSimilarCompared = 2_000_000   // rows of pairs that are compared while somebody waits
 )
+
+// pairRows is what a pair counts besides its rows: two identities without rows take time, too.
+const pairRows = 20
 
 // maxEvidence bounds what a suggestion says that its identities agree and disagree about,
 // the weightiest: attackers may agree about any number of primitives that they have made up.
@@ -102,54 +110,84 @@ func weightiest(s attribution.Suggestion) attribution.Suggestion {
 
 // Similar returns the identities that score highest with one, above 0, at most
 // limit. Candidates share a stable value with it that at most 1000 identities have.
-// Writers have their turn in between.
-func (c *Catalog) Similar(id string, limit int) (found []attribution.Suggestion, ok bool) {
+// It looks at a bounded number of rows, of the rarest values first, and ends with ctx;
+// complete says whether that was all. Writers have their turn in between.
+func (c *Catalog) Similar(ctx context.Context, id string, limit int) (found []attribution.Suggestion, complete, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	n, ok := c.ids.find([]byte(id))
 	if !ok {
-		return nil, false
+		return nil, false, false
 	}
+	candidates, complete := c.alike(ctx, n)
+	ours := c.stableRows(n)
+	compared := 0
+	for _, other := range candidates {
+		if compared > maxSimilarCompared || ctx.Err() != nil {
+			return best(found, limit), false, true
+		}
+		if s := c.pair(n, ours, other); s.Score > 0 {
+			if found = append(found, weightiest(s)); len(found) >= 4*limit+64 {
+				found = best(found, limit)
+			}
+		}
+		compared = c.compared(compared, n, other)
+	}
+	return best(found, limit), complete, true
+}
+
+// alike returns identities that share a stable value with one, the rarest values first;
+// complete says whether these are all. The read lock is held, and given back in between.
+func (c *Catalog) alike(ctx context.Context, n uint32) (candidates []uint32, complete bool) {
 	type held struct {
-		p     *primitive
-		value uint32
+		p              *primitive
+		value, holders uint32
 	}
 	var values []held // copied, since writers have their turn below
 	c.eachRow(c.identities.at(n), func(p *primitive, r *row) bool {
 		v := p.dict.values.at(r.value)
 		if holders := v.states[attribution.Stable]; r.state == attribution.Stable && v.text != string(attribution.Null) && holders >= 2 && holders <= maxSimilarHolders {
-			values = append(values, held{p, r.value})
+			values = append(values, held{p, r.value, holders})
 		}
 		return true
 	})
-	candidates := make(map[uint32]struct{})
+	slices.SortFunc(values, func(a, b held) int {
+		return cmp.Or(cmp.Compare(a.holders, b.holders), strings.Compare(a.p.name, b.p.name))
+	})
+	known := make(map[uint32]struct{})
+	scanned := 0
 	for _, h := range values {
+		if scanned > maxSimilarScanned {
+			return candidates, false
+		}
 		for at := 0; at < h.p.rows.n; at++ {
-			if at%scanPlaces == scanPlaces-1 {
+			if scanned++; scanned%scanPlaces == 0 {
 				c.breathe()
+				if ctx.Err() != nil {
+					return candidates, false
+				}
 			}
 			o := h.p.rows.at(uint32(at))
-			if o.flags&rowUsed != 0 && o.value == h.value && o.state == attribution.Stable && o.identity != n && c.identities.at(o.identity).merged == 0 {
-				candidates[o.identity] = struct{}{}
+			if o.flags&rowUsed == 0 || o.value != h.value || o.state != attribution.Stable || o.identity == n || c.identities.at(o.identity).merged != 0 {
+				continue
+			}
+			if _, again := known[o.identity]; !again {
+				known[o.identity] = struct{}{}
+				if candidates = append(candidates, o.identity); len(candidates) > maxSimilarCompared/pairRows {
+					return candidates, false
+				}
 			}
 		}
-		c.breathe()
 	}
-	compared := 0
-	for other := range candidates {
-		if s := c.pair(n, other); s.Score > 0 {
-			found = append(found, weightiest(s))
-		}
-		compared = c.compared(compared, n, other)
-	}
-	return best(found, limit), true
+	return candidates, true
 }
 
 // Suggest returns the pairs that score highest, at least minScore and above 0, at
 // most limit, as attribution.Suggest over all stable rows does. It scores at most a
 // million pairs, fewer if their identities have very many rows; complete says whether that
-// was all of them. It takes seconds where there is much: writers have their turn in between.
-func (c *Catalog) Suggest(minScore float64, limit int) (found []attribution.Suggestion, complete bool) {
+// was all of them. It takes seconds where there is much: it ends with ctx, and writers have
+// their turn in between.
+func (c *Catalog) Suggest(ctx context.Context, minScore float64, limit int) (found []attribution.Suggestion, complete bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	pairs := make(map[[2]uint32]struct{})
@@ -168,6 +206,9 @@ func (c *Catalog) Suggest(minScore float64, limit int) (found []attribution.Sugg
 				holders[r.value] = append(holders[r.value], r.identity)
 			}
 		}
+		if ctx.Err() != nil {
+			return nil, false
+		}
 		for _, list := range holders {
 			for i, a := range list {
 				for _, b := range list[i+1:] {
@@ -184,10 +225,10 @@ func (c *Catalog) Suggest(minScore float64, limit int) (found []attribution.Sugg
 	}
 	compared := 0
 	for p := range pairs {
-		if compared > maxComparedRows {
+		if compared > maxComparedRows || ctx.Err() != nil {
 			return best(found, limit), false
 		}
-		if s := c.pair(p[0], p[1]); s.Score >= minScore && s.Score > 0 {
+		if s := c.pair(p[0], c.stableRows(p[0]), p[1]); s.Score >= minScore && s.Score > 0 {
 			if found = append(found, weightiest(s)); len(found) >= 4*limit+64 {
 				found = best(found, limit)
 			}
@@ -200,8 +241,7 @@ func (c *Catalog) Suggest(minScore float64, limit int) (found []attribution.Sugg
 // compared adds the rows of two identities to a count, and gives
 // writers their turn after every scanPlaces of them: an identity may have tens of thousands.
 func (c *Catalog) compared(before int, a, b uint32) (now int) {
-	const each = 20 // at least; two identities without rows take time, too
-	now = before + each + c.identities.at(a).rows() + c.identities.at(b).rows()
+	now = before + pairRows + c.identities.at(a).rows() + c.identities.at(b).rows()
 	if now/scanPlaces > before/scanPlaces {
 		c.breathe()
 	}

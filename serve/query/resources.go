@@ -284,7 +284,7 @@ type Pair struct {
 type PairList struct {
 	Items      []Pair  `json:"items"`
 	ComputedAt float64 `json:"computed_at"`
-	Complete   bool    `json:"complete" doc:"All pairs were scored."`
+	Complete   bool    `json:"complete" doc:"All pairs were scored. False: there were too many rows to look at."`
 	AsOf       float64 `json:"as_of"`
 }
 

@@ -32,17 +32,20 @@ func pairsOf(list []attribution.Suggestion) []Pair {
 }
 
 // Similar returns identities that behave alike.
-func (r *Reader) Similar(id string, limit int) (*PairList, error) {
+func (r *Reader) Similar(ctx context.Context, id string, limit int) (*PairList, error) {
 	c, err := r.catalog()
 	if err != nil {
 		return nil, err
 	}
-	found, ok := c.Similar(id, min(limitOf(limit), 50))
+	found, complete, ok := c.Similar(ctx, id, min(limitOf(limit), 50))
 	if !ok {
 		return nil, problem(UnknownIdentity, "There is no identity with this id.")
 	}
+	if ctx.Err() != nil {
+		return nil, fault(ctx.Err())
+	}
 	now := r.AsOf()
-	return &PairList{Items: pairsOf(found), ComputedAt: now, Complete: true, AsOf: now}, nil
+	return &PairList{Items: pairsOf(found), ComputedAt: now, Complete: complete, AsOf: now}, nil
 }
 
 // suggestions are computed in the background, when somebody asks and the last ones
@@ -90,7 +93,7 @@ func (r *Reader) Work(ctx context.Context) {
 		case <-s.wanted:
 		}
 		c, _ := r.Source.Catalog()
-		pairs, complete := c.Suggest(0, maxSuggestions)
+		pairs, complete := c.Suggest(ctx, 0, maxSuggestions)
 		s.mu.Lock()
 		s.pairs, s.complete, s.at = pairs, complete, r.Now()
 		close(s.done)

@@ -68,6 +68,7 @@ func (h *Handler) identity(r *http.Request, p *page) (templ.Component, error) {
 	}
 	h.drawRows(ctx, p, d, explained, names, top, evidenceOfRow)
 	if s, err := h.o.Source.Similar(ctx, id.Identity); err == nil {
+		d.someOnly = !s.Complete
 		d.similar = s.Items[:min(len(s.Items), maxSimilarShown)]
 		for _, pair := range d.similar {
 			o := other(pair, id.Identity)

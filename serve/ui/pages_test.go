@@ -104,7 +104,7 @@ func (f *fake) History(context.Context, string) (*query.IdentityHistory, error) 
 }
 
 func (f *fake) Similar(context.Context, string) (*query.PairList, error) {
-	return &query.PairList{Items: []query.Pair{{A: f.text, B: f.text + "b", Score: 3, Agree: []query.Agreement{{Primitive: f.row(0).Primitive, Value: quoted(f.text), Bits: 3}}, Disagree: []query.Agreement{{Primitive: f.row(1).Primitive, Bits: -1}}}}, ComputedAt: 1000}, f.err
+	return &query.PairList{Items: []query.Pair{{A: f.text, B: f.text + "b", Score: 3, Agree: []query.Agreement{{Primitive: f.row(0).Primitive, Value: quoted(f.text), Bits: 3}}, Disagree: []query.Agreement{{Primitive: f.row(1).Primitive, Bits: -1}}}}, ComputedAt: 1000, Complete: !f.crowded}, f.err
 }
 
 func (f *fake) Explain(_ context.Context, _, primitive string, _ bool) (json.RawMessage, error) {
@@ -225,6 +225,10 @@ func TestPagesSayThatListsLeaveSomethingOut(t *testing.T) {
 		w := ask(t, serve(t, &fake{text: "x", crowded: crowded}), "GET", "/hp/identities", nil)
 		if strings.Contains(w.Body.String(), "Too many primitives are made up.") != crowded {
 			t.Errorf("crowded %v: %s", crowded, w.Body)
+		}
+		w = ask(t, serve(t, &fake{text: "x", crowded: crowded}), "GET", "/hp/identities/x", nil)
+		if strings.Contains(w.Body.String(), "too many to compare them all") != crowded {
+			t.Errorf("not all were compared %v: %s", crowded, w.Body)
 		}
 	}
 }
