@@ -35,6 +35,8 @@ type Catalog struct {
 	profiles       map[profileKey]*Profile
 	suspicions     map[string]*Suspicion // by suspicion id
 	suspicionBytes int                   // of all of them
+	over           int                   // suspicions that do not hold any more
+	overBytes      int                   // of them
 	latest         map[uint32]*Suspicion // of an identity, the last one
 	listed         int                   // identities that are shown
 }

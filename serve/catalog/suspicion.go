@@ -43,8 +43,12 @@ const (
 // IsOpen reports whether the suspicion holds now.
 func (s *Suspicion) IsOpen() bool { return s.Status == Raised || s.Status == Grown }
 
-// maxCleared bounds the suspicions that are over and still listed.
-const maxCleared = 10_000
+// Bounds of the suspicions that are over and still listed: of their number, and of their
+// bytes, since each may name a thousand primitives that an attacker has made up.
+const (
+	maxCleared      = 10_000
+	maxClearedBytes = 64 << 20
+)
 
 // PutSuspicion says what an event has said of a suspicion. Events of one identity
 // come in order; one that has been given already is ignored.
@@ -76,7 +80,7 @@ func (w *Writer) PutSuspicion(s *Suspicion) {
 	}
 	c.keep(&kept)
 	c.latest[n] = &kept
-	if len(c.suspicions) > 2*maxCleared && len(c.suspicions) > 2*len(c.latest) {
+	if c.over > 2*maxCleared || c.overBytes > 2*maxClearedBytes {
 		c.thinOut()
 	}
 }
@@ -85,14 +89,24 @@ func (w *Writer) PutSuspicion(s *Suspicion) {
 func (c *Catalog) keep(s *Suspicion) {
 	c.forget(s.ID)
 	c.suspicions[s.ID] = s
-	c.suspicionBytes += s.memory()
+	c.count(s, 1)
 }
 
 // forget drops a suspicion, if it is known.
 func (c *Catalog) forget(id string) {
 	if s := c.suspicions[id]; s != nil {
-		c.suspicionBytes -= s.memory()
+		c.count(s, -1)
 		delete(c.suspicions, id)
+	}
+}
+
+// count counts a suspicion in or, below zero, out.
+func (c *Catalog) count(s *Suspicion, by int) {
+	bytes := by * s.memory()
+	c.suspicionBytes += bytes
+	if !s.IsOpen() {
+		c.over += by
+		c.overBytes += bytes
 	}
 }
 
@@ -115,7 +129,7 @@ func (s *Suspicion) memory() int {
 	return n
 }
 
-// thinOut drops the oldest suspicions that are over, down to maxCleared.
+// thinOut drops the oldest suspicions that are over, down to the bounds.
 func (c *Catalog) thinOut() {
 	var over []*Suspicion
 	for _, s := range c.suspicions {
@@ -124,7 +138,11 @@ func (c *Catalog) thinOut() {
 		}
 	}
 	slices.SortFunc(over, func(a, b *Suspicion) int { return cmp.Compare(b.TS, a.TS) })
-	for _, s := range over[min(len(over), maxCleared):] {
+	kept, bytes := 0, 0
+	for ; kept < min(len(over), maxCleared) && bytes+over[kept].memory() <= maxClearedBytes; kept++ {
+		bytes += over[kept].memory()
+	}
+	for _, s := range over[kept:] {
 		c.forget(s.ID)
 		if n, ok := c.ids.find([]byte(s.Identity)); ok && c.latest[n] != nil && c.latest[n].ID == s.ID {
 			delete(c.latest, n)

@@ -326,7 +326,7 @@ func (w *Writer) ForgetProfiles(before float64) (forgotten int) {
 // ForgetEvents drops what event topics said: suspicions and addresses.
 func (w *Writer) ForgetEvents() {
 	clear(w.c.suspicions)
-	w.c.suspicionBytes = 0
+	w.c.suspicionBytes, w.c.over, w.c.overBytes = 0, 0, 0
 	clear(w.c.latest)
 	w.ForgetProfiles(math.Inf(1))
 }
