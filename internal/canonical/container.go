@@ -27,6 +27,7 @@ func (w *work) container(s *Scanner, dst []byte) (_ []byte, err error) {
 	src, i := s.src, s.pos
 	from, base := i, len(dst)-i
 	object := false // the innermost container is one
+	empty := false  // it has only been opened
 value:
 	c := byte(0)
 	if i < len(src) {
@@ -47,20 +48,8 @@ value:
 		i++
 		object = c == '{'
 		w.open = append(w.open, frame{object, true, base + i, len(w.members)})
-		if c = 0; i < len(src) {
-			c = src[i]
-		}
-		if c <= ' ' {
-			dst = append(dst, src[from:i]...)
-			s.pos = i
-			c, i = s.space(), s.pos
-			from, base = i, len(dst)-i
-		}
-		switch {
-		case object && c == '}' || !object && c == ']':
-			goto closing
-		case object:
-			goto key
+		if empty = true; object {
+			goto member
 		}
 		goto value
 	case '1' <= c && c <= '9':
@@ -74,6 +63,12 @@ value:
 		}
 		fallthrough
 	case c == '0', c == '-':
+		if c == '-' && i+2 < len(src) && src[i+1] == '0' && (src[i+2] == ',' || src[i+2] == ']' || src[i+2] == '}') {
+			dst = append(dst, src[from:i]...) // -0 is 0
+			from, base = i+1, len(dst)-i-1
+			i += 2
+			break
+		}
 		var n number
 		end, err := n.read(src, i)
 		if err != nil {
@@ -106,6 +101,8 @@ value:
 			return dst, err
 		}
 		i = s.pos
+	case c == ']' && empty:
+		goto closing
 	default:
 		s.pos = i
 		return dst, s.missing(errValue)
@@ -124,11 +121,19 @@ behind: // a value
 		from, base = i, len(dst)-i
 	}
 	switch {
-	case c == ',' && !object:
-		i++
-		goto value
 	case c == ',':
 		i++
+		if empty = false; object {
+			goto member
+		}
+		goto value
+	case object && c == '}' || !object && c == ']':
+		goto closing
+	}
+	s.pos = i
+	return dst, s.missing(errComma)
+member:
+	{
 		if c = 0; i < len(src) {
 			c = src[i]
 		}
@@ -138,14 +143,9 @@ behind: // a value
 			c, i = s.space(), s.pos
 			from, base = i, len(dst)-i
 		}
-		goto key
-	case object && c == '}' || !object && c == ']':
-		goto closing
-	}
-	s.pos = i
-	return dst, s.missing(errComma)
-key:
-	{
+		if c == '}' && empty {
+			goto closing
+		}
 		if c != '"' {
 			s.pos = i
 			return dst, s.missing(errKey)
@@ -188,6 +188,7 @@ key:
 			return dst, s.missing(errColon)
 		}
 		i++
+		empty = false
 		goto value
 	}
 closing:

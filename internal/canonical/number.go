@@ -3,7 +3,6 @@ package canonical
 import (
 	"math"
 	"strconv"
-	"sync"
 )
 
 // Integers up to maxExact are doubles, and so are the powers of ten in pow10:
@@ -24,13 +23,14 @@ const (
 // mantissaLimit keeps one more decimal digit from overflowing a uint64.
 const mantissaLimit = 1e18
 
-// number is a number as its text has it: mantissa times ten to the power of exp, unless
-// it has more digits than a mantissa.
+// number is a number as its text has it: mantissa times ten to the power of exp. If it has
+// more digits, mantissa is the first shortDigits.
 type number struct {
 	mantissa  uint64
 	exp       int
 	negative  bool
 	exact     bool // mantissa holds every digit
+	rest      int  // otherwise, the index of the next digit in the text
 	canonical bool // the text is canonical if the number is below maxShort, and within the bounds of its notation
 	exponent  bool // which is with an exponent
 }
@@ -94,16 +94,18 @@ func (n *number) isCanonical() bool {
 // is as it was.
 func (n *number) appendTo(dst, text []byte) ([]byte, error) {
 	if n.exact && n.mantissa < maxShort {
-		if out, ok := n.appendShort(dst); ok {
-			return out, nil
-		}
 		if n.exp == leastExp && n.mantissa < manyLeast {
 			// None of these is next to the middle between two multiples.
 			multiple := uint64(float64(n.mantissa)*(1e-324/least) + 0.5)
 			if n.negative && multiple > 0 {
 				dst = append(dst, '-')
 			}
-			return append(dst, leastTexts()[multiple]...), nil
+			return append(dst, leastTexts[multiple]...), nil
+		}
+		if n.exp >= minShortExp {
+			if out, ok := n.appendShort(dst); ok {
+				return out, nil
+			}
 		}
 	}
 	f, err := n.float(text)
@@ -123,6 +125,7 @@ func (n *number) isPlain() bool {
 // read reads the number that starts at src[i], and returns the index behind it. After an
 // error that is where the text went wrong.
 func (n *number) read(src []byte, i int) (end int, err error) {
+	start := i
 	n.negative = src[i] == '-'
 	if n.negative {
 		i++
@@ -138,12 +141,18 @@ func (n *number) read(src []byte, i int) (end int, err error) {
 	case c == '0':
 		i++
 	case '1' <= c && c <= '9':
+		for last := min(len(src), digits+shortDigits-1); i < last && isDigit(src[i]); i++ {
+			mantissa = mantissa*10 + uint64(src[i]-'0')
+		}
 		for ; i < len(src) && isDigit(src[i]); i++ {
 			if mantissa < mantissaLimit {
 				mantissa = mantissa*10 + uint64(src[i]-'0')
-			} else {
-				n.exact = false
+				continue
 			}
+			if n.exact {
+				n.exact, n.rest = false, i-start
+			}
+			exp++
 		}
 	default:
 		return i, errNumber
@@ -152,12 +161,16 @@ func (n *number) read(src []byte, i int) (end int, err error) {
 	if i < len(src) && src[i] == '.' {
 		i++
 		first := i
+		for last := min(len(src), digits+shortDigits-1); i < last && isDigit(src[i]); i++ {
+			mantissa = mantissa*10 + uint64(src[i]-'0')
+			exp--
+		}
 		for ; i < len(src) && isDigit(src[i]); i++ {
 			if mantissa < mantissaLimit {
 				mantissa = mantissa*10 + uint64(src[i]-'0')
 				exp--
-			} else {
-				n.exact = false
+			} else if n.exact {
+				n.exact, n.rest = false, i-start
 			}
 		}
 		if i == first {
@@ -200,27 +213,18 @@ func (n *number) float(text []byte) (f float64, err error) {
 	case n.exact && n.mantissa <= maxExact && 0 < n.exp && n.exp <= 22:
 		f = float64(n.mantissa) * pow10[n.exp]
 	default:
-		if n.exact && n.mantissa < maxShort && minTinyExp <= n.exp && n.exp < minShortExp {
-			sure := false
-			if f, sure = subnormal(n.mantissa, n.exp); sure {
-				break
-			}
+		sure := false
+		if f, sure = double(n.mantissa, n.exp, !n.exact); !sure {
+			f = n.nearer(f, text)
 		}
-		if n.isNormal() && len(text) <= 32 && (n.exp > 0 || n.exp < -shortDigits) {
-			return strconv.ParseFloat(string(text), 64) // copies nothing
+		if math.IsInf(f, 1) {
+			return 0, ErrNotFinite
 		}
-		return parse(text)
 	}
 	if n.negative && f > 0 { // never -0
 		f = -f
 	}
 	return f, nil
-}
-
-// isNormal reports whether the double nearest to the number is a normal one for certain,
-// if the number has at most shortDigits digits.
-func (n *number) isNormal() bool {
-	return n.exact && (n.mantissa >= maxShort && minNormal-15 <= n.exp || n.mantissa > 0 && minNormal <= n.exp) && n.exp < maxNormal-shortDigits
 }
 
 const (
@@ -229,7 +233,6 @@ const (
 	minShortPoint, maxShortPoint = -306, 308
 	// Doubles below lie 0.5e-323 from each other, decimals of so many places 1e-323.
 	minShortExp = -323
-	minTinyExp  = -332 // 15 digits of it are 1e-317 at most
 	zeros       = "0000000000000000"
 
 	leastExp  = -324 // of the decimals of few digits next to 0
@@ -254,38 +257,63 @@ func (n *number) appendShort(dst []byte) (out []byte, ok bool) {
 		m /= 10
 		exp++
 	}
-	var buf [16]byte
-	at := len(buf)
-	for ; m > 0; m /= 10 {
-		at--
-		buf[at] = byte('0' + m%10)
-	}
-	digits := buf[at:]
-	point := len(digits) + exp // the number is 0.digits times ten to the power of it
-	if !inShortRange(point, exp) {
+	var buf [maxDigits]byte
+	digits := decimalDigits(&buf, m)
+	if !inShortRange(len(digits)+exp, exp) {
 		return dst, false
 	}
 	if n.negative {
 		dst = append(dst, '-')
 	}
+	return appendDigits(dst, digits, exp), true
+}
+
+// maxDigits is how many digits canonical text has of a number.
+const maxDigits = 17
+
+// decimalDigits returns the digits of m, which is not 0.
+func decimalDigits(buf *[maxDigits]byte, m uint64) []byte {
+	at := len(buf)
+	for ; m >= 10; m /= 100 {
+		two := m % 100 * 2
+		at -= 2
+		buf[at], buf[at+1] = twoDigits[two], twoDigits[two+1]
+	}
+	if m > 0 {
+		at--
+		buf[at] = byte('0' + m)
+	}
+	return buf[at:]
+}
+
+const twoDigits = "0001020304050607080910111213141516171819" +
+	"2021222324252627282930313233343536373839" +
+	"4041424344454647484950515253545556575859" +
+	"6061626364656667686970717273747576777879" +
+	"8081828384858687888990919293949596979899"
+
+// appendDigits appends the canonical text of a number. Its last digit is not 0, and stands
+// for ten to the power of exp.
+func appendDigits(dst, digits []byte, exp int) []byte {
+	point := len(digits) + exp // the number is 0.digits times ten to the power of it
 	switch {
 	case point < minPlainPoint || point > maxPlainPoint:
 		dst = append(dst, digits[0])
 		if len(digits) > 1 {
 			dst = append(append(dst, '.'), digits[1:]...)
 		}
-		return appendSmallInt(append(dst, 'e'), point-1), true
+		return appendSmallInt(append(dst, 'e'), point-1)
 	case exp >= 0:
 		at := len(dst)
 		dst = append(dst, zeros...)[:at+point]
 		copy(dst[at:], digits)
-		return dst, true
+		return dst
 	case point > 0:
 		dst = append(append(dst, digits[:point]...), '.')
-		return append(dst, digits[point:]...), true
+		return append(dst, digits[point:]...)
 	}
 	dst = append(append(dst, "0."...), zeros[:-point]...)
-	return append(dst, digits...), true
+	return append(dst, digits...)
 }
 
 // appendSmallInt appends a number of at most three digits.
@@ -346,14 +374,14 @@ func AppendFloat(dst []byte, f float64) []byte {
 		if dst, ok := appendThousandths(dst, f, magnitude); ok {
 			return dst
 		}
-		return strconv.AppendFloat(dst, f, 'f', -1, 64)
-	case magnitude < least*float64(len(leastTexts())):
+		return appendShortest(dst, f)
+	case magnitude < least*float64(len(leastTexts)):
 		if f < 0 {
 			dst = append(dst, '-')
 		}
-		return append(dst, leastTexts()[math.Float64bits(magnitude)]...)
+		return append(dst, leastTexts[math.Float64bits(magnitude)]...)
 	case magnitude <= math.MaxFloat64:
-		return appendExponent(dst, f)
+		return appendShortest(dst, f)
 	}
 	return append(dst, "null"...)
 }
@@ -363,14 +391,13 @@ const least = math.SmallestNonzeroFloat64
 
 // leastTexts has the texts of the first multiples of least. strconv takes 100 ns for one,
 // and decimals of 6 bytes can be one.
-var leastTexts = sync.OnceValue(func() *[256]string {
-	var texts [256]string
+var leastTexts = func() (texts [256]string) {
 	texts[0] = "0"
 	for i := 1; i < len(texts); i++ {
-		texts[i] = string(appendExponent(nil, math.Float64frombits(uint64(i))))
+		texts[i] = string(appendShortest(nil, math.Float64frombits(uint64(i))))
 	}
-	return &texts
-})
+	return texts
+}()
 
 // appendThousandths appends f if it is a number of thousandths of at most 15
 // digits, as times mostly are. No other decimal of at most 15 digits is the same
@@ -394,25 +421,19 @@ func appendThousandths(dst []byte, f, magnitude float64) ([]byte, bool) {
 	return dst, true
 }
 
-// appendExponent drops from strconv's exponent the plus sign and the leading
-// zero that JSON needs neither of.
-func appendExponent(dst []byte, f float64) []byte {
-	start := len(dst)
-	dst = strconv.AppendFloat(dst, f, 'e', -1, 64)
-	e := start
-	for dst[e] != 'e' {
-		e++
+// appendShortest appends f, which is finite and not 0.
+func appendShortest(dst []byte, f float64) []byte {
+	if f < 0 {
+		dst = append(dst, '-')
+		f = -f
 	}
-	digits := e + 2
-	if dst[digits] == '0' {
-		digits++
+	m, exp := shortest(f)
+	for m%10 == 0 {
+		m /= 10
+		exp++
 	}
-	to := e + 1
-	if dst[to] == '-' {
-		to++
-	}
-	n := copy(dst[to:], dst[digits:])
-	return dst[:to+n]
+	var buf [maxDigits]byte
+	return appendDigits(dst, decimalDigits(&buf, m), exp)
 }
 
 // Number returns the value of v, the canonical text of a number, and true; or
