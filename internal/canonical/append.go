@@ -11,13 +11,13 @@ import "sync"
 // The error is ErrNotFinite, ErrInvalidUTF8, ErrTooDeep, or one that tells what
 // is wrong with the grammar.
 func Append(dst, src []byte) (out, rest []byte, err error) {
-	w := works.Get().(*work)
-	s := Scanner{src: src, work: w}
+	s := Scanner{src: src}
 	out, err = s.Value(dst)
-	works.Put(w)
 	return out, src[s.pos:], err
 }
 
+// works are shared by all scanners. After a value of very many members one takes some 3 MB,
+// which is garbage when nobody has needed it for a while.
 var works = sync.Pool{New: func() any { return new(work) }}
 
 // Value consumes one value of any type and appends its canonical text to dst.
@@ -25,10 +25,9 @@ var works = sync.Pool{New: func() any { return new(work) }}
 func (s *Scanner) Value(dst []byte) ([]byte, error) {
 	switch s.Peek() {
 	case ObjectToken, ArrayToken:
-		if s.work == nil {
-			s.work = new(work)
-		}
-		out, err := s.work.container(s, dst)
+		w := works.Get().(*work)
+		out, err := w.container(s, dst)
+		works.Put(w)
 		if err != nil {
 			return dst, err
 		}

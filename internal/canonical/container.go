@@ -39,6 +39,7 @@ value:
 		c, i = s.space(), s.pos
 		from, base = i, len(dst)-i
 	}
+token:
 	switch {
 	case c == '[' || c == '{':
 		if len(w.open) == MaxDepth {
@@ -60,6 +61,22 @@ value:
 		if end-i < 16 && end < len(src) && (src[end] == ',' || src[end] == ']' || src[end] == '}') {
 			i = end // an integer that doubles have
 			break
+		}
+		// Behind the digits of a short integer, .0 goes, and e5 becomes five zeros.
+		if count := end - i; end+2 < len(src) && (src[end+2] == ',' || src[end+2] == ']' || src[end+2] == '}') {
+			switch {
+			case count > maxShortDigits:
+			case src[end] == '.' && src[end+1] == '0':
+				dst = append(dst, src[from:end]...)
+				from, base = end+2, len(dst)-end-2
+				i = end + 2
+				break token
+			case src[end]|0x20 == 'e' && isDigit(src[end+1]) && count+int(src[end+1]-'0') <= maxPlainPoint:
+				dst = append(append(dst, src[from:end]...), zeros[:src[end+1]-'0']...)
+				from, base = end+2, len(dst)-end-2
+				i = end + 2
+				break token
+			}
 		}
 		fallthrough
 	case c == '0', c == '-':

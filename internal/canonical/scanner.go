@@ -36,7 +36,6 @@ type Scanner struct {
 	pos   int
 	first bool   // the next Member or Element is its container's first
 	key   []byte // of a member whose key has escapes
-	work  *work  // for Value
 }
 
 // Reset makes s scan src from its start.

@@ -3,6 +3,7 @@ package canonical
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -147,4 +148,39 @@ func TestAppendStringRepairsInvalidUTF8(t *testing.T) {
 			t.Errorf("AppendString(%q) = %q, want %q", in, got, want)
 		}
 	}
+}
+
+// A scanner keeps nothing of a value of very many members.
+func TestScannersKeepLittle(t *testing.T) {
+	const members, scanners = 50_000, 16
+	text := []byte("{")
+	for i := range members {
+		text = fmt.Appendf(text, `"%d":1,`, members-i)
+	}
+	text = append(text, `"":1}`...)
+	kept := func() uint64 {
+		for range 3 { // a pool is empty after two
+			runtime.GC()
+		}
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	var all [scanners]Scanner
+	var dst []byte
+	before := kept()
+	for i := range all {
+		all[i].Reset(text)
+		var err error
+		if dst, err = all[i].Value(dst[:0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dst = nil
+	if more := int64(kept()) - int64(before); more > scanners<<16 {
+		t.Errorf("%d scanners keep %d bytes", scanners, more)
+	}
+	runtime.KeepAlive(&all)
+	runtime.KeepAlive(text)
+	runtime.KeepAlive(dst)
 }
