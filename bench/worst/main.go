@@ -1,6 +1,6 @@
 // Command worst measures what an observation costs that somebody made to be
-// expensive: one task's engine on the production store, in memory, without
-// Kafka. It prints CPU time and bytes of the changelog for each kind of input,
+// expensive: one task's engine on the production store, in the folder for temporary
+// files, without Kafka. It prints CPU time and bytes of the changelog for each kind of input,
 // and ends with 1 if one is above the bounds.
 //
 //	go run ./bench/worst
@@ -17,6 +17,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"handprint/internal/operations"
 )
 
 // The bounds of an observation whose record has at most 1 KiB; for each KiB more
@@ -41,6 +43,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second interrupt ends it at once
+	if kind, _ := operations.Filesystem(os.TempDir()); kind == "tmpfs" {
+		fmt.Fprintf(os.Stderr, "worst: %s is in memory, so what is written costs other CPU than on a disk; set TMPDIR to a folder on a disk\n", os.TempDir())
+	}
 	err := profiled(*profile, func() error {
 		if *long > 0 {
 			return search(ctx, *long, *seed, min(*n, 500))

@@ -2,9 +2,9 @@ package operations
 
 import "syscall"
 
-// filesystem names the kind of filesystem that path is on, where it matters,
+// Filesystem names the kind of filesystem that path is on, where it matters,
 // and says what to do if it is one that state should not be on.
-func filesystem(path string) (kind, fix string) {
+func Filesystem(path string) (kind, fix string) {
 	var s syscall.Statfs_t
 	if syscall.Statfs(path, &s) != nil {
 		return "", ""

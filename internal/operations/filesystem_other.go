@@ -2,5 +2,5 @@
 
 package operations
 
-// filesystem is known on Linux only.
-func filesystem(string) (kind, fix string) { return "", "" }
+// Filesystem is known on Linux only.
+func Filesystem(string) (kind, fix string) { return "", "" }

@@ -44,7 +44,7 @@ func (d *doctor) disk(dir string) {
 		d.add(name, Warning, "look by hand how much room there is", "%s: %v", at, err)
 		return
 	}
-	kind, fix := filesystem(at)
+	kind, fix := Filesystem(at)
 	d.room(name, dir, usage, kind, fix)
 	aside, err := filepath.Glob(filepath.Join(dir, "store.corrupt-*"))
 	if err == nil && len(aside) > 0 {
