@@ -128,9 +128,11 @@ func (f *Follower) onApplied(task int32, records []*kgo.Record, cp state.Checkpo
 	f.mu.Lock()
 	delete(f.emptied, task)
 	f.mu.Unlock()
-	if f.mustRebuild() {
-		f.build()
-	} else {
+	switch rebuild, due := f.mustRebuild(); {
+	case due:
+		f.build(context.Background())
+	case rebuild: // it will be in what is built
+	default:
 		f.apply(task, records)
 	}
 	f.applied.Add(int64(len(records)))
@@ -139,31 +141,83 @@ func (f *Follower) onApplied(task int32, records []*kgo.Record, cp state.Checkpo
 	f.mu.Unlock()
 }
 
-// mustRebuild reports whether the catalogue is to be built anew.
-func (f *Follower) mustRebuild() bool {
+// buildAgain is how long after the catalogue could not be built it is tried again.
+const buildAgain = 30 * time.Second
+
+// mustRebuild reports whether the catalogue is to be built anew, and whether it is due: it
+// is at once, but for a while after it has failed.
+func (f *Follower) mustRebuild() (rebuild, due bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.rebuild
+	return f.rebuild, f.rebuild && !f.cfg.Clock.Now().Before(f.again)
+}
+
+// mend sees to a catalogue that lacks something, until ctx ends: records may not come for
+// long that have it built.
+func (f *Follower) mend(ctx context.Context) {
+	t := time.NewTicker(f.cfg.every(measureEvery))
+	defer t.Stop()
+	for {
+		f.mendOnce(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// mendOnce builds the catalogue anew if that has failed a while ago, or if it leaves out
+// primitives for which it would have room now.
+func (f *Follower) mendOnce(ctx context.Context) {
+	crowded, ebbed := f.catalog.Load().IsCrowded()
+	now := f.cfg.Clock.Now()
+	f.mu.Lock()
+	if crowded && !f.crowded {
+		f.cfg.Logger.Warn("there are too many primitives that are not registered: somebody makes names up; lists leave out rows of new ones", "most", catalog.MaxMadeUp)
+	}
+	f.crowded = crowded
+	if ebbed && !f.rebuild && f.phase.Load().Ready {
+		f.beginRebuild()
+		f.again = now
+	}
+	due := f.rebuild && !f.again.IsZero() && !now.Before(f.again)
+	f.mu.Unlock()
+	if due {
+		f.build(ctx)
+	}
+}
+
+// beginRebuild takes down that the catalogue is to be built anew. It is not complete from
+// then on. The caller holds mu.
+func (f *Follower) beginRebuild() {
+	f.rebuild = true
+	f.loaded.Store(false)
+	if !f.phase.Load().TooSmall {
+		f.phase.Store(&Phase{})
+		f.building = f.cfg.Clock.Now()
+	}
 }
 
 // build builds the catalogue anew, unless another copy's records have had it built while
 // it waited: what was written before that is in it.
-func (f *Follower) build() {
+func (f *Follower) build(ctx context.Context) {
 	f.filling.Lock()
 	defer f.filling.Unlock()
-	f.mu.Lock()
-	rebuild := f.rebuild
-	f.rebuild = false // what begins anew from here on is built once more
-	f.mu.Unlock()
-	if !rebuild {
+	if _, due := f.mustRebuild(); !due {
 		return
 	}
+	f.mu.Lock()
+	f.rebuild, f.again = false, time.Time{} // what begins anew from here on is built once more
+	f.mu.Unlock()
 	// Another partition's copy began anew: what the catalogue had of it
 	// cannot be told apart. The other copies have everything.
-	if err := f.fill(context.Background()); err != nil {
-		f.cfg.Logger.Error("the catalogue could not be built from the copy, trying again", "error", err)
+	if err := f.fill(ctx); err != nil {
+		if ctx.Err() == nil {
+			f.cfg.Logger.Error("the catalogue could not be built from the copy, trying again", "in", buildAgain.String(), "error", err)
+		}
 		f.mu.Lock()
-		f.rebuild = true
+		f.rebuild, f.again = true, f.cfg.Clock.Now().Add(buildAgain)
 		f.mu.Unlock()
 	}
 }
@@ -192,17 +246,12 @@ func (f *Follower) onEmptied(task int32) {
 	defer f.mu.Unlock()
 	f.freshAnew(task)
 	if f.positions[task].Offset > 0 {
-		f.rebuild = true
+		f.beginRebuild()
 		if f.emptied == nil {
 			f.emptied = make(map[int32]bool)
 		}
 		f.emptied[task] = true
 		f.dropSnapshot()
-		f.loaded.Store(false)
-		if !f.phase.Load().TooSmall {
-			f.phase.Store(&Phase{})
-			f.building = f.cfg.Clock.Now()
-		}
 	}
 }
 
@@ -287,7 +336,7 @@ func (f *Follower) fillFrom(ctx context.Context, c *catalog.Catalog, p int32) er
 	defer snapshot.Close()
 	cp, found, err := snapshot.Checkpoint()
 	if err != nil || !found {
-		return err
+		return errors.Join(err, ctx.Err())
 	}
 	a := &applier{f: f, c: c, partition: p}
 	type pair struct{ key, value []byte }

@@ -82,6 +82,8 @@ type Follower struct {
 	positions []position // by partition, what the catalogue holds
 	events    eventPositions
 	rebuild   bool
+	again     time.Time           // a build that has failed is tried again then; zero: none has
+	crowded   bool                // it was said that the catalogue leaves primitives out
 	emptied   map[int32]bool      // copies that began anew, and have nothing yet
 	begun     int                 // how often one, or the history, did
 	begunAt   map[int32]time.Time // when it did last
@@ -194,6 +196,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	group.Go(func() error { return f.tail(ctx) })
 	group.Go(func() error { return f.identities(ctx) })
 	group.Go(func() error { f.measure(ctx); return nil })
+	group.Go(func() error { f.mend(ctx); return nil })
 	err := group.Wait()
 	if phase := f.phase.Load(); phase.Ready && f.cfg.Snapshot != "" {
 		if serr := f.writeSnapshot(); serr != nil {

@@ -80,17 +80,17 @@ func TestTheCatalogueIsBuiltOnceForAllThatWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	f := &Follower{cfg: Config{Partitions: 1, Store: store, Logger: slog.New(slog.DiscardHandler)}}
+	f := &Follower{cfg: Config{Partitions: 1, Store: store, Clock: processor.SystemClock{}, Logger: slog.New(slog.DiscardHandler)}}
 	f.catalog.Store(catalog.New())
 	f.phase.Store(&Phase{})
 	before := f.catalog.Load()
 	f.rebuild = true
-	f.build()
+	f.build(t.Context())
 	built := f.catalog.Load()
 	if built == before {
 		t.Fatal("it is not built")
 	}
-	f.build() // of one that saw rebuild, and waited
+	f.build(t.Context()) // of one that saw rebuild, and waited
 	if f.catalog.Load() != built {
 		t.Error("it is built a second time")
 	}
