@@ -21,14 +21,16 @@ import (
 // have; transitions are not exported.
 type SIEMExporter struct {
 	options  siem.ExportOptions
+	topics   siem.Topics
 	registry *attribution.Registry
 }
 
-// NewSIEMExporter returns a SIEMExporter. Rows are always exported. A registry that
-// is nil stands for the built-in one.
-func NewSIEMExporter(o siem.ExportOptions, r *attribution.Registry) *SIEMExporter {
+// NewSIEMExporter returns a SIEMExporter. Rows are always exported. The topics are named
+// where a format says what an event comes from. A registry that is nil stands for the
+// built-in one.
+func NewSIEMExporter(o siem.ExportOptions, topics siem.Topics, r *attribution.Registry) *SIEMExporter {
 	o.Rows = true
-	return &SIEMExporter{options: o, registry: r}
+	return &SIEMExporter{options: o, topics: topics, registry: r}
 }
 
 // Formats returns the formats of lines and of documents with their media types.
@@ -50,7 +52,7 @@ func (x *SIEMExporter) Export(ctx context.Context, to io.Writer, format string, 
 	if err != nil {
 		return err
 	}
-	decoder := &siem.Decoder{Topics: siem.Topics{State: "state"}, Registry: x.registry, Attack: siem.DefaultAttackMap()}
+	decoder := &siem.Decoder{Topics: x.topics, Registry: x.registry, Attack: siem.DefaultAttackMap()}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -95,6 +97,7 @@ func exportIdentity(to *siem.Exporter, decoder *siem.Decoder, i *query.Identity)
 		return nil
 	}
 	e := suspicionEvent(i.Suspicion)
+	e.Topic = decoder.Topics.Suspected
 	e.Addresses = addresses
 	return to.Add(e)
 }

@@ -11,20 +11,23 @@ import (
 	"handprint/internal/broker"
 	"handprint/serve"
 	"handprint/serve/guard"
+	"handprint/serve/query"
 	"handprint/serve/servetest"
 	"handprint/siem"
 )
 
-// An export in a format of SIEMs has the rows of the state topic, under their ids.
+// An export in a format of SIEMs has the rows of the state topic, under their ids, and says
+// which topic has what.
 func TestTheAPIExportsTheFormatsOfSIEMs(t *testing.T) {
 	t.Parallel()
 	app := servetest.Start(t)
 	some(app)
 	s, _ := open(t, app, t.TempDir())
 	caught(t, s)
-	w, secrets := web(t, s, func(c *serve.WebConfig) { c.Exporter = serve.NewSIEMExporter(siem.ExportOptions{}, nil) })
+	topics := siem.Topics{State: app.Names.State, Suspected: app.Names.MultiActorSuspects}
+	w, secrets := web(t, s, func(c *serve.WebConfig) { c.Exporter = serve.NewSIEMExporter(siem.ExportOptions{}, topics, nil) })
 
-	decoder := &siem.Decoder{Topics: siem.Topics{State: app.Names.State}}
+	decoder := &siem.Decoder{Topics: topics}
 	rows := map[string]*siem.Event{}
 	err := broker.Scan(context.Background(), app.Client, func(r *kgo.Record) error {
 		if r.Value == nil {
@@ -49,13 +52,16 @@ func TestTheAPIExportsTheFormatsOfSIEMs(t *testing.T) {
 	}
 	for line := range strings.Lines(string(text)) {
 		var e struct {
-			Event struct{ ID, Code string }
+			Event struct{ ID, Code, Provider string }
 		}
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
 		if e.Event.Code == "state" && !missing[e.Event.ID] {
 			t.Errorf("no row of the topic has this id, or it came twice: %s", line)
+		}
+		if e.Event.Code == "state" && e.Event.Provider != topics.State {
+			t.Errorf("a row is said to come from %q, comes from %q", e.Event.Provider, topics.State)
 		}
 		delete(missing, e.Event.ID)
 	}
@@ -79,5 +85,19 @@ func TestTheAPIExportsTheFormatsOfSIEMs(t *testing.T) {
 	}
 	if resp, text := ask(t, w, "GET", "/api/v1/export/none", secrets[guard.Read], ""); resp.StatusCode != 400 || !strings.Contains(string(text), "misp") {
 		t.Errorf("an unknown format: %d %s", resp.StatusCode, text)
+	}
+}
+
+// A suspicion in a format of SIEMs comes from the topic of suspicions.
+func TestTheSuspicionOfAnExportNamesItsTopic(t *testing.T) {
+	x := serve.NewSIEMExporter(siem.ExportOptions{}, siem.Topics{State: "topic.state", Suspected: "topic.suspected"}, nil)
+	i := &query.Identity{Identity: "i", Suspicion: &query.Suspicion{ID: "s", EventID: "e", Identity: "i", Status: "raised"}}
+	for format, want := range map[string]string{"ecs": `"provider":"topic.suspected"`, "ocsf": `"log_name":"topic.suspected"`} {
+		var b strings.Builder
+		left := []*query.Identity{i, nil}
+		next := func() (i *query.Identity, err error) { i, left = left[0], left[1:]; return i, nil }
+		if err := x.Export(t.Context(), &b, format, next); err != nil || !strings.Contains(b.String(), want) {
+			t.Errorf("%s: %v, no %s in %s", format, err, want, b.String())
+		}
 	}
 }

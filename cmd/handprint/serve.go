@@ -155,7 +155,7 @@ func (a *app) runWeb(ctx context.Context, client []kgo.Opt, opened *openedWeb, s
 		Guard: opened.guard, Listener: opened.listener, LiveClients: web.LiveClients, LivePerSubject: web.LivePerSubject, Version: readVersion().text(), EventFormat: events,
 		Watch:    func(ctx context.Context) (*api.Health, error) { return a.engineHealth(ctx, asking) },
 		Pages:    serve.Pages(story),
-		Exporter: serve.NewSIEMExporter(opened.exports, c.Engine.Registry),
+		Exporter: serve.NewSIEMExporter(opened.exports, a.siemTopics(), c.Engine.Registry),
 	})
 	if err != nil {
 		return err
