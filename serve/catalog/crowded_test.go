@@ -94,3 +94,35 @@ func TestTooManyMadeUpPrimitivesLeaveTheOthersAlone(t *testing.T) {
 		t.Error("there is no room after it was built anew")
 	}
 }
+
+// A list by value that gives writers their turn does not take a value for another one that
+// has got its number.
+func TestAListByValueOutlivesItsNumber(t *testing.T) {
+	c := New()
+	row := func(id, value string) {
+		c.Apply(func(w *Writer) { w.PutRow([]byte(id), []byte("motor.x"), &Row{Value: []byte(value)}) })
+	}
+	row("a", "1")
+	c.mu.RLock()
+	q := c.compile(&Filter{Primitive: "motor.x", Value: []byte("1")})
+	before := q.value
+	c.mu.RUnlock()
+	row("a", "2")
+	if n := q.primitive.dict.index["2"]; n != before {
+		t.Fatalf("the number %d was not used again", before)
+	}
+	takes := func(id string) (taken bool) {
+		c.mu.RLock()
+		defer c.mu.RUnlock()
+		q.breathe()
+		n, _ := c.ids.find([]byte(id))
+		return q.states(c.identities.at(n)) != 0
+	}
+	if takes("a") {
+		t.Error("a value is taken for another")
+	}
+	row("b", "1")
+	if !takes("b") || takes("a") {
+		t.Error("a value that is there again is not found")
+	}
+}

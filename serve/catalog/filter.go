@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"math"
 	"net/netip"
 	"strings"
 
@@ -67,10 +68,8 @@ func (c *Catalog) compile(f *Filter) *query {
 			return q
 		}
 		q.primitive = c.primitives[in-1]
-		if f.Value != nil {
-			if q.value, ok = q.primitive.dict.index[string(f.Value)]; !ok {
-				q.none = true
-			}
+		if q.number(); f.Value != nil && q.value == noValue {
+			q.none = true
 		}
 	}
 	if f.Q != "" {
@@ -153,7 +152,7 @@ func (q *query) scan(yield func(n uint32, i *identity, mask uint8)) {
 	if q.primitive != nil {
 		for at := 0; at < q.primitive.rows.n; at++ {
 			if at%scanPlaces == scanPlaces-1 {
-				q.c.breathe()
+				q.breathe()
 			}
 			r := q.primitive.rows.at(uint32(at))
 			if r.flags&rowUsed == 0 || !q.takesRow(q.primitive, r) {
@@ -167,7 +166,7 @@ func (q *query) scan(yield func(n uint32, i *identity, mask uint8)) {
 	}
 	for n := 0; n < q.c.identities.n; n++ {
 		if n%scanPlaces == scanPlaces-1 {
-			q.c.breathe()
+			q.breathe()
 		}
 		i := q.c.identities.at(uint32(n))
 		if !q.takesIdentity(uint32(n), i) {
@@ -183,6 +182,27 @@ func (q *query) scan(yield func(n uint32, i *identity, mask uint8)) {
 func (c *Catalog) breathe() {
 	c.mu.RUnlock()
 	c.mu.RLock()
+}
+
+// breathe lets writers have their turn. They may give the number of the value that is asked
+// for to another value, once no row has it, and the value a new number.
+func (q *query) breathe() {
+	q.c.breathe()
+	q.number()
+}
+
+// noValue is the number of no value.
+const noValue = math.MaxUint32
+
+// number finds the number of the value that is asked for.
+func (q *query) number() {
+	if q.Value == nil || q.primitive == nil {
+		return
+	}
+	var ok bool
+	if q.value, ok = q.primitive.dict.index[string(q.Value)]; !ok {
+		q.value = noValue
+	}
 }
 
 // eachAttacker yields the attackers whose id or address begins with q, whose address is
