@@ -113,18 +113,20 @@ type message struct {
 	to          templ.SafeURL
 }
 
-// missing is what a page says first if an event topic is not there, or lists leave something
-// out: it holds beside
-// whatever freshness says, and what is live does not replace it.
-func (p *page) missing() (m message, ok bool) {
+// missing is what a page says first if an event topic is not there, and if lists leave
+// something out. It holds beside whatever freshness says, and what is live does not replace it.
+func (p *page) missing() (m []message) {
 	switch topics := p.fresh.Missing; len(topics) {
 	case 0:
-		return message{title: "Too many primitives are made up.", text: "Lists and counts leave out rows of new primitives that are not registered. An identity shows all its rows."}, p.fresh.LeavesOut
 	case 1:
-		return message{title: "A topic is not there.", text: "What was read of " + topics[0] + " before is shown as it was, and nothing new comes of it until it is made again."}, true
+		m = append(m, message{title: "A topic is not there.", text: "What was read of " + topics[0] + " before is shown as it was, and nothing new comes of it until it is made again."})
 	default:
-		return message{title: "Topics are not there.", text: "What was read of " + list(topics) + " before is shown as it was, and nothing new comes of them until they are made again."}, true
+		m = append(m, message{title: "Topics are not there.", text: "What was read of " + list(topics) + " before is shown as it was, and nothing new comes of them until they are made again."})
 	}
+	if p.fresh.LeavesOut {
+		m = append(m, message{title: "Too many primitives are made up.", text: "Lists and counts leave out rows of new primitives that are not registered. An identity shows all its rows."})
+	}
+	return m
 }
 
 // freshness is what a page says of how fresh it is; ok is false when there is

@@ -238,9 +238,9 @@ func TestPagesSayThatListsLeaveSomethingOut(t *testing.T) {
 func TestPagesSayFirstThatTopicsAreNotThere(t *testing.T) {
 	for _, missing := range [][]string{{"topic.a"}, {"topic.a", "topic.b"}} {
 		w := httptest.NewRecorder()
-		serve(t, &fake{text: "x", missing: missing}).ServeHTTP(w, httptest.NewRequest("GET", "/hp/identities", nil))
+		serve(t, &fake{text: "x", missing: missing, crowded: true}).ServeHTTP(w, httptest.NewRequest("GET", "/hp/identities", nil))
 		at := 0
-		for _, want := range append(missing, `<div id="stale">`, "What is shown is behind.") {
+		for _, want := range append(append([]string{" data-behind>"}, missing...), "Too many primitives are made up.", `<div id="stale">`, "What is shown is behind.") {
 			n := strings.Index(w.Body.String()[at:], want)
 			if n < 0 {
 				t.Fatalf("%v: no %s behind the others in %s", missing, want, w.Body)

@@ -276,7 +276,7 @@
     fresh.classList.toggle("live", ok); fresh.classList.toggle("dead", !ok);
     fresh.replaceChildren(make("b", ok ? "live" : "not live", "live-word"), " " + words);
   };
-  let lastBeat = 0, catching = false, behind = fresh && !fresh.querySelector("time"); // the page was made before all was read
+  let lastBeat = 0, catching = false, behind = fresh && (!fresh.querySelector("time") || "behind" in fresh.dataset); // when the page was made
   const utc = (ms) => new Date(ms).toISOString().slice(11, 19);
   const beat = () => {
     lastBeat = Date.now();
