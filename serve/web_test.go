@@ -354,7 +354,11 @@ func TestOthersSitesAndNamesAreKeptOut(t *testing.T) {
 	if resp, text := ask(t, w, "GET", "/api/v1/whoami", "", "", "Cookie", cookie.Name+"="+cookie.Value); resp.StatusCode != 200 {
 		t.Errorf("with the cookie: %d %s", resp.StatusCode, text)
 	}
-	if resp, _ := ask(t, w, "GET", "/api/v1/whoami", "", "", "Cookie", cookie.Name+"=x"+cookie.Value[1:]); resp.StatusCode != 401 {
+	damaged := "x" + cookie.Value[1:]
+	if damaged == cookie.Value { // it begins with any of 64 characters
+		damaged = "y" + cookie.Value[1:]
+	}
+	if resp, _ := ask(t, w, "GET", "/api/v1/whoami", "", "", "Cookie", cookie.Name+"="+damaged); resp.StatusCode != 401 {
 		t.Errorf("with a damaged cookie: %d", resp.StatusCode)
 	}
 }
