@@ -72,6 +72,9 @@ type taskLoad struct {
 	// caughtUp: it had come to the end of its input, and was not a turn behind since.
 	caughtUp bool
 	behind   bool      // a turn of its input or more was left
+	backlog  bool      // and it has not come to the end of its input since
+	began    bool      // the last batch has found that it has a backlog
+	done     bool      // or that it is at its end
 	rest     int64     // of its input, commands aside, that was left when it last had some
 	served   time.Time // when that was
 	missed   int       // transactions since that had nothing of it, though it was read
@@ -291,7 +294,8 @@ func (b *batch) noteLoads() {
 		t.load.flooded = t.load.behind || cut[t.partition]
 		switch {
 		case t.load.behind:
-			t.load.caughtUp, t.load.keptUp = false, time.Time{}
+			t.load.began = !t.load.backlog
+			t.load.caughtUp, t.load.backlog, t.load.keptUp = false, true, time.Time{}
 		case t.load.caughtUp && b.hasInput(t):
 			// It has had input since. A task that has only just come to the end of a
 			// backlog may have no more, and then nobody waits.
@@ -301,6 +305,9 @@ func (b *batch) noteLoads() {
 			// transactions would be cut into slices by what they send themselves.
 		default:
 			t.load.caughtUp = left <= maxMarkers && !cut[t.partition]
+			if t.load.caughtUp {
+				t.load.done, t.load.backlog = t.load.backlog, false
+			}
 		}
 		t.load.show(now)
 	}

@@ -155,6 +155,28 @@ func TestCommandsSayNothingOfTheInput(t *testing.T) {
 	}
 }
 
+// A task is told once that it has a backlog, and once that it has come to its end.
+func TestTheEndsOfABacklogAreSeenOnce(t *testing.T) {
+	const turn = 4000
+	one := &task{inputs: inputs{list: []input{{Position: Position{Topic: testInput}}}}}
+	one.state.Store(TaskRunning)
+	cfg := &Config{Inputs: []string{testInput}, TurnRecords: turn, MaxBatchRecords: turn, Clock: clocktest.New(time.Unix(1e9, 0))}
+	b := &batch{w: &worker{cfg: cfg, tasks: map[int32]*task{0: one}}, tasks: []*task{one}, fetch: fetchFor(turn)}
+	for i, tt := range []struct {
+		left        int64
+		began, done bool
+	}{{0, false, false}, {turn - 1, false, false}, {turn, true, false}, {9 * turn, false, false}, {turn - 1, false, false},
+		{maxMarkers, false, true}, {0, false, false}, {turn, true, false}, {0, false, true}} {
+		b.consumed = map[TopicPartition]int64{{testInput, 0}: 9}
+		b.ends = map[TopicPartition]int64{{testInput, 0}: 9 + tt.left}
+		one.load.began, one.load.done = false, false // rest has seen them
+		b.noteLoads()
+		if one.load.began != tt.began || one.load.done != tt.done {
+			t.Errorf("batch %d, %d left: begun %v, done %v; want %v and %v", i, tt.left, one.load.began, one.load.done, tt.began, tt.done)
+		}
+	}
+}
+
 // Flooded tasks share the slice: none starves, whatever a record of another costs or
 // how many it has, and each gets at least half of an equal share. The quiet task's
 // record comes at once. The handler moves the clock.

@@ -57,15 +57,37 @@ func (b *batch) focus() {
 }
 
 // rest has the tasks that wait for their turn give back the memory of what they have read
-// and written lately, as far as that can be read again at little cost. A task that keeps up
-// has no turn to wait for: a flood of another one must not cost it what it remembers.
+// and written lately, as far as that can be read again at little cost. So has a task that
+// has come to the end of a backlog, once, while others have one: most of what it remembers
+// is of attackers that were busy then. A task that keeps up has no turn to wait for: a flood
+// of another one must not cost it what it remembers.
 func (b *batch) rest() error {
-	for t := range b.paused {
-		if err := t.context.txn.Rest(); err != nil {
+	behind := false
+	for _, t := range b.w.tasks {
+		behind = behind || b.waits(t)
+	}
+	for _, t := range b.w.tasks {
+		began, done := t.load.began, t.load.done
+		if t.load.began, t.load.done = false, false; !t.running() {
+			continue
+		}
+		if began && !b.paused[t] {
+			b.wakeUp(t)
+		}
+		if !b.paused[t] && !(done && behind) {
+			continue
+		}
+		if err := t.context.txn.Rest(done); err != nil {
 			return fatal(fmt.Errorf("task %d: writing to the store: %w", t.partition, err))
 		}
 	}
 	return nil
+}
+
+// wakeUp has a task remember what it reads from now on, as it has much to do.
+func (b *batch) wakeUp(t *task) {
+	// For few records it is cheaper to read the rows one by one.
+	t.context.txn.Wake(t.load.rest >= int64(b.w.cfg.MaxBatchRecords/4))
 }
 
 // pausable returns the tasks that are behind but for the one whose last turn is the
@@ -134,8 +156,7 @@ func (b *batch) setPaused(t *task, paused bool) {
 	}
 	if !paused {
 		delete(b.paused, t)
-		// For few records it is cheaper to read the rows one by one.
-		t.context.txn.Wake(t.load.rest >= int64(b.w.cfg.MaxBatchRecords/4))
+		b.wakeUp(t)
 		b.w.ownership.resume(b.session.Client(), t.partition, t.term)
 		return
 	}

@@ -57,7 +57,7 @@ func TestATransactionThatRestsGivesItsMemoryBack(t *testing.T) {
 	before := taken.Load()
 	tx, read := restingTxn(t, 8000)
 	read(2)
-	check(t, tx.Rest())
+	check(t, tx.Rest(false))
 	if tx.live == 0 {
 		t.Fatal("what the database does not have is forgotten")
 	}
@@ -76,12 +76,12 @@ func TestATransactionThatRestsGivesItsMemoryBack(t *testing.T) {
 // A transaction rests if it has done ten times as much as what is forgotten costs to read.
 func TestATransactionRestsIfThatIsCheap(t *testing.T) {
 	tx, read := restingTxn(t, 8000)
-	check(t, tx.Rest())
+	check(t, tx.Rest(false))
 	if tx.writeBack.resting {
 		t.Fatal("it rests, though nothing was asked for a second time")
 	}
 	read(1)
-	check(t, tx.Rest())
+	check(t, tx.Rest(false))
 	landed(t, tx)
 	if tx.live != 0 {
 		t.Fatal("what was never read from the database is not forgotten after as many reads as there are keys")
@@ -89,14 +89,14 @@ func TestATransactionRestsIfThatIsCheap(t *testing.T) {
 	tx.Wake(true)
 	// Each read has a tenth of the work of a key, and a group costs as much as restGroup.
 	for range (10 + restGroup) / 10 {
-		check(t, tx.Rest())
+		check(t, tx.Rest(false))
 		if tx.writeBack.resting {
 			t.Fatalf("it rests after %d reads of %d keys in %d groups", tx.writeBack.reads, tx.live, tx.writeBack.groups)
 		}
 		tx.Wake(true)
 		read(1)
 	}
-	check(t, tx.Rest())
+	check(t, tx.Rest(false))
 	landed(t, tx)
 	if tx.live != 0 {
 		t.Error("what was asked for often enough is not forgotten")
@@ -108,7 +108,7 @@ func TestATransactionRestsIfThatIsCheap(t *testing.T) {
 func TestATransactionThatRestsReadsNoGroups(t *testing.T) {
 	tx, read := restingTxn(t, 8000)
 	read(1)
-	check(t, tx.Rest())
+	check(t, tx.Rest(false))
 	landed(t, tx)
 	for g := range 100 {
 		v, err := tx.GetGrouped(restingKey(g, 3), groupLen)
@@ -127,7 +127,7 @@ func TestATransactionThatRestsReadsNoGroups(t *testing.T) {
 func TestATransactionIsWokenBeforeItRests(t *testing.T) {
 	tx, read := restingTxn(t, 8000)
 	read(1)
-	check(t, tx.Rest())
+	check(t, tx.Rest(false))
 	tx.Wake(true)
 	landed(t, tx)
 	if tx.live != 80_000 {
@@ -140,7 +140,7 @@ func TestATransactionIsWokenBeforeItRests(t *testing.T) {
 func TestATransactionThatIsChangedAllTheTimeDoesNotRest(t *testing.T) {
 	tx, read := restingTxn(t, 10_000)
 	read(2)
-	check(t, tx.Rest())
+	check(t, tx.Rest(false))
 	<-tx.writeBack.flight.done
 	for g := range 10_000 {
 		for k := range 10 {
@@ -160,7 +160,7 @@ func TestATransactionWithChangesDoesNotRest(t *testing.T) {
 	tx, read := restingTxn(t, 8000)
 	read(2)
 	tx.Put([]byte("new"), []byte("value"))
-	check(t, tx.Rest())
+	check(t, tx.Rest(false))
 	landed(t, tx)
 	if v, err := tx.Get([]byte("new")); err != nil || string(v) != "value" || tx.live <= 80_000 {
 		t.Errorf("the change reads as %q, %v, and %d keys are remembered", v, err, tx.live)
@@ -170,6 +170,25 @@ func TestATransactionWithChangesDoesNotRest(t *testing.T) {
 	landed(t, tx)
 	if tx.live > 1 {
 		t.Errorf("%d keys are remembered after the commit", tx.live)
+	}
+	check(t, tx.Close())
+}
+
+// One that has come to the end of what it had to do rests though it remembers less.
+func TestATransactionThatIsDoneRestsFromLessOn(t *testing.T) {
+	tx, read := restingTxn(t, 3000)
+	read(1)
+	if n := tx.Remembered(); n <= minDoneBytes || n >= minRestBytes {
+		t.Fatalf("it remembers %d bytes, which shows nothing", n)
+	}
+	check(t, tx.Rest(false))
+	if tx.writeBack.resting {
+		t.Error("it rests, though it remembers little and will have much to do")
+	}
+	check(t, tx.Rest(true))
+	landed(t, tx)
+	if tx.live != 0 {
+		t.Errorf("%d keys are remembered, though it is done", tx.live)
 	}
 	check(t, tx.Close())
 }

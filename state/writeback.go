@@ -55,8 +55,10 @@ const (
 	// has had as many reads as it has keys, and restGroup times as many as it has read
 	// groups, has done ten times the work of reading all of it.
 	restGroup = 20
-	// minRestBytes is how much a transaction remembers for Rest to do anything, in bytes.
-	minRestBytes = 14 << 20
+	// minRestBytes is how much a transaction remembers for Rest to do anything, in bytes, and
+	// minDoneBytes likewise if it is not expected to have much to do soon.
+	minRestBytes = 12 << 20
+	minDoneBytes = 4 << 20
 )
 
 // WriteBack returns an empty transaction that holds back what it commits, within
@@ -137,15 +139,20 @@ func (t *Txn) Land() error {
 // forget what t remembers, but for what is held: others need the memory. If most of it was
 // changed meanwhile, t does not rest. After Wake, what is forgotten is read again, group by
 // group. So Rest does nothing if there is little, or if that would cost more than about a
-// tenth of what t has done since it was forgotten the last time. No scan may be under way.
-// An error is that of a flush.
-func (t *Txn) Rest() error {
+// tenth of what t has done since it was forgotten the last time. done says that t has come
+// to the end of what it had to do: it may not need most of it soon, so less is not little.
+// No scan may be under way. An error is that of a flush.
+func (t *Txn) Rest(done bool) error {
 	h := t.writeBack
 	if h == nil {
 		return nil
 	}
 	h.busy = false
-	if h.resting || t.size() < minRestBytes || h.reads < int64(t.live)+restGroup*h.groups {
+	least := minRestBytes
+	if done {
+		least = minDoneBytes
+	}
+	if h.resting || t.size() < least || h.reads < int64(t.live)+restGroup*h.groups {
 		return nil
 	}
 	h.resting, h.written = true, false
