@@ -88,7 +88,7 @@ func TestAStoreOfAnotherHistoryIsRebuilt(t *testing.T) {
 	}
 }
 
-var restarts = flag.Int("restarts", 200, "how often TestAHealthyStoreIsNeverRebuilt starts the application again")
+var restarts = flag.Int("restarts", 60, "how often TestAHealthyStoreIsNeverRebuilt starts the application again")
 
 // reads follows how far commits have come.
 type reads struct {
@@ -127,9 +127,6 @@ func TestAHealthyStoreIsNeverRebuilt(t *testing.T) {
 	t.Parallel()
 	const keys = 10
 	n := *restarts
-	if testing.Short() {
-		n = min(n, 60)
-	}
 	c := newCluster(t)
 	compact := "compact"
 	alter := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "cleanup.policy", Value: &compact}}
