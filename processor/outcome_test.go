@@ -152,6 +152,29 @@ func TestProduceRefused(t *testing.T) {
 	})
 }
 
+// Records that a broker does not take for now are sent again and again before the session
+// is given up, also by a broker that does not know their topic, as it has only started.
+func TestRecordsAreSentAgain(t *testing.T) {
+	for _, refusal := range []*kerr.Error{kerr.NotEnoughReplicas, kerr.ConcurrentTransactions, kerr.NotLeaderForPartition, kerr.UnknownTopicOrPartition, kerr.UnknownTopicID} {
+		t.Run(refusal.Message, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t)
+			c.feed(testInput, 1, 2)
+			refused := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: testOutput, Err: refusal, Count: maxRecordRetries})
+			p := start(t, c.config(newStore(t)))
+			c.await(testOutput, 1*2*2)
+			p.halt()
+			c.checkCounts(1, 2, testInput, testCommands)
+			if s := p.Status(); s.Counters.Aborts > 0 {
+				t.Errorf("%d batches were aborted", s.Counters.Aborts)
+			}
+			if err := refused.Wait(c.ctx, maxRecordRetries); err != nil {
+				t.Errorf("the broker refused fewer: %v", err)
+			}
+		})
+	}
+}
+
 // emitter is a counter that does something first.
 type emitter struct {
 	counter

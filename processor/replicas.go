@@ -15,8 +15,8 @@ const minInsyncReplicas = "min.insync.replicas"
 
 // shortOfReplicas returns the partitions that take no record now: fewer replicas are
 // in sync than their topic asks for. The brokers refuse each write with
-// NOT_ENOUGH_REPLICAS, and the client tries again on its own until a transaction's
-// time is over, so nothing else names it.
+// NOT_ENOUGH_REPLICAS, and the client sends it again on its own for a while (see
+// maxRecordRetries): till then nothing else names it.
 func shortOfReplicas(topics kadm.TopicDetails, configs kadm.ResourceConfigs) (short map[TopicPartition]string) {
 	short = make(map[TopicPartition]string)
 	for _, c := range configs {

@@ -26,6 +26,8 @@ const (
 	// maxRecordRetries bounds how often the client sends a record again that a broker
 	// does not take, such as one with too few replicas in sync, for six to eight seconds:
 	// then the session ends with what the broker has said, and the next one tries again.
+	// A broker that does not know the topic has as long: it may only have started. With
+	// the client's own default of 4 that would be a second.
 	maxRecordRetries = 25
 )
 
@@ -65,6 +67,7 @@ func (w *worker) open() error {
 		kgo.TransactionTimeout(cfg.TransactionTimeout),
 		kgo.ProducerLinger(0),
 		kgo.RecordRetries(maxRecordRetries),
+		kgo.UnknownTopicRetries(maxRecordRetries),
 		kgo.RecordPartitioner(lanes),
 
 		kgo.ConsumerGroup(cfg.ApplicationID),
