@@ -286,11 +286,13 @@ func drawFilter(t *rapid.T) *Filter {
 func TestListsAreAFilterOverAllRows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c, m := New(), newModel()
-		c.Apply(func(w *Writer) {
-			for range rapid.IntRange(0, 60).Draw(t, "steps") {
-				m.step(t, w)
-			}
-		})
+		for range rapid.IntRange(1, 3).Draw(t, "batches of records") {
+			c.Apply(func(w *Writer) {
+				for range rapid.IntRange(0, 40).Draw(t, "steps") {
+					m.step(t, w)
+				}
+			})
+		}
 		if !m.sameAddresses() {
 			t.Skip("two sensors saw two addresses at one time")
 		}
@@ -344,6 +346,30 @@ func TestListsAreAFilterOverAllRows(t *testing.T) {
 			t.Fatalf("got %q, want %q (%+v)", got, want, f)
 		}
 	})
+}
+
+// The latest times of an identity that loses its rows one by one are found once for all
+// records of a batch.
+func TestLatestTimesAreFoundOnceABatch(t *testing.T) {
+	const rows = 300
+	c, id := New(), []byte(uuid(1))
+	name := func(k int) []byte { return fmt.Append(nil, "made.up.", k) }
+	c.Apply(func(w *Writer) {
+		for k := range rows {
+			w.PutRow(id, name(k), &Row{Value: []byte("1"), Count: 1, ChangeTS: float64(k), SeenTS: float64(k + 1)})
+		}
+	})
+	c.Apply(func(w *Writer) {
+		for k := rows - 1; k > 0; k-- {
+			w.DropRow(id, name(k))
+		}
+		if len(w.stale) != 1 {
+			t.Errorf("the times of %d identities are found anew, want one", len(w.stale))
+		}
+	})
+	if i, _ := c.Identity(string(id)); i.ChangeTS != 0 || i.SeenTS != 1 {
+		t.Errorf("changed at %v, seen at %v; want 0 and 1", i.ChangeTS, i.SeenTS)
+	}
 }
 
 func (m *model) checkIdentity(t *rapid.T, f *Filter, i *Identity) {

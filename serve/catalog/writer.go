@@ -25,6 +25,7 @@ type Writer struct {
 	c         *Catalog
 	partition int32
 	offset    int64
+	stale     map[uint32]struct{} // identities whose latest times are no longer those of a row
 }
 
 // Apply calls f under the write lock. Queries wait meanwhile: give it a thousand
@@ -32,7 +33,21 @@ type Writer struct {
 func (c *Catalog) Apply(f func(w *Writer)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f(&Writer{c: c})
+	w := &Writer{c: c}
+	f(w)
+	for n := range w.stale {
+		c.remeasure(c.identities.at(n))
+	}
+}
+
+// noteStale notes that the row with an identity's latest times has gone or changed. They
+// are found anew once, when all records are in: an identity that loses its rows one by one
+// would else have all of them looked at for each.
+func (w *Writer) noteStale(n uint32) {
+	if w.stale == nil {
+		w.stale = make(map[uint32]struct{})
+	}
+	w.stale[n] = struct{}{}
 }
 
 // At says where the next records stand in the changelog.
@@ -149,7 +164,7 @@ func (w *Writer) PutRow(id, name []byte, to *Row) (was Row, changed bool) {
 		c.indexFirst(n, i)
 	}
 	if lower {
-		c.remeasure(i)
+		w.noteStale(n)
 	} else {
 		i.change, i.seen = max(i.change, r.change), max(i.seen, r.seen)
 	}
@@ -188,7 +203,7 @@ func (w *Writer) DropRow(id, name []byte) {
 		c.dropPrimitive(in)
 	}
 	if latest {
-		c.remeasure(i)
+		w.noteStale(n)
 	}
 }
 
