@@ -19,8 +19,10 @@ const (
 	minMarkersAgain = 500 * time.Microsecond
 	maxMarkersAgain = 10 * time.Millisecond
 	markersShare    = 4
-	// defaultMaxMarkersWait is how long after a transaction it no longer waits.
+	// defaultMaxMarkersWait is how long after a transaction it no longer waits, or a part of
+	// the session timeout, one in markersSessionShare: a rebalance takes several batches.
 	defaultMaxMarkersWait = 2 * time.Second
+	markersSessionShare   = 10
 	// markersTake is how long it waits where it cannot look.
 	markersTake = 3 * time.Millisecond
 )
