@@ -120,8 +120,8 @@ func (e *Engine) unmerge(u *unmerge) error {
 // contributions out of the identity and sends them to the new one. The rows keep
 // what they say until the event is over.
 func (e *Engine) detach(d *detach) error {
-	if u, marked := e.unsettled[string(d.Old)]; marked && u.Version == d.By.Version && u.Round > d.By.Round {
-		return nil // another detach of a later round takes its place
+	if late, err := e.comesLate(d); err != nil || late {
+		return err
 	}
 	out := parts{engine: e, by: d}
 	if err := e.detachRows(d, &out); err != nil {
@@ -147,6 +147,17 @@ func (e *Engine) detach(d *detach) error {
 	}
 	out.flush(true)
 	return nil
+}
+
+// comesLate reports whether a later round of the event has taken this detach's place:
+// each of its steps goes behind what the later round has sent meanwhile, and may even
+// come when the event is over.
+func (e *Engine) comesLate(d *detach) (bool, error) {
+	if u, marked := e.unsettled[string(d.Old)]; marked && u.Version == d.By.Version {
+		return u.Round > d.By.Round, nil
+	}
+	id, _, err := e.getIdentity(d.Old)
+	return id.Told >= d.By.Version, err
 }
 
 // leave takes an attacker's name off the identity, when all of its

@@ -17,9 +17,11 @@ import (
 // Every step is idempotent. Whatever an earlier round still has on its way comes
 // in front of what the later round sends on the same way, because Kafka keeps
 // the order from one task to another, and its answers are told by their round
-// and ignored. What a lost command carried itself is gone: observations that
-// were forwarded, and contributions that were on their way with an attacker.
-// How many records were lost, the runtime says.
+// and ignored. A detach alone goes on by itself, behind what the later round has
+// sent: it ends when the later round has come (comesLate). What a lost command
+// carried itself is gone: observations that were forwarded, and contributions
+// that were on their way with an attacker. How many records were lost, the
+// runtime says.
 
 // repairStep bounds the changes that begin another round by one record, and the
 // attackers that are looked at.
