@@ -13,9 +13,9 @@ const (
 	// markersFirst is how long after a transaction a batch looks for the first
 	// time whether its markers are written.
 	markersFirst = time.Millisecond
-	// markersAgain is how long after an answer it looks again: the part of the time since
-	// the transaction, one in markersShare, so that brokers that are busy are not asked all
-	// the time, and these bounds.
+	// minMarkersAgain and maxMarkersAgain bound how long after an answer it looks again. In
+	// between, that is a part of the time since the transaction, one in markersShare:
+	// brokers that are busy are not asked all the time.
 	minMarkersAgain = 500 * time.Microsecond
 	maxMarkersAgain = 10 * time.Millisecond
 	markersShare    = 4
