@@ -17,8 +17,8 @@ import (
 	"handprint/processor/clocktest"
 )
 
-// awaitTasks waits until n tasks run, as far as their workers know: one that the group
-// does not answer shows those that it had, whoever has them now.
+// awaitTasks waits until n tasks run, as far as their workers know. A worker that gets no
+// answer from the group goes on showing its old tasks, whoever has them now.
 func (r *running) awaitTasks(n int) {
 	r.t.Helper()
 	r.awaitStatus(func(s Status) bool {

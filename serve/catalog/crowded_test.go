@@ -18,8 +18,8 @@ func drop(c *Catalog, id, name string) {
 // listed returns how many identities have a row of a primitive.
 func listed(c *Catalog, name string) int { return c.List(&Filter{Primitive: name}, ByID, nil, 1).Total }
 
-// However many primitives come and go, those that are there have room, and what is gone
-// takes nothing.
+// Primitives that come and go leave room for others, however many there are: a primitive
+// without rows takes no memory.
 func TestPrimitivesThatAreGoneTakeNothing(t *testing.T) {
 	c := New("motor.x")
 	put(c, "i", "motor.x")
@@ -49,8 +49,8 @@ func TestPrimitivesThatAreGoneTakeNothing(t *testing.T) {
 	}
 }
 
-// While too many primitives are made up, new ones are left out wholly. Registered ones, and
-// those that were there before, have all their rows.
+// While too many primitives are made up, new ones are left out wholly. Registered primitives
+// and earlier ones have all their rows.
 func TestTooManyMadeUpPrimitivesLeaveTheOthersAlone(t *testing.T) {
 	c := New("motor.x", "motor.y")
 	put(c, "i", "motor.x")

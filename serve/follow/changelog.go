@@ -155,16 +155,9 @@ func (f *Follower) mustRebuild() (rebuild, due bool) {
 // mend sees to a catalogue that lacks something, until ctx ends: records may not come for
 // long that have it built.
 func (f *Follower) mend(ctx context.Context) {
-	t := time.NewTicker(f.cfg.every(measureEvery))
-	defer t.Stop()
-	for {
+	repeat(ctx, f.cfg.every(measureEvery), func() {
 		f.mendOnce(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
+	})
 }
 
 // mendOnce builds the catalogue anew if that has failed a while ago, or if it leaves out

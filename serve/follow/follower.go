@@ -217,10 +217,8 @@ const (
 
 // measure takes down how far the copies are, and sees to what is due.
 func (f *Follower) measure(ctx context.Context) {
-	t := time.NewTicker(f.cfg.every(measureEvery))
-	defer t.Stop()
 	lastSnapshot, lastProfiles := f.began, f.began
-	for {
+	repeat(ctx, f.cfg.every(measureEvery), func() {
 		f.look()
 		now := f.cfg.Clock.Now()
 		if f.cfg.Snapshot != "" && f.phase.Load().Ready && now.Sub(lastSnapshot) >= snapshotEvery {
@@ -234,12 +232,7 @@ func (f *Follower) measure(ctx context.Context) {
 			before := float64(now.Add(-f.cfg.ProfileRetention).Unix())
 			f.catalog.Load().Apply(func(w *catalog.Writer) { w.ForgetProfiles(before) })
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
+	})
 }
 
 // look takes down how far the copies are.
@@ -328,6 +321,20 @@ func (f *Follower) Caught(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// repeat calls f, and again each time that so much has passed, until ctx ends.
+func repeat(ctx context.Context, every time.Duration, f func()) {
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		f()
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
 }
 
 // every returns how far apart looks are that usually are so far apart.

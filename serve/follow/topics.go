@@ -236,16 +236,9 @@ func (l *topicLook) same(ctx context.Context) bool {
 
 // watch looks until ctx ends.
 func (l *topicLook) watch(ctx context.Context) {
-	t := time.NewTicker(l.f.cfg.every(lookEvery))
-	defer t.Stop()
-	for {
+	repeat(ctx, l.f.cfg.every(lookEvery), func() {
 		l.same(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
+	})
 }
 
 // endsLook asks where topics begin and end, and whether they are still the topics that

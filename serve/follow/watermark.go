@@ -108,10 +108,8 @@ func (f *Follower) keptAsOf() (float64, error) {
 func (f *Follower) followWatermark(ctx context.Context, look *topicLook) {
 	adm, every := kadm.NewClient(f.client), f.cfg.every(watermarkEvery)
 	e := endsLook{look: look, topics: look.there(f.historyTopics()), ends: adm.ListEndOffsets, starts: adm.ListStartOffsets, every: every}
-	t := time.NewTicker(every)
-	defer t.Stop()
 	kept := f.EventsAsOf()
-	for {
+	repeat(ctx, every, func() {
 		asked := float64(f.cfg.Clock.Now().UnixMilli()) / 1000
 		if starts, ends, ok := e.get(ctx); ok {
 			if asOf := f.watermark.measured(asked, starts, ends); asOf > kept {
@@ -122,12 +120,7 @@ func (f *Follower) followWatermark(ctx context.Context, look *topicLook) {
 				kept = asOf
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
+	})
 }
 
 // followShown asks the brokers until ctx ends how far the event topics are committed. An
@@ -140,19 +133,12 @@ func (f *Follower) followWatermark(ctx context.Context, look *topicLook) {
 func (f *Follower) followShown(ctx context.Context, look *topicLook) {
 	adm, every := kadm.NewClient(f.client), f.cfg.every(measureEvery)
 	e := endsLook{look: look, topics: look.there(look.all), ends: adm.ListCommittedOffsets, starts: adm.ListStartOffsets, every: every}
-	t := time.NewTicker(every)
-	defer t.Stop()
-	for {
+	repeat(ctx, every, func() {
 		asked := float64(f.cfg.Clock.Now().UnixMilli()) / 1000
 		if starts, ends, ok := e.get(ctx); ok {
 			f.shown.measured(asked, starts, ends)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
+	})
 }
 
 // offsetsOf are the offsets of the partitions that were told.
